@@ -1,0 +1,11 @@
+//! Decisions: what is to be done next, by whom.
+//!
+//! [`plan`](plan::plan) is the only place that decides. It is a pure function of the state, the
+//! nodes that live and the pages in memory; the same arguments give the same plan.
+
+pub mod check;
+pub mod diff;
+pub mod inventory;
+pub mod pages;
+pub mod plan;
+pub mod work;

@@ -1,0 +1,341 @@
+//! The plan: which tasks are granted to which nodes, and which jobs go on to their next phase.
+
+use std::collections::BTreeMap;
+
+use airlift_protocol::assignment::End;
+use airlift_protocol::id::{JobId, NodeId, PageId, Position};
+use airlift_protocol::job::Mode;
+use airlift_protocol::limits::{
+    DELETE_KEYS_MAX, OBJECTS_OPEN_MAX, PACK_BYTES_MAX, PACK_OBJECTS_MAX, PAGES_ACTIVE_MAX,
+    SHARD_BYTES, VERIFY_BYTES_MAX, VERIFY_OBJECTS_MAX,
+};
+use airlift_protocol::manifest::{Entry, Kind, Page};
+use airlift_protocol::shard;
+use airlift_protocol::time::Timestamp;
+
+use super::inventory::{Inventory, takes_slot};
+use super::pages::{PageKey, Pages};
+use crate::command::Grant;
+use crate::state::{Job, Phase, State, Task, UploadId};
+
+/// A complete decision.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// What is given out, in order.
+    pub grants: Vec<Grant>,
+    /// Jobs that leave the phase they are in, each in which run.
+    pub advances: Vec<(JobId, u32, Phase)>,
+}
+
+/// Pages of one job that are compared with the target at the same time.
+const COMPARES_MAX: usize = 2;
+
+/// Objects that a pack has at least, while a page has as many: below it, the cost of a pack
+/// outweighs what its parallelism gains.
+const PACK_OBJECTS_MIN: usize = 256;
+
+/// Decides what to do next. `at` is the wall-clock time, for the record of when uploads began.
+pub fn plan(state: &State, inventory: &Inventory, pages: &Pages, at: Timestamp) -> Plan {
+    let mut plan = Plan::default();
+    let mut free = inventory.free_slots(state);
+    let slots: usize = inventory.nodes().map(|(_, node)| node.slots).sum();
+    if free.is_empty() {
+        return plan;
+    }
+    for (id, job) in state.jobs.iter().filter(|(_, job)| job.is_running()) {
+        let before = plan.grants.len();
+        let mut planner =
+            Planner { id: *id, job, pages, at, slots, free: &mut free, plan: &mut plan };
+        planner.phase();
+        let has_granted = plan.grants.len() > before;
+        if !has_granted && job.leases.is_empty() && is_phase_through(job) {
+            plan.advances.push((*id, job.run, job.phase));
+        }
+    }
+    plan
+}
+
+/// Whether nothing is left to do in the job's phase.
+fn is_phase_through(job: &Job) -> bool {
+    match job.phase {
+        Phase::Moving => job.source.end.is_some() && job.pages.is_empty(),
+        Phase::ListingTarget => job.target.end.is_some(),
+        Phase::Diffing => job.diffed == job.target.next_page(),
+        Phase::Deleting => job.extraneous.is_empty(),
+        Phase::Cleaning => !needs_cleaning(job) || (job.uploads.is_empty() && job.is_clean),
+        Phase::Ended | Phase::Stopped => false,
+    }
+}
+
+/// Whether the job may have left something at the target.
+fn needs_cleaning(job: &Job) -> bool {
+    job.spec.mode != Mode::Verify && !job.spec.policy.dry_run
+}
+
+struct Planner<'a> {
+    id: JobId,
+    job: &'a Job,
+    pages: &'a Pages,
+    at: Timestamp,
+    slots: usize,
+    free: &'a mut BTreeMap<NodeId, usize>,
+    plan: &'a mut Plan,
+}
+
+impl Planner<'_> {
+    fn phase(&mut self) {
+        match self.job.phase {
+            Phase::Moving => {
+                self.list(End::Source);
+                self.compare();
+                self.commit();
+                self.read_back();
+                self.open();
+                self.ranges();
+                self.packs();
+                self.verify();
+                // Slots that packs did not need go to ranges after all.
+                self.ranges_up_to(0);
+            }
+            Phase::ListingTarget => self.list(End::Target),
+            Phase::Deleting => self.delete(),
+            Phase::Cleaning if needs_cleaning(self.job) => self.clean(),
+            Phase::Diffing | Phase::Cleaning | Phase::Ended | Phase::Stopped => {}
+        }
+    }
+
+    /// Grants a task to the node with most free slots; whether there was one.
+    fn grant(&mut self, task: Task, bytes: u64) -> bool {
+        let node =
+            self.free.iter().max_by_key(|(_, free)| **free).map(|(node, free)| (*node, *free));
+        let Some((node, free)) = node else { return false };
+        if takes_slot(&task) {
+            if free == 0 {
+                return false;
+            }
+            self.free.insert(node, free - 1);
+        }
+        self.plan.grants.push(Grant {
+            job: self.id,
+            run: self.job.run,
+            node,
+            task,
+            bytes,
+            at: self.at,
+        });
+        true
+    }
+
+    fn slots_free(&self) -> usize {
+        self.free.values().sum()
+    }
+
+    fn is_granted_or_leased(&self, task: &Task) -> bool {
+        self.job.is_leased(|leased| leased == task)
+            || self.plan.grants.iter().any(|grant| grant.job == self.id && grant.task == *task)
+    }
+
+    fn list(&mut self, end: End) {
+        let task = Task::List(end);
+        if self.job.listing(end).end.is_none() && !self.is_granted_or_leased(&task) {
+            self.grant(task, 0);
+        }
+    }
+
+    /// The source pages in work, as far as they are in memory.
+    fn active(&self) -> impl Iterator<Item = (PageId, &Page)> {
+        self.job.pages.keys().take(PAGES_ACTIVE_MAX).filter_map(|&page| {
+            let key = PageKey { job: self.id, end: End::Source, page };
+            self.pages.find(key).map(|loaded| (page, loaded))
+        })
+    }
+
+    fn compare(&mut self) {
+        let is_compare = |task: &Task| matches!(task, Task::Compare(_));
+        let running = self.job.leases.values().filter(|lease| is_compare(&lease.task)).count();
+        let next: Vec<Task> = self
+            .active()
+            .filter(|(page, _)| !self.job.pages[page].is_compared)
+            .map(|(page, _)| Task::Compare(page))
+            .filter(|task| !self.is_granted_or_leased(task))
+            .take(COMPARES_MAX.saturating_sub(running))
+            .collect();
+        for task in next {
+            self.grant(task, 0);
+        }
+    }
+
+    fn commit(&mut self) {
+        let assembled = self.job.objects.iter().filter(|(_, object)| object.is_assembled());
+        for position in assembled.map(|(position, _)| *position) {
+            let task = Task::Commit(position);
+            if !self.is_granted_or_leased(&task) && !self.grant(task, 0) {
+                return;
+            }
+        }
+    }
+
+    fn read_back(&mut self) {
+        for (position, (_, bytes)) in &self.job.read_backs {
+            let task = Task::ReadBack(*position);
+            if !self.is_granted_or_leased(&task) && !self.grant(task, *bytes) {
+                return;
+            }
+        }
+    }
+
+    /// Entries that can be given out, of pages in memory, in order.
+    fn todo(&self) -> impl Iterator<Item = (Position, &Entry)> {
+        self.active().flat_map(move |(page, loaded)| {
+            let todo = self.job.pages[&page].todo.iter();
+            todo.filter_map(move |index| {
+                let position = Position { page, index };
+                self.job.entry(loaded, position).map(|entry| (position, entry))
+            })
+        })
+    }
+
+    fn open(&mut self) {
+        if self.job.spec.mode == Mode::Verify {
+            return;
+        }
+        let room = OBJECTS_OPEN_MAX.saturating_sub(self.job.objects.len()).min(self.slots_free());
+        let opens: Vec<(Position, UploadId, u64)> = self
+            .todo()
+            .filter(|(_, entry)| is_large(entry))
+            .take(room)
+            .map(|(position, entry)| {
+                let key = self.job.spec.target_key(&entry.key).clone();
+                (position, UploadId { key, fingerprint: entry.fingerprint() }, entry.size)
+            })
+            .collect();
+        for (position, upload, size) in opens {
+            if !self.grant(Task::Open(position, upload, size), 0) {
+                return;
+            }
+        }
+    }
+
+    /// Grants ranges, leaving one slot for packs while there are any to be given out.
+    fn ranges(&mut self) {
+        let wants_packs = self.todo().any(|(_, entry)| !is_large(entry));
+        let reserve = usize::from(wants_packs && self.slots > 1);
+        self.ranges_up_to(reserve);
+    }
+
+    fn ranges_up_to(&mut self, reserve: usize) {
+        let room = self.slots_free().saturating_sub(reserve);
+        let granted = |position: Position, shard: u32| {
+            self.plan.grants.iter().any(|grant| grant.task == Task::Range(position, shard))
+        };
+        let ranges: Vec<(Position, u32, u64)> = self
+            .job
+            .objects
+            .iter()
+            .flat_map(|(position, object)| {
+                object.available().map(move |shard| (*position, shard, object.size))
+            })
+            .filter(|(position, shard, _)| !granted(*position, *shard))
+            .take(room)
+            .collect();
+        for (position, shard, size) in ranges {
+            debug_assert!(shard::range(size, shard).len() <= SHARD_BYTES);
+            self.grant(Task::Range(position, shard), shard::range(size, shard).len());
+        }
+    }
+
+    fn packs(&mut self) {
+        if self.job.spec.mode == Mode::Verify {
+            return;
+        }
+        let todo: usize = self.todo().filter(|(_, entry)| !is_large(entry)).count();
+        let objects_max =
+            (todo / (2 * self.slots.max(1))).clamp(PACK_OBJECTS_MIN, PACK_OBJECTS_MAX);
+        let limits = Limits { objects: objects_max, bytes: PACK_BYTES_MAX };
+        for (page, indices, bytes) in self.bundles(limits, |entry| !is_large(entry)) {
+            if !self.grant(Task::Pack(page, indices), bytes) {
+                return;
+            }
+        }
+    }
+
+    fn verify(&mut self) {
+        if self.job.spec.mode != Mode::Verify {
+            return;
+        }
+        let limits = Limits { objects: VERIFY_OBJECTS_MAX, bytes: VERIFY_BYTES_MAX };
+        for (page, indices, bytes) in self.bundles(limits, |_| true) {
+            if !self.grant(Task::Verify(page, indices), bytes) {
+                return;
+            }
+        }
+    }
+
+    /// Entries to be given out, in bundles within one page and within `limits`, as many bundles as
+    /// slots are free.
+    fn bundles(
+        &self,
+        limits: Limits,
+        takes_part: impl Fn(&Entry) -> bool,
+    ) -> Vec<(PageId, Vec<u16>, u64)> {
+        let room = self.slots_free();
+        let mut bundles: Vec<(PageId, Vec<u16>, u64)> = Vec::new();
+        for (position, entry) in self.todo().filter(|(_, entry)| takes_part(entry)) {
+            if let Some((page, indices, bytes)) = bundles.last_mut()
+                && *page == position.page
+                && indices.len() < limits.objects
+                && *bytes + entry.size <= limits.bytes
+            {
+                indices.push(position.index);
+                *bytes += entry.size;
+            } else if bundles.len() < room {
+                bundles.push((position.page, vec![position.index], entry.size));
+            } else {
+                break;
+            }
+        }
+        bundles
+    }
+
+    fn delete(&mut self) {
+        for (page, entries) in self.job.extraneous.iter().take(PAGES_ACTIVE_MAX) {
+            let key = PageKey { job: self.id, end: End::Target, page: *page };
+            if self.pages.find(key).is_none() {
+                continue;
+            }
+            let indices: Vec<u16> = entries.iter().collect();
+            for bundle in indices.chunks(DELETE_KEYS_MAX) {
+                if !self.grant(Task::Delete(*page, bundle.to_vec()), 0) {
+                    return;
+                }
+            }
+        }
+    }
+
+    fn clean(&mut self) {
+        let discards = self.job.uploads.keys().cloned().map(Task::Discard);
+        for task in discards.collect::<Vec<_>>() {
+            if !self.is_granted_or_leased(&task) && !self.grant(task, 0) {
+                return;
+            }
+        }
+        if self.job.uploads.is_empty()
+            && !self.job.is_clean
+            && !self.is_granted_or_leased(&Task::Clean)
+        {
+            self.grant(Task::Clean, 0);
+        }
+    }
+}
+
+/// Bounds of a bundle of small objects.
+#[derive(Clone, Copy)]
+struct Limits {
+    objects: usize,
+    bytes: u64,
+}
+
+/// Whether an entry is moved range by range.
+fn is_large(entry: &Entry) -> bool {
+    entry.kind == Kind::Object && shard::is_ranged(entry.size)
+}

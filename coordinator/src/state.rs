@@ -1,0 +1,123 @@
+//! The replicated state: jobs, and nothing that grows with the number of their objects but one bit
+//! an object of the pages in work.
+//!
+//! [`State::apply`] is the only thing that changes it. It is total: a command that no longer fits
+//! is ignored, and nothing in a log can make it panic.
+
+mod apply;
+mod grant;
+mod job;
+mod object;
+mod page;
+mod report;
+
+use std::collections::BTreeMap;
+
+use airlift_protocol::error::{ErrorCode, Failure};
+use airlift_protocol::id::{AssignmentId, Epoch, JobId, LogIndex, NodeId, PageId, Position};
+use airlift_protocol::key::Key;
+use serde::{Deserialize, Serialize};
+
+pub use self::job::{Job, Lease, Listing, Phase, UploadId, UploadState};
+pub use self::object::LargeObject;
+pub use self::page::PageProgress;
+use crate::command::Command;
+use crate::event::Status;
+
+/// What an assignment is about, by positions: a node gets the entries along with it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Task {
+    /// List one end from its last known key on.
+    List(airlift_protocol::assignment::End),
+    /// Compare a page with the target.
+    Compare(PageId),
+    /// Begin the upload of a large object of so many bytes.
+    Open(Position, UploadId, u64),
+    /// Move one shard of a large object.
+    Range(Position, u32),
+    /// Move small objects of one page, whole.
+    Pack(PageId, Vec<u16>),
+    /// Make a large object visible and check it.
+    Commit(Position),
+    /// Read back what was moved.
+    ReadBack(Position),
+    /// Compare the content of objects of one page.
+    Verify(PageId, Vec<u16>),
+    /// Delete entries of one page of the target's listing.
+    Delete(PageId, Vec<u16>),
+    /// Drop an upload that is not needed any more.
+    Discard(UploadId),
+    /// Remove the job's traces from the target.
+    Clean,
+}
+
+/// What the coordinator must know of a change, to act on it and to tell observers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fact {
+    /// A run of the job began.
+    Started(JobId, u32),
+    /// A lease was granted.
+    Granted(JobId, AssignmentId),
+    /// A lease ended before its work did.
+    Ended(NodeId, AssignmentId),
+    /// An object of the source's listing has come to its end.
+    Object(JobId, Position, ObjectFact),
+    /// An object of the target's listing has come to its end.
+    Extraneous(JobId, Position, ObjectFact),
+    /// A key beside the listings: an upload that could not be dropped.
+    Upload(JobId, Key, Failure),
+    /// A listing has grown, or ended.
+    Listing(JobId, airlift_protocol::assignment::End),
+    /// Deletes were called off.
+    DeletesRefused(JobId, String),
+    /// The job has ended or stopped.
+    JobEnded(JobId),
+}
+
+/// How one object ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectFact {
+    /// What became of it.
+    pub status: Status,
+    /// Its hash, where one was computed.
+    pub root: Option<airlift_protocol::chunk::Root>,
+    /// Why, where there is something to say.
+    pub reason: Option<(Option<ErrorCode>, String)>,
+}
+
+impl ObjectFact {
+    fn plain(status: Status) -> Self {
+        Self { status, root: None, reason: None }
+    }
+
+    fn failed(failure: &Failure) -> Self {
+        let reason = Some((Some(failure.code), failure.detail().to_owned()));
+        Self { status: Status::Failed, root: None, reason }
+    }
+}
+
+/// Everything the log has decided so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// Jobs by id.
+    pub jobs: BTreeMap<JobId, Job>,
+    /// The number that the last assignment got.
+    assignments: u64,
+}
+
+impl State {
+    /// Changes the state by one committed command and says what changed.
+    pub fn apply(&mut self, index: LogIndex, command: Command) -> Vec<Fact> {
+        apply::apply(self, index, command)
+    }
+
+    fn next_assignment(&mut self) -> AssignmentId {
+        self.assignments += 1;
+        AssignmentId(self.assignments)
+    }
+}
+
+/// The epoch of what entry `index` grants.
+fn epoch(index: LogIndex) -> Epoch {
+    Epoch(index.0)
+}

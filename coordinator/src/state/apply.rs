@@ -1,0 +1,235 @@
+//! What each command does to the state.
+
+use airlift_protocol::assignment::End;
+use airlift_protocol::bitmap::Bitmap;
+use airlift_protocol::error::Failure;
+use airlift_protocol::id::{AssignmentId, JobId, LogIndex, NodeId, PageId, Position};
+use airlift_protocol::job::{JobSpec, Mode};
+use airlift_protocol::manifest::Page;
+
+use super::job::{Job, Phase};
+use super::page::PageProgress;
+use super::{Fact, ObjectFact, State, Task, grant, report};
+use crate::command::Command;
+use crate::event::Status;
+
+/// Changes `state` by the command of entry `index`.
+pub(super) fn apply(state: &mut State, index: LogIndex, command: Command) -> Vec<Fact> {
+    match command {
+        Command::Format(_) => Vec::new(),
+        Command::Submit { spec, at: _ } => submit(state, *spec),
+        Command::VoidLeases { node } => void_leases(state, node),
+        Command::Page { job, run, end, page } => with_job(state, job, |job_state| {
+            if job_state.run == run { list(job_state, job, index, end, page) } else { Vec::new() }
+        }),
+        Command::Grant { grants } => {
+            grants.into_iter().filter_map(|item| grant::apply(state, index, item)).collect()
+        }
+        Command::Reports { reports } => {
+            reports.into_iter().flat_map(|item| report::apply(state, item)).collect()
+        }
+        Command::Extraneous { job, run, page, entries } => with_job(state, job, |job_state| {
+            if job_state.run == run {
+                extraneous(job_state, job, page, entries)
+            } else {
+                Vec::new()
+            }
+        }),
+        Command::Advance { job, run, from } => with_job(state, job, |job_state| {
+            let is_meant = (job_state.run, job_state.phase) == (run, from);
+            if is_meant { advance(job_state, job) } else { Vec::new() }
+        }),
+        Command::Stop { job, failure } => {
+            with_job(state, job, |job_state| stop(job_state, job, failure))
+        }
+    }
+}
+
+fn with_job(
+    state: &mut State,
+    job: JobId,
+    change: impl FnOnce(&mut Job) -> Vec<Fact>,
+) -> Vec<Fact> {
+    state.jobs.get_mut(&job).filter(|job| job.is_running()).map(change).unwrap_or_default()
+}
+
+fn submit(state: &mut State, spec: JobSpec) -> Vec<Fact> {
+    let id = spec.id();
+    let (job, mut facts) = match state.jobs.remove(&id) {
+        Some(earlier) => {
+            let facts = ended_leases(&earlier);
+            (earlier.next_run(spec), facts)
+        }
+        None => (Job::new(spec), Vec::new()),
+    };
+    facts.push(Fact::Started(id, job.run));
+    state.jobs.insert(id, job);
+    facts
+}
+
+fn ended_leases(job: &Job) -> Vec<Fact> {
+    job.leases.iter().map(|(id, lease)| Fact::Ended(lease.node, *id)).collect()
+}
+
+/// Gives back everything that `node` was to do.
+fn void_leases(state: &mut State, node: NodeId) -> Vec<Fact> {
+    let mut facts = Vec::new();
+    for job in state.jobs.values_mut().filter(|job| job.is_running()) {
+        let ids: Vec<AssignmentId> =
+            job.leases.iter().filter(|(_, lease)| lease.node == node).map(|(id, _)| *id).collect();
+        for id in ids {
+            if let Some(lease) = job.leases.remove(&id) {
+                give_back(job, lease.task);
+                facts.push(Fact::Ended(node, id));
+            }
+        }
+    }
+    facts
+}
+
+/// Makes a task available again that a node had and did not do.
+pub(super) fn give_back(job: &mut Job, task: Task) {
+    match task {
+        Task::Open(position, ..) => {
+            job.objects.remove(&position);
+            return_to_page(job, position.page, &[position.index]);
+        }
+        Task::Range(position, shard) => {
+            if let Some(object) = job.objects.get_mut(&position) {
+                object.give_back(shard);
+            }
+        }
+        Task::Pack(page, indices) | Task::Verify(page, indices) => {
+            return_to_page(job, page, &indices);
+        }
+        Task::Delete(page, indices) => {
+            job.extraneous.entry(page).or_default().extend(indices);
+        }
+        // What is left to do follows from the state alone.
+        Task::List(_)
+        | Task::Compare(_)
+        | Task::Commit(_)
+        | Task::ReadBack(_)
+        | Task::Discard(_)
+        | Task::Clean => {}
+    }
+}
+
+/// Puts entries that have not come to their end back among those to be given out.
+pub(super) fn return_to_page(job: &mut Job, page: PageId, indices: &[u16]) {
+    if let Some(page) = job.pages.get_mut(&page) {
+        for &index in indices {
+            if page.pending.contains(index) {
+                page.todo.insert(index);
+            }
+        }
+    }
+}
+
+fn list(job: &mut Job, id: JobId, index: LogIndex, end: End, page: Page) -> Vec<Fact> {
+    let listing = job.listing_mut(end);
+    if listing.end.is_some() || page.id != listing.next_page() || page.entries.is_empty() {
+        return Vec::new();
+    }
+    let count = page.entries.len() as u64;
+    let bytes = page.bytes();
+    listing.pages.push(index);
+    listing.last_key = page.entries.last().map(|entry| entry.key.clone());
+    listing.objects += count;
+    listing.bytes += bytes;
+    if end == End::Source {
+        let len = u16::try_from(count).unwrap_or(u16::MAX);
+        let mut progress = PageProgress::listed(len);
+        if job.spec.mode == Mode::Verify {
+            progress.is_compared = true;
+            progress.todo = Bitmap::full(len);
+        }
+        job.pages.insert(page.id, progress);
+        job.totals.objects.total += count;
+        job.totals.bytes.total += bytes;
+    }
+    vec![Fact::Listing(id, end)]
+}
+
+fn extraneous(job: &mut Job, id: JobId, page: PageId, entries: Bitmap) -> Vec<Fact> {
+    if job.phase != Phase::Diffing || job.diffed != page {
+        return Vec::new();
+    }
+    job.diffed = page.next();
+    job.extraneous_count += u64::from(entries.count());
+    let status = match job.spec.mode {
+        Mode::Verify => Status::Extra,
+        Mode::Copy | Mode::Sync if job.spec.policy.dry_run => Status::WouldDelete,
+        Mode::Copy | Mode::Sync => {
+            if !entries.is_empty() {
+                job.extraneous.insert(page, entries);
+            }
+            return Vec::new();
+        }
+    };
+    entries
+        .iter()
+        .map(|index| {
+            let fact = ObjectFact::plain(status);
+            job.count(&fact, 0);
+            Fact::Extraneous(id, Position { page, index }, fact)
+        })
+        .collect()
+}
+
+fn advance(job: &mut Job, id: JobId) -> Vec<Fact> {
+    let mut facts = Vec::new();
+    if job.phase == Phase::Diffing
+        && let Some(reason) = refusal(job)
+    {
+        job.deletes_refused = true;
+        job.extraneous.clear();
+        facts.push(Fact::DeletesRefused(id, reason));
+    }
+    job.phase = job.next_phase();
+    if job.phase == Phase::Ended {
+        facts.push(Fact::JobEnded(id));
+    }
+    facts
+}
+
+/// Why the deletes of a sync must not be carried out, if so.
+fn refusal(job: &Job) -> Option<String> {
+    let policy = &job.spec.policy;
+    let (count, objects) = (job.extraneous_count, job.target.objects);
+    if job.spec.mode != Mode::Sync || count == 0 {
+        return None;
+    }
+    if !job.source.is_whole() {
+        let places = job.source.end.as_ref().map_or(0, |end| end.unreadable_count);
+        return Some(format!(
+            "nothing was deleted: {places} places of the source could not be listed, so what is \
+             missing there is not known"
+        ));
+    }
+    if job.source.objects == 0 && !policy.allow_empty_source {
+        return Some(
+            "nothing was deleted: the source has no objects at all (use --allow-empty-source if \
+             that is meant)"
+                .to_owned(),
+        );
+    }
+    let limit = policy.max_delete.filter(|limit| !limit.allows(count, objects))?;
+    let allowed = match limit {
+        airlift_protocol::job::DeleteLimit::Count(count) => count.to_string(),
+        airlift_protocol::job::DeleteLimit::Percent(percent) => format!("{percent}%"),
+    };
+    Some(format!(
+        "nothing was deleted: {count} of the {objects} objects at the target would go, and \
+         --max-delete allows {allowed}"
+    ))
+}
+
+/// Stops the job. Its leases stay on record, so that the next run knows what was in flight.
+pub(super) fn stop(job: &mut Job, id: JobId, failure: Failure) -> Vec<Fact> {
+    let mut facts = ended_leases(job);
+    job.phase = Phase::Stopped;
+    job.failure = Some(failure);
+    facts.push(Fact::JobEnded(id));
+    facts
+}

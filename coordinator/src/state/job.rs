@@ -1,0 +1,276 @@
+//! One job: its listings, its pages and large objects in work, its leases and numbers.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use airlift_protocol::assignment::{End, UploadToken};
+use airlift_protocol::bitmap::Bitmap;
+use airlift_protocol::chunk::Root;
+use airlift_protocol::error::Failure;
+use airlift_protocol::id::{AssignmentId, Epoch, LogIndex, NodeId, PageId, Position};
+use airlift_protocol::job::{JobSpec, Mode, VerifyLevel};
+use airlift_protocol::key::Key;
+use airlift_protocol::manifest::{Entry, Page};
+use airlift_protocol::report::ListingEnd;
+use airlift_protocol::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::object::LargeObject;
+use super::page::PageProgress;
+use super::{ObjectFact, Task};
+use crate::event::Status;
+use crate::totals::Totals;
+
+/// Where a job stands. It only goes forward, but for a new run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Phase {
+    /// The source is listed, and objects move (verify: are compared).
+    Moving,
+    /// The target is listed, to find what the source does not have.
+    ListingTarget,
+    /// The two listings are compared.
+    Diffing,
+    /// What the source does not have is deleted.
+    Deleting,
+    /// Uploads that were given up, and the job's own traces, are removed.
+    Cleaning,
+    /// Everything listed has come to its end.
+    Ended,
+    /// The job could not go on.
+    Stopped,
+}
+
+/// A listing of one end, as far as it got. The pages themselves are in the log.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listing {
+    /// For each page the log entry that holds it.
+    pub pages: Vec<LogIndex>,
+    /// The last key listed.
+    pub last_key: Option<Key>,
+    /// Entries listed.
+    pub objects: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Set when the listing has reached its end.
+    pub end: Option<ListingEnd>,
+}
+
+impl Listing {
+    /// The id of the page that would come next.
+    pub fn next_page(&self) -> PageId {
+        PageId(u32::try_from(self.pages.len()).unwrap_or(u32::MAX))
+    }
+
+    /// Whether the end was reached and nothing was unreadable on the way.
+    pub fn is_whole(&self) -> bool {
+        self.end.as_ref().is_some_and(|end| end.unreadable_count == 0)
+    }
+}
+
+/// An upload of a large object: key at the source and fingerprint of the state it holds.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct UploadId {
+    /// Key at the target.
+    pub key: Key,
+    /// Fingerprint of the source's state.
+    pub fingerprint: String,
+}
+
+/// What is known of an upload that is not committed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UploadState {
+    /// The store's name for it, once reported.
+    pub token: Option<UploadToken>,
+    /// Wall-clock time at which it was first ordered: nothing of it can be older.
+    pub since: Timestamp,
+    /// Shards that an interrupted run was moving: sent again, at most these.
+    pub interrupted: BTreeSet<u32>,
+}
+
+/// A node's right to do one task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// Who holds it.
+    pub node: NodeId,
+    /// What it is for.
+    pub task: Task,
+    /// Its fencing number.
+    pub epoch: Epoch,
+    /// Bytes that it may move.
+    pub bytes: u64,
+}
+
+/// A job as the log has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// What was asked.
+    pub spec: JobSpec,
+    /// Counts submissions, from 1.
+    pub run: u32,
+    /// Where the job stands.
+    pub phase: Phase,
+    /// The source's listing.
+    pub source: Listing,
+    /// The target's listing, for sync and verify.
+    pub target: Listing,
+    /// Source pages with objects that have not come to their end.
+    pub pages: BTreeMap<PageId, PageProgress>,
+    /// Large objects whose upload is open.
+    pub objects: BTreeMap<Position, LargeObject>,
+    /// Objects that changed at the source after they were listed: what they are now.
+    pub changed: BTreeMap<Position, Entry>,
+    /// Large objects whose upload the store lost once.
+    pub lost: BTreeSet<Position>,
+    /// Uploads begun and not committed, of this run and of earlier ones.
+    pub uploads: BTreeMap<UploadId, UploadState>,
+    /// Moved objects that are still to be read back.
+    pub read_backs: BTreeMap<Position, (Root, u64)>,
+    /// Rights given out.
+    pub leases: BTreeMap<AssignmentId, Lease>,
+    /// Pages of the target's listing that were compared with the source's.
+    pub diffed: PageId,
+    /// Entries of the target's listing that are to be deleted or were found extraneous.
+    pub extraneous: BTreeMap<PageId, Bitmap>,
+    /// How many these are.
+    pub extraneous_count: u64,
+    /// Whether deletes were called off.
+    pub deletes_refused: bool,
+    /// Whether the target was cleaned.
+    pub is_clean: bool,
+    /// Pack bytes that an interrupted run was moving and this run has not sent again yet.
+    pub interrupted_bytes: u64,
+    /// The numbers of this run.
+    pub totals: Totals,
+    /// Why the job stopped.
+    pub failure: Option<Failure>,
+}
+
+impl Job {
+    /// A job before its first run.
+    pub(super) fn new(spec: JobSpec) -> Self {
+        Self {
+            spec,
+            run: 1,
+            phase: Phase::Moving,
+            source: Listing::default(),
+            target: Listing::default(),
+            pages: BTreeMap::new(),
+            objects: BTreeMap::new(),
+            changed: BTreeMap::new(),
+            lost: BTreeSet::new(),
+            uploads: BTreeMap::new(),
+            read_backs: BTreeMap::new(),
+            leases: BTreeMap::new(),
+            diffed: PageId(0),
+            extraneous: BTreeMap::new(),
+            extraneous_count: 0,
+            deletes_refused: false,
+            is_clean: false,
+            interrupted_bytes: 0,
+            totals: Totals::default(),
+            failure: None,
+        }
+    }
+
+    /// The job's next run: it lists anew, and keeps of the last one only the open uploads and what
+    /// was in flight.
+    pub(super) fn next_run(self, spec: JobSpec) -> Self {
+        let mut next = Self::new(spec);
+        next.run = self.run + 1;
+        next.uploads = self.uploads;
+        for lease in self.leases.values() {
+            match &lease.task {
+                Task::Range(position, shard) => {
+                    if let Some(object) = self.objects.get(position)
+                        && let Some(upload) = next.uploads.get_mut(&object.upload_id)
+                    {
+                        upload.interrupted.insert(*shard);
+                    }
+                }
+                Task::Pack(..) => next.interrupted_bytes += lease.bytes,
+                _ => {}
+            }
+        }
+        next
+    }
+
+    /// The listing of one end.
+    pub fn listing(&self, end: End) -> &Listing {
+        match end {
+            End::Source => &self.source,
+            End::Target => &self.target,
+        }
+    }
+
+    pub(super) fn listing_mut(&mut self, end: End) -> &mut Listing {
+        match end {
+            End::Source => &mut self.source,
+            End::Target => &mut self.target,
+        }
+    }
+
+    /// The object at `position`: as it is now if it changed, else as `page` lists it.
+    pub fn entry<'a>(&'a self, page: &'a Page, position: Position) -> Option<&'a Entry> {
+        self.changed.get(&position).or_else(|| page.entry(position.index))
+    }
+
+    /// Whether some lease is for a task that `wanted` accepts.
+    pub fn is_leased(&self, wanted: impl Fn(&Task) -> bool) -> bool {
+        self.leases.values().any(|lease| wanted(&lease.task))
+    }
+
+    /// Whether the job runs.
+    pub fn is_running(&self) -> bool {
+        !matches!(self.phase, Phase::Ended | Phase::Stopped)
+    }
+
+    /// Whether something could not be listed, or deletes were called off.
+    pub fn is_incomplete(&self) -> bool {
+        self.deletes_refused
+            || [&self.source, &self.target]
+                .iter()
+                .any(|listing| listing.end.as_ref().is_some_and(|end| end.unreadable_count > 0))
+    }
+
+    /// Whether a moved object is to be read back: a fixed choice for each position.
+    pub(super) fn is_sampled(&self, position: Position) -> bool {
+        let VerifyLevel::ReadBack(percent) = self.spec.policy.verify else { return false };
+        let place = u64::from(position.page.0) << 16 | u64::from(position.index);
+        // Fibonacci hashing: spreads consecutive positions evenly over the percentages.
+        let spread = place.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        spread % 100 < u64::from(percent)
+    }
+
+    /// The phase after this one.
+    pub(super) fn next_phase(&self) -> Phase {
+        let wants_target = matches!(self.spec.mode, Mode::Sync | Mode::Verify);
+        match self.phase {
+            Phase::Moving if wants_target && self.spec.single.is_none() => Phase::ListingTarget,
+            Phase::Moving => Phase::Cleaning,
+            Phase::ListingTarget => Phase::Diffing,
+            Phase::Diffing => Phase::Deleting,
+            Phase::Deleting => Phase::Cleaning,
+            Phase::Cleaning | Phase::Ended => Phase::Ended,
+            Phase::Stopped => Phase::Stopped,
+        }
+    }
+
+    /// Counts an object that has come to its end.
+    pub(super) fn count(&mut self, fact: &ObjectFact, bytes: u64) {
+        let objects = &mut self.totals.objects;
+        match fact.status {
+            Status::Done | Status::WouldCopy => objects.done += 1,
+            Status::Unchanged => objects.unchanged += 1,
+            Status::Failed => objects.failed += 1,
+            Status::Skipped => objects.skipped += 1,
+            Status::Deleted | Status::WouldDelete => objects.deleted += 1,
+            Status::Equal => objects.equal += 1,
+            Status::Differs => objects.differs += 1,
+            Status::Missing => objects.missing += 1,
+            Status::Extra => objects.extra += 1,
+        }
+        if matches!(fact.status, Status::Done | Status::Unchanged | Status::Equal | Status::Differs)
+        {
+            self.totals.bytes.done += bytes;
+        }
+    }
+}

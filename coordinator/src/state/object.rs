@@ -1,0 +1,82 @@
+//! A large object on its way: opened, moved shard by shard, committed.
+
+use std::collections::BTreeSet;
+
+use airlift_protocol::assignment::UploadToken;
+use airlift_protocol::chunk::{self, Root, SpanValue};
+use airlift_protocol::limits::SHARD_BYTES;
+use airlift_protocol::shard;
+use airlift_protocol::units::ByteRange;
+use serde::{Deserialize, Serialize};
+
+use super::job::UploadId;
+
+/// A large object whose upload was ordered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LargeObject {
+    /// The state that is being moved.
+    pub upload_id: UploadId,
+    /// Its bytes.
+    pub size: u64,
+    /// The upload, once it is open.
+    pub token: Option<UploadToken>,
+    /// Values of shards that are at the target.
+    values: Vec<Option<SpanValue>>,
+    /// Shards that were given back.
+    returned: BTreeSet<u32>,
+    /// Shards from this one on were never given out.
+    next: u32,
+}
+
+impl LargeObject {
+    pub(super) fn new(upload_id: UploadId, size: u64) -> Self {
+        let shards = shard::count(size) as usize;
+        let values = vec![None; shards];
+        Self { upload_id, size, token: None, values, returned: BTreeSet::new(), next: 0 }
+    }
+
+    /// Shards that can be given out, in order.
+    pub fn available(&self) -> impl Iterator<Item = u32> + '_ {
+        let shards = if self.token.is_some() { shard::count(self.size) } else { 0 };
+        let returned = self.returned.iter().copied().filter(move |&shard| shard < shards);
+        returned.chain(self.next.min(shards)..shards)
+    }
+
+    /// Takes a shard out of those available; whether it was one.
+    pub(super) fn take(&mut self, shard: u32) -> bool {
+        if self.returned.remove(&shard) {
+            return true;
+        }
+        if shard != self.next || self.token.is_none() || shard >= shard::count(self.size) {
+            return false;
+        }
+        self.next += 1;
+        true
+    }
+
+    /// Gives a shard back.
+    pub(super) fn give_back(&mut self, shard: u32) {
+        if self.values.get(shard as usize).is_some_and(Option::is_none) {
+            self.returned.insert(shard);
+        }
+    }
+
+    /// Records the value of a shard that is at the target.
+    pub(super) fn record(&mut self, shard: u32, value: SpanValue) {
+        if let Some(slot) = self.values.get_mut(shard as usize) {
+            *slot = Some(value);
+        }
+    }
+
+    /// The object's hash, once every shard is at the target.
+    pub fn root(&self) -> Option<Root> {
+        let values: Vec<SpanValue> = self.values.iter().copied().collect::<Option<_>>()?;
+        let whole = ByteRange::new(0, self.size);
+        Some(Root(chunk::merge(self.size, whole, SHARD_BYTES, &values).0))
+    }
+
+    /// Whether every shard is at the target.
+    pub fn is_assembled(&self) -> bool {
+        self.values.iter().all(Option::is_some)
+    }
+}

@@ -1,0 +1,329 @@
+//! What a report does: it ends a lease, and brings objects to their end or back among those to be
+//! given out. A report of a lease that is not there, or under another epoch, does nothing.
+
+use airlift_protocol::assignment::End;
+use airlift_protocol::chunk::Root;
+use airlift_protocol::error::{ErrorCode, Failure, Scope};
+use airlift_protocol::id::{AssignmentId, JobId, PageId, Position};
+use airlift_protocol::job::Mode;
+use airlift_protocol::key::Key;
+use airlift_protocol::report::{
+    ChangedObject, Comparison, Completion, ListingEnd, ObjectResult, Report, SkipReason, Verdict,
+};
+
+use super::apply::{return_to_page, stop};
+use super::job::{Job, Lease, Phase, UploadId};
+use super::{Fact, ObjectFact, State, Task};
+use crate::event::Status;
+
+/// Records an answer.
+pub(super) fn apply(state: &mut State, report: Report) -> Vec<Fact> {
+    let Some(job) = state.jobs.get_mut(&report.job).filter(|job| job.is_running()) else {
+        return Vec::new();
+    };
+    if job.leases.get(&report.assignment).is_none_or(|lease| lease.epoch != report.epoch) {
+        return Vec::new();
+    }
+    let Some(lease) = job.leases.remove(&report.assignment) else { return Vec::new() };
+    let mut change = Change { job, id: report.job, facts: Vec::new() };
+    match report.result {
+        Ok(completion) => change.completed(lease, completion),
+        Err(failure) => change.failed(lease, failure),
+    }
+    change.facts
+}
+
+/// One report at work on one job.
+struct Change<'a> {
+    job: &'a mut Job,
+    id: JobId,
+    facts: Vec<Fact>,
+}
+
+impl Change<'_> {
+    fn completed(&mut self, lease: Lease, completion: Completion) {
+        match (lease.task, completion) {
+            (Task::List(end), Completion::Listed(listing)) => self.listed(end, listing),
+            (Task::Compare(page), Completion::Compared(entries)) => self.compared(page, entries),
+            (Task::Open(position, upload, _), Completion::Opened(token)) => {
+                if let Some(object) = self.job.objects.get_mut(&position) {
+                    object.token = Some(token.clone());
+                }
+                if let Some(state) = self.job.uploads.get_mut(&upload) {
+                    state.token = Some(token);
+                }
+            }
+            (Task::Range(position, shard), Completion::RangeMoved { value, bytes_sent }) => {
+                self.range_moved(position, shard, value, bytes_sent);
+            }
+            (Task::Pack(page, indices), Completion::PackMoved(results))
+                if indices.len() == results.len() =>
+            {
+                for (index, result) in indices.into_iter().zip(results) {
+                    self.moved(Position { page, index }, result);
+                }
+            }
+            (Task::Commit(position), Completion::Committed) => self.committed(position),
+            (
+                Task::Open(position, ..) | Task::Range(position, _) | Task::Commit(position),
+                Completion::Changed(changed),
+            ) => {
+                self.drop_object(position);
+                self.changed(position, changed);
+            }
+            (Task::ReadBack(position), Completion::ReadBack) => {
+                if let Some((root, bytes)) = self.job.read_backs.remove(&position) {
+                    self.finish_done(position, root, bytes);
+                }
+            }
+            (Task::Verify(page, indices), Completion::Verified(verdicts))
+                if indices.len() == verdicts.len() =>
+            {
+                for (index, verdict) in indices.into_iter().zip(verdicts) {
+                    self.verified(Position { page, index }, verdict);
+                }
+            }
+            (Task::Delete(page, indices), Completion::Deleted(results))
+                if indices.len() == results.len() =>
+            {
+                for (index, kept) in indices.into_iter().zip(results) {
+                    self.deleted(Position { page, index }, kept);
+                }
+            }
+            (Task::Discard(upload), Completion::Discarded) => {
+                self.job.uploads.remove(&upload);
+            }
+            (Task::Clean, Completion::Cleaned) => self.job.is_clean = true,
+            (task, completion) => {
+                let text = format!("a report does not fit its order: {task:?}, {completion:?}");
+                self.stop(Failure::new(ErrorCode::Bug, text));
+            }
+        }
+    }
+
+    fn failed(&mut self, lease: Lease, failure: Failure) {
+        if failure.code.scope() == Scope::Job {
+            return self.stop(failure);
+        }
+        match lease.task {
+            Task::List(_) | Task::Compare(_) => self.stop(failure),
+            Task::Open(position, ..) | Task::Range(position, _) | Task::Commit(position) => {
+                self.object_failed(position, &failure);
+            }
+            Task::Pack(page, indices) | Task::Verify(page, indices) => {
+                for index in indices {
+                    let fact = ObjectFact::failed(&failure);
+                    self.finish(Position { page, index }, fact, 0);
+                }
+            }
+            Task::ReadBack(position) => {
+                self.job.read_backs.remove(&position);
+                self.finish(position, ObjectFact::failed(&failure), 0);
+            }
+            Task::Delete(page, indices) => {
+                for index in indices {
+                    self.deleted(Position { page, index }, Some(failure.clone()));
+                }
+            }
+            Task::Discard(upload) => {
+                self.job.uploads.remove(&upload);
+                self.left_over(upload.key, failure);
+            }
+            Task::Clean => {
+                self.job.is_clean = true;
+                self.left_over(Key::default(), failure);
+            }
+        }
+    }
+
+    /// The target keeps something of the job that could not be removed.
+    fn left_over(&mut self, key: Key, failure: Failure) {
+        self.job.totals.objects.failed += 1;
+        self.facts.push(Fact::Upload(self.id, key, failure));
+    }
+
+    fn stop(&mut self, failure: Failure) {
+        let facts = stop(self.job, self.id, failure);
+        self.facts.extend(facts);
+    }
+
+    fn listed(&mut self, end: End, listing: ListingEnd) {
+        self.job.listing_mut(end).end = Some(listing);
+        self.facts.push(Fact::Listing(self.id, end));
+    }
+
+    fn compared(&mut self, page: PageId, entries: Vec<Comparison>) {
+        let Some(progress) = self.job.pages.get_mut(&page) else { return };
+        progress.is_compared = true;
+        for (index, comparison) in (0u16..).zip(entries) {
+            let position = Position { page, index };
+            match comparison {
+                Comparison::Unchanged { bytes } => {
+                    self.finish(position, ObjectFact::plain(Status::Unchanged), bytes);
+                }
+                Comparison::Move if self.job.spec.policy.dry_run => {
+                    self.finish(position, ObjectFact::plain(Status::WouldCopy), 0);
+                }
+                Comparison::Move => return_to_page(self.job, page, &[index]),
+                Comparison::Skipped(reason) => self.skipped(position, &reason),
+                Comparison::Failed(failure) => {
+                    self.finish(position, ObjectFact::failed(&failure), 0);
+                }
+            }
+        }
+    }
+
+    fn range_moved(
+        &mut self,
+        position: Position,
+        shard: u32,
+        value: airlift_protocol::chunk::SpanValue,
+        bytes_sent: u64,
+    ) {
+        let Some(object) = self.job.objects.get_mut(&position) else { return };
+        object.record(shard, value);
+        let bytes = &mut self.job.totals.bytes;
+        bytes.sent += bytes_sent;
+        if let Some(upload) = self.job.uploads.get_mut(&object.upload_id)
+            && upload.interrupted.remove(&shard)
+        {
+            bytes.resent += bytes_sent;
+        }
+    }
+
+    fn moved(&mut self, position: Position, result: ObjectResult) {
+        match result {
+            ObjectResult::Done { root, bytes } => {
+                let again = bytes.min(self.job.interrupted_bytes);
+                self.job.interrupted_bytes -= again;
+                self.job.totals.bytes.sent += bytes;
+                self.job.totals.bytes.resent += again;
+                self.done(position, root, bytes);
+            }
+            ObjectResult::Changed(changed) => self.changed(position, changed),
+            ObjectResult::Skipped(reason) => self.skipped(position, &reason),
+            ObjectResult::Failed(failure) if failure.code.scope() == Scope::Job => {
+                return_to_page(self.job, position.page, &[position.index]);
+                if self.job.phase != Phase::Stopped {
+                    self.stop(failure);
+                }
+            }
+            ObjectResult::Failed(failure) => {
+                self.finish(position, ObjectFact::failed(&failure), 0);
+            }
+        }
+    }
+
+    fn committed(&mut self, position: Position) {
+        let Some(object) = self.job.objects.remove(&position) else { return };
+        let Some(root) = object.root() else { return };
+        self.job.uploads.remove(&object.upload_id);
+        self.done(position, root, object.size);
+    }
+
+    /// The object is at the target: it has come to its end, unless it is to be read back.
+    fn done(&mut self, position: Position, root: Root, bytes: u64) {
+        if self.job.is_sampled(position) {
+            self.job.read_backs.insert(position, (root, bytes));
+        } else {
+            self.finish_done(position, root, bytes);
+        }
+    }
+
+    fn finish_done(&mut self, position: Position, root: Root, bytes: u64) {
+        let fact = ObjectFact { status: Status::Done, root: Some(root), reason: None };
+        self.finish(position, fact, bytes);
+    }
+
+    fn skipped(&mut self, position: Position, reason: &SkipReason) {
+        let reason = Some((None, reason.message()));
+        self.finish(position, ObjectFact { status: Status::Skipped, root: None, reason }, 0);
+    }
+
+    /// The source changed under the reader: the object starts over once, then fails.
+    fn changed(&mut self, position: Position, changed: ChangedObject) {
+        if self.job.changed.contains_key(&position) {
+            let text = "source changed: it was written to while it was read, twice; nothing of it \
+                        was made visible (copy it again when it is at rest)";
+            let failure = Failure::new(ErrorCode::SourceChanged, text);
+            return self.finish(position, ObjectFact::failed(&failure), 0);
+        }
+        let total = &mut self.job.totals.bytes.total;
+        *total = total.saturating_sub(changed.bytes_before) + changed.entry.size;
+        self.job.changed.insert(position, changed.entry);
+        return_to_page(self.job, position.page, &[position.index]);
+    }
+
+    fn object_failed(&mut self, position: Position, failure: &Failure) {
+        let upload = self.drop_object(position);
+        if failure.code == ErrorCode::UploadLost && self.job.lost.insert(position) {
+            if let Some(upload) = upload {
+                self.job.uploads.remove(&upload);
+            }
+            return return_to_page(self.job, position.page, &[position.index]);
+        }
+        self.finish(position, ObjectFact::failed(failure), 0);
+    }
+
+    /// Forgets a large object in work, and takes back what others were to do for it. Its upload
+    /// stays on record until it is discarded.
+    fn drop_object(&mut self, position: Position) -> Option<UploadId> {
+        let object = self.job.objects.remove(&position)?;
+        let ids: Vec<AssignmentId> = self
+            .job
+            .leases
+            .iter()
+            .filter(|(_, lease)| match &lease.task {
+                Task::Open(of, ..) | Task::Range(of, _) | Task::Commit(of) => *of == position,
+                _ => false,
+            })
+            .map(|(id, _)| *id)
+            .collect();
+        for id in ids {
+            if let Some(lease) = self.job.leases.remove(&id) {
+                self.facts.push(Fact::Ended(lease.node, id));
+            }
+        }
+        Some(object.upload_id)
+    }
+
+    fn verified(&mut self, position: Position, verdict: Verdict) {
+        let reason = |text: String| Some((None, text));
+        let (fact, bytes) = match verdict {
+            Verdict::Equal { root, bytes } => {
+                (ObjectFact { status: Status::Equal, root: Some(root), reason: None }, bytes)
+            }
+            Verdict::Differs(how) => {
+                (ObjectFact { status: Status::Differs, root: None, reason: reason(how) }, 0)
+            }
+            Verdict::Missing => (ObjectFact::plain(Status::Missing), 0),
+            Verdict::Skipped(why) => return self.skipped(position, &why),
+            Verdict::Failed(failure) => (ObjectFact::failed(&failure), 0),
+        };
+        self.finish(position, fact, bytes);
+    }
+
+    fn deleted(&mut self, position: Position, kept: Option<Failure>) {
+        debug_assert!(self.job.spec.mode == Mode::Sync, "only a sync deletes");
+        let fact = match kept {
+            None => ObjectFact::plain(Status::Deleted),
+            Some(failure) => ObjectFact::failed(&failure),
+        };
+        self.job.count(&fact, 0);
+        self.facts.push(Fact::Extraneous(self.id, position, fact));
+    }
+
+    /// Brings an object to its end, once.
+    fn finish(&mut self, position: Position, fact: ObjectFact, bytes: u64) {
+        let Some(page) = self.job.pages.get_mut(&position.page) else { return };
+        if !page.pending.remove(position.index) {
+            return;
+        }
+        page.todo.remove(position.index);
+        if page.pending.is_empty() {
+            self.job.pages.remove(&position.page);
+        }
+        self.job.count(&fact, bytes);
+        self.facts.push(Fact::Object(self.id, position, fact));
+    }
+}

@@ -1,0 +1,46 @@
+# Thin names for cargo and scripts; what they do is written down there.
+
+# Lists the recipes.
+default:
+    @just --list
+
+# Read-only gate: formatting, lints, documentation, dependencies, all tests.
+verify: format lint document deny test
+
+[private]
+format:
+    cargo fmt --all --check
+
+[private]
+lint:
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+
+[private]
+document $RUSTDOCFLAGS='-Dwarnings':
+    cargo doc --workspace --no-deps --locked
+
+[private]
+deny:
+    cargo deny --locked check bans licenses sources
+
+# May write: formatting and the lints that clippy can mend.
+fix:
+    cargo clippy --workspace --all-targets --fix --allow-dirty --allow-staged
+    cargo fmt --all
+
+# All tests, or those whose names contain FILTER.
+test *FILTER:
+    cargo test --workspace --locked {{FILTER}}
+
+# The control plane under a virtual clock.
+sim *FILTER:
+    cargo test -p airlift-sim --locked {{FILTER}}
+
+# Real processes and real servers.
+e2e *FILTER:
+    cargo test -p airlift-tests --test it --locked {{FILTER}}
+
+# Copies on one machine against cp, rsync and rclone.
+bench *OPTIONS:
+    cargo build --release --locked
+    tests/bench/local.py {{OPTIONS}}

@@ -1,0 +1,123 @@
+//! The command line: reads what was written, runs it, and ends with an exit code.
+
+pub mod args;
+mod completions;
+pub mod console;
+mod demo;
+mod doctor;
+pub mod exit;
+mod format;
+mod list;
+mod progress;
+mod report;
+mod resolve;
+mod show;
+mod summary;
+mod transfer;
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use self::args::{Cli, Command, ConfigCommand, Global};
+use self::console::{Console, unless_closed};
+use self::exit::{CliError, ExitCode};
+use self::transfer::Transfer;
+use crate::config::{self, Resolved, Sources};
+
+/// Time that work in the background has to end after the command did.
+const SHUTDOWN: Duration = Duration::from_secs(1);
+
+/// Runs the command line `words`, the program's name first.
+pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(words) {
+        Ok(cli) => cli,
+        Err(error) => return explain(&error),
+    };
+    let console = Console::default();
+    start_tracing(&cli.global, &console);
+    let is_json = cli.global.json;
+    run(cli, &console).unwrap_or_else(|error| fail(&error, is_json, &console))
+}
+
+/// Prints help, version, or what is wrong with the words.
+fn explain(error: &clap::Error) -> ExitCode {
+    match error.print() {
+        Ok(()) if error.exit_code() == 0 => ExitCode::Done,
+        Ok(()) => ExitCode::Usage,
+        Err(_) => ExitCode::CannotRun,
+    }
+}
+
+/// Says why a command ended, for people and, when that was asked for, for scripts.
+fn fail(error: &CliError, is_json: bool, console: &Console) -> ExitCode {
+    console.clear();
+    console.note(&format!("airlift: {error}"));
+    if is_json {
+        let (message, code) = (&error.message, error.exit.number());
+        let document =
+            serde_json::json!({ "outcome": "error", "exit_code": code, "error": message });
+        if let Err(error) = unless_closed(console.print(&document.to_string())) {
+            console.note(&format!("airlift: {error}"));
+        }
+    }
+    error.exit
+}
+
+fn start_tracing(global: &Global, console: &Console) {
+    let filter = match (global.quiet, global.verbose) {
+        (true, _) => "off",
+        (false, 0) => "off,airlift=warn",
+        (false, 1) => "warn,airlift=info",
+        (false, 2) => "info,airlift=debug",
+        (false, _) => "debug,airlift=trace",
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(filter))
+        .with_writer(console.clone())
+        .init();
+}
+
+fn run(cli: Cli, console: &Console) -> Result<ExitCode, CliError> {
+    let global = &cli.global;
+    let transfer = match &cli.command {
+        Command::Completions { shell } => return completions::print(*shell),
+        Command::Demo(args) => return demo::run(args, global, console),
+        Command::Config(ConfigCommand::Show) => {
+            return show::print(&load(global, None)?.values, global.json, console);
+        }
+        Command::Ls(args) => {
+            let config = load(global, None)?.config;
+            return block_on(list::run(args, global, &config, console))?;
+        }
+        Command::Doctor => {
+            let config = load(global, None)?.config;
+            return block_on(doctor::run(&config, global, console))?;
+        }
+        Command::Cp(args) => Transfer::copy(args),
+        Command::Sync(args) => Transfer::sync(args),
+        Command::Verify(args) => Transfer::verify(args),
+    };
+    let config = load(global, Some(&transfer))?.config;
+    block_on(transfer::run(&transfer, global, config, console))?
+}
+
+fn load(global: &Global, transfer: Option<&Transfer>) -> Result<Resolved, CliError> {
+    let mut sources = Sources::of_process()?;
+    sources.file = global.config.clone();
+    sources.flags = global.settings();
+    sources.flags.extend(transfer.map(Transfer::settings).unwrap_or_default());
+    Ok(config::load(&sources)?)
+}
+
+fn block_on<T>(work: impl Future<Output = T>) -> Result<T, CliError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::cannot_run(format!("start the runtime: {error}")))?;
+    let result = runtime.block_on(work);
+    runtime.shutdown_timeout(SHUTDOWN);
+    Ok(result)
+}

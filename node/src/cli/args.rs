@@ -1,0 +1,343 @@
+//! What can be written on the command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use airlift_protocol::job::{DeleteLimit, VerifyLevel};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
+use clap_complete::Shell;
+
+use crate::config::SETTINGS;
+
+const SELECTION: &str = "Which objects";
+const SAFETY: &str = "Safety";
+const WORK: &str = "How";
+const OUTPUT: &str = "Output";
+
+const EXAMPLES: &str = "\
+Examples:
+  airlift cp ./photos /mnt/backup/photos     what photos contains goes into the target
+  airlift cp ./data s3://bucket/data         to S3; credentials as for the AWS tools
+  airlift sync --dry-run s3://bucket/ ./here show what a mirror would copy and delete
+  airlift verify ./data s3://bucket/data     compare by content
+  airlift demo                               see a killed job resume, and the result proven
+
+Locations: a path, or s3://BUCKET/PREFIX.
+Exit codes: 0 all done · 1 some objects failed, differ or were skipped · 2 wrong usage or
+configuration · 3 the job could not run · 130 interrupted. After 3 and 130 the same command resumes.";
+
+const CP_EXAMPLES: &str = "\
+A directory or prefix: what it contains goes into DST. One object: into DST when DST ends in '/' or
+is a directory, else as DST. Objects that are equal at the target stay as they are. Nothing is
+deleted, and no object becomes visible before it is complete and checked.
+
+Examples:
+  airlift cp ./photos s3://bucket/photos
+  airlift cp s3://bucket/photos/a.jpg ./a.jpg
+  airlift cp --exclude '*.tmp' --bwlimit 50M /data /mnt/copy
+  airlift cp --report report.jsonl ./data s3://bucket/data";
+
+const SYNC_EXAMPLES: &str = "\
+As cp, then objects that the source no longer has are deleted from the target. Nothing is deleted
+when the source is empty, or its listing is partial or failed.
+
+Examples:
+  airlift sync --dry-run ./site s3://bucket/site
+  airlift sync --max-delete 5% ./site s3://bucket/site";
+
+const VERIFY_EXAMPLES: &str = "\
+Reads and hashes both ends and changes nothing. Prints 'differs', 'missing' (not at DST) or 'extra'
+(only at DST) with the key, one a line; exit code 1 when there is any.
+
+Examples:
+  airlift verify ./photos s3://bucket/photos";
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "airlift",
+    version,
+    about = "Copies, mirrors and verifies datasets: checked, resumable, never half visible",
+    after_help = EXAMPLES,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
+pub struct Cli {
+    /// Flags of every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Flags that every command has.
+#[derive(Clone, Debug, Args)]
+pub struct Global {
+    /// Say more on standard error; -vv and -vvv say much more
+    #[arg(short, long, global = true, action = ArgAction::Count, help_heading = OUTPUT)]
+    pub verbose: u8,
+    /// Say only what went wrong
+    #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = OUTPUT)]
+    pub quiet: bool,
+    /// Print the result as JSON on standard output
+    #[arg(long, global = true, help_heading = OUTPUT)]
+    pub json: bool,
+    /// Configuration file, instead of ./airlift.toml or ~/.config/airlift/airlift.toml
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
+    /// Directory of the state that makes jobs resumable
+    #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub state_dir: Option<OsString>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Copy; never deletes
+    #[command(after_help = CP_EXAMPLES)]
+    Cp(CopyArgs),
+    /// Mirror: copy, then delete from DST what SRC no longer has
+    #[command(after_help = SYNC_EXAMPLES)]
+    Sync(SyncArgs),
+    /// Compare by content and name the differences
+    #[command(after_help = VERIFY_EXAMPLES)]
+    Verify(VerifyArgs),
+    /// List keys with size and time
+    #[command(
+        after_help = "Examples:\n  airlift ls s3://bucket/photos\n  airlift ls --json ./photos"
+    )]
+    Ls(ListArgs),
+    /// Move real files, kill the job on the way, resume, and prove the result
+    Demo(DemoArgs),
+    /// Check this machine and the configured stores; say what to change
+    Doctor,
+    /// Show the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print a completion script for a shell
+    #[command(
+        after_help = "Examples:\n  airlift completions bash > ~/.local/share/bash-completion/completions/airlift"
+    )]
+    Completions {
+        /// The shell
+        #[arg(value_name = "SHELL")]
+        shell: Shell,
+    },
+}
+
+/// The two ends.
+#[derive(Clone, Debug, Args)]
+pub struct Ends {
+    /// Where objects are read: a path or s3://BUCKET/PREFIX
+    #[arg(value_name = "SRC", value_hint = ValueHint::AnyPath)]
+    pub source: OsString,
+    /// Where they go
+    #[arg(value_name = "DST", value_hint = ValueHint::AnyPath)]
+    pub target: OsString,
+}
+
+/// Flags of every transfer.
+#[derive(Clone, Debug, Args)]
+pub struct TransferArgs {
+    /// The two ends.
+    #[command(flatten)]
+    pub ends: Ends,
+    /// Only keys that match; without a '/' names at any depth; '*' stops at '/', '**' does not (repeatable)
+    #[arg(long, value_name = "GLOB", help_heading = SELECTION)]
+    pub include: Vec<String>,
+    /// Not the keys that match, whatever --include says (repeatable)
+    #[arg(long, value_name = "GLOB", help_heading = SELECTION)]
+    pub exclude: Vec<String>,
+    /// Symbolic links: leave out and name them, copy the link, or copy what it points to [default: skip]
+    #[arg(long, value_name = "POLICY", value_parser = ["skip", "copy", "follow"], help_heading = SELECTION)]
+    pub links: Option<String>,
+    /// Move at most this many bytes per second, such as 100M
+    #[arg(long, value_name = "RATE", help_heading = WORK)]
+    pub bwlimit: Option<OsString>,
+    /// Write one JSON line an object, and a last summary line; '-' is standard output
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = OUTPUT)]
+    pub report: Option<PathBuf>,
+    /// How to show progress [default: auto]
+    #[arg(long, value_name = "STYLE", value_parser = ["auto", "bar", "plain", "none"], help_heading = OUTPUT)]
+    pub progress: Option<String>,
+}
+
+/// `cp`.
+#[derive(Clone, Debug, Args)]
+pub struct CopyArgs {
+    /// Flags of every transfer.
+    #[command(flatten)]
+    pub transfer: TransferArgs,
+    /// Say what would be done, and change nothing
+    #[arg(long, help_heading = SAFETY)]
+    pub dry_run: bool,
+    /// Recognise equal objects by reading them, not by size and time or ETag
+    #[arg(long, help_heading = SAFETY)]
+    pub checksum: bool,
+    /// Read back what was moved and hash it again: full, or a share such as sample:5%
+    #[arg(long, value_name = "HOW", value_parser = parse_verify, help_heading = SAFETY)]
+    pub verify: Option<VerifyLevel>,
+}
+
+/// `sync`.
+#[derive(Clone, Debug, Args)]
+pub struct SyncArgs {
+    /// Flags of `cp`.
+    #[command(flatten)]
+    pub copy: CopyArgs,
+    /// Delete even when the source has no object at all
+    #[arg(long, help_heading = SAFETY)]
+    pub allow_empty_source: bool,
+    /// Delete nothing when more than N objects, or P% of the target's, would be deleted
+    #[arg(long, value_name = "N|P%", value_parser = parse_max_delete, help_heading = SAFETY)]
+    pub max_delete: Option<DeleteLimit>,
+}
+
+/// `verify`.
+#[derive(Clone, Debug, Args)]
+pub struct VerifyArgs {
+    /// Flags of every transfer.
+    #[command(flatten)]
+    pub transfer: TransferArgs,
+}
+
+/// `ls`.
+#[derive(Clone, Debug, Args)]
+pub struct ListArgs {
+    /// A path or s3://BUCKET/PREFIX
+    #[arg(value_name = "LOCATION", value_hint = ValueHint::AnyPath)]
+    pub location: OsString,
+}
+
+/// `demo`.
+#[derive(Clone, Debug, Args)]
+pub struct DemoArgs {
+    /// Work below this directory, instead of the system's temporary one
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub dir: Option<PathBuf>,
+    /// Leave everything there at the end
+    #[arg(long)]
+    pub keep: bool,
+}
+
+/// `config`.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Print every setting with its value and where that comes from
+    #[command(after_help = settings_help())]
+    Show,
+}
+
+/// The names of all settings, for `--help`.
+fn settings_help() -> String {
+    let mut text = "Settings, in airlift.toml and in the environment:\n".to_owned();
+    for setting in &SETTINGS {
+        text.push_str(&format!("  {:<14} {:<22} {}\n", setting.key, setting.env, setting.meaning));
+    }
+    text + "A flag wins over the environment, and that over the file."
+}
+
+fn parse_verify(text: &str) -> Result<VerifyLevel, String> {
+    if text == "full" {
+        return Ok(VerifyLevel::ReadBack(100));
+    }
+    text.strip_prefix("sample:")
+        .and_then(|share| parse_percent(share.strip_suffix('%').unwrap_or(share)))
+        .filter(|percent| *percent > 0)
+        .map(VerifyLevel::ReadBack)
+        .ok_or_else(|| "write full, or sample:P% with P from 1 to 100".to_owned())
+}
+
+fn parse_max_delete(text: &str) -> Result<DeleteLimit, String> {
+    let limit = match text.strip_suffix('%') {
+        Some(share) => parse_percent(share).map(DeleteLimit::Percent),
+        None => text.parse().ok().map(DeleteLimit::Count),
+    };
+    limit.ok_or_else(|| "write a number of objects such as 100, or a share such as 5%".to_owned())
+}
+
+fn parse_percent(text: &str) -> Option<u8> {
+    text.parse().ok().filter(|percent| *percent <= 100)
+}
+
+impl Global {
+    /// Key, flag and text of each flag that sets something.
+    pub fn settings(&self) -> Vec<(&'static str, &'static str, OsString)> {
+        let state_dir = self.state_dir.clone();
+        state_dir.map(|text| ("state_dir", "--state-dir", text)).into_iter().collect()
+    }
+}
+
+impl TransferArgs {
+    /// Key, flag and text of each flag that sets something.
+    pub fn settings(&self) -> Vec<(&'static str, &'static str, OsString)> {
+        let links = self.links.clone().map(OsString::from);
+        let progress = self.progress.clone().map(OsString::from);
+        [
+            ("bwlimit", "--bwlimit", self.bwlimit.clone()),
+            ("links", "--links", links),
+            ("progress", "--progress", progress),
+        ]
+        .into_iter()
+        .filter_map(|(key, flag, text)| Some((key, flag, text?)))
+        .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStringExt;
+
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definitions_hold_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_are_read_wherever_they_stand() {
+        let line = "airlift -q sync a --include x --include y b --max-delete 5% --state-dir s";
+        let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+        assert!(cli.global.quiet);
+        assert_eq!(cli.global.settings(), [("state_dir", "--state-dir", "s".into())]);
+        let Command::Sync(sync) = cli.command else { panic!("not a sync") };
+        assert_eq!(sync.max_delete, Some(DeleteLimit::Percent(5)));
+        assert_eq!(sync.copy.transfer.include, ["x", "y"]);
+        assert_eq!(sync.copy.transfer.ends.target, "b");
+    }
+
+    #[test]
+    fn paths_outside_utf8_are_legal() {
+        let odd = OsString::from_vec(b"a\xff".to_vec());
+        let words = ["airlift".into(), "cp".into(), odd.clone(), "b".into()];
+        let Command::Cp(copy) = Cli::try_parse_from(words).unwrap().command else {
+            panic!("not a copy")
+        };
+        assert_eq!(copy.transfer.ends.source, odd);
+    }
+
+    #[test]
+    fn limits_and_levels_are_read_and_nonsense_is_refused() {
+        assert_eq!(parse_verify("full"), Ok(VerifyLevel::ReadBack(100)));
+        assert_eq!(parse_verify("sample:5%"), Ok(VerifyLevel::ReadBack(5)));
+        for text in ["", "sample", "sample:", "sample:0%", "sample:101%", "some"] {
+            assert!(parse_verify(text).is_err(), "{text}");
+        }
+        assert_eq!(parse_max_delete("100"), Ok(DeleteLimit::Count(100)));
+        assert_eq!(parse_max_delete("0%"), Ok(DeleteLimit::Percent(0)));
+        for text in ["", "%", "-1", "101%", "many"] {
+            assert!(parse_max_delete(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn wrong_usage_has_exit_code_2() {
+        for line in ["airlift", "airlift cp a", "airlift fly a b", "airlift cp a b --links what"] {
+            assert_eq!(Cli::try_parse_from(line.split(' ')).unwrap_err().exit_code(), 2, "{line}");
+        }
+    }
+}

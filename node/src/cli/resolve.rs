@@ -1,0 +1,233 @@
+//! From what was written to a job: which ends, one object or all below, and whether that is safe.
+
+mod overlap;
+mod path;
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use airlift_protocol::job::{Filters, JobSpec, LinkPolicy, Mode, Policy, SingleObject};
+use airlift_protocol::key::Key;
+use airlift_protocol::location::Location;
+use globset::GlobBuilder;
+
+use super::exit::CliError;
+use crate::store::locate::{Probe, is_served};
+
+/// A transfer as it was written.
+#[derive(Clone, Debug)]
+pub(super) struct Request {
+    /// What is to be done.
+    pub mode: Mode,
+    /// Where objects are read.
+    pub source: OsString,
+    /// Where they go.
+    pub target: OsString,
+    /// Which keys take part.
+    pub filters: Filters,
+    /// How it is to be done.
+    pub policy: Policy,
+}
+
+/// What a written source turned out to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// Everything below a directory or prefix.
+    Container(Location),
+    /// One object.
+    Object {
+        /// The directory or prefix that holds it.
+        parent: Location,
+        /// Its key below that.
+        key: Key,
+        /// The name it gets below a target directory.
+        name: Key,
+    },
+}
+
+/// Makes a job of a request. `probe` says what a location of a bucket store is.
+///
+/// # Errors
+/// When a location is not served, the source does not exist, or the ends overlap.
+pub(super) async fn resolve<P>(request: Request, probe: P) -> Result<JobSpec, CliError>
+where
+    P: AsyncFn(&Location) -> Result<Probe, CliError>,
+{
+    check_globs(&request.filters)?;
+    let source = parse(&request.source)?;
+    let target = parse(&request.target)?;
+    let may_be_empty = request.mode == Mode::Sync && request.policy.allow_empty_source;
+    let source = match find_source(&source, request.policy.links, probe).await? {
+        Some(source) => source,
+        None if may_be_empty && matches!(source, Location::Bucket { .. }) => {
+            Source::Container(as_container(source))
+        }
+        None => return Err(CliError::cannot_run(format!("the source {source} does not exist"))),
+    };
+    let spec = match source {
+        Source::Container(source) => {
+            let target = container_target(target)?;
+            spec_of(request, source, target, None)
+        }
+        Source::Object { parent, key, name } => {
+            let (target, target_key) = object_target(target, name)?;
+            let single = SingleObject { source_key: key, target_key };
+            spec_of(request, parent, target, Some(single))
+        }
+    };
+    overlap::check(&spec)?;
+    Ok(spec)
+}
+
+/// Reads one location and refuses what this build cannot serve.
+///
+/// # Errors
+/// When it cannot be read, or no store of this build serves it.
+pub(super) fn parse(text: &OsStr) -> Result<Location, CliError> {
+    let location =
+        Location::parse(text.as_bytes()).map_err(|error| CliError::usage(error.to_string()))?;
+    match &location {
+        Location::Path(_) => Ok(location),
+        Location::Bucket { scheme, .. } if is_served(scheme) => Ok(location),
+        Location::Node { node, .. } => Err(CliError::usage(format!(
+            "'{location}' is a path of the node '{node}' and needs a cluster, which is not part of this build yet (a local path with a colon is written ./{location})"
+        ))),
+        Location::Bucket { scheme, .. } => Err(CliError::usage(match scheme.as_str() {
+            "az" | "gs" | "oss" | "cos" | "obs" => format!(
+                "'{scheme}://' is not yet supported by this build: it serves files and s3:// (with s3.endpoint also what speaks its protocol)"
+            ),
+            _ => format!("unknown scheme '{scheme}://': this build serves files and s3://"),
+        })),
+    }
+}
+
+/// Says what a source is; `None` when it does not exist.
+///
+/// # Errors
+/// When it cannot be looked at.
+pub(super) async fn find_source<P>(
+    location: &Location,
+    links: LinkPolicy,
+    probe: P,
+) -> Result<Option<Source>, CliError>
+where
+    P: AsyncFn(&Location) -> Result<Probe, CliError>,
+{
+    match location {
+        Location::Path(path) => path::source(Path::new(OsStr::from_bytes(path)), links),
+        Location::Bucket { prefix, .. } if prefix.as_bytes().is_empty() => {
+            Ok(Some(Source::Container(location.clone())))
+        }
+        Location::Bucket { .. } | Location::Node { .. } => Ok(match probe(location).await? {
+            Probe::Missing => None,
+            Probe::Container => Some(Source::Container(as_container(location.clone()))),
+            Probe::Object => {
+                let (parent, key) = split_bucket(location.clone());
+                Some(Source::Object { parent, name: key.clone(), key })
+            }
+        }),
+    }
+}
+
+fn spec_of(
+    request: Request,
+    source: Location,
+    target: Location,
+    single: Option<SingleObject>,
+) -> JobSpec {
+    let Request { mode, filters, policy, .. } = request;
+    JobSpec { mode, source, target, single, filters, policy }
+}
+
+/// The target for everything below a directory or prefix.
+fn container_target(target: Location) -> Result<Location, CliError> {
+    match target {
+        Location::Path(path) => path::container_target(Path::new(OsStr::from_bytes(&path))),
+        bucket => Ok(as_container(bucket)),
+    }
+}
+
+/// The target directory or prefix of one object, and its key there.
+fn object_target(target: Location, name: Key) -> Result<(Location, Key), CliError> {
+    match &target {
+        Location::Path(path) => path::object_target(Path::new(OsStr::from_bytes(path)), name),
+        bucket if bucket.is_written_as_container() => Ok((target, name)),
+        _ => Ok(split_bucket(target)),
+    }
+}
+
+/// A prefix as a directory: with a `/` at its end, unless it is a whole bucket.
+fn as_container(location: Location) -> Location {
+    match location {
+        Location::Bucket { scheme, bucket, prefix } => {
+            let mut bytes = prefix.as_bytes().to_vec();
+            if !bytes.is_empty() && !bytes.ends_with(b"/") {
+                bytes.push(b'/');
+            }
+            Location::Bucket { scheme, bucket, prefix: Key::new(bytes) }
+        }
+        other => other,
+    }
+}
+
+/// Splits `s3://bucket/a/b` into `s3://bucket/a/` and `b`, byte by byte.
+fn split_bucket(location: Location) -> (Location, Key) {
+    match location {
+        Location::Bucket { scheme, bucket, prefix } => {
+            let bytes = prefix.as_bytes();
+            let name = bytes.iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1);
+            let (parent, name) = bytes.split_at(name);
+            let (parent, name) = (Key::from(parent), Key::from(name));
+            (Location::Bucket { scheme, bucket, prefix: parent }, name)
+        }
+        other => (other, Key::default()),
+    }
+}
+
+fn check_globs(filters: &Filters) -> Result<(), CliError> {
+    for (flag, globs) in [("--include", &filters.include), ("--exclude", &filters.exclude)] {
+        for glob in globs {
+            GlobBuilder::new(glob).literal_separator(true).build().map_err(|error| {
+                let (glob, reason) = (glob.escape_debug(), error.kind());
+                CliError::usage(format!("{flag} '{glob}' is not a glob: {reason}"))
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// Leaves the state directory out when it lies in one of the ends: copied, it would change while it
+/// is read; mirrored onto, it would be deleted. Says so in the line it returns.
+///
+/// # Errors
+/// When it cannot be left out.
+pub(super) fn keep_out_state(
+    spec: &mut JobSpec,
+    state_dir: &Path,
+) -> Result<Option<String>, CliError> {
+    let state = path::settle(state_dir).map_err(|error| {
+        let error = super::console::words(&error);
+        CliError::cannot_run(format!("use the state directory {}: {error}", state_dir.display()))
+    })?;
+    if spec.single.is_some() {
+        return Ok(None);
+    }
+    let mut lines = Vec::new();
+    for (end, location) in [("source", &spec.source), ("target", &spec.target)] {
+        let Location::Path(root) = location else { continue };
+        let Ok(inside) = state.strip_prefix(OsStr::from_bytes(root)) else { continue };
+        let Some(inside) = inside.to_str().filter(|inside| !inside.is_empty()) else {
+            return Err(CliError::usage(format!(
+                "the state directory {} cannot be told from the {end} {location}: name another with --state-dir DIR",
+                state.display()
+            )));
+        };
+        spec.filters.exclude.push(format!("{}/**", globset::escape(inside)));
+        lines.push(format!("leaving out {}, the state directory", state.display()));
+    }
+    Ok(lines.pop())
+}
+
+#[cfg(test)]
+mod tests;

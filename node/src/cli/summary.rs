@@ -1,0 +1,298 @@
+//! What a job came to, for people and for scripts.
+
+use std::time::Duration;
+
+use airlift_coordinator::event::{Event, ObjectEnd, Outcome, Status};
+use airlift_coordinator::totals::{ByteCounts, Totals};
+use airlift_protocol::assignment::End;
+use airlift_protocol::error::ErrorCode;
+use airlift_protocol::job::{JobSpec, Mode};
+use airlift_protocol::key::Key;
+use airlift_protocol::units::{ByteCount, ByteRate};
+use serde_json::{Value, json};
+
+use super::exit::ExitCode;
+use super::format::{count, rate, span};
+use super::report::JsonKey;
+use crate::runtime::embedded::JobEnd;
+
+/// Troubles that the JSON document names.
+const TROUBLES_MAX: usize = 100;
+/// Troubles that the text names.
+const LINES_MAX: usize = 10;
+/// What brings back a job that was stopped.
+pub(super) const RESUME: &str = "run the same command again to resume";
+
+/// One thing that went wrong, or was left out.
+#[derive(Clone, Debug)]
+pub(super) struct Trouble {
+    key: Key,
+    status: &'static str,
+    code: Option<ErrorCode>,
+    reason: String,
+}
+
+/// What went wrong: counted, and the first ones kept by name.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    troubles: Vec<Trouble>,
+    count: u64,
+    /// How many of `count` are results of a comparison.
+    differences: u64,
+    refusals: Vec<String>,
+}
+
+impl Findings {
+    /// Takes note of an event.
+    pub(super) fn handle(&mut self, event: &Event) {
+        match event {
+            Event::ObjectFinished { object, .. } if object.status.is_trouble() => {
+                self.add(Trouble::of_object(object));
+            }
+            Event::Unreadable { end, key, failure, .. } => self.add(Trouble {
+                key: key.clone(),
+                status: match end {
+                    End::Source => "unreadable at the source",
+                    End::Target => "unreadable at the target",
+                },
+                code: Some(failure.code),
+                reason: failure.detail().to_owned(),
+            }),
+            Event::DeletesRefused { reason, .. } => self.refusals.push(reason.clone()),
+            Event::ObjectFinished { .. }
+            | Event::JobStarted { .. }
+            | Event::Listing { .. }
+            | Event::JobEnded { .. } => {}
+        }
+    }
+
+    fn add(&mut self, trouble: Trouble) {
+        self.count += 1;
+        self.differences += u64::from(trouble.is_difference());
+        if self.troubles.len() < TROUBLES_MAX {
+            self.troubles.push(trouble);
+        }
+    }
+}
+
+impl Trouble {
+    fn of_object(object: &ObjectEnd) -> Self {
+        let (code, reason) = object.reason.clone().unwrap_or_default();
+        Self { key: object.key.clone(), status: object.status.as_str(), code, reason }
+    }
+
+    fn is_difference(&self) -> bool {
+        let differences = [Status::Differs, Status::Missing, Status::Extra];
+        differences.into_iter().any(|status| status.as_str() == self.status)
+    }
+
+    fn line(&self) -> String {
+        match self.reason.as_str() {
+            "" => format!("{:<9} {}", self.status, self.key),
+            reason => format!("{:<9} {}: {reason}", self.status, self.key),
+        }
+    }
+
+    fn json(&self) -> Value {
+        let JsonKey { key, key_base64 } = JsonKey::from(&self.key);
+        let mut value = json!({
+            "key": key,
+            "status": self.status,
+            "code": self.code.map(ErrorCode::as_str),
+            "reason": self.reason,
+        });
+        if let Some(bytes) = key_base64 {
+            value["key_base64"] = bytes.into();
+        }
+        value
+    }
+}
+
+/// A job that has ended, with all that is to be said about it.
+#[derive(Debug)]
+pub(super) struct Summary<'a> {
+    /// What was asked for.
+    pub spec: &'a JobSpec,
+    /// How it ended.
+    pub end: &'a JobEnd,
+    /// What went wrong.
+    pub findings: &'a Findings,
+    /// Bytes that this run has moved by the meter: those of unfinished objects too.
+    pub moved: u64,
+    /// How long this run took.
+    pub elapsed: Duration,
+    /// Whether every trouble is in a report.
+    pub has_report: bool,
+    /// Whether every difference is on standard output.
+    pub has_result_lines: bool,
+}
+
+impl Summary<'_> {
+    /// The document that `--json` prints, and the last line of the report holds.
+    pub(super) fn json(&self) -> Value {
+        let exit = ExitCode::of_job(self.end);
+        let Totals { objects, bytes } = &self.end.totals;
+        let mut value = json!({
+            "job": self.spec.id().to_string(),
+            "mode": mode_name(self.spec.mode),
+            "source": self.spec.source.to_string(),
+            "target": self.spec.target.to_string(),
+            "dry_run": self.spec.policy.dry_run,
+            "outcome": outcome_name(exit),
+            "exit_code": exit.number(),
+            "objects": objects,
+            "bytes": ByteCounts { sent: self.sent(), ..*bytes },
+            "seconds": self.elapsed.as_secs_f64(),
+            "rate_bytes_per_second": rate(self.sent(), self.elapsed),
+            "trouble_count": self.findings.count,
+            "errors": self.findings.troubles.iter().map(Trouble::json).collect::<Vec<_>>(),
+            "deletes_refused": self.findings.refusals,
+        });
+        if let Some(single) = &self.spec.single {
+            value["source_key"] = json!(JsonKey::from(&single.source_key));
+            value["target_key"] = json!(JsonKey::from(&single.target_key));
+        }
+        if let Outcome::Stopped(failure) = &self.end.outcome {
+            value["reason"] = failure.detail().into();
+            value["code"] = failure.code.as_str().into();
+            value["resume"] = RESUME.into();
+        }
+        value
+    }
+
+    /// The block that people read: counts, bytes, and what went wrong by name.
+    pub(super) fn text(&self) -> String {
+        let mut lines = vec![self.headline()];
+        lines.push(format!("  objects   {}", self.objects()));
+        lines.push(format!("  bytes     {}", self.bytes()));
+        lines.extend(self.troubles());
+        lines.join("\n")
+    }
+
+    /// What went wrong, by name as far as there is room; empty when nothing did.
+    pub(super) fn troubles(&self) -> Vec<String> {
+        let Findings { troubles, count: all, differences, .. } = self.findings;
+        let is_said = |trouble: &&Trouble| self.has_result_lines && trouble.is_difference();
+        let names = troubles.iter().filter(|trouble| !is_said(trouble)).take(LINES_MAX);
+        let mut lines: Vec<String> = names.map(|trouble| format!("  {}", trouble.line())).collect();
+        let said = if self.has_result_lines { *differences } else { 0 };
+        let rest = all - said - lines.len() as u64;
+        if rest > 0 {
+            let place = if self.has_report { "the report names" } else { "--report FILE names" };
+            lines.push(format!("  and {} more; {place} all", count(rest)));
+        }
+        lines.extend(self.findings.refusals.iter().map(|reason| format!("  deletes   {reason}")));
+        lines
+    }
+
+    /// The totals know what was sent of a piece when the piece is through, the meter at once.
+    fn sent(&self) -> u64 {
+        self.end.totals.bytes.sent.max(self.moved)
+    }
+
+    fn headline(&self) -> String {
+        let name = mode_name(self.spec.mode);
+        match (&self.end.outcome, ExitCode::of_job(self.end)) {
+            (Outcome::Stopped(_), ExitCode::Interrupted) => {
+                format!("airlift {name}: interrupted; {RESUME}")
+            }
+            (Outcome::Stopped(failure), _) => {
+                format!("airlift {name}: stopped: {failure}; nothing is lost, {RESUME}")
+            }
+            (Outcome::Completed { .. }, ExitCode::Done) if self.spec.policy.dry_run => {
+                format!("airlift {name}: dry run, nothing was changed")
+            }
+            (Outcome::Completed { .. }, ExitCode::Done) => format!("airlift {name}: all done"),
+            (Outcome::Completed { .. }, _) => format!("airlift {name}: ended, but not all is well"),
+        }
+    }
+
+    fn objects(&self) -> String {
+        let objects = &self.end.totals.objects;
+        let (done, deleted) = match self.spec.policy.dry_run {
+            true => ("to copy", "to delete"),
+            false => ("copied", "deleted"),
+        };
+        let parts = [
+            (objects.done, done),
+            (objects.unchanged, "unchanged"),
+            (objects.equal, "equal"),
+            (objects.differs, "differ"),
+            (objects.missing, "missing"),
+            (objects.extra, "extra"),
+            (objects.deleted, deleted),
+            (objects.skipped, "skipped"),
+            (objects.failed, "failed"),
+        ];
+        let named: Vec<String> = parts
+            .into_iter()
+            .filter(|(number, _)| *number > 0)
+            .map(|(number, name)| format!("{} {name}", count(number)))
+            .collect();
+        match named.is_empty() {
+            true => count(objects.total),
+            false => format!("{}: {}", count(objects.total), named.join(", ")),
+        }
+    }
+
+    fn bytes(&self) -> String {
+        let bytes = &self.end.totals.bytes;
+        let took = span(self.elapsed);
+        let mut text = format!("{} in {took}", ByteCount(bytes.total));
+        if self.sent() > 0 {
+            let (sent, rate) = (ByteCount(self.sent()), ByteRate(rate(self.sent(), self.elapsed)));
+            text.push_str(&format!("; {sent} moved, {rate}"));
+        }
+        if bytes.resent > 0 {
+            text.push_str(&format!("; at most {} of it again", ByteCount(bytes.resent)));
+        }
+        text
+    }
+}
+
+/// The line that says, on standard output, what became of an object, where that is the result.
+pub(super) fn result_line(mode: Mode, object: &ObjectEnd) -> Option<String> {
+    let word = match object.status {
+        Status::WouldCopy => "would copy",
+        Status::WouldDelete => "would delete",
+        Status::Differs if mode == Mode::Verify => "differs",
+        Status::Missing if mode == Mode::Verify => "missing",
+        Status::Extra if mode == Mode::Verify => "extra",
+        _ => return None,
+    };
+    let width = if mode == Mode::Verify { 7 } else { 12 };
+    Some(format!("{word:<width$}  {}", object.key))
+}
+
+/// The line that says what begins.
+pub(super) fn start_line(spec: &JobSpec) -> String {
+    let (name, source, target) = (mode_name(spec.mode), &spec.source, &spec.target);
+    let bound = match &spec.single {
+        Some(single) => {
+            format!("{} of {source} → {} of {target}", single.source_key, single.target_key)
+        }
+        None => format!("{source} → {target}"),
+    };
+    format!("airlift {name}: {bound}")
+}
+
+/// The word of the command line for a mode.
+pub(super) fn mode_name(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Copy => "cp",
+        Mode::Sync => "sync",
+        Mode::Verify => "verify",
+    }
+}
+
+fn outcome_name(exit: ExitCode) -> &'static str {
+    match exit {
+        ExitCode::Done => "done",
+        ExitCode::Trouble => "incomplete",
+        ExitCode::Interrupted => "interrupted",
+        ExitCode::Usage | ExitCode::CannotRun => "stopped",
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,307 @@
+//! `cp`, `sync` and `verify`: resolve, run, watch, and say what came of it.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use airlift_coordinator::event::Event;
+use airlift_protocol::job::{Comparison, Filters, JobSpec, Mode, Policy, VerifyLevel};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use tokio::time::MissedTickBehavior;
+
+use super::args::{CopyArgs, Global, SyncArgs, TransferArgs, VerifyArgs};
+use super::console::{Console, unless_closed};
+use super::exit::{CliError, ExitCode};
+use super::progress::{Progress, TICK};
+use super::report::Report;
+use super::resolve::{Request, keep_out_state, resolve};
+use super::summary::{Findings, RESUME, Summary, result_line, start_line};
+use crate::config::{Config, ProgressStyle};
+use crate::pipeline::meter::Meter;
+use crate::runtime::embedded::{self, EmbeddedOptions, JobEnd};
+use crate::store::locate;
+
+/// Events that may wait to be shown before the job does.
+const EVENTS_MAX: usize = 1024;
+
+/// A transfer as it was written, without what the configuration adds.
+#[derive(Clone, Debug)]
+pub(super) struct Transfer {
+    mode: Mode,
+    args: TransferArgs,
+    policy: Policy,
+}
+
+impl Transfer {
+    /// The transfer that `cp` means.
+    pub(super) fn copy(args: &CopyArgs) -> Self {
+        let comparison = if args.checksum { Comparison::Content } else { Comparison::Attributes };
+        let policy = Policy {
+            comparison,
+            verify: args.verify.unwrap_or(VerifyLevel::Committed),
+            dry_run: args.dry_run,
+            ..Policy::default()
+        };
+        Self { mode: Mode::Copy, args: args.transfer.clone(), policy }
+    }
+
+    /// The transfer that `sync` means.
+    pub(super) fn sync(args: &SyncArgs) -> Self {
+        let copy = Self::copy(&args.copy);
+        let policy = Policy {
+            allow_empty_source: args.allow_empty_source,
+            max_delete: args.max_delete,
+            ..copy.policy
+        };
+        Self { mode: Mode::Sync, policy, ..copy }
+    }
+
+    /// The transfer that `verify` means.
+    pub(super) fn verify(args: &VerifyArgs) -> Self {
+        let policy = Policy { comparison: Comparison::Content, ..Policy::default() };
+        Self { mode: Mode::Verify, args: args.transfer.clone(), policy }
+    }
+
+    /// Key, flag and text of each flag that sets something.
+    pub(super) fn settings(&self) -> Vec<(&'static str, &'static str, OsString)> {
+        self.args.settings()
+    }
+
+    fn request(&self, config: &Config) -> Request {
+        let TransferArgs { ends, include, exclude, .. } = self.args.clone();
+        let policy =
+            Policy { links: config.links, bandwidth: config.bwlimit, ..self.policy.clone() };
+        let filters = Filters { include, exclude };
+        Request { mode: self.mode, source: ends.source, target: ends.target, filters, policy }
+    }
+}
+
+/// Runs a transfer to its end.
+///
+/// # Errors
+/// When it cannot begin, or its result cannot be written.
+pub(super) async fn run(
+    transfer: &Transfer,
+    global: &Global,
+    config: Config,
+    console: &Console,
+) -> Result<ExitCode, CliError> {
+    let report = transfer.args.report.as_deref();
+    refuse_two_results(global, report)?;
+    let stores = &config.stores;
+    let probe = async |location: &_| Ok(locate::probe(location, stores).await?);
+    let mut spec = resolve(transfer.request(&config), probe).await?;
+    if let Some(line) = keep_out_state(&mut spec, &config.state_dir)?
+        && !global.quiet
+    {
+        console.note(&line);
+    }
+    let mut watcher = Watcher::start(&spec, global, &config, report, console)?;
+    let end = drive(&spec, config, &mut watcher).await?;
+    watcher.finish(&spec, &end)
+}
+
+fn refuse_two_results(global: &Global, report: Option<&Path>) -> Result<(), CliError> {
+    match global.json && report == Some(Path::new("-")) {
+        true => Err(CliError::usage(
+            "--json and --report - both want standard output: give the report a file",
+        )),
+        false => Ok(()),
+    }
+}
+
+/// Runs the job and shows its events, until both are at their end.
+async fn drive(spec: &JobSpec, config: Config, watcher: &mut Watcher) -> Result<JobEnd, CliError> {
+    let mut interrupts = Interrupts::listen()?;
+    let (stop, stopped) = watch::channel(false);
+    let (sender, mut events) = mpsc::channel(EVENTS_MAX);
+    let options = EmbeddedOptions {
+        state_dir: config.state_dir,
+        stores: config.stores,
+        slots: config.slots,
+        memory_bytes: config.memory_bytes,
+        faults: None,
+    };
+    let job = embedded::run(spec.clone(), options, Arc::clone(&watcher.meter), sender, stopped);
+    let mut job = pin!(job);
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let end = loop {
+        tokio::select! {
+            end = &mut job => break end,
+            Some(event) = events.recv() => watcher.handle(&event, &stop),
+            _ = ticks.tick() => watcher.tick(&stop),
+            () = interrupts.next() => watcher.interrupt(&stop)?,
+        }
+    };
+    events.close();
+    while let Some(event) = events.recv().await {
+        watcher.handle(&event, &stop);
+    }
+    Ok(end?)
+}
+
+/// The signals that ask the process to stop.
+#[derive(Debug)]
+struct Interrupts {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Interrupts {
+    fn listen() -> Result<Self, CliError> {
+        let listen = |kind| {
+            signal(kind)
+                .map_err(|error| CliError::cannot_run(format!("listen for signals: {error}")))
+        };
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// Whatever shows or records the events of a job.
+#[derive(Debug)]
+struct Watcher {
+    mode: Mode,
+    meter: Arc<Meter>,
+    progress: Progress,
+    findings: Findings,
+    report: Option<Report>,
+    console: Console,
+    has_result_lines: bool,
+    is_quiet: bool,
+    is_json: bool,
+    is_interrupted: bool,
+    failure: Option<CliError>,
+}
+
+impl Watcher {
+    fn start(
+        spec: &JobSpec,
+        global: &Global,
+        config: &Config,
+        report: Option<&Path>,
+        console: &Console,
+    ) -> Result<Self, CliError> {
+        let is_on_stdout = report == Some(Path::new("-"));
+        let report = report.map(Report::create).transpose()?;
+        let style = match config.progress {
+            _ if global.quiet => ProgressStyle::None,
+            ProgressStyle::Auto if global.json => ProgressStyle::None,
+            style => style,
+        };
+        if style != ProgressStyle::None {
+            console.note(&start_line(spec));
+        }
+        Ok(Self {
+            mode: spec.mode,
+            meter: Arc::default(),
+            progress: Progress::start(style, console),
+            findings: Findings::default(),
+            report,
+            console: console.clone(),
+            has_result_lines: !global.json && !is_on_stdout,
+            is_quiet: global.quiet,
+            is_json: global.json,
+            is_interrupted: false,
+            failure: None,
+        })
+    }
+
+    fn handle(&mut self, event: &Event, stop: &watch::Sender<bool>) {
+        self.progress.handle(event);
+        self.findings.handle(event);
+        let recorded = self.record(event);
+        self.stop_on(recorded, stop);
+    }
+
+    fn record(&mut self, event: &Event) -> Result<(), CliError> {
+        if let Some(report) = &mut self.report {
+            report.handle(event)?;
+        }
+        if let Event::ObjectFinished { object, .. } = event
+            && self.has_result_lines
+            && let Some(line) = result_line(self.mode, object)
+        {
+            unless_closed(self.console.print(&line))?;
+        }
+        Ok(())
+    }
+
+    fn tick(&mut self, stop: &watch::Sender<bool>) {
+        let (sent, objects) = self.metered();
+        self.progress.tick(sent, objects);
+        let flushed = self.report.as_mut().map_or(Ok(()), Report::flush);
+        self.stop_on(flushed, stop);
+    }
+
+    fn metered(&self) -> (u64, u64) {
+        let read = |count: &std::sync::atomic::AtomicU64| count.load(Ordering::Relaxed);
+        (read(&self.meter.sent), read(&self.meter.objects))
+    }
+
+    /// A result that cannot be written ends the job: cleanly, and with that as the reason.
+    fn stop_on(&mut self, result: Result<(), CliError>, stop: &watch::Sender<bool>) {
+        if let Err(error) = result {
+            self.report = None;
+            self.failure.get_or_insert(error);
+            stop.send_replace(true);
+        }
+    }
+
+    /// The first interrupt stops the job cleanly; the second is an error that ends it where it is.
+    fn interrupt(&mut self, stop: &watch::Sender<bool>) -> Result<(), CliError> {
+        if self.is_interrupted {
+            let message = format!("stopped at once; {RESUME}");
+            return Err(CliError { exit: ExitCode::Interrupted, message });
+        }
+        self.is_interrupted = true;
+        stop.send_replace(true);
+        self.console.note(&format!("stopping; {RESUME}"));
+        Ok(())
+    }
+
+    /// Says what came of the job, everywhere it is to be said.
+    fn finish(self, spec: &JobSpec, end: &JobEnd) -> Result<ExitCode, CliError> {
+        let elapsed = self.progress.elapsed();
+        let (moved, _) = self.metered();
+        self.progress.finish();
+        let has_report = self.report.is_some();
+        let summary = Summary {
+            spec,
+            end,
+            findings: &self.findings,
+            moved,
+            elapsed,
+            has_report,
+            has_result_lines: self.has_result_lines,
+        };
+        if !self.is_json && !self.is_quiet {
+            self.console.note(&summary.text());
+        } else if !self.is_json {
+            summary.troubles().iter().for_each(|line| self.console.note(line.trim_start()));
+        }
+        if let Some(failure) = self.failure {
+            return Err(failure);
+        }
+        if let Some(report) = self.report {
+            report.finish(&summary.json())?;
+        }
+        if self.is_json {
+            unless_closed(self.console.print(&summary.json().to_string()))?;
+        }
+        Ok(ExitCode::of_job(end))
+    }
+}

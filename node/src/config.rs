@@ -1,0 +1,221 @@
+//! Configuration: flag over environment over file over default, each value with its origin.
+//!
+//! Two stages: `layer` reads what was written, as text, and refuses names it does not know;
+//! `resolve` turns text into values, checks bounds, and leaves nothing optional that is needed.
+
+mod layer;
+mod setting;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use airlift_protocol::job::LinkPolicy;
+use airlift_protocol::units::{ByteCount, ByteRate};
+use thiserror::Error;
+
+pub use self::layer::{Origin, Sources};
+pub use self::setting::{SETTINGS, Setting};
+use crate::store::locate::{S3Addressing, S3Settings, StoreOptions};
+
+/// Assignments at once when nothing else is said.
+pub const SLOTS_DEFAULT: usize = 4;
+/// The most assignments at once.
+pub const SLOTS_MAX: usize = 256;
+/// Byte budget of the pipeline when nothing else is said.
+pub const MEMORY_BYTES_DEFAULT: u64 = 256 << 20;
+/// The smallest byte budget that lets one large part and one pack be in flight.
+pub const MEMORY_BYTES_MIN: u64 = 64 << 20;
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProgressStyle {
+    /// A bar on a terminal, plain lines elsewhere.
+    Auto,
+    /// A bar.
+    Bar,
+    /// One line every few seconds.
+    Plain,
+    /// Nothing.
+    None,
+}
+
+/// Everything that can be configured, resolved and checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Root of the state that makes jobs resumable.
+    pub state_dir: PathBuf,
+    /// Bytes per second that a job may move.
+    pub bwlimit: Option<ByteRate>,
+    /// Assignments at once.
+    pub slots: usize,
+    /// Byte budget of the pipeline.
+    pub memory_bytes: u64,
+    /// What is done with symbolic links.
+    pub links: LinkPolicy,
+    /// How progress is shown.
+    pub progress: ProgressStyle,
+    /// How stores are reached.
+    pub stores: StoreOptions,
+}
+
+/// One setting with the text it has and where that was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Value {
+    /// Which setting.
+    pub setting: &'static Setting,
+    /// Its text; `None` when it is not set and has no default.
+    pub text: Option<OsString>,
+    /// Where the text was written.
+    pub origin: Origin,
+}
+
+/// A wrong configuration: one line that names the key, where it stands, and the way out.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{0}")]
+pub struct ConfigError(String);
+
+impl ConfigError {
+    fn new(line: impl Into<String>) -> Self {
+        Self(line.into())
+    }
+}
+
+/// A configuration and the origin of each of its values.
+#[derive(Clone, Debug)]
+pub struct Resolved {
+    /// The values.
+    pub config: Config,
+    /// The same as text, one for each of [`SETTINGS`], in that order.
+    pub values: Vec<Value>,
+}
+
+/// Reads all layers and resolves them.
+///
+/// # Errors
+/// When a file cannot be read, a name is not known, or a value is not allowed.
+pub fn load(sources: &Sources) -> Result<Resolved, ConfigError> {
+    let values = layer::merge(sources)?;
+    Ok(Resolved { config: resolve(&values)?, values })
+}
+
+/// Turns merged text into values.
+fn resolve(values: &[Value]) -> Result<Config, ConfigError> {
+    let value = |key: &str| -> &Value {
+        values.iter().find(|value| value.setting.key == key).expect("invariant: every key merged")
+    };
+    let state_dir = value("state_dir").text.as_ref().ok_or_else(|| {
+        ConfigError::new(
+            "no place for the state: HOME is not set, so give --state-dir DIR or AIRLIFT_STATE_DIR",
+        )
+    })?;
+    Ok(Config {
+        state_dir: PathBuf::from(state_dir),
+        bwlimit: value("bwlimit").parse(|text| text.parse().map_err(|e| format!("{e}")))?,
+        slots: value("slots").parse(parse_slots)?.unwrap_or(SLOTS_DEFAULT),
+        memory_bytes: value("memory").parse(parse_memory)?.unwrap_or(MEMORY_BYTES_DEFAULT),
+        links: value("links").parse(parse_links)?.unwrap_or(LinkPolicy::Skip),
+        progress: value("progress").parse(parse_progress)?.unwrap_or(ProgressStyle::Auto),
+        stores: StoreOptions {
+            s3: S3Settings {
+                endpoint: value("s3.endpoint").parse(parse_endpoint)?,
+                region: value("s3.region").parse(parse_plain)?,
+                profile: value("s3.profile").parse(parse_plain)?,
+                addressing: value("s3.addressing").parse(parse_addressing)?.unwrap_or_default(),
+            },
+        },
+    })
+}
+
+impl Value {
+    /// The value that `parse` makes of the text; an error names the key and where it stands.
+    fn parse<T>(
+        &self,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Result<Option<T>, ConfigError> {
+        let Some(text) = &self.text else { return Ok(None) };
+        text.to_str()
+            .ok_or_else(|| "the value is not UTF-8 text".to_owned())
+            .and_then(parse)
+            .map(Some)
+            .map_err(|reason| ConfigError(format!("{} ({}): {reason}", self.name(), self.origin)))
+    }
+
+    fn name(&self) -> String {
+        let text = self.text.as_deref().unwrap_or_default();
+        format!("{} = '{}'", self.setting.key, text.to_string_lossy().escape_debug())
+    }
+}
+
+fn parse_slots(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(slots) if (1..=SLOTS_MAX).contains(&slots) => Ok(slots),
+        _ => Err(format!("write a whole number from 1 to {SLOTS_MAX}")),
+    }
+}
+
+fn parse_memory(text: &str) -> Result<u64, String> {
+    let ByteCount(bytes) = text.parse().map_err(|error| format!("{error}"))?;
+    if bytes < MEMORY_BYTES_MIN {
+        return Err(format!("at least {} are needed", ByteCount(MEMORY_BYTES_MIN)));
+    }
+    Ok(bytes)
+}
+
+fn parse_links(text: &str) -> Result<LinkPolicy, String> {
+    choose(
+        text,
+        &[("skip", LinkPolicy::Skip), ("copy", LinkPolicy::Copy), ("follow", LinkPolicy::Follow)],
+    )
+}
+
+fn parse_progress(text: &str) -> Result<ProgressStyle, String> {
+    choose(
+        text,
+        &[
+            ("auto", ProgressStyle::Auto),
+            ("bar", ProgressStyle::Bar),
+            ("plain", ProgressStyle::Plain),
+            ("none", ProgressStyle::None),
+        ],
+    )
+}
+
+fn parse_addressing(text: &str) -> Result<S3Addressing, String> {
+    choose(
+        text,
+        &[
+            ("auto", S3Addressing::Auto),
+            ("path", S3Addressing::Path),
+            ("virtual", S3Addressing::Virtual),
+        ],
+    )
+}
+
+fn parse_endpoint(text: &str) -> Result<String, String> {
+    let host = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    match host {
+        Some(host) if host.split('/').next().is_some_and(|host| host.contains('@')) => {
+            Err("credentials do not belong into the URL: use a profile or AWS_ACCESS_KEY_ID"
+                .to_owned())
+        }
+        Some(host) if !host.is_empty() && !host.starts_with('/') => Ok(text.to_owned()),
+        _ => Err("write a URL such as https://s3.example.org or http://127.0.0.1:9000".to_owned()),
+    }
+}
+
+fn parse_plain(text: &str) -> Result<String, String> {
+    if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return Err("blanks and control characters are not allowed".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+fn choose<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {
+    choices.iter().find(|(name, _)| *name == text).map(|(_, value)| *value).ok_or_else(|| {
+        let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+        format!("write one of {}", names.join(", "))
+    })
+}
+
+#[cfg(test)]
+mod tests;

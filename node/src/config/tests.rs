@@ -1,0 +1,128 @@
+//! Tests of layers and resolution.
+
+use std::fs;
+
+use super::*;
+
+struct Bench {
+    directory: tempfile::TempDir,
+    sources: Sources,
+}
+
+fn bench(file: &str, env: &[(&str, &str)]) -> Bench {
+    let directory = tempfile::tempdir().unwrap();
+    if !file.is_empty() {
+        fs::write(directory.path().join("airlift.toml"), file).unwrap();
+    }
+    let env = env.iter().map(|(name, text)| (name.into(), text.into())).collect();
+    let sources = Sources { env, directory: directory.path().to_owned(), ..Sources::default() };
+    Bench { directory, sources }
+}
+
+fn error(file: &str, env: &[(&str, &str)]) -> String {
+    load(&bench(file, env).sources).unwrap_err().to_string()
+}
+
+const HOME: (&str, &str) = ("HOME", "/home/someone");
+
+#[test]
+fn without_anything_the_defaults_hold() {
+    let resolved = load(&bench("", &[HOME]).sources).unwrap();
+    assert_eq!(resolved.config.state_dir, PathBuf::from("/home/someone/.local/state/airlift"));
+    assert_eq!(resolved.config.slots, SLOTS_DEFAULT);
+    assert_eq!(resolved.config.memory_bytes, MEMORY_BYTES_DEFAULT);
+    assert_eq!(resolved.config.bwlimit, None);
+    assert_eq!(resolved.values.len(), SETTINGS.len());
+    assert!(resolved.values.iter().all(|value| value.origin == Origin::Default));
+}
+
+#[test]
+fn default_texts_are_the_default_values() {
+    let with = load(&bench("", &[HOME]).sources).unwrap();
+    let mut values = with.values;
+    for value in &mut values {
+        if value.setting.key != "state_dir" {
+            value.text = None;
+        }
+    }
+    assert_eq!(resolve(&values).unwrap(), with.config);
+}
+
+#[test]
+fn a_flag_wins_over_the_environment_over_the_file() {
+    let file = "slots = 2\nmemory = '128M'\nbwlimit = 1000\n[s3]\nendpoint = 'http://h:1'\n";
+    let mut bench = bench(file, &[HOME, ("AIRLIFT_SLOTS", "3"), ("AIRLIFT_BWLIMIT", "2K")]);
+    bench.sources.flags.push(("bwlimit", "--bwlimit", "3K".into()));
+    let resolved = load(&bench.sources).unwrap();
+    assert_eq!(resolved.config.memory_bytes, 128 << 20);
+    assert_eq!(resolved.config.slots, 3);
+    assert_eq!(resolved.config.bwlimit, Some(ByteRate(3 << 10)));
+    assert_eq!(resolved.config.stores.s3.endpoint.as_deref(), Some("http://h:1"));
+    let path = bench.directory.path().join("airlift.toml");
+    let origin = |key: &str| {
+        let value = resolved.values.iter().find(|value| value.setting.key == key).unwrap();
+        value.origin.clone()
+    };
+    assert_eq!(origin("bwlimit"), Origin::Flag("--bwlimit"));
+    assert_eq!(origin("slots"), Origin::Env("AIRLIFT_SLOTS"));
+    assert_eq!(origin("memory"), Origin::File(path));
+    assert_eq!(origin("links"), Origin::Default);
+}
+
+#[test]
+fn unknown_keys_name_key_file_and_the_nearest_known() {
+    let text = error("slot = 1\n", &[HOME]);
+    assert!(text.starts_with("unknown key 'slot' in "), "{text}");
+    assert!(text.ends_with("airlift.toml: did you mean 'slots'?"), "{text}");
+    let text = error("[s3]\nendpont = 'x'\n", &[HOME]);
+    assert!(text.contains("did you mean 's3.endpoint'?"), "{text}");
+    let text = error("colour = 'red'\n", &[HOME]);
+    assert!(text.contains("known are state_dir, bwlimit, "), "{text}");
+}
+
+#[test]
+fn unknown_variables_are_refused_but_not_those_of_tests() {
+    let text = error("", &[HOME, ("AIRLIFT_SLOT", "1")]);
+    assert_eq!(text, "unknown environment variable AIRLIFT_SLOT: did you mean 'AIRLIFT_SLOTS'?");
+    assert!(error("", &[HOME, ("AIRLIFT_CLUSTER", "x")]).contains("clusters are not part"));
+    assert!(error("", &[HOME, ("AIRLIFT_TOKEN", "x")]).contains("clusters are not part"));
+    let fine = [HOME, ("AIRLIFT_TEST_FAULT", "1"), ("AIRLIFT_BWLIMIT", "")];
+    assert!(load(&bench("", &fine).sources).is_ok());
+}
+
+#[test]
+fn wrong_values_name_key_and_origin() {
+    for (file, part) in [
+        ("slots = 0", "slots = '0' (file "),
+        ("slots = true", "is a boolean: write a text or a whole number"),
+        ("memory = '1M'", "at least 64.0 MiB are needed"),
+        ("bwlimit = 'fast'", "'fast' is not a size"),
+        ("links = 'maybe'", "write one of skip, copy, follow"),
+        ("[s3]\nendpoint = 'host:9000'", "write a URL such as"),
+        ("[s3]\nendpoint = 'http://u:p@h/'", "credentials do not belong"),
+        ("[s3]\naddressing = 'x'", "write one of auto, path, virtual"),
+        ("slots = 1\nslots = 2", "line 2: "),
+    ] {
+        let text = error(file, &[HOME]);
+        assert!(text.contains(part), "{text}");
+        assert!(!text.contains('\n'), "{text}");
+    }
+}
+
+#[test]
+fn a_named_file_must_exist_and_a_relative_state_directory_is_beside_it() {
+    let missing = error("", &[HOME, ("AIRLIFT_CONFIG", "nowhere.toml")]);
+    assert!(missing.ends_with("nowhere.toml does not exist"), "{missing}");
+    let mut bench = bench("", &[HOME]);
+    let folder = bench.directory.path().join("etc");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("x.toml"), "state_dir = 'state'").unwrap();
+    bench.sources.file = Some("etc/x.toml".into());
+    assert_eq!(load(&bench.sources).unwrap().config.state_dir, folder.join("state"));
+}
+
+#[test]
+fn without_home_the_state_directory_has_to_be_named() {
+    assert!(error("", &[]).contains("give --state-dir DIR"));
+    assert!(load(&bench("", &[("AIRLIFT_STATE_DIR", "/x")]).sources).is_ok());
+}

@@ -1,0 +1,8 @@
+//! The only crate of Airlift with input and output: stores, pipeline, durable log, command line.
+
+pub mod cli;
+pub mod config;
+pub mod pipeline;
+pub mod runtime;
+pub mod storage;
+pub mod store;

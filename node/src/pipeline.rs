@@ -1,0 +1,139 @@
+//! The data plane: bytes from a source store to a target store.
+//!
+//! The order `read → hash → compress → link → decompress → verify → write` is a chain of types:
+//! each stage takes the type of the one before, and only a [`chunk::VerifiedChunk`] can be written.
+//!
+//! | module | work |
+//! |---|---|
+//! | [`range`] | one shard of a large object into its upload |
+//! | [`pack`] | many small objects, whole |
+//! | [`object`] | begin, commit and discard the upload of a large object |
+//! | [`compare`] | what has to move at all |
+//! | [`content`] | hash what a store holds, for verify and read-back |
+//! | [`remove`] | deletes of a sync |
+
+pub mod budget;
+pub mod chunk;
+pub mod compare;
+pub mod compress;
+pub mod content;
+pub mod hash;
+pub mod limit;
+pub mod meter;
+pub mod object;
+pub mod pack;
+pub mod range;
+pub mod remove;
+pub mod verify;
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use airlift_protocol::error::{ErrorCode, Failure};
+use airlift_protocol::job::JobSpec;
+use airlift_protocol::manifest::{Entry, Version};
+use airlift_protocol::report::ChangedObject;
+
+use self::budget::Budget;
+use self::compress::{CompressedChunk, Compression};
+use self::limit::RateLimit;
+use self::meter::Meter;
+use crate::runtime::blocking::blocking;
+use crate::storage::journal::Journal;
+use crate::store::{Attributes, NewObject, Store, StoreError};
+
+/// Alters chunks between read and write: how tests prove that corruption is caught.
+pub trait FaultHook: Debug + Send + Sync {
+    /// May change the chunk that crosses the link.
+    fn on_link(&self, chunk: &mut CompressedChunk);
+}
+
+/// What all work on one job shares.
+#[derive(Clone, Debug)]
+pub struct Transfer {
+    /// What was asked.
+    pub spec: Arc<JobSpec>,
+    /// Where objects are read.
+    pub source: Arc<dyn Store>,
+    /// Where objects go.
+    pub target: Arc<dyn Store>,
+    /// What of open uploads is at the target.
+    pub journal: Arc<Journal>,
+    /// Bound on bytes in memory.
+    pub budget: Budget,
+    /// Bound on bytes per second.
+    pub limit: Option<Arc<RateLimit>>,
+    /// Live counters.
+    pub meter: Arc<Meter>,
+    /// What the link does to chunks.
+    pub compression: Compression,
+    /// Set by tests only.
+    pub faults: Option<Arc<dyn FaultHook>>,
+}
+
+impl Transfer {
+    /// What `entry` is to become at the target.
+    fn new_object(&self, entry: &Entry, mut attributes: Attributes) -> NewObject {
+        attributes.source_fingerprint = Some(entry.fingerprint());
+        let key = self.spec.target_key(&entry.key).clone();
+        NewObject { entry: Entry { key, ..entry.clone() }, attributes }
+    }
+
+    async fn wait_for_bandwidth(&self, bytes: u64) {
+        if let Some(limit) = &self.limit {
+            limit.pass(bytes).await;
+        }
+    }
+
+    /// What the source has in place of `listed`, which it no longer has.
+    async fn look_again(&self, listed: &Entry) -> Result<ChangedObject, StoreError> {
+        match self.source.stat(&listed.key).await? {
+            Some(info) => Ok(ChangedObject { bytes_before: listed.size, entry: info.entry }),
+            None => Err(vanished(listed)),
+        }
+    }
+}
+
+fn vanished(listed: &Entry) -> StoreError {
+    let text = format!("{}: was deleted at the source after it was listed", listed.key);
+    StoreError::new(ErrorCode::NotFound, text)
+}
+
+/// Whether two entries describe the same state of one object of the source.
+fn is_same_state(listed: &Entry, now: &Entry) -> bool {
+    let is_same_version = match (&listed.version, &now.version) {
+        (Version::ETag(listed), Version::ETag(now)) => return listed == now,
+        (Version::None, _) | (_, Version::None) => true,
+        (listed, now) => listed == now,
+    };
+    is_same_version
+        && listed.kind == now.kind
+        && listed.size == now.size
+        && listed.mtime_ns == now.mtime_ns
+}
+
+fn corrupt(entry: &Entry, why: impl std::fmt::Display) -> StoreError {
+    StoreError::new(ErrorCode::CorruptChunk, format!("{}: {why}", entry.key))
+}
+
+/// How work on one object can end without being done.
+#[derive(Debug)]
+enum Trouble {
+    /// The source has another object now.
+    Changed(ChangedObject),
+    /// It failed.
+    Failed(Failure),
+}
+
+impl Transfer {
+    /// Tells a changed source from other errors, by looking at the source again.
+    async fn trouble(&self, listed: &Entry, error: StoreError) -> Trouble {
+        if error.code != ErrorCode::SourceChanged {
+            return Trouble::Failed(error.into());
+        }
+        match self.look_again(listed).await {
+            Ok(changed) => Trouble::Changed(changed),
+            Err(error) => Trouble::Failed(error.into()),
+        }
+    }
+}

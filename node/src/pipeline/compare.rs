@@ -1,0 +1,136 @@
+//! Which objects of a page the target already holds.
+//!
+//! Decided from what the stores say, cheapest first: size; time or ETag as listed; then, only for
+//! what is still open, the full attributes with the fingerprint of the source that Airlift records
+//! at stores. With `--checksum`, from the content.
+
+use airlift_protocol::job::{Comparison as By, LinkPolicy};
+use airlift_protocol::manifest::{Entry, Kind, Page, Version};
+use airlift_protocol::report::{Comparison, Completion, SkipReason};
+use futures::stream::{self, StreamExt};
+
+use super::{Transfer, content};
+use crate::store::StoreError;
+
+/// Objects whose attributes are asked for at the same time.
+const ASKED_AT_ONCE: usize = 32;
+
+/// Says for each entry of `page` whether it has to move.
+pub async fn compare(transfer: &Transfer, page: Page) -> Completion {
+    let entries = page.entries;
+    let mut comparisons: Vec<Option<Comparison>> =
+        entries.iter().map(|entry| exclude(transfer, entry)).collect();
+    let open: Vec<usize> = (0..entries.len()).filter(|&i| comparisons[i].is_none()).collect();
+    let keys = open.iter().map(|&i| transfer.spec.target_key(&entries[i].key).clone());
+    let found = transfer.target.lookup(keys.collect()).await;
+    let decided: Vec<(usize, Comparison)> = stream::iter(open.into_iter().zip(found))
+        .map(|(place, found)| {
+            let entry = &entries[place];
+            async move { (place, decide(transfer, entry, found).await) }
+        })
+        .buffer_unordered(ASKED_AT_ONCE)
+        .collect()
+        .await;
+    for (place, comparison) in decided {
+        comparisons[place] = Some(comparison);
+    }
+    let comparisons = comparisons.into_iter();
+    Completion::Compared(comparisons.map(|entry| entry.unwrap_or(Comparison::Move)).collect())
+}
+
+/// What is left out, whatever the target holds.
+fn exclude(transfer: &Transfer, entry: &Entry) -> Option<Comparison> {
+    let target = &transfer.target;
+    let reason = match &entry.kind {
+        Kind::Special => SkipReason::Special,
+        Kind::Symlink(_) if transfer.spec.policy.links == LinkPolicy::Skip => SkipReason::Symlink,
+        Kind::Symlink(_) if !target.capabilities().symlinks => SkipReason::Unrepresentable(
+            "symbolic link, which the target cannot hold (use --links follow to copy what it \
+             points to)"
+                .to_owned(),
+        ),
+        Kind::Symlink(_) | Kind::Object | Kind::Directory => {
+            let key = transfer.spec.target_key(&entry.key).clone();
+            let largest = target.capabilities().object_bytes_max;
+            let at_target = Entry { key, ..entry.clone() };
+            let why = target.check_key(&at_target).or_else(|| {
+                let is_too_large = entry.size > largest;
+                is_too_large.then(|| {
+                    format!("{} bytes, and the target holds at most {largest}", entry.size)
+                })
+            });
+            SkipReason::Unrepresentable(why?)
+        }
+    };
+    Some(Comparison::Skipped(reason))
+}
+
+async fn decide(
+    transfer: &Transfer,
+    source: &Entry,
+    found: Result<Option<Entry>, StoreError>,
+) -> Comparison {
+    let target = match found {
+        Err(error) => return Comparison::Failed(error.into()),
+        Ok(None) => return Comparison::Move,
+        Ok(Some(target)) => target,
+    };
+    let unchanged = Comparison::Unchanged { bytes: source.size };
+    match (&source.kind, &target.kind) {
+        (Kind::Directory, Kind::Directory) => unchanged,
+        (Kind::Symlink(here), Kind::Symlink(there)) if here == there => unchanged,
+        (Kind::Object, Kind::Object) if source.size == target.size => {
+            match is_equal(transfer, source, &target).await {
+                Ok(true) => unchanged,
+                Ok(false) => Comparison::Move,
+                Err(failure) => Comparison::Failed(failure),
+            }
+        }
+        _ => Comparison::Move,
+    }
+}
+
+async fn is_equal(
+    transfer: &Transfer,
+    source: &Entry,
+    target: &Entry,
+) -> Result<bool, airlift_protocol::error::Failure> {
+    if transfer.spec.policy.comparison == By::Content {
+        return content::is_equal(transfer, source, target).await;
+    }
+    if transfer.target.capabilities().keeps_mtime {
+        return is_equal_by_time(transfer, source, target).await;
+    }
+    if let (Version::ETag(here), Version::ETag(there)) = (&source.version, &target.version)
+        && here == there
+        && is_md5(here)
+    {
+        return Ok(true);
+    }
+    let info = transfer.target.stat(&target.key).await?;
+    let recorded = info.and_then(|info| info.attributes.source_fingerprint);
+    Ok(recorded.is_some_and(|fingerprint| fingerprint == source.fingerprint()))
+}
+
+/// At a store that keeps times: the same time as listed, or as the source's attributes say, which
+/// for an object that was copied from a file is the file's.
+async fn is_equal_by_time(
+    transfer: &Transfer,
+    source: &Entry,
+    target: &Entry,
+) -> Result<bool, airlift_protocol::error::Failure> {
+    if source.mtime_ns.is_some() && source.mtime_ns == target.mtime_ns {
+        return Ok(true);
+    }
+    if transfer.source.capabilities().keeps_mtime {
+        return Ok(false);
+    }
+    let info = transfer.source.stat(&source.key).await?;
+    let mtime = info.and_then(|info| info.attributes.mtime_ns);
+    Ok(mtime.is_some() && mtime == target.mtime_ns)
+}
+
+/// Whether an ETag is the MD5 of the content: stores give other values to multipart objects.
+fn is_md5(tag: &str) -> bool {
+    tag.len() == 32 && tag.bytes().all(|byte| byte.is_ascii_hexdigit())
+}

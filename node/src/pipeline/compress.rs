@@ -1,0 +1,164 @@
+//! The compress stage of the source and the decompress stage of the target.
+//!
+//! Runs of zeros cross the link as a number. Other chunks are compressed with zstd when the route
+//! asks for it and a cheap probe says that it pays; what does not shrink crosses as it is.
+
+use airlift_protocol::chunk::SpanValue;
+use airlift_protocol::limits::CHUNK_BYTES;
+use bytes::Bytes;
+use thiserror::Error;
+
+use super::chunk::{HashedChunk, Payload, ReceivedChunk};
+
+/// Whether a route compresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// Both ends are in one process: there is no link to spare.
+    Off,
+    /// zstd at this level, where the probe says that it pays.
+    Zstd(i32),
+}
+
+/// How the bytes of a chunk are written on the link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// As they are.
+    Plain(Bytes),
+    /// A zstd frame.
+    Zstd(Bytes),
+    /// Nothing: all bytes are zero.
+    Zero,
+}
+
+/// A chunk on the link.
+#[derive(Clone, Debug)]
+pub struct CompressedChunk {
+    /// Bytes of the whole object.
+    pub object_size: u64,
+    /// Place of the chunk in the object.
+    pub offset: u64,
+    /// Value of its plaintext.
+    pub value: SpanValue,
+    /// Bytes of its plaintext.
+    pub plain_bytes: u64,
+    /// The bytes as they cross.
+    pub encoding: Encoding,
+}
+
+/// What arrived cannot be the chunk that its header declares.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum DecompressError {
+    /// The header declares more than a chunk.
+    #[error("a chunk of {0} bytes is larger than a chunk can be")]
+    TooLong(u64),
+    /// The frame is damaged, or holds another number of bytes than declared.
+    #[error("a compressed chunk does not decompress to the {0} bytes that it declares")]
+    Malformed(u64),
+}
+
+/// Bytes at the head of a chunk that are compressed to see whether it pays.
+const PROBE_BYTES: usize = 16 << 10;
+
+/// Encodes a chunk for the link.
+pub fn compress(chunk: HashedChunk, compression: Compression) -> CompressedChunk {
+    let HashedChunk { object_size, offset, value, payload } = chunk;
+    let plain_bytes = payload.len();
+    let encoding = match (payload, compression) {
+        (Payload::Zero(_), _) => Encoding::Zero,
+        (Payload::Bytes(bytes), Compression::Off) => Encoding::Plain(bytes),
+        (Payload::Bytes(bytes), Compression::Zstd(level)) => encode(bytes, level),
+    };
+    CompressedChunk { object_size, offset, value, plain_bytes, encoding }
+}
+
+fn encode(bytes: Bytes, level: i32) -> Encoding {
+    let probe = &bytes[..bytes.len().min(PROBE_BYTES)];
+    let pays = |compressed: usize, plain: usize| compressed < plain - plain / 16;
+    let probed = zstd::bulk::compress(probe, 1);
+    if !probed.is_ok_and(|compressed| pays(compressed.len(), probe.len())) {
+        return Encoding::Plain(bytes);
+    }
+    match zstd::bulk::compress(&bytes, level) {
+        Ok(compressed) if pays(compressed.len(), bytes.len()) => Encoding::Zstd(compressed.into()),
+        _ => Encoding::Plain(bytes),
+    }
+}
+
+/// Decodes a chunk from the link into exactly the bytes that it declares.
+///
+/// # Errors
+/// When it declares more than a chunk, or holds something else.
+pub fn decompress(chunk: CompressedChunk) -> Result<ReceivedChunk, DecompressError> {
+    let CompressedChunk { object_size, offset, value, plain_bytes, encoding } = chunk;
+    if plain_bytes > CHUNK_BYTES {
+        return Err(DecompressError::TooLong(plain_bytes));
+    }
+    let payload = match encoding {
+        Encoding::Zero => Payload::Zero(plain_bytes),
+        Encoding::Plain(bytes) => Payload::Bytes(bytes),
+        Encoding::Zstd(frame) => {
+            let capacity = usize::try_from(plain_bytes).unwrap_or(usize::MAX);
+            let bytes = zstd::bulk::decompress(&frame, capacity)
+                .map_err(|_| DecompressError::Malformed(plain_bytes))?;
+            Payload::Bytes(bytes.into())
+        }
+    };
+    if payload.len() != plain_bytes {
+        return Err(DecompressError::Malformed(plain_bytes));
+    }
+    Ok(ReceivedChunk { object_size, offset, value, payload })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::{hash, verify};
+
+    fn text() -> Bytes {
+        Bytes::from(b"the same line again and again\n".repeat(4000))
+    }
+
+    fn noise(length: usize) -> Bytes {
+        let mut bytes = vec![0; length];
+        blake3::Hasher::new().finalize_xof().fill(&mut bytes);
+        Bytes::from(bytes)
+    }
+
+    #[test]
+    fn chunks_pass_the_link_unchanged_under_every_encoding() {
+        for payload in [
+            Payload::Bytes(text()),
+            Payload::Bytes(noise(100_000)),
+            Payload::Bytes(Bytes::from_static(b"x")),
+            Payload::Zero(CHUNK_BYTES),
+        ] {
+            for compression in [Compression::Off, Compression::Zstd(3)] {
+                let size = 10 * CHUNK_BYTES;
+                let sent = compress(hash::hash(size, CHUNK_BYTES, payload.clone()), compression);
+                let verified = verify::verify(decompress(sent).unwrap()).unwrap();
+                assert_eq!(verified.payload(), &payload);
+            }
+        }
+    }
+
+    #[test]
+    fn what_does_not_shrink_crosses_as_it_is() {
+        let plain = compress(hash::hash(0, 0, Payload::Bytes(Bytes::new())), Compression::Zstd(3));
+        assert_eq!(plain.encoding, Encoding::Plain(Bytes::new()));
+        let size = 2 * CHUNK_BYTES;
+        let chunk = hash::hash(size, 0, Payload::Bytes(noise(CHUNK_BYTES as usize)));
+        assert!(matches!(compress(chunk, Compression::Zstd(3)).encoding, Encoding::Plain(_)));
+        let chunk = hash::hash(size, 0, Payload::Bytes(text()));
+        assert!(matches!(compress(chunk, Compression::Zstd(3)).encoding, Encoding::Zstd(_)));
+    }
+
+    #[test]
+    fn a_frame_that_holds_more_or_less_than_declared_is_refused() {
+        let chunk = hash::hash(2 * CHUNK_BYTES, 0, Payload::Bytes(text()));
+        for declared in [0, 1, text().len() as u64 - 1, text().len() as u64 + 1, CHUNK_BYTES + 1] {
+            let mut sent = compress(chunk.clone(), Compression::Zstd(3));
+            sent.plain_bytes = declared;
+            assert!(decompress(sent).is_err(), "{declared}");
+        }
+    }
+}

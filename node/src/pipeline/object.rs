@@ -1,0 +1,124 @@
+//! The life of a large object around its ranges: begin, commit, discard, read back.
+
+use std::sync::Arc;
+
+use airlift_protocol::assignment::{Object, UploadToken};
+use airlift_protocol::chunk::Root;
+use airlift_protocol::error::{ErrorCode, Failure};
+use airlift_protocol::key::Key;
+use airlift_protocol::manifest::Entry;
+use airlift_protocol::report::Completion;
+use airlift_protocol::time::Timestamp;
+
+use super::{Transfer, Trouble, blocking, content, is_same_state, vanished};
+use crate::store::{NewObject, StoreError};
+
+/// Begins, or takes up again, the upload of `object`.
+///
+/// # Errors
+/// When the source vanished, or either store fails.
+pub async fn open(
+    transfer: &Transfer,
+    object: &Object,
+    resume: Option<UploadToken>,
+    orphan_since: Option<Timestamp>,
+) -> Result<Completion, Failure> {
+    let work = async {
+        let new_object = pinned(transfer, &object.entry).await?;
+        let target = &transfer.target;
+        let opened = target.open_upload(&new_object, resume.as_ref(), orphan_since).await?;
+        if !opened.is_resumed {
+            forget(transfer, &opened.token).await?;
+        }
+        Ok(Completion::Opened(opened.token))
+    };
+    settle(transfer, &object.entry, work.await).await
+}
+
+/// Makes `object` visible and checks what the target then holds.
+///
+/// # Errors
+/// When the source changed, the upload is not complete, or either store fails.
+pub async fn commit(
+    transfer: &Transfer,
+    object: &Object,
+    token: &UploadToken,
+    root: Root,
+) -> Result<Completion, Failure> {
+    let work = async {
+        let new_object = pinned(transfer, &object.entry).await?;
+        transfer.target.commit(&new_object, token, root).await?;
+        forget(transfer, token).await?;
+        transfer.meter.add_objects(1);
+        Ok(Completion::Committed)
+    };
+    settle(transfer, &object.entry, work.await).await
+}
+
+/// Drops an upload.
+///
+/// # Errors
+/// When the target fails.
+pub async fn discard(
+    transfer: &Transfer,
+    key: &Key,
+    token: Option<&UploadToken>,
+    orphan_since: Option<Timestamp>,
+) -> Result<Completion, Failure> {
+    transfer.target.discard(key, token, orphan_since).await?;
+    if let Some(token) = token {
+        forget(transfer, token).await?;
+    }
+    Ok(Completion::Discarded)
+}
+
+/// Hashes what the target holds under the key of `object` and compares it with `root`.
+///
+/// # Errors
+/// When it has another hash, is not there, or cannot be read.
+pub async fn read_back(
+    transfer: &Transfer,
+    object: &Object,
+    root: Root,
+) -> Result<Completion, Failure> {
+    let key = transfer.spec.target_key(&object.entry.key);
+    let info = transfer.target.stat(key).await?;
+    let missing = || {
+        let text = format!("{key}: is not at the target, although it was committed");
+        StoreError::new(ErrorCode::CorruptTarget, text)
+    };
+    let entry = info.ok_or_else(missing)?.entry;
+    if content::root_of(transfer, &transfer.target, &entry).await? == root {
+        return Ok(Completion::ReadBack);
+    }
+    let text = format!("{key}: the target holds other bytes than were written");
+    Err(Failure::new(ErrorCode::CorruptTarget, text))
+}
+
+/// The object as the target is to hold it, with the attributes of exactly the listed state.
+async fn pinned(transfer: &Transfer, entry: &Entry) -> Result<NewObject, StoreError> {
+    let info = transfer.source.stat(&entry.key).await?.ok_or_else(|| vanished(entry))?;
+    if !is_same_state(entry, &info.entry) {
+        return Err(StoreError::new(ErrorCode::SourceChanged, format!("{}: changed", entry.key)));
+    }
+    Ok(transfer.new_object(entry, info.attributes))
+}
+
+async fn settle(
+    transfer: &Transfer,
+    entry: &Entry,
+    outcome: Result<Completion, StoreError>,
+) -> Result<Completion, Failure> {
+    match outcome {
+        Ok(completion) => Ok(completion),
+        Err(error) => match transfer.trouble(entry, error).await {
+            Trouble::Changed(changed) => Ok(Completion::Changed(changed)),
+            Trouble::Failed(failure) => Err(failure),
+        },
+    }
+}
+
+async fn forget(transfer: &Transfer, token: &UploadToken) -> Result<(), StoreError> {
+    let (journal, token) = (Arc::clone(&transfer.journal), token.clone());
+    blocking(move || journal.forget(&token)).await
+}

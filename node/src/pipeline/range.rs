@@ -1,0 +1,335 @@
+//! One shard of a large object: from the source, chunk by chunk, into the upload at the target.
+//!
+//! Parts that the journal and the store both know are not sent again. A chunk is recorded in the
+//! journal only after its bytes are durable, so what an interrupted run loses is what was in flight,
+//! and what was written since the last checkpoint: one is begun after `CHECKPOINT_BYTES`, or after
+//! `CHECKPOINT_AGE` on a slow way, and reading waits when two of them lie behind.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use airlift_protocol::assignment::{Object, UploadToken};
+use airlift_protocol::chunk::{self, SpanValue};
+use airlift_protocol::limits::CHUNK_BYTES;
+use airlift_protocol::manifest::Entry;
+use airlift_protocol::report::Completion;
+use airlift_protocol::shard;
+use airlift_protocol::units::ByteRange;
+use futures::future::BoxFuture;
+use futures::stream::{FuturesUnordered, StreamExt};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::budget::Permit;
+use super::chunk::VerifiedChunk;
+use super::compress::{CompressedChunk, compress, decompress};
+use super::{Transfer, Trouble, blocking, corrupt, hash, verify};
+use crate::runtime::clock;
+use crate::store::{Attributes, StoreError, Upload};
+
+/// Bytes after which what was written is made durable and recorded.
+const CHECKPOINT_BYTES: u64 = 16 << 20;
+
+/// Time after which what was written is made durable and recorded, however little it is.
+const CHECKPOINT_AGE: Duration = Duration::from_secs(1);
+
+/// Chunks on the link at once, per shard.
+const LINK_CHUNKS: usize = 4;
+
+/// A chunk on its way, with its share of the budget.
+type InFlight = (CompressedChunk, Permit);
+
+/// Moves `range` of `object` into its upload.
+///
+/// # Errors
+/// When the source changed or vanished, or either store fails.
+pub async fn move_range(
+    transfer: &Transfer,
+    object: &Object,
+    token: &UploadToken,
+    range: ByteRange,
+) -> Result<Completion, airlift_protocol::error::Failure> {
+    match try_move(transfer, &object.entry, token, range).await {
+        Ok(completion) => Ok(completion),
+        Err(error) => match transfer.trouble(&object.entry, error).await {
+            Trouble::Changed(changed) => Ok(Completion::Changed(changed)),
+            Trouble::Failed(failure) => Err(failure),
+        },
+    }
+}
+
+async fn try_move(
+    transfer: &Transfer,
+    entry: &Entry,
+    token: &UploadToken,
+    range: ByteRange,
+) -> Result<Completion, StoreError> {
+    let new_object = transfer.new_object(entry, Attributes::default());
+    let upload: Arc<dyn Upload> = transfer.target.upload(&new_object, token).await?.into();
+    let mut values = held(transfer, upload.as_ref(), token, range).await?;
+    let mut bytes_sent = 0;
+    for gap in gaps(range, upload.part_bytes(), &values) {
+        bytes_sent += gap.len();
+        let receiver = Receiver::new(transfer, entry, Arc::clone(&upload), token);
+        values.extend(copy(transfer, entry, gap, receiver).await?);
+    }
+    let values: Vec<SpanValue> = values.into_values().collect();
+    let value = chunk::merge(entry.size, range, CHUNK_BYTES, &values);
+    Ok(Completion::RangeMoved { value, bytes_sent })
+}
+
+/// Values of the chunks of `range` that lie in parts which the target holds, verified.
+async fn held(
+    transfer: &Transfer,
+    upload: &dyn Upload,
+    token: &UploadToken,
+    range: ByteRange,
+) -> Result<BTreeMap<u64, SpanValue>, StoreError> {
+    let (journal, of) = (Arc::clone(&transfer.journal), token.clone());
+    let recorded = blocking(move || journal.held(&of)).await?;
+    if recorded.is_empty() {
+        return Ok(recorded);
+    }
+    let present = upload.present().await?;
+    let is_held = |part: ByteRange| {
+        present.iter().any(|range| range.contains(part))
+            && shard::chunks(part).all(|chunk| recorded.contains_key(&chunk.start))
+    };
+    let parts = parts(range, upload.part_bytes()).filter(|part| is_held(*part));
+    let chunks = parts.flat_map(shard::chunks);
+    Ok(chunks.map(|chunk| (chunk.start, recorded[&chunk.start])).collect())
+}
+
+fn parts(range: ByteRange, part_bytes: u64) -> impl Iterator<Item = ByteRange> {
+    let starts =
+        (range.start..range.end).step_by(usize::try_from(part_bytes).unwrap_or(usize::MAX));
+    starts.map(move |start| ByteRange::new(start, range.end.min(start + part_bytes)))
+}
+
+/// The runs of parts that have no value yet.
+fn gaps(range: ByteRange, part_bytes: u64, held: &BTreeMap<u64, SpanValue>) -> Vec<ByteRange> {
+    let mut gaps: Vec<ByteRange> = Vec::new();
+    for part in parts(range, part_bytes).filter(|part| !held.contains_key(&part.start)) {
+        match gaps.last_mut() {
+            Some(gap) if gap.end == part.start => gap.end = part.end,
+            _ => gaps.push(part),
+        }
+    }
+    gaps
+}
+
+/// Reads, hashes and compresses on one side, decompresses, verifies and writes on the other, with
+/// a bounded link between them.
+async fn copy(
+    transfer: &Transfer,
+    entry: &Entry,
+    range: ByteRange,
+    receiver: Receiver<'_>,
+) -> Result<BTreeMap<u64, SpanValue>, StoreError> {
+    let (link, arrived) = mpsc::channel(LINK_CHUNKS);
+    let (sent, received) =
+        tokio::join!(send(transfer, entry, range, link), receiver.receive(arrived));
+    // When the target fails, the link closes and the sender ends without error of its own.
+    let values = received?;
+    sent?;
+    Ok(values)
+}
+
+async fn send(
+    transfer: &Transfer,
+    entry: &Entry,
+    range: ByteRange,
+    link: mpsc::Sender<InFlight>,
+) -> Result<(), StoreError> {
+    let mut reader = transfer.source.read_range(entry, range).await?;
+    let mut offset = range.start;
+    loop {
+        let bytes = CHUNK_BYTES.min(range.end - offset);
+        transfer.wait_for_bandwidth(bytes).await;
+        let permit = transfer.budget.take(bytes).await;
+        let Some(payload) = reader.next().await? else { return Ok(()) };
+        let (object_size, at, compression) = (entry.size, offset, transfer.compression);
+        offset += payload.len();
+        let mut chunk =
+            blocking(move || compress(hash::hash(object_size, at, payload), compression)).await;
+        if let Some(faults) = &transfer.faults {
+            faults.on_link(&mut chunk);
+        }
+        if link.send((chunk, permit)).await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+/// What a finished write or checkpoint leaves to be done.
+enum Finished {
+    /// These chunks are written.
+    Written(Vec<(u64, SpanValue, u64)>),
+    /// A checkpoint is recorded.
+    Recorded,
+}
+
+/// The target's half of a shard.
+struct Receiver<'a> {
+    transfer: &'a Transfer,
+    entry: &'a Entry,
+    upload: Arc<dyn Upload>,
+    token: UploadToken,
+    /// Chunks of the part that is being filled, with their shares of the budget.
+    part: Vec<(VerifiedChunk, Permit)>,
+    part_filled: u64,
+    running: FuturesUnordered<BoxFuture<'a, Result<Finished, StoreError>>>,
+    writes: usize,
+    is_recording: bool,
+    recorded_at: Instant,
+    /// Chunks that are written and not recorded.
+    unrecorded: BTreeMap<u64, SpanValue>,
+    unrecorded_bytes: u64,
+    values: BTreeMap<u64, SpanValue>,
+}
+
+impl<'a> Receiver<'a> {
+    fn new(
+        transfer: &'a Transfer,
+        entry: &'a Entry,
+        upload: Arc<dyn Upload>,
+        token: &UploadToken,
+    ) -> Self {
+        Self {
+            transfer,
+            entry,
+            upload,
+            token: token.clone(),
+            part: Vec::new(),
+            part_filled: 0,
+            running: FuturesUnordered::new(),
+            writes: 0,
+            is_recording: false,
+            recorded_at: clock::now(),
+            unrecorded: BTreeMap::new(),
+            unrecorded_bytes: 0,
+            values: BTreeMap::new(),
+        }
+    }
+
+    async fn receive(
+        mut self,
+        mut link: mpsc::Receiver<InFlight>,
+    ) -> Result<BTreeMap<u64, SpanValue>, StoreError> {
+        let concurrent = self.transfer.target.capabilities().concurrent_parts;
+        loop {
+            tokio::select! {
+                biased;
+                Some(finished) = self.running.next() => self.on_finished(finished?),
+                arrived = link.recv(), if self.has_room(concurrent) => match arrived {
+                    Some(chunk) => self.on_chunk(chunk).await?,
+                    None => break,
+                },
+            }
+        }
+        self.write_part();
+        while let Some(finished) = self.running.next().await {
+            self.on_finished(finished?);
+        }
+        self.record();
+        while let Some(finished) = self.running.next().await {
+            self.on_finished(finished?);
+        }
+        Ok(self.values)
+    }
+
+    /// Whether more may be taken in: what a kill would lose is bounded.
+    fn has_room(&self, concurrent: usize) -> bool {
+        self.writes < concurrent && self.unrecorded_bytes < 2 * CHECKPOINT_BYTES
+    }
+
+    async fn on_chunk(&mut self, (chunk, permit): InFlight) -> Result<(), StoreError> {
+        let verified = blocking(move || {
+            let received = decompress(chunk).map_err(|error| error.to_string())?;
+            verify::verify(received).map_err(|error| error.to_string())
+        });
+        let verified = verified.await.map_err(|error| corrupt(self.entry, error))?;
+        self.part_filled += verified.payload().len();
+        self.part.push((verified, permit));
+        if self.part_filled >= self.upload.part_bytes() {
+            self.write_part();
+        }
+        Ok(())
+    }
+
+    fn write_part(&mut self) {
+        if self.part.is_empty() {
+            return;
+        }
+        self.part_filled = 0;
+        let (chunks, permits): (Vec<VerifiedChunk>, Vec<Permit>) =
+            std::mem::take(&mut self.part).into_iter().unzip();
+        let written: Vec<(u64, SpanValue, u64)> = chunks
+            .iter()
+            .map(|chunk| (chunk.offset(), chunk.value(), chunk.payload().len()))
+            .collect();
+        let upload = Arc::clone(&self.upload);
+        self.writes += 1;
+        self.running.push(Box::pin(async move {
+            upload.write(chunks).await?;
+            drop(permits);
+            Ok(Finished::Written(written))
+        }));
+    }
+
+    fn on_finished(&mut self, finished: Finished) {
+        match finished {
+            Finished::Recorded => self.is_recording = false,
+            Finished::Written(chunks) => {
+                self.writes -= 1;
+                for (offset, value, bytes) in chunks {
+                    self.unrecorded.insert(offset, value);
+                    self.unrecorded_bytes += bytes;
+                    self.values.insert(offset, value);
+                    self.transfer.meter.add_sent(bytes);
+                }
+            }
+        }
+        if self.unrecorded_bytes >= CHECKPOINT_BYTES
+            || clock::now() - self.recorded_at >= CHECKPOINT_AGE
+        {
+            self.record();
+        }
+    }
+
+    /// Begins a checkpoint, unless one is under way or nothing is there to be recorded.
+    fn record(&mut self) {
+        if self.is_recording || self.unrecorded.is_empty() {
+            return;
+        }
+        self.is_recording = true;
+        self.recorded_at = clock::now();
+        self.unrecorded_bytes = 0;
+        let chunks = std::mem::take(&mut self.unrecorded);
+        let upload = Arc::clone(&self.upload);
+        let (journal, token) = (Arc::clone(&self.transfer.journal), self.token.clone());
+        self.running.push(Box::pin(async move {
+            upload.sync().await?;
+            blocking(move || journal.record(&token, &chunks)).await?;
+            Ok(Finished::Recorded)
+        }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gaps_are_runs_of_whole_parts() {
+        let mib = CHUNK_BYTES;
+        let range = ByteRange::new(0, 10 * mib + 5);
+        let held: BTreeMap<u64, SpanValue> =
+            [0, 1, 4, 5].iter().map(|&i| (i * mib, SpanValue([0; 32]))).collect();
+        let expected = [ByteRange::new(2 * mib, 4 * mib), ByteRange::new(6 * mib, 10 * mib + 5)];
+        assert_eq!(gaps(range, mib, &held), expected);
+        assert_eq!(gaps(range, 2 * mib, &held), expected);
+        assert_eq!(gaps(range, mib, &BTreeMap::new()), [range]);
+    }
+}

@@ -1,0 +1,72 @@
+//! Deletes of a sync: only what is as it was listed, and what the source still does not have.
+
+use std::collections::BTreeSet;
+
+use airlift_protocol::error::{ErrorCode, Failure};
+use airlift_protocol::key::Key;
+use airlift_protocol::manifest::{Entry, Kind, Version};
+use airlift_protocol::report::Completion;
+
+use super::Transfer;
+
+/// Deletes `entries` from the target, and the directories that this leaves empty.
+pub async fn delete(transfer: &Transfer, entries: Vec<Entry>) -> Completion {
+    let keys: Vec<Key> = entries.iter().map(|entry| entry.key.clone()).collect();
+    let at_source = transfer.source.lookup(keys).await;
+    let mut results: Vec<Option<Failure>> = Vec::with_capacity(entries.len());
+    let mut doomed: Vec<(usize, Entry)> = Vec::new();
+    for (place, (entry, found)) in entries.into_iter().zip(at_source).enumerate() {
+        results.push(match found {
+            Ok(None) => {
+                doomed.push((place, entry));
+                None
+            }
+            Ok(Some(_)) => {
+                let text = format!("{}: kept, since the source has it again", entry.key);
+                Some(Failure::new(ErrorCode::SourceChanged, text))
+            }
+            Err(error) => Some(error.into()),
+        });
+    }
+    let deleted: Vec<Entry> = doomed.iter().map(|(_, entry)| entry.clone()).collect();
+    for ((place, _), outcome) in doomed.iter().zip(transfer.target.delete(deleted).await) {
+        results[*place] = outcome.err().map(Failure::from);
+    }
+    if transfer.target.capabilities().directories {
+        remove_emptied(transfer, doomed.iter().map(|(_, entry)| &entry.key)).await;
+    }
+    Completion::Deleted(results)
+}
+
+/// Removes directories above `keys` that are empty now and that the source does not have. A
+/// directory that stays is no failure: it holds something.
+async fn remove_emptied(transfer: &Transfer, keys: impl Iterator<Item = &Key>) {
+    let mut directories: BTreeSet<Key> = BTreeSet::new();
+    for key in keys {
+        let bytes = key.as_bytes();
+        let ends = (0..bytes.len().saturating_sub(1)).filter(|&at| bytes[at] == b'/');
+        directories.extend(ends.map(|at| Key::from(&bytes[..=at])));
+    }
+    let directories: Vec<Key> = directories.into_iter().collect();
+    let at_source = transfer.source.lookup(directories.clone()).await;
+    // Deepest first: a parent may be empty only once its children are gone.
+    let gone = directories.into_iter().zip(at_source).rev();
+    let gone = gone.filter(|(_, found)| matches!(found, Ok(None))).map(|(key, _)| Entry {
+        key,
+        kind: Kind::Directory,
+        size: 0,
+        mtime_ns: None,
+        version: Version::None,
+    });
+    for (entry, outcome) in {
+        let entries: Vec<Entry> = gone.collect();
+        let outcomes = transfer.target.delete(entries.clone()).await;
+        entries.into_iter().zip(outcomes)
+    } {
+        if let Err(error) = outcome
+            && error.code != ErrorCode::Conflict
+        {
+            tracing::warn!(key = %entry.key, %error, "an empty directory could not be removed");
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! The shell around the pure state machines: clock, tasks, effects.
+
+pub(crate) mod blocking;
+pub mod clock;
+pub mod embedded;
+mod executor;
+mod filter;

@@ -1,0 +1,395 @@
+//! A whole cluster in one process: one coordinator, one agent, one pipeline, no socket.
+//!
+//! ```text
+//!  log file ◀─Persist── Coordinator ──Assign──▶ Agent ──Start──▶ Executor ──▶ pipeline
+//!      └────Persisted──▶     ▲ ◀────Report────────┘ ◀──Outcome──────┘
+//! ```
+
+mod state;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use airlift_coordinator::event::{Event, Outcome};
+use airlift_coordinator::totals::Totals;
+use airlift_coordinator::{Agent, AgentEffect, AgentInput, Coordinator, Effect, Input};
+use airlift_protocol::error::{ErrorCode, Failure};
+use airlift_protocol::id::{AssignmentId, JobId, LogIndex, NodeId};
+use airlift_protocol::job::{JobSpec, LinkPolicy, Mode};
+use airlift_protocol::time::Timestamp;
+use futures::future::BoxFuture;
+use futures::stream::{FuturesUnordered, StreamExt};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use self::state::StateDir;
+use super::clock;
+use super::executor::Executor;
+use super::filter::Filter;
+use crate::pipeline::budget::Budget;
+use crate::pipeline::compress::Compression;
+use crate::pipeline::limit::RateLimit;
+use crate::pipeline::meter::Meter;
+use crate::pipeline::{FaultHook, Transfer};
+use crate::storage::log::LogFile;
+use crate::store::locate::{self, StoreOptions};
+use crate::store::{Access, Store, StoreError};
+
+/// How a job is run in this process.
+#[derive(Clone, Debug)]
+pub struct EmbeddedOptions {
+    /// Directory of the state; each job has a directory of its own below `jobs/`.
+    pub state_dir: PathBuf,
+    /// How stores are reached.
+    pub stores: StoreOptions,
+    /// Assignments at once.
+    pub slots: usize,
+    /// Bytes that the pipeline may hold at once.
+    pub memory_bytes: u64,
+    /// Alters chunks on their way; set by tests only.
+    pub faults: Option<Arc<dyn FaultHook>>,
+}
+
+/// How a job ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobEnd {
+    /// Completed or stopped.
+    pub outcome: Outcome,
+    /// The numbers.
+    pub totals: Totals,
+}
+
+/// Whether the request was wrong or could not be carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The request itself is wrong: exit code 2.
+    Usage,
+    /// The request is right, but could not be carried out: exit code 3.
+    CannotRun,
+}
+
+/// Why a job could not begin, or not go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunError {
+    /// Whose fault.
+    pub kind: ErrorKind,
+    /// One line that names the thing and the way out.
+    pub message: String,
+}
+
+impl std::fmt::Display for RunError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for RunError {}
+
+impl RunError {
+    /// The request itself is wrong.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self { kind: ErrorKind::Usage, message: message.into() }
+    }
+
+    /// The request is right, but could not be carried out.
+    pub fn cannot_run(message: impl Into<String>) -> Self {
+        Self { kind: ErrorKind::CannotRun, message: message.into() }
+    }
+}
+
+impl From<StoreError> for RunError {
+    fn from(error: StoreError) -> Self {
+        Self::cannot_run(error.detail())
+    }
+}
+
+/// Outcomes on their way to the agent; each may be a manifest page.
+const OUTCOMES_MAX: usize = 4;
+
+/// Runs one job to its end in this process. `events` must be drained; `stop` turning true stops
+/// the job where it is, so that it can be run again.
+///
+/// # Errors
+/// When a location cannot be used, or the state cannot be read or written.
+pub async fn run(
+    spec: JobSpec,
+    options: EmbeddedOptions,
+    meter: Arc<Meter>,
+    events: mpsc::Sender<Event>,
+    stop: watch::Receiver<bool>,
+) -> Result<JobEnd, RunError> {
+    let (job, links) = (spec.id(), spec.policy.links);
+    let ends = Ends {
+        source: locate::open(&spec.source, job, links, &options.stores).await?,
+        // At the target a link is a link: what it points to is not the job's to compare or delete.
+        target: locate::open(&spec.target, job, LinkPolicy::Copy, &options.stores).await?,
+    };
+    run_between(ends, spec, options, meter, events, stop).await
+}
+
+/// The stores at the two ends of a job.
+#[derive(Clone, Debug)]
+pub struct Ends {
+    /// Where objects are read.
+    pub source: Arc<dyn Store>,
+    /// Where objects go.
+    pub target: Arc<dyn Store>,
+}
+
+/// As [`run`], between stores that are open.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_between(
+    ends: Ends,
+    spec: JobSpec,
+    options: EmbeddedOptions,
+    meter: Arc<Meter>,
+    events: mpsc::Sender<Event>,
+    stop: watch::Receiver<bool>,
+) -> Result<JobEnd, RunError> {
+    let filter = Arc::new(Filter::new(&spec.filters).map_err(RunError::usage)?);
+    let job = spec.id();
+    let Ends { source, target } = ends;
+    source.preflight(Access::Read).await?;
+    // A target that nothing is written to need not exist: everything is missing there.
+    if spec.mode != Mode::Verify && !spec.policy.dry_run {
+        target.preflight(Access::Write).await?;
+    }
+    let state = StateDir::open(&options.state_dir, job).await?;
+    let transfer = Transfer {
+        source,
+        target,
+        journal: Arc::clone(&state.journal),
+        budget: Budget::new(options.memory_bytes),
+        limit: spec.policy.bandwidth.map(|rate| Arc::new(RateLimit::new(rate))),
+        meter,
+        compression: Compression::Off,
+        faults: options.faults,
+        spec: Arc::new(spec.clone()),
+    };
+    let (outcome_sender, outcomes) = mpsc::channel(OUTCOMES_MAX);
+    let executor = Executor { transfer, filter, outcomes: outcome_sender };
+    let coordinator = state.replay().await?;
+    let mut driver = Driver::new(coordinator, &state, executor, events);
+    let end = driver.run(spec, options.slots, outcomes, stop).await;
+    driver.abort();
+    drop(driver);
+    let end = end?;
+    if matches!(end.outcome, Outcome::Completed { .. }) {
+        state.remove().await?;
+    }
+    tracing::debug!(%job, ?end, "job has ended");
+    Ok(end)
+}
+
+/// What the disk answers to an effect.
+type DiskAnswer = Result<Input, StoreError>;
+
+/// Carries out the effects of the two state machines.
+struct Driver {
+    coordinator: Coordinator,
+    agent: Agent,
+    node: NodeId,
+    executor: Executor,
+    log: Arc<LogFile>,
+    events: mpsc::Sender<Event>,
+    /// Reads and writes of the log under way; at most one write.
+    disk: FuturesUnordered<BoxFuture<'static, DiskAnswer>>,
+    tasks: BTreeMap<AssignmentId, JoinHandle<()>>,
+    started: Instant,
+    end: Option<JobEnd>,
+}
+
+impl Driver {
+    fn new(
+        coordinator: Coordinator,
+        state: &StateDir,
+        executor: Executor,
+        events: mpsc::Sender<Event>,
+    ) -> Self {
+        // The only node of its cluster: any fixed name serves. The seed of its retries need not
+        // be secret either, only different from one run to the next.
+        let node = NodeId([0; 32]);
+        let agent = Agent::new(Timestamp(0), clock::wall().0);
+        Self {
+            coordinator,
+            agent,
+            node,
+            executor,
+            log: Arc::clone(&state.log),
+            events,
+            disk: FuturesUnordered::new(),
+            tasks: BTreeMap::new(),
+            started: clock::now(),
+            end: None,
+        }
+    }
+
+    async fn run(
+        &mut self,
+        spec: JobSpec,
+        slots: usize,
+        mut outcomes: mpsc::Receiver<AgentInput>,
+        mut stop: watch::Receiver<bool>,
+    ) -> Result<JobEnd, RunError> {
+        let job = spec.id();
+        let at = clock::wall();
+        self.feed(Input::Submit { spec: Box::new(spec), at }).await?;
+        self.feed(Input::NodeStarted { node: self.node, slots, at }).await?;
+        let mut is_stopping = false;
+        loop {
+            if let Some(end) = self.end.take() {
+                return Ok(end);
+            }
+            let timeout = self.deadline();
+            tokio::select! {
+                biased;
+                Some(answer) = self.disk.next() => self.feed(answer?).await?,
+                Some(outcome) = outcomes.recv(), if !self.coordinator.is_congested() => {
+                    self.feed_agent(outcome).await?;
+                }
+                changed = stop.changed(), if !is_stopping => {
+                    // The sender going away means nobody can ask for a stop any more.
+                    is_stopping = true;
+                    if changed.is_ok() && *stop.borrow() {
+                        self.feed(Input::Stop { job, failure: interrupted() }).await?;
+                    }
+                }
+                () = tokio::time::sleep_until(timeout) => {
+                    self.feed_agent(AgentInput::Timeout).await?;
+                    self.feed(Input::Timeout).await?;
+                }
+            }
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        let elapsed = clock::now() - self.started;
+        Timestamp(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    fn deadline(&self) -> Instant {
+        let timeouts = [self.coordinator.poll_timeout(), self.agent.poll_timeout()];
+        let next = timeouts.into_iter().flatten().min().unwrap_or_else(|| self.now().plus(1000));
+        self.started + Duration::from_millis(next.0)
+    }
+
+    async fn feed(&mut self, input: Input) -> Result<(), RunError> {
+        self.coordinator.handle(self.now(), input);
+        self.drain().await
+    }
+
+    async fn feed_agent(&mut self, input: AgentInput) -> Result<(), RunError> {
+        self.agent.handle(self.now(), input);
+        self.drain().await
+    }
+
+    /// Carries out effects until neither machine has any. Ends, since each effect that feeds the
+    /// other machine answers an order, and orders come only from what the disk made durable.
+    async fn drain(&mut self) -> Result<(), RunError> {
+        loop {
+            if let Some(effect) = self.coordinator.poll_effect() {
+                self.carry_out(effect).await;
+            } else if let Some(effect) = self.agent.poll_effect() {
+                self.carry_out_agent(effect);
+            } else {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::Persist { first, entries } => self.persist(first, entries),
+            Effect::LoadPage { job, end, index, page: _ } => {
+                let log = Arc::clone(&self.log);
+                self.on_disk(move || {
+                    let page = log.read_page(index)?;
+                    Ok(Input::PageLoaded { job, end, page })
+                });
+            }
+            Effect::Assign { node: _, assignment } => {
+                let now = self.now();
+                self.agent.handle(now, AgentInput::Assign(assignment));
+            }
+            Effect::Revoke { node: _, assignment } => {
+                let now = self.now();
+                self.agent.handle(now, AgentInput::Revoke(assignment));
+            }
+            Effect::Emit(event) => self.emit(event).await,
+        }
+    }
+
+    fn carry_out_agent(&mut self, effect: AgentEffect) {
+        match effect {
+            AgentEffect::Start { assignment, attempt, work } => {
+                let executor = self.executor.clone();
+                let task = tokio::spawn(executor.run(assignment, attempt, work));
+                self.tasks.insert(assignment, task);
+                self.tasks.retain(|_, task| !task.is_finished());
+            }
+            AgentEffect::Cancel(assignment) => {
+                if let Some(task) = self.tasks.remove(&assignment) {
+                    task.abort();
+                }
+            }
+            AgentEffect::Report(report) => {
+                let now = self.now();
+                self.coordinator.handle(now, Input::Report(report));
+            }
+            AgentEffect::Heartbeat => {
+                let now = self.now();
+                self.coordinator.handle(now, Input::Heartbeat { node: self.node });
+            }
+        }
+    }
+
+    fn persist(&mut self, first: LogIndex, entries: Vec<Vec<u8>>) {
+        let log = Arc::clone(&self.log);
+        let through = LogIndex(first.0 + entries.len() as u64 - 1);
+        self.on_disk(move || {
+            log.append(first, &entries)?;
+            Ok(Input::Persisted { through })
+        });
+    }
+
+    fn on_disk(&mut self, work: impl FnOnce() -> DiskAnswer + Send + 'static) {
+        self.disk.push(Box::pin(async move {
+            match tokio::task::spawn_blocking(work).await {
+                Ok(answer) => answer,
+                Err(error) => Err(StoreError::new(ErrorCode::Bug, format!("disk task: {error}"))),
+            }
+        }));
+    }
+
+    async fn emit(&mut self, event: Event) {
+        if let Event::JobEnded { outcome, totals, .. } = &event {
+            self.end = Some(JobEnd { outcome: outcome.clone(), totals: *totals });
+        }
+        // Without observers there is nobody to tell; the job goes on.
+        let _ = self.events.send(event).await;
+    }
+
+    /// Stops what still runs.
+    fn abort(&mut self) {
+        for task in self.tasks.values() {
+            task.abort();
+        }
+    }
+}
+
+fn interrupted() -> Failure {
+    Failure::new(ErrorCode::Cancelled, "interrupted")
+}
+
+/// The directory below `state_dir` that holds the state of `job` while it is not complete.
+pub fn job_dir(state_dir: &std::path::Path, job: JobId) -> PathBuf {
+    state_dir.join("jobs").join(job.to_string())
+}
+
+#[cfg(test)]
+mod tests;

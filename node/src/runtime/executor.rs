@@ -1,0 +1,163 @@
+//! Carries out attempts: work in, completions out.
+
+use std::sync::Arc;
+
+use airlift_coordinator::AgentInput;
+use airlift_protocol::assignment::{End, Work};
+use airlift_protocol::error::{ErrorCode, Failure};
+use airlift_protocol::id::AssignmentId;
+use airlift_protocol::key::Key;
+use airlift_protocol::manifest::{Entry, PageBuilder};
+use airlift_protocol::report::{Completion, ListingEnd};
+use tokio::sync::mpsc;
+
+use super::filter::Filter;
+use crate::pipeline::{Transfer, compare, content, object, pack, range, remove};
+use crate::store::{ListRequest, Listed, Store, StoreError};
+
+/// Places that could not be listed and are reported by name; the rest is counted.
+const UNREADABLE_NAMED_MAX: usize = 100;
+
+/// Batches of entries between a lister and the pages.
+const LISTED_AHEAD: usize = 8;
+
+/// Works on the assignments of one job.
+#[derive(Clone, Debug)]
+pub(super) struct Executor {
+    pub(super) transfer: Transfer,
+    pub(super) filter: Arc<Filter>,
+    /// Where outcomes go: the agent.
+    pub(super) outcomes: mpsc::Sender<AgentInput>,
+}
+
+impl Executor {
+    /// Runs one attempt and hands in its outcome.
+    pub(super) async fn run(self, assignment: AssignmentId, attempt: u32, work: Work) {
+        let result = self.work(assignment, attempt, work).await;
+        self.hand_in(assignment, attempt, result).await;
+    }
+
+    /// Hands in an outcome. When nobody takes it, the job has ended.
+    async fn hand_in(
+        &self,
+        assignment: AssignmentId,
+        attempt: u32,
+        result: Result<Completion, Failure>,
+    ) -> bool {
+        self.outcomes.send(AgentInput::Outcome { assignment, attempt, result }).await.is_ok()
+    }
+
+    async fn work(
+        &self,
+        assignment: AssignmentId,
+        attempt: u32,
+        work: Work,
+    ) -> Result<Completion, Failure> {
+        let transfer = &self.transfer;
+        match work {
+            Work::List { end, after, next: _ } => self.list(assignment, attempt, end, after).await,
+            Work::Compare { page } => Ok(compare::compare(transfer, page).await),
+            Work::Open { object, resume, orphan_since } => {
+                object::open(transfer, &object, resume, orphan_since).await
+            }
+            Work::MoveRange { object, upload, range } => {
+                range::move_range(transfer, &object, &upload, range).await
+            }
+            Work::MovePack { objects } => Ok(pack::move_pack(transfer, objects).await),
+            Work::Commit { object, upload, root } => {
+                object::commit(transfer, &object, &upload, root).await
+            }
+            Work::Discard { key, upload, orphan_since } => {
+                object::discard(transfer, &key, upload.as_ref(), orphan_since).await
+            }
+            Work::Verify { objects } => Ok(content::verify(transfer, objects).await),
+            Work::ReadBack { object, root } => object::read_back(transfer, &object, root).await,
+            Work::Delete { entries } => Ok(remove::delete(transfer, entries).await),
+            Work::Clean => {
+                transfer.target.clean().await?;
+                Ok(Completion::Cleaned)
+            }
+        }
+    }
+
+    async fn list(
+        &self,
+        assignment: AssignmentId,
+        attempt: u32,
+        end: End,
+        after: Option<Key>,
+    ) -> Result<Completion, Failure> {
+        let store = match end {
+            End::Source => &self.transfer.source,
+            End::Target => &self.transfer.target,
+        };
+        if let Some(single) = &self.transfer.spec.single {
+            return self.list_single(store, assignment, attempt, &single.source_key, after).await;
+        }
+        let (found, listed) = mpsc::channel(LISTED_AHEAD);
+        let request = ListRequest { after, until: None };
+        let (lister, pages) =
+            tokio::join!(store.list(request, found), self.pages(assignment, attempt, listed));
+        lister?;
+        Ok(Completion::Listed(pages))
+    }
+
+    /// The listing of a job that is about one object.
+    async fn list_single(
+        &self,
+        store: &Arc<dyn Store>,
+        assignment: AssignmentId,
+        attempt: u32,
+        key: &Key,
+        after: Option<Key>,
+    ) -> Result<Completion, Failure> {
+        if after.is_none() {
+            let missing = || {
+                let text = format!("the source {key} does not exist any more");
+                StoreError::new(ErrorCode::LocationMissing, text)
+            };
+            let mut found = store.lookup(vec![key.clone()]).await;
+            let entry = found.pop().ok_or_else(missing)??.ok_or_else(missing)?;
+            self.hand_in(assignment, attempt, Ok(Completion::Page { entries: vec![entry] })).await;
+        }
+        Ok(Completion::Listed(ListingEnd { unreadable: Vec::new(), unreadable_count: 0 }))
+    }
+
+    /// Turns findings into pages and hands each in as it is full.
+    async fn pages(
+        &self,
+        assignment: AssignmentId,
+        attempt: u32,
+        mut listed: mpsc::Receiver<Listed>,
+    ) -> ListingEnd {
+        let mut builder = PageBuilder::new();
+        let mut end = ListingEnd { unreadable: Vec::new(), unreadable_count: 0 };
+        while let Some(finding) = listed.recv().await {
+            let entries = match finding {
+                Listed::Entries(entries) => entries,
+                Listed::Unreadable(key, error) => {
+                    end.unreadable_count += 1;
+                    if end.unreadable.len() < UNREADABLE_NAMED_MAX {
+                        end.unreadable.push((key, error.into()));
+                    }
+                    continue;
+                }
+            };
+            for entry in entries.into_iter().filter(|entry| self.filter.accepts(&entry.key)) {
+                if let Some(full) = builder.push(entry)
+                    && !self.page(assignment, attempt, full).await
+                {
+                    return end;
+                }
+            }
+        }
+        if let Some(rest) = builder.finish() {
+            self.page(assignment, attempt, rest).await;
+        }
+        end
+    }
+
+    async fn page(&self, assignment: AssignmentId, attempt: u32, entries: Vec<Entry>) -> bool {
+        self.hand_in(assignment, attempt, Ok(Completion::Page { entries })).await
+    }
+}

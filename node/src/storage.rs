@@ -1,0 +1,5 @@
+//! What this node keeps on its own disk: the coordinator's log and the receiver's journal.
+
+mod database;
+pub mod journal;
+pub mod log;

@@ -1,0 +1,258 @@
+//! Stores: the code and credentials that serve one kind of location.
+//!
+//! One narrow trait, a [`Capabilities`] value that callers ask instead of matching on vendors, and
+//! one conformance suite that every store passes. Keys are bytes below the store's root and are
+//! never cleaned: a store that cannot hold a key says so by [`Store::check_key`].
+//!
+//! Stores do not retry: errors carry a class, and the agent decides.
+
+pub mod error;
+pub mod files;
+pub mod locate;
+pub mod memory;
+pub mod s3;
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
+use airlift_protocol::assignment::UploadToken;
+use airlift_protocol::chunk::Root;
+use airlift_protocol::key::Key;
+use airlift_protocol::manifest::Entry;
+use airlift_protocol::time::Timestamp;
+use airlift_protocol::units::ByteRange;
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+pub use self::error::StoreError;
+use crate::pipeline::chunk::{Payload, VerifiedChunk, VerifiedObject};
+
+/// What a store can and cannot do.
+#[derive(Clone, Debug)]
+pub struct Capabilities {
+    /// Writes of one upload that may run at the same time.
+    pub concurrent_parts: usize,
+    /// Whether a part that was written is durable at once, so that [`Upload::sync`] does nothing.
+    pub writes_are_durable: bool,
+    /// Whether the store keeps symbolic links.
+    pub symlinks: bool,
+    /// Whether the store keeps permission bits and sets times itself, so that size and time
+    /// recognise an unchanged object.
+    pub keeps_mtime: bool,
+    /// Whether directories exist by themselves, so that deleting objects may leave empty ones.
+    pub directories: bool,
+    /// Largest object the store can hold.
+    pub object_bytes_max: u64,
+}
+
+/// What an object carries beside its bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Attributes {
+    /// Media type.
+    pub content_type: Option<String>,
+    /// Encoding that was applied to the content; the bytes are moved as stored.
+    pub content_encoding: Option<String>,
+    /// How to present the content.
+    pub content_disposition: Option<String>,
+    /// Language of the content.
+    pub content_language: Option<String>,
+    /// Caching directives.
+    pub cache_control: Option<String>,
+    /// The user's own metadata. Airlift's own keys never appear here.
+    pub metadata: BTreeMap<String, String>,
+    /// Time of last modification of the content, nanoseconds since 1970.
+    pub mtime_ns: Option<i64>,
+    /// Permission bits, `0o777` at most.
+    pub mode: Option<u32>,
+    /// Fingerprint of the source state this object was copied from, when Airlift copied it.
+    pub source_fingerprint: Option<String>,
+}
+
+/// An object as its store describes it in full.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectInfo {
+    /// What a listing says.
+    pub entry: Entry,
+    /// What a listing does not say.
+    pub attributes: Attributes,
+}
+
+/// A new object whose bytes follow, or came along.
+#[derive(Clone, Debug)]
+pub struct NewObject {
+    /// Key at the target, with the kind, size and state listed at the source.
+    pub entry: Entry,
+    /// What to keep beside the bytes. `source_fingerprint` is filled in by the caller.
+    pub attributes: Attributes,
+}
+
+/// An upload that was begun or taken up again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenedUpload {
+    /// The store's name for it.
+    pub token: UploadToken,
+    /// Whether it is the one asked for, with what it held: what the journal has of it still holds.
+    pub is_resumed: bool,
+}
+
+/// What to list.
+#[derive(Clone, Debug, Default)]
+pub struct ListRequest {
+    /// Only keys after this one.
+    pub after: Option<Key>,
+    /// Only keys up to and including this one.
+    pub until: Option<Key>,
+}
+
+/// One finding of a listing.
+#[derive(Debug)]
+pub enum Listed {
+    /// Entries in key order, after all entries before.
+    Entries(Vec<Entry>),
+    /// Everything below this key could not be listed; the listing goes on after it.
+    Unreadable(Key, StoreError),
+}
+
+/// Small objects, read whole: index into the request, and the result.
+pub type ReadResult = (usize, Result<(Payload, Attributes), StoreError>);
+
+/// Access to the objects below one location.
+#[async_trait]
+pub trait Store: Debug + Send + Sync {
+    /// What the store can do.
+    fn capabilities(&self) -> &Capabilities;
+
+    /// Why the store cannot hold `entry` under its key, or `None` when it can. Pure.
+    fn check_key(&self, entry: &Entry) -> Option<String>;
+
+    /// Lists keys in ascending byte order into `found` and returns at the end.
+    ///
+    /// Returns early, without error, when the receiver is gone. What cannot be listed in the middle
+    /// is reported as [`Listed::Unreadable`]; an error means that nothing more can be listed.
+    async fn list(
+        &self,
+        request: ListRequest,
+        found: mpsc::Sender<Listed>,
+    ) -> Result<(), StoreError>;
+
+    /// Looks up many keys, given in ascending order, by whatever is cheapest: `None` where the
+    /// store has no such key. Entries are as a listing gives them.
+    async fn lookup(&self, keys: Vec<Key>) -> Vec<Result<Option<Entry>, StoreError>>;
+
+    /// Everything about one object.
+    async fn stat(&self, key: &Key) -> Result<Option<ObjectInfo>, StoreError>;
+
+    /// Reads objects whole, each pinned to its listed state, in any order, into `found`.
+    /// Returns early when the receiver is gone.
+    async fn read_small(&self, objects: Vec<Entry>, found: mpsc::Sender<ReadResult>);
+
+    /// Opens `range` of an object for reading, pinned to its listed state.
+    async fn read_range(
+        &self,
+        object: &Entry,
+        range: ByteRange,
+    ) -> Result<Box<dyn RangeReader>, StoreError>;
+
+    /// Writes whole objects, links and directory markers; each becomes visible at once, complete,
+    /// durable and compared with what the store then holds, or not at all. Results in order.
+    async fn put_small(
+        &self,
+        objects: Vec<(NewObject, VerifiedObject)>,
+    ) -> Vec<Result<(), StoreError>>;
+
+    /// Begins the upload of a large object, or takes up `resume`. When `orphan_since` is set, an
+    /// upload of this key that was begun since then and is not `resume` is dropped.
+    async fn open_upload(
+        &self,
+        object: &NewObject,
+        resume: Option<&UploadToken>,
+        orphan_since: Option<Timestamp>,
+    ) -> Result<OpenedUpload, StoreError>;
+
+    /// Access to an upload that was begun. [`ErrorCode::UploadLost`] when the store has lost it.
+    ///
+    /// [`ErrorCode::UploadLost`]: airlift_protocol::error::ErrorCode::UploadLost
+    async fn upload(
+        &self,
+        object: &NewObject,
+        token: &UploadToken,
+    ) -> Result<Box<dyn Upload>, StoreError>;
+
+    /// Makes a complete upload visible, atomically and durably, and checks what the store then
+    /// holds. Idempotent: an upload that was committed before is checked again.
+    async fn commit(
+        &self,
+        object: &NewObject,
+        token: &UploadToken,
+        root: Root,
+    ) -> Result<(), StoreError>;
+
+    /// Drops an upload, and every other upload of the key that was begun since `orphan_since`.
+    /// Idempotent.
+    async fn discard(
+        &self,
+        key: &Key,
+        token: Option<&UploadToken>,
+        orphan_since: Option<Timestamp>,
+    ) -> Result<(), StoreError>;
+
+    /// Deletes objects that still are as listed; a directory only when it is empty, with
+    /// [`ErrorCode::Conflict`] otherwise. What is gone already is no error. Results in order.
+    ///
+    /// [`ErrorCode::Conflict`]: airlift_protocol::error::ErrorCode::Conflict
+    async fn delete(&self, entries: Vec<Entry>) -> Vec<Result<(), StoreError>>;
+
+    /// Removes what jobs of this store's job id left behind beside objects. Idempotent.
+    async fn clean(&self) -> Result<(), StoreError>;
+
+    /// Checks that the location can be used for what the job wants, before anything moves, with
+    /// errors that name the location and the way out.
+    async fn preflight(&self, access: Access) -> Result<(), StoreError>;
+}
+
+/// What a job wants of a location.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Only read; the location has to exist.
+    Read,
+    /// Write; the location may be created.
+    Write,
+}
+
+/// The bytes of one range, chunk by chunk.
+#[async_trait]
+pub trait RangeReader: Debug + Send {
+    /// The next chunk: chunk-aligned within the object, at most a chunk long; `None` at the end of
+    /// the range. Fails with [`ErrorCode::SourceChanged`] when the object is not the listed one;
+    /// the end is reported only after that was checked once more.
+    ///
+    /// [`ErrorCode::SourceChanged`]: airlift_protocol::error::ErrorCode::SourceChanged
+    async fn next(&mut self) -> Result<Option<Payload>, StoreError>;
+}
+
+/// An upload in progress: invisible until it is committed.
+#[async_trait]
+pub trait Upload: Debug + Send + Sync {
+    /// Bytes that [`write`](Self::write) wants at a time: a power of two from 1 MiB to 128 MiB.
+    /// Every write but an object's last has exactly this many bytes, at a multiple of it.
+    fn part_bytes(&self) -> u64;
+
+    /// The ranges in which nothing that was written and synced is lost; what was written there the
+    /// journal knows, and a store need not.
+    async fn present(&self) -> Result<Vec<ByteRange>, StoreError>;
+
+    /// Writes consecutive chunks that together are one part.
+    async fn write(&self, chunks: Vec<VerifiedChunk>) -> Result<(), StoreError>;
+
+    /// Makes what was written durable.
+    async fn sync(&self) -> Result<(), StoreError>;
+}
+
+/// Bytes of a payload that has to be contiguous, zeros included.
+pub fn contiguous(payload: &Payload) -> Bytes {
+    match payload {
+        Payload::Bytes(bytes) => bytes.clone(),
+        Payload::Zero(length) => Bytes::from(vec![0; *length as usize]),
+    }
+}

@@ -1,0 +1,68 @@
+//! Errors of stores: a code that decides, and a text that names the thing.
+
+use std::fmt;
+use std::io;
+
+use airlift_protocol::error::{ErrorCode, Failure};
+
+/// What a store answered.
+#[derive(Clone, Debug)]
+pub struct StoreError {
+    /// What went wrong, as a closed code.
+    pub code: ErrorCode,
+    detail: String,
+}
+
+impl StoreError {
+    /// An error with a text that names the object or location and, where there is one, the way out.
+    pub fn new(code: ErrorCode, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into() }
+    }
+
+    /// An error of the operating system while doing `action` ("open", "write", …) on `what`.
+    pub fn io(action: &str, what: impl fmt::Display, error: &io::Error) -> Self {
+        use rustix::io::Errno;
+
+        let code = match error.raw_os_error().map(Errno::from_raw_os_error) {
+            Some(Errno::NOENT) => ErrorCode::NotFound,
+            Some(Errno::ACCESS | Errno::PERM) => ErrorCode::PermissionDenied,
+            Some(Errno::NOSPC | Errno::DQUOT) => ErrorCode::NoSpace,
+            Some(Errno::ROFS) => ErrorCode::ReadOnly,
+            Some(Errno::ISDIR | Errno::NOTDIR | Errno::NOTEMPTY | Errno::EXIST) => {
+                ErrorCode::Conflict
+            }
+            Some(Errno::NAMETOOLONG | Errno::ILSEQ) => ErrorCode::KeyUnsupported,
+            Some(Errno::FBIG) => ErrorCode::TooLarge,
+            _ => ErrorCode::Io,
+        };
+        Self::new(code, format!("{action} {what}: {}", reason(error)))
+    }
+
+    /// The text for people.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+}
+
+/// The system's words for an error, without the number that Rust appends.
+fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.find(" (os error") {
+        Some(end) => text[..end].to_lowercase(),
+        None => text,
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.detail)
+    }
+}
+
+impl std::error::Error for StoreError {}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::new(error.code, error.detail)
+    }
+}

@@ -1,0 +1,93 @@
+//! Deleting what still is as listed, and removing what a job staged.
+
+use airlift_protocol::error::ErrorCode;
+use airlift_protocol::manifest::{Entry, Kind};
+use rustix::fs::{AtFlags, Dir, unlinkat};
+use rustix::io::Errno;
+
+use super::directories::Directories;
+use super::list::link_text;
+use super::path::KeyPath;
+use super::root::Root;
+use super::write::remove_staged;
+use crate::store::StoreError;
+
+/// Deletes `entries`; results in order. Directories that this leaves empty stay: whether they go
+/// is for the caller to say, who knows the source.
+pub(super) fn delete(root: &Root, entries: &[Entry]) -> Vec<Result<(), StoreError>> {
+    let mut directories = match Directories::for_writing(root) {
+        Ok(directories) => directories,
+        Err(error) => return entries.iter().map(|_| Err(error.clone())).collect(),
+    };
+    let mut results: Vec<Result<(), StoreError>> =
+        entries.iter().map(|entry| delete_one(root, &mut directories, entry)).collect();
+    if let Err(error) = directories.sync() {
+        for result in results.iter_mut().filter(|result| result.is_ok()) {
+            *result = Err(error.clone());
+        }
+    }
+    results
+}
+
+fn delete_one(
+    root: &Root,
+    directories: &mut Directories<'_>,
+    entry: &Entry,
+) -> Result<(), StoreError> {
+    let path = KeyPath::of(&entry.key)?;
+    let Some(parent) = directories.find(path.parent)? else { return Ok(()) };
+    let Some(status) = directories.status(&*parent, path.name, path.whole)? else { return Ok(()) };
+    let shown = || root.show(path.whole);
+    let has_same_text = match &entry.kind {
+        Kind::Symlink(text) => {
+            link_text(root, &parent, path.name, path.whole)?.as_ref() == Some(text)
+        }
+        Kind::Object | Kind::Directory | Kind::Special => true,
+    };
+    if !has_same_text || !status.is_as_listed(entry) {
+        return Err(StoreError::new(
+            ErrorCode::Conflict,
+            format!("{} changed since it was listed: it was not deleted", shown()),
+        ));
+    }
+    let flags = if entry.kind == Kind::Directory { AtFlags::REMOVEDIR } else { AtFlags::empty() };
+    match unlinkat(&*parent, path.name, flags) {
+        Ok(()) => {}
+        Err(Errno::NOENT) => return Ok(()),
+        Err(Errno::NOTEMPTY | Errno::EXIST) => {
+            return Err(StoreError::new(
+                ErrorCode::Conflict,
+                format!("{} is not empty: it was not deleted", shown()),
+            ));
+        }
+        Err(error) => return Err(StoreError::io("delete", shown(), &error.into())),
+    }
+    if entry.kind == Kind::Directory {
+        directories.forget(path.whole);
+    }
+    directories.mark(path.parent);
+    Ok(())
+}
+
+/// Removes the staging directory with the files and links in it.
+pub(super) fn clean(root: &Root) -> Result<(), StoreError> {
+    let staging = match root.find_staging() {
+        Ok(Some(staging)) => staging,
+        Ok(None) => return Ok(()),
+        Err(error) if error.code == ErrorCode::LocationMissing => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let error = |error: Errno| StoreError::io("list", root.show_staging(), &error.into());
+    let mut names = Vec::new();
+    for found in Dir::read_from(&staging).map_err(error)? {
+        let found = found.map_err(error)?;
+        let name = found.file_name().to_bytes();
+        if !matches!(name, b"." | b"..") {
+            names.push(name.to_vec());
+        }
+    }
+    for name in names {
+        remove_staged(root, &staging, &name)?;
+    }
+    root.remove_staging()
+}

@@ -1,0 +1,421 @@
+//! A store that lives in memory: the reference of the conformance suite, and the ends of tests.
+//!
+//! It can do everything a store can: uploads, links, directory markers, times, modes and metadata.
+//! Clones share their contents, so that a test can open the same place twice and can change it
+//! behind the back of the code it tests.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use airlift_protocol::assignment::UploadToken;
+use airlift_protocol::chunk::Root;
+use airlift_protocol::error::ErrorCode;
+use airlift_protocol::key::Key;
+use airlift_protocol::limits::CHUNK_BYTES;
+use airlift_protocol::manifest::{Entry, Kind, Version};
+use airlift_protocol::shard;
+use airlift_protocol::time::Timestamp;
+use airlift_protocol::units::ByteRange;
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use super::{
+    Access, Attributes, Capabilities, ListRequest, Listed, NewObject, ObjectInfo, OpenedUpload,
+    RangeReader, ReadResult, Store, StoreError, Upload, contiguous,
+};
+use crate::pipeline::chunk::{Payload, VerifiedChunk, VerifiedObject};
+
+/// Entries that go into a listing's channel at a time.
+const BATCH_ENTRIES: usize = 1000;
+
+/// A store in memory. Clones are further handles on the same objects.
+#[derive(Clone, Debug)]
+pub struct MemoryStore {
+    capabilities: Capabilities,
+    contents: Arc<Mutex<Contents>>,
+}
+
+#[derive(Debug, Default)]
+struct Contents {
+    objects: BTreeMap<Key, Stored>,
+    uploads: BTreeMap<String, Pending>,
+    generation: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Stored {
+    kind: Kind,
+    bytes: Bytes,
+    attributes: Attributes,
+    generation: u64,
+}
+
+#[derive(Debug)]
+struct Pending {
+    key: Key,
+    bytes: Vec<u8>,
+    chunks: BTreeSet<u64>,
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl MemoryStore {
+    /// An empty store.
+    pub fn new() -> Self {
+        let capabilities = Capabilities {
+            concurrent_parts: 4,
+            writes_are_durable: true,
+            symlinks: true,
+            keeps_mtime: true,
+            directories: false,
+            object_bytes_max: u64::MAX,
+        };
+        Self { capabilities, contents: Arc::default() }
+    }
+
+    /// Puts an object, as someone else would, with `mtime_ns` as its time.
+    pub fn insert(&self, key: impl Into<Key>, bytes: impl Into<Bytes>, mtime_ns: i64) {
+        let attributes = Attributes { mtime_ns: Some(mtime_ns), ..Attributes::default() };
+        self.contents().put(key.into(), Kind::Object, bytes.into(), attributes);
+    }
+
+    /// Puts an entry that has no bytes: a directory marker, a link, or something special.
+    pub fn insert_kind(&self, key: impl Into<Key>, kind: Kind) {
+        self.contents().put(key.into(), kind, Bytes::new(), Attributes::default());
+    }
+
+    /// Removes whatever is under `key`; whether there was something.
+    pub fn remove(&self, key: &Key) -> bool {
+        self.contents().objects.remove(key).is_some()
+    }
+
+    /// The bytes under `key`.
+    pub fn bytes(&self, key: &Key) -> Option<Bytes> {
+        self.contents().objects.get(key).map(|stored| stored.bytes.clone())
+    }
+
+    /// Every key, in order.
+    pub fn keys(&self) -> Vec<Key> {
+        self.contents().objects.keys().cloned().collect()
+    }
+
+    /// Tokens of the uploads that were begun and neither committed nor discarded.
+    pub fn uploads(&self) -> Vec<UploadToken> {
+        self.contents().uploads.keys().cloned().map(UploadToken).collect()
+    }
+
+    fn contents(&self) -> MutexGuard<'_, Contents> {
+        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Contents {
+    fn put(&mut self, key: Key, kind: Kind, bytes: Bytes, attributes: Attributes) {
+        self.generation += 1;
+        let generation = self.generation;
+        self.objects.insert(key, Stored { kind, bytes, attributes, generation });
+    }
+
+    /// The entry and bytes of `listed`, if it still is what was listed.
+    fn pinned(&self, listed: &Entry) -> Result<&Stored, StoreError> {
+        match self.objects.get(&listed.key) {
+            Some(stored) if stored.entry(&listed.key) == *listed => Ok(stored),
+            Some(_) => Err(StoreError::new(
+                ErrorCode::SourceChanged,
+                format!("{} changed since it was listed", listed.key),
+            )),
+            None => Err(StoreError::new(
+                ErrorCode::NotFound,
+                format!("{} was removed since it was listed", listed.key),
+            )),
+        }
+    }
+
+    fn after(&self, after: Option<&Key>, until: Option<&Key>) -> Vec<Entry> {
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.objects
+            .range((start, Bound::Unbounded))
+            .take_while(|(key, _)| until.is_none_or(|until| *key <= until))
+            .take(BATCH_ENTRIES)
+            .map(|(key, stored)| stored.entry(key))
+            .collect()
+    }
+
+    fn put_verified(
+        &mut self,
+        object: &NewObject,
+        verified: &VerifiedObject,
+    ) -> Result<(), StoreError> {
+        let entry = &object.entry;
+        if entry.kind == Kind::Special {
+            return Err(StoreError::new(
+                ErrorCode::KindUnsupported,
+                format!("{} is a socket, pipe or device and has no bytes to copy", entry.key),
+            ));
+        }
+        let bytes = contiguous(verified.payload());
+        self.put(entry.key.clone(), entry.kind.clone(), bytes, kept(object));
+        Ok(())
+    }
+
+    /// Drops the uploads of `key` but `keep`.
+    fn drop_uploads(&mut self, key: &Key, keep: Option<&UploadToken>) {
+        self.uploads.retain(|token, pending| {
+            pending.key != *key || keep.is_some_and(|keep| keep.0 == *token)
+        });
+    }
+}
+
+impl Stored {
+    fn entry(&self, key: &Key) -> Entry {
+        Entry {
+            key: key.clone(),
+            kind: self.kind.clone(),
+            size: self.bytes.len() as u64,
+            mtime_ns: self.attributes.mtime_ns,
+            version: Version::ETag(format!("{:016x}", self.generation)),
+        }
+    }
+}
+
+/// What the store keeps beside the bytes: the attributes, with the listed time where they have none.
+fn kept(object: &NewObject) -> Attributes {
+    let mtime_ns = object.attributes.mtime_ns.or(object.entry.mtime_ns);
+    Attributes { mtime_ns, ..object.attributes.clone() }
+}
+
+fn lost(key: &Key) -> StoreError {
+    StoreError::new(ErrorCode::UploadLost, format!("the upload of {key} is gone"))
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    fn check_key(&self, entry: &Entry) -> Option<String> {
+        entry.key.as_bytes().is_empty().then(|| "the key is empty".to_owned())
+    }
+
+    async fn list(
+        &self,
+        request: ListRequest,
+        found: mpsc::Sender<Listed>,
+    ) -> Result<(), StoreError> {
+        let ListRequest { mut after, until } = request;
+        loop {
+            let batch = self.contents().after(after.as_ref(), until.as_ref());
+            let Some(last) = batch.last() else { return Ok(()) };
+            after = Some(last.key.clone());
+            if found.send(Listed::Entries(batch)).await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn lookup(&self, keys: Vec<Key>) -> Vec<Result<Option<Entry>, StoreError>> {
+        let contents = self.contents();
+        keys.iter()
+            .map(|key| Ok(contents.objects.get(key).map(|stored| stored.entry(key))))
+            .collect()
+    }
+
+    async fn stat(&self, key: &Key) -> Result<Option<ObjectInfo>, StoreError> {
+        let contents = self.contents();
+        Ok(contents.objects.get(key).map(|stored| ObjectInfo {
+            entry: stored.entry(key),
+            attributes: stored.attributes.clone(),
+        }))
+    }
+
+    async fn read_small(&self, objects: Vec<Entry>, found: mpsc::Sender<ReadResult>) {
+        for (index, object) in objects.iter().enumerate() {
+            let result = self
+                .contents()
+                .pinned(object)
+                .map(|stored| (Payload::Bytes(stored.bytes.clone()), stored.attributes.clone()));
+            if found.send((index, result)).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn read_range(
+        &self,
+        object: &Entry,
+        range: ByteRange,
+    ) -> Result<Box<dyn RangeReader>, StoreError> {
+        let chunks = shard::chunks(range).collect::<Vec<_>>().into_iter();
+        self.contents().pinned(object)?;
+        Ok(Box::new(MemoryReader { store: self.clone(), object: object.clone(), chunks }))
+    }
+
+    async fn put_small(
+        &self,
+        objects: Vec<(NewObject, VerifiedObject)>,
+    ) -> Vec<Result<(), StoreError>> {
+        let mut contents = self.contents();
+        objects.iter().map(|(object, verified)| contents.put_verified(object, verified)).collect()
+    }
+
+    async fn open_upload(
+        &self,
+        object: &NewObject,
+        resume: Option<&UploadToken>,
+        orphan_since: Option<Timestamp>,
+    ) -> Result<OpenedUpload, StoreError> {
+        let mut contents = self.contents();
+        if orphan_since.is_some() {
+            contents.drop_uploads(&object.entry.key, resume);
+        }
+        if let Some(token) = resume.filter(|token| contents.uploads.contains_key(&token.0)) {
+            return Ok(OpenedUpload { token: token.clone(), is_resumed: true });
+        }
+        contents.generation += 1;
+        let token = format!("upload-{}", contents.generation);
+        let pending = Pending {
+            key: object.entry.key.clone(),
+            bytes: vec![0; object.entry.size as usize],
+            chunks: BTreeSet::new(),
+        };
+        contents.uploads.insert(token.clone(), pending);
+        Ok(OpenedUpload { token: UploadToken(token), is_resumed: false })
+    }
+
+    async fn upload(
+        &self,
+        object: &NewObject,
+        token: &UploadToken,
+    ) -> Result<Box<dyn Upload>, StoreError> {
+        if !self.contents().uploads.contains_key(&token.0) {
+            return Err(lost(&object.entry.key));
+        }
+        let key = object.entry.key.clone();
+        Ok(Box::new(MemoryUpload { store: self.clone(), key, token: token.0.clone() }))
+    }
+
+    async fn commit(
+        &self,
+        object: &NewObject,
+        token: &UploadToken,
+        root: Root,
+    ) -> Result<(), StoreError> {
+        let mut contents = self.contents();
+        let key = &object.entry.key;
+        let Some(pending) = contents.uploads.remove(&token.0) else {
+            let held = contents.objects.get(key).map(|stored| Root::of(&stored.bytes));
+            return if held == Some(root) { Ok(()) } else { Err(lost(key)) };
+        };
+        if Root::of(&pending.bytes) != root {
+            return Err(StoreError::new(
+                ErrorCode::CorruptTarget,
+                format!("{key}: the store does not hold the bytes that were sent"),
+            ));
+        }
+        contents.put(key.clone(), Kind::Object, pending.bytes.into(), kept(object));
+        Ok(())
+    }
+
+    async fn discard(
+        &self,
+        key: &Key,
+        token: Option<&UploadToken>,
+        orphan_since: Option<Timestamp>,
+    ) -> Result<(), StoreError> {
+        let mut contents = self.contents();
+        if let Some(token) = token {
+            contents.uploads.remove(&token.0);
+        } else if orphan_since.is_some() {
+            contents.drop_uploads(key, None);
+        }
+        Ok(())
+    }
+
+    async fn delete(&self, entries: Vec<Entry>) -> Vec<Result<(), StoreError>> {
+        let mut contents = self.contents();
+        let mut delete = |entry: &Entry| match contents.objects.get(&entry.key) {
+            None => Ok(()),
+            Some(stored) if stored.entry(&entry.key) == *entry => {
+                contents.objects.remove(&entry.key);
+                Ok(())
+            }
+            Some(_) => Err(StoreError::new(
+                ErrorCode::Conflict,
+                format!("{} changed since it was listed; it was not deleted", entry.key),
+            )),
+        };
+        entries.iter().map(&mut delete).collect()
+    }
+
+    async fn clean(&self) -> Result<(), StoreError> {
+        self.contents().uploads.clear();
+        Ok(())
+    }
+
+    async fn preflight(&self, _access: Access) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct MemoryReader {
+    store: MemoryStore,
+    object: Entry,
+    chunks: std::vec::IntoIter<ByteRange>,
+}
+
+#[async_trait]
+impl RangeReader for MemoryReader {
+    async fn next(&mut self) -> Result<Option<Payload>, StoreError> {
+        let contents = self.store.contents();
+        let stored = contents.pinned(&self.object)?;
+        Ok(self.chunks.next().map(|chunk| {
+            Payload::Bytes(stored.bytes.slice(chunk.start as usize..chunk.end as usize))
+        }))
+    }
+}
+
+#[derive(Debug)]
+struct MemoryUpload {
+    store: MemoryStore,
+    key: Key,
+    token: String,
+}
+
+#[async_trait]
+impl Upload for MemoryUpload {
+    fn part_bytes(&self) -> u64 {
+        CHUNK_BYTES
+    }
+
+    async fn present(&self) -> Result<Vec<ByteRange>, StoreError> {
+        let contents = self.store.contents();
+        let pending = contents.uploads.get(&self.token).ok_or_else(|| lost(&self.key))?;
+        let size = pending.bytes.len() as u64;
+        let chunk = |&start: &u64| ByteRange::new(start, size.min(start + CHUNK_BYTES));
+        Ok(pending.chunks.iter().map(chunk).collect())
+    }
+
+    async fn write(&self, chunks: Vec<VerifiedChunk>) -> Result<(), StoreError> {
+        let mut contents = self.store.contents();
+        let pending = contents.uploads.get_mut(&self.token).ok_or_else(|| lost(&self.key))?;
+        for chunk in chunks {
+            let bytes = contiguous(chunk.payload());
+            let start = chunk.offset() as usize;
+            pending.bytes[start..start + bytes.len()].copy_from_slice(&bytes);
+            pending.chunks.insert(chunk.offset());
+        }
+        Ok(())
+    }
+
+    async fn sync(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}

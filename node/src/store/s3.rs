@@ -1,0 +1,256 @@
+//! The S3 store: AWS S3 and every store that speaks its protocol.
+//!
+//! ```text
+//! client      configuration, credentials, request and error helpers
+//! keys        relative key ↔ bucket key, url decoding of listings
+//! list        listing and looking up          read   small objects, ranges, descriptions
+//! put         small objects, confirmed        upload multipart uploads and their parts
+//! commit      making an upload visible        delete deleting what still is as listed
+//! attributes  headers and user metadata       digest checksums and ETags
+//! error       the SDK's errors as ours        preflight  is the bucket usable at all
+//! blank       keys that the SDK would refuse
+//! ```
+//!
+//! Keys are sent and received byte for byte: the SDK percent-encodes them segment by segment
+//! without normalising the path, and listings are asked for in url encoding, because XML cannot
+//! carry every character. The SDK's own retries are off; the agent decides.
+
+mod attributes;
+mod blank;
+mod client;
+mod commit;
+mod delete;
+mod digest;
+mod error;
+mod keys;
+mod list;
+mod preflight;
+mod put;
+mod read;
+mod upload;
+
+use std::sync::Arc;
+
+use airlift_protocol::assignment::UploadToken;
+use airlift_protocol::chunk::Root;
+use airlift_protocol::id::JobId;
+use airlift_protocol::key::Key;
+use airlift_protocol::manifest::Entry;
+use airlift_protocol::time::Timestamp;
+use airlift_protocol::units::ByteRange;
+use async_trait::async_trait;
+use aws_credential_types::Credentials;
+use futures::{StreamExt, stream};
+use tokio::sync::mpsc;
+
+use self::client::Bucket;
+use super::{
+    Access, Capabilities, ListRequest, Listed, NewObject, ObjectInfo, OpenedUpload, RangeReader,
+    ReadResult, Store, StoreError, Upload,
+};
+use crate::pipeline::chunk::VerifiedObject;
+
+/// Requests for small objects that run at the same time.
+const REQUESTS_MAX: usize = 32;
+
+/// Parts of one upload that are sent at the same time.
+const PARTS_AT_ONCE: usize = 4;
+
+/// Runs `request` for every item, up to [`REQUESTS_MAX`] at a time; results in order.
+async fn for_each<T, R, F>(items: Vec<T>, request: impl Fn(T) -> F) -> Vec<R>
+where
+    F: Future<Output = R>,
+{
+    let mut results: Vec<(usize, R)> = stream::iter(items.into_iter().enumerate())
+        .map(|(index, item)| {
+            let result = request(item);
+            async move { (index, result.await) }
+        })
+        .buffer_unordered(REQUESTS_MAX)
+        .collect()
+        .await;
+    results.sort_by_key(|(index, _)| *index);
+    results.into_iter().map(|(_, result)| result).collect()
+}
+
+/// How a bucket is named in a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Addressing {
+    /// By path when an endpoint is configured, by host name otherwise.
+    #[default]
+    Auto,
+    /// `http://host/bucket/key`.
+    Path,
+    /// `http://bucket.host/key`.
+    Virtual,
+}
+
+/// Which checksum goes with the bytes that are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Checksums {
+    /// CRC32C, which the store verifies; a store without it ignores the header.
+    #[default]
+    Crc32c,
+    /// Only `Content-MD5`, for stores that refuse the newer headers.
+    Md5,
+}
+
+/// How to reach a bucket.
+#[derive(Clone, Debug)]
+pub struct S3Options {
+    /// Name of the bucket.
+    pub bucket: String,
+    /// What stands before every key, exactly.
+    pub prefix: Vec<u8>,
+    /// The job the store is opened for.
+    pub job: JobId,
+    /// URL of the service; by default from the environment or profile, else AWS.
+    pub endpoint: Option<String>,
+    /// Region of the bucket; by default from the environment or profile.
+    pub region: Option<String>,
+    /// Profile of the shared configuration files; by default `AWS_PROFILE`.
+    pub profile: Option<String>,
+    /// How the bucket is named in requests.
+    pub addressing: Addressing,
+    /// Which checksum goes with the bytes that are written.
+    pub checksums: Checksums,
+    /// Credentials that take the place of the standard chain.
+    pub credentials: Option<Credentials>,
+}
+
+impl S3Options {
+    /// `bucket` as the environment configures it, with keys below `prefix`.
+    pub fn new(bucket: impl Into<String>, prefix: impl Into<Vec<u8>>, job: JobId) -> Self {
+        Self {
+            bucket: bucket.into(),
+            prefix: prefix.into(),
+            job,
+            endpoint: None,
+            region: None,
+            profile: None,
+            addressing: Addressing::default(),
+            checksums: Checksums::default(),
+            credentials: None,
+        }
+    }
+}
+
+/// A bucket, or what lies below a prefix of it.
+#[derive(Debug)]
+pub struct S3Store {
+    bucket: Arc<Bucket>,
+    capabilities: Capabilities,
+}
+
+impl S3Store {
+    /// Reads the configuration and prepares a client; talks to no bucket yet.
+    ///
+    /// # Errors
+    /// When the prefix is not UTF-8, the endpoint no URL, or no region can be found.
+    pub async fn open(options: S3Options) -> Result<Self, StoreError> {
+        let bucket = Bucket::open(options).await?;
+        let capabilities = Capabilities {
+            concurrent_parts: PARTS_AT_ONCE,
+            writes_are_durable: true,
+            symlinks: false,
+            keeps_mtime: false,
+            directories: false,
+            object_bytes_max: upload::OBJECT_BYTES_MAX,
+        };
+        Ok(Self { bucket: Arc::new(bucket), capabilities })
+    }
+}
+
+#[async_trait]
+impl Store for S3Store {
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    fn check_key(&self, entry: &Entry) -> Option<String> {
+        self.bucket.names.check(entry)
+    }
+
+    async fn list(
+        &self,
+        request: ListRequest,
+        found: mpsc::Sender<Listed>,
+    ) -> Result<(), StoreError> {
+        self.bucket.list(request, found).await
+    }
+
+    async fn lookup(&self, keys: Vec<Key>) -> Vec<Result<Option<Entry>, StoreError>> {
+        list::lookup(&self.bucket, keys).await
+    }
+
+    async fn stat(&self, key: &Key) -> Result<Option<ObjectInfo>, StoreError> {
+        self.bucket.stat(key).await
+    }
+
+    async fn read_small(&self, objects: Vec<Entry>, found: mpsc::Sender<ReadResult>) {
+        read::read_small(&self.bucket, objects, found).await;
+    }
+
+    async fn read_range(
+        &self,
+        object: &Entry,
+        range: ByteRange,
+    ) -> Result<Box<dyn RangeReader>, StoreError> {
+        read::read_range(&self.bucket, object, range).await
+    }
+
+    async fn put_small(
+        &self,
+        objects: Vec<(NewObject, VerifiedObject)>,
+    ) -> Vec<Result<(), StoreError>> {
+        put::put_small(&self.bucket, objects).await
+    }
+
+    async fn open_upload(
+        &self,
+        object: &NewObject,
+        resume: Option<&UploadToken>,
+        orphan_since: Option<Timestamp>,
+    ) -> Result<OpenedUpload, StoreError> {
+        self.bucket.open_upload(object, resume, orphan_since).await
+    }
+
+    async fn upload(
+        &self,
+        object: &NewObject,
+        token: &UploadToken,
+    ) -> Result<Box<dyn Upload>, StoreError> {
+        upload::take_up(&self.bucket, object, token).await
+    }
+
+    async fn commit(
+        &self,
+        object: &NewObject,
+        token: &UploadToken,
+        root: Root,
+    ) -> Result<(), StoreError> {
+        self.bucket.commit(object, token, root).await
+    }
+
+    async fn discard(
+        &self,
+        key: &Key,
+        token: Option<&UploadToken>,
+        orphan_since: Option<Timestamp>,
+    ) -> Result<(), StoreError> {
+        self.bucket.discard(key, token, orphan_since).await
+    }
+
+    async fn delete(&self, entries: Vec<Entry>) -> Vec<Result<(), StoreError>> {
+        delete::delete(&self.bucket, entries).await
+    }
+
+    async fn clean(&self) -> Result<(), StoreError> {
+        // Nothing but uploads stands beside objects, and those are discarded by key.
+        Ok(())
+    }
+
+    async fn preflight(&self, access: Access) -> Result<(), StoreError> {
+        self.bucket.preflight(access).await
+    }
+}

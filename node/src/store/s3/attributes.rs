@@ -1,0 +1,251 @@
+//! Attributes as headers and user metadata, both ways.
+//!
+//! Header values are ASCII. A metadata value that is not (or that has blanks at its ends, or looks
+//! encoded itself) is written as an encoded-word of RFC 2047, `=?UTF-8?B?…?=`. S3 itself answers
+//! with such words, so values survive the way through any S3 store and are the same text after it.
+
+use std::collections::{BTreeMap, HashMap};
+
+use airlift_protocol::manifest::{Kind, Version};
+use data_encoding::BASE64;
+
+use crate::store::{Attributes, NewObject};
+
+/// Time of last modification of the source file: seconds and nine decimals since 1970.
+const MTIME: &str = "airlift-mtime";
+/// Permission bits, octal.
+const MODE: &str = "airlift-mode";
+/// Fingerprint of the source state.
+const SOURCE: &str = "airlift-source";
+
+/// Media type of a directory marker.
+const DIRECTORY_TYPE: &str = "application/x-directory";
+
+const NS_PER_SECOND: u64 = 1_000_000_000;
+
+/// What an object carries, as headers of a request that creates it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Headers {
+    pub(super) content_type: Option<String>,
+    pub(super) content_encoding: Option<String>,
+    pub(super) content_disposition: Option<String>,
+    pub(super) content_language: Option<String>,
+    pub(super) cache_control: Option<String>,
+    pub(super) metadata: HashMap<String, String>,
+}
+
+impl Headers {
+    /// The headers that create `object`.
+    pub(super) fn of(object: &NewObject) -> Self {
+        let attributes = &object.attributes;
+        let mut metadata: HashMap<String, String> =
+            attributes.metadata.iter().map(|(name, value)| (name.clone(), encode(value))).collect();
+        let is_file =
+            attributes.mode.is_some() || matches!(object.entry.version, Version::File { .. });
+        if let Some(mtime_ns) = attributes.mtime_ns.or(object.entry.mtime_ns).filter(|_| is_file) {
+            metadata.insert(MTIME.to_owned(), format_mtime(mtime_ns));
+        }
+        if let Some(mode) = attributes.mode {
+            metadata.insert(MODE.to_owned(), format!("{:o}", mode & 0o777));
+        }
+        if let Some(fingerprint) = &attributes.source_fingerprint {
+            metadata.insert(SOURCE.to_owned(), fingerprint.clone());
+        }
+        let content_type = attributes
+            .content_type
+            .clone()
+            .or_else(|| (object.entry.kind == Kind::Directory).then(|| DIRECTORY_TYPE.to_owned()));
+        Self {
+            content_type,
+            content_encoding: attributes.content_encoding.clone(),
+            content_disposition: attributes.content_disposition.clone(),
+            content_language: attributes.content_language.clone(),
+            cache_control: attributes.cache_control.clone(),
+            metadata,
+        }
+    }
+
+    /// The attributes that these headers of a response describe. Airlift's own metadata is taken
+    /// out; where the modification time is not among it, `last_modified_ns` counts.
+    pub(super) fn into_attributes(mut self, last_modified_ns: Option<i64>) -> Attributes {
+        let mtime_ns = self.metadata.remove(MTIME).and_then(|text| parse_mtime(&text));
+        let mode = self.metadata.remove(MODE).and_then(|text| u32::from_str_radix(&text, 8).ok());
+        let source_fingerprint = self.metadata.remove(SOURCE);
+        let metadata: BTreeMap<String, String> = self
+            .metadata
+            .into_iter()
+            .map(|(name, value)| match decode(&value) {
+                Some(decoded) => (name, decoded),
+                None => (name, value),
+            })
+            .collect();
+        Attributes {
+            content_type: self.content_type,
+            content_encoding: self.content_encoding.filter(|encoding| !encoding.is_empty()),
+            content_disposition: self.content_disposition,
+            content_language: self.content_language,
+            cache_control: self.cache_control,
+            metadata,
+            mtime_ns: mtime_ns.or(last_modified_ns),
+            mode: mode.map(|mode| mode & 0o777),
+            source_fingerprint,
+        }
+    }
+}
+
+/// The fingerprint that an object's metadata carries.
+pub(super) fn source_fingerprint(metadata: Option<&HashMap<String, String>>) -> Option<&str> {
+    metadata?.get(SOURCE).map(String::as_str)
+}
+
+fn format_mtime(mtime_ns: i64) -> String {
+    let sign = if mtime_ns < 0 { "-" } else { "" };
+    let ns = mtime_ns.unsigned_abs();
+    format!("{sign}{}.{:09}", ns / NS_PER_SECOND, ns % NS_PER_SECOND)
+}
+
+fn parse_mtime(text: &str) -> Option<i64> {
+    let (sign, digits) = match text.strip_prefix('-') {
+        Some(digits) => (-1_i128, digits),
+        None => (1, text),
+    };
+    let (seconds, decimals) = digits.split_once('.').unwrap_or((digits, ""));
+    let is_number = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_number(seconds) || !is_number(decimals) || decimals.len() > 9 {
+        return None;
+    }
+    let seconds: i128 = seconds.parse().ok()?;
+    let nanoseconds: i128 = format!("{decimals:0<9}").parse().ok()?;
+    let total = seconds.checked_mul(i128::from(NS_PER_SECOND))?.checked_add(nanoseconds)?;
+    i64::try_from(sign * total).ok()
+}
+
+fn encode(value: &str) -> String {
+    let is_plain = value.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+        && value.trim() == value
+        && !value.contains("=?");
+    if is_plain {
+        return value.to_owned();
+    }
+    format!("=?UTF-8?B?{}?=", BASE64.encode(value.as_bytes()))
+}
+
+/// The text of a value that consists of encoded-words; `None` when it does not.
+fn decode(value: &str) -> Option<String> {
+    let mut bytes = Vec::new();
+    for word in value.split_ascii_whitespace() {
+        let inner = word.strip_prefix("=?")?.strip_suffix("?=")?;
+        let mut fields = inner.splitn(3, '?');
+        let (charset, encoding, text) = (fields.next()?, fields.next()?, fields.next()?);
+        if !charset.eq_ignore_ascii_case("utf-8") {
+            return None;
+        }
+        match encoding {
+            "B" | "b" => bytes.extend(BASE64.decode(text.as_bytes()).ok()?),
+            "Q" | "q" => bytes.extend(decode_q(text)?),
+            _ => return None,
+        }
+    }
+    if value.is_empty() {
+        return None;
+    }
+    String::from_utf8(bytes).ok()
+}
+
+fn decode_q(text: &str) -> Option<Vec<u8>> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'_' => decoded.push(b' '),
+            b'=' => {
+                let digits = [bytes.next()?, bytes.next()?];
+                decoded.extend(data_encoding::HEXUPPER_PERMISSIVE.decode(&digits).ok()?);
+            }
+            byte => decoded.push(byte),
+        }
+    }
+    Some(decoded)
+}
+
+#[cfg(test)]
+mod tests {
+    use airlift_protocol::key::Key;
+    use airlift_protocol::manifest::Entry;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn object(kind: Kind, attributes: Attributes) -> NewObject {
+        let entry = Entry {
+            key: Key::from("key/"),
+            kind,
+            size: 0,
+            mtime_ns: Some(5),
+            version: Version::None,
+        };
+        NewObject { entry, attributes }
+    }
+
+    #[test]
+    fn attributes_survive_the_way_through_headers() {
+        let attributes = Attributes {
+            content_type: Some("text/plain".into()),
+            content_encoding: Some("gzip".into()),
+            content_disposition: Some("attachment".into()),
+            content_language: Some("de".into()),
+            cache_control: Some("no-cache".into()),
+            metadata: [("name", "Zoë ✓"), ("plain", "a b"), ("blank", " x ")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into(),
+            mtime_ns: Some(1_700_000_000_123_456_789),
+            mode: Some(0o640),
+            source_fingerprint: Some("abc".into()),
+        };
+        let headers = Headers::of(&object(Kind::Object, attributes.clone()));
+        assert_eq!(headers.metadata["airlift-mtime"], "1700000000.123456789");
+        assert_eq!(headers.metadata["airlift-mode"], "640");
+        assert_eq!(source_fingerprint(Some(&headers.metadata)), Some("abc"));
+        assert!(headers.metadata.values().all(|value| value.is_ascii()));
+        assert_eq!(headers.into_attributes(Some(1)), attributes);
+    }
+
+    #[test]
+    fn only_files_carry_their_time() {
+        let headers = Headers::of(&object(Kind::Directory, Attributes::default()));
+        assert_eq!(headers.content_type.as_deref(), Some(DIRECTORY_TYPE));
+        assert!(headers.metadata.is_empty());
+        assert_eq!(headers.into_attributes(Some(7)).mtime_ns, Some(7));
+    }
+
+    #[test]
+    fn words_of_other_programs_are_understood() {
+        assert_eq!(decode("=?utf-8?Q?caf=C3=A9_x?=").as_deref(), Some("café x"));
+        assert_eq!(decode("=?UTF-8?B?w4Q=?= =?UTF-8?B?w5Y=?=").as_deref(), Some("ÄÖ"));
+        for raw in ["plain", "", "=?latin1?Q?x?=", "=?UTF-8?B?*?=", "=?UTF-8?B?/w==?="] {
+            assert_eq!(decode(raw), None, "{raw}");
+        }
+    }
+
+    #[test]
+    fn times_that_are_none_are_refused() {
+        for text in ["", ".", ".5", "x", "1.x", "--1", "1.0000000001", "99999999999999"] {
+            assert_eq!(parse_mtime(text), None, "{text}");
+        }
+        assert_eq!(parse_mtime("-1.5"), Some(-1_500_000_000));
+    }
+
+    proptest! {
+        #[test]
+        fn any_time_comes_back(ns in any::<i64>()) {
+            prop_assert_eq!(parse_mtime(&format_mtime(ns)), Some(ns));
+        }
+
+        #[test]
+        fn any_value_comes_back(value in "\\PC*") {
+            let encoded = encode(&value);
+            prop_assert!(encoded.is_ascii());
+            prop_assert_eq!(decode(&encoded).unwrap_or(encoded), value);
+        }
+    }
+}

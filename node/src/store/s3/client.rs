@@ -1,0 +1,219 @@
+//! The client of one bucket: configuration, credentials, and what all requests share.
+
+use std::error::Error;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use airlift_protocol::error::ErrorCode;
+use airlift_protocol::key::Key;
+use aws_config::{BehaviorVersion, SdkConfig};
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::config::timeout::TimeoutConfig;
+use aws_sdk_s3::config::{
+    Region, RequestChecksumCalculation, ResponseChecksumValidation, StalledStreamProtectionConfig,
+};
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_types::service_config::ServiceConfigKey;
+
+use super::blank::{TakeOutMark, marked};
+use super::error::{Response, store_error};
+use super::keys::Names;
+use super::{Addressing, Checksums, S3Options};
+use crate::store::StoreError;
+
+/// Region of a store that has its own endpoint and cares little about regions.
+const DEFAULT_REGION: &str = "us-east-1";
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// To the first byte of an answer to a request with a small body or none.
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
+/// The same for a request with a large body: the SDK counts from the request's begin, and a part
+/// on a slow link takes minutes.
+const BULK_READ_TIMEOUT: Duration = Duration::from_secs(15 * 60);
+/// How long a body may stand still.
+const STALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// Bytes of a body from which a request counts as bulk.
+const BULK_BYTES: u64 = 1 << 20;
+
+/// A bucket, the prefix within it, and how to talk to it.
+#[derive(Debug)]
+pub(super) struct Bucket {
+    pub(super) name: String,
+    pub(super) names: Names,
+    /// Where requests go, for people.
+    pub(super) endpoint: String,
+    pub(super) checksums: Checksums,
+    /// Whether bodies need no signature of their own, because the connection is encrypted.
+    pub(super) is_encrypted: bool,
+    client: Client,
+    bulk_client: Client,
+    /// Whether the store was seen to confirm a CRC32C, so that no MD5 need be computed.
+    echoes_checksums: AtomicBool,
+}
+
+impl Bucket {
+    pub(super) async fn open(options: S3Options) -> Result<Self, StoreError> {
+        let names = Names::new(options.prefix.clone())?;
+        let shared = load(&options).await;
+        let endpoint = options.endpoint.clone().or_else(|| configured_endpoint(&shared));
+        check_endpoint(&options, endpoint.as_deref())?;
+        let region = match shared.region() {
+            Some(region) => region.clone(),
+            None if endpoint.is_some() => Region::from_static(DEFAULT_REGION),
+            None => return Err(no_region(&options)),
+        };
+        let is_path_style = match options.addressing {
+            Addressing::Auto => endpoint.is_some(),
+            Addressing::Path => true,
+            Addressing::Virtual => false,
+        };
+        let client = |read_timeout| {
+            let mut config = aws_sdk_s3::config::Builder::from(&shared);
+            config.set_endpoint_url(endpoint.clone());
+            let config = config
+                .region(region.clone())
+                .force_path_style(is_path_style)
+                .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+                .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+                .interceptor(TakeOutMark)
+                .retry_config(RetryConfig::disabled())
+                .timeout_config(timeouts(read_timeout))
+                .stalled_stream_protection(
+                    StalledStreamProtectionConfig::enabled().grace_period(STALL_TIMEOUT).build(),
+                )
+                .build();
+            Client::from_conf(config)
+        };
+        let is_encrypted = endpoint.as_ref().is_none_or(|url| url.starts_with("https://"));
+        Ok(Self {
+            client: client(READ_TIMEOUT),
+            bulk_client: client(BULK_READ_TIMEOUT),
+            endpoint: endpoint.unwrap_or_else(|| format!("AWS S3 in {region}")),
+            name: options.bucket,
+            names,
+            checksums: options.checksums,
+            is_encrypted,
+            echoes_checksums: AtomicBool::new(false),
+        })
+    }
+
+    /// The client for requests with a small body or none.
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The client for a request with a body of so many bytes.
+    pub(super) fn client_for(&self, body_bytes: u64) -> &Client {
+        if body_bytes >= BULK_BYTES { &self.bulk_client } else { &self.client }
+    }
+
+    /// The client for a request that the store may work on for minutes.
+    pub(super) fn patient_client(&self) -> &Client {
+        &self.bulk_client
+    }
+
+    /// Whether the store was seen to confirm checksums.
+    pub(super) fn echoes_checksums(&self) -> bool {
+        self.echoes_checksums.load(Ordering::Relaxed)
+    }
+
+    /// Remembers that the store confirms checksums.
+    pub(super) fn saw_checksum(&self) {
+        self.echoes_checksums.store(true, Ordering::Relaxed);
+    }
+
+    /// The bucket's key for `key`.
+    pub(super) fn full(&self, key: &Key) -> Result<String, StoreError> {
+        self.names.full(key)
+    }
+
+    /// The bucket's key for `key`, as the SDK takes it.
+    pub(super) fn sendable(&self, key: &Key) -> Result<String, StoreError> {
+        Ok(marked(self.full(key)?))
+    }
+
+    /// `s3://bucket/key`, for people.
+    pub(super) fn name_of(&self, key: &Key) -> String {
+        format!("s3://{}/{}", self.name, key.with_prefix(self.names.prefix().as_bytes()))
+    }
+
+    /// `s3://bucket/prefix`, for people.
+    pub(super) fn place(&self) -> String {
+        format!("s3://{}/{}", self.name, Key::from(self.names.prefix()))
+    }
+
+    /// The error of `action` on `key`.
+    pub(super) fn error<E>(
+        &self,
+        action: &str,
+        key: &Key,
+        error: &SdkError<E, Response>,
+    ) -> StoreError
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+    {
+        store_error(action, &self.name_of(key), &self.endpoint, error)
+    }
+
+    /// An error with `text` about `key`.
+    pub(super) fn complaint(&self, code: ErrorCode, key: &Key, text: &str) -> StoreError {
+        StoreError::new(code, format!("{}: {text}", self.name_of(key)))
+    }
+}
+
+async fn load(options: &S3Options) -> SdkConfig {
+    let mut loader = aws_config::defaults(BehaviorVersion::latest());
+    if let Some(region) = &options.region {
+        loader = loader.region(Region::new(region.clone()));
+    }
+    if let Some(profile) = &options.profile {
+        loader = loader.profile_name(profile);
+    }
+    if let Some(credentials) = &options.credentials {
+        loader = loader.credentials_provider(credentials.clone());
+    }
+    loader.load().await
+}
+
+fn timeouts(read: Duration) -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .read_timeout(read)
+        .operation_attempt_timeout(2 * BULK_READ_TIMEOUT)
+        .build()
+}
+
+/// What `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL` or the profile says.
+fn configured_endpoint(shared: &SdkConfig) -> Option<String> {
+    let key = ServiceConfigKey::builder()
+        .service_id("S3")
+        .env("AWS_ENDPOINT_URL")
+        .profile("endpoint_url")
+        .build()
+        .ok()?;
+    let own = shared.service_config().and_then(|config| config.load_config(key));
+    own.or_else(|| shared.endpoint_url().map(str::to_owned))
+}
+
+fn check_endpoint(options: &S3Options, endpoint: Option<&str>) -> Result<(), StoreError> {
+    let Some(endpoint) = endpoint else { return Ok(()) };
+    if endpoint.starts_with("http://") || endpoint.starts_with("https://") {
+        return Ok(());
+    }
+    let text = format!(
+        "the endpoint '{}' of s3://{} is no URL: write https://HOST or http://HOST:PORT",
+        Key::from(endpoint),
+        options.bucket
+    );
+    Err(StoreError::new(ErrorCode::LocationMissing, text))
+}
+
+fn no_region(options: &S3Options) -> StoreError {
+    let text = format!(
+        "no region is configured for s3://{}: set AWS_REGION, or AWS_ENDPOINT_URL for a store \
+         that is not AWS",
+        options.bucket
+    );
+    StoreError::new(ErrorCode::LocationMissing, text)
+}

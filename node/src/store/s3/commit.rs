@@ -1,0 +1,197 @@
+//! Making an upload visible, and holding the store to what its parts were.
+
+use airlift_protocol::assignment::UploadToken;
+use airlift_protocol::chunk::Root;
+use airlift_protocol::error::ErrorCode;
+use airlift_protocol::key::Key;
+use airlift_protocol::units::ByteRange;
+use aws_sdk_s3::operation::head_object::HeadObjectOutput;
+use aws_sdk_s3::types::{ChecksumMode, CompletedMultipartUpload, CompletedPart, Part};
+
+use super::attributes::source_fingerprint;
+use super::client::Bucket;
+use super::digest::{composite_crc32c, composite_etag, unquoted};
+use super::error::{code_of, is_absent};
+use super::upload::UploadId;
+use crate::store::{NewObject, StoreError};
+
+impl Bucket {
+    pub(super) async fn commit(
+        &self,
+        object: &NewObject,
+        token: &UploadToken,
+        root: Root,
+    ) -> Result<(), StoreError> {
+        let key = &object.entry.key;
+        let upload = self.upload_id(key, token)?;
+        let parts = match self.parts(key, &upload).await {
+            Ok(parts) => parts,
+            Err(error) if error.code == ErrorCode::UploadLost => {
+                return self.check_committed_before(object, root, error).await;
+            }
+            Err(error) => return Err(error),
+        };
+        self.check_complete(object, &upload, &parts)?;
+        match self.complete(key, &upload, &parts).await {
+            Ok(()) => self.check_committed(object, &parts, root).await,
+            Err(error) if error.code == ErrorCode::UploadLost => {
+                self.check_committed_before(object, root, error).await
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Every part has to be there in its full size.
+    fn check_complete(
+        &self,
+        object: &NewObject,
+        upload: &UploadId,
+        parts: &[Part],
+    ) -> Result<(), StoreError> {
+        let size = object.entry.size;
+        let is_whole = |part: &Part, number: i32| {
+            let range = upload.part_range(number, size);
+            let held = part.size.and_then(|size| u64::try_from(size).ok());
+            part.part_number == Some(number) && range.map(ByteRange::len) == held
+        };
+        let whole = parts.iter().zip(1..).take_while(|(part, number)| is_whole(part, *number));
+        let whole = whole.count() as u64;
+        if whole == upload.part_count(size) && parts.len() as u64 == whole {
+            return Ok(());
+        }
+        let text = format!("part {} of the upload is not there as it was written", whole + 1);
+        Err(self.complaint(ErrorCode::UploadLost, &object.entry.key, &text))
+    }
+
+    /// Asks the store to assemble the parts. An error inside an answer of status 200 is an error to
+    /// the SDK, and what the store assembled is checked in any case.
+    async fn complete(
+        &self,
+        key: &Key,
+        upload: &UploadId,
+        parts: &[Part],
+    ) -> Result<(), StoreError> {
+        let completed = parts.iter().map(|part| {
+            CompletedPart::builder()
+                .set_part_number(part.part_number)
+                .set_e_tag(part.e_tag.clone())
+                .set_checksum_crc32_c(part.checksum_crc32_c.clone())
+                .build()
+        });
+        let assembled =
+            CompletedMultipartUpload::builder().set_parts(Some(completed.collect())).build();
+        let request = self
+            .patient_client()
+            .complete_multipart_upload()
+            .bucket(&self.name)
+            .key(self.sendable(key)?)
+            .upload_id(&upload.id)
+            .multipart_upload(assembled);
+        match request.send().await {
+            Ok(_) => Ok(()),
+            Err(error) if code_of(&error) == Some("InvalidPart") => {
+                let text = "the store lost a part between its listing and the commit";
+                Err(self.complaint(ErrorCode::UploadLost, key, text))
+            }
+            Err(error) => Err(self.error("commit the upload of", key, &error)),
+        }
+    }
+
+    /// Compares what the store now holds with the parts, each of which was confirmed when it was
+    /// written; where it says nothing comparable, reads the object back.
+    async fn check_committed(
+        &self,
+        object: &NewObject,
+        parts: &[Part],
+        root: Root,
+    ) -> Result<(), StoreError> {
+        let key = &object.entry.key;
+        let Some(answer) = self.describe_sums(key).await? else {
+            let text = "the store committed the upload, and then did not know the object";
+            return Err(self.complaint(ErrorCode::CorruptTarget, key, text));
+        };
+        if !has_size(&answer, object.entry.size) {
+            return Err(self.corrupt(key));
+        }
+        match is_proven(&answer, parts) {
+            true => Ok(()),
+            false => self.read_back(key, root).await,
+        }
+    }
+
+    /// The upload is gone: either it was committed before, and the object with our fingerprint is
+    /// there, or it is lost. Its parts are gone too, so the bytes themselves have to prove it.
+    async fn check_committed_before(
+        &self,
+        object: &NewObject,
+        root: Root,
+        lost: StoreError,
+    ) -> Result<(), StoreError> {
+        let key = &object.entry.key;
+        let Some(answer) = self.head(key).await? else { return Err(lost) };
+        let expected = object.attributes.source_fingerprint.as_deref();
+        let is_ours = source_fingerprint(answer.metadata()) == expected;
+        if !is_ours || !has_size(&answer, object.entry.size) {
+            return Err(lost);
+        }
+        self.read_back(key, root).await
+    }
+
+    /// A description with the checksum, where the store has one.
+    async fn describe_sums(&self, key: &Key) -> Result<Option<HeadObjectOutput>, StoreError> {
+        let request = self
+            .client()
+            .head_object()
+            .bucket(&self.name)
+            .key(self.sendable(key)?)
+            .checksum_mode(ChecksumMode::Enabled);
+        match request.send().await {
+            Ok(answer) => Ok(Some(answer)),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) => Err(self.error("describe", key, &error)),
+        }
+    }
+}
+
+fn has_size(answer: &HeadObjectOutput, size: u64) -> bool {
+    answer.content_length().and_then(|length| u64::try_from(length).ok()) == Some(size)
+}
+
+/// Whether the checksum or the ETag of an object is the one that its parts compose to.
+fn is_proven(answer: &HeadObjectOutput, parts: &[Part]) -> bool {
+    let crcs: Option<Vec<&str>> = parts.iter().map(Part::checksum_crc32_c).collect();
+    let composed = crcs.and_then(|crcs| composite_crc32c(crcs.into_iter()));
+    if composed.is_some() && composed.as_deref() == answer.checksum_crc32_c() {
+        return true;
+    }
+    let etags: Option<Vec<&str>> = parts.iter().map(Part::e_tag).collect();
+    let composed = etags.and_then(|etags| composite_etag(etags.into_iter()));
+    composed.is_some() && composed.as_deref() == answer.e_tag().map(unquoted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::digest::{crc32c, hex, md5};
+    use super::*;
+
+    fn part(bytes: &[u8]) -> Part {
+        Part::builder().e_tag(hex(&md5(bytes))).checksum_crc32_c(crc32c(bytes)).build()
+    }
+
+    fn described(etag: Option<String>, crc: Option<String>) -> HeadObjectOutput {
+        HeadObjectOutput::builder().set_e_tag(etag).set_checksum_crc32_c(crc).build()
+    }
+
+    #[test]
+    fn an_object_is_proven_by_either_sum_of_its_parts() {
+        let parts = [part(b"one"), part(b"two")];
+        let etag = composite_etag(parts.iter().filter_map(Part::e_tag)).unwrap();
+        let crc = composite_crc32c(parts.iter().filter_map(Part::checksum_crc32_c)).unwrap();
+        assert!(is_proven(&described(Some(format!("\"{etag}\"")), None), &parts));
+        assert!(is_proven(&described(Some("encrypted".into()), Some(crc.clone())), &parts));
+        assert!(!is_proven(&described(Some(etag), None), &parts[..1]));
+        assert!(!is_proven(&described(None, None), &parts));
+        let bare = [Part::builder().build()];
+        assert!(!is_proven(&described(None, Some(crc)), &bare));
+    }
+}

@@ -1,0 +1,279 @@
+//! The SDK's errors as codes that decide, with a text that names the thing.
+
+use std::error::Error;
+use std::io;
+
+use airlift_protocol::error::ErrorCode;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_smithy_types::byte_stream::error::Error as ByteStreamError;
+
+use crate::store::StoreError;
+
+/// What the user can do about missing or wrong credentials.
+const CREDENTIALS_WAY_OUT: &str = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE";
+
+/// The HTTP response of the SDK.
+pub(super) type Response = aws_sdk_s3::config::http::HttpResponse;
+
+/// The code that S3 gave for an error, such as `NoSuchKey`.
+pub(super) fn code_of<E: ProvideErrorMetadata>(error: &SdkError<E, Response>) -> Option<&str> {
+    error.as_service_error().and_then(ProvideErrorMetadata::code)
+}
+
+/// Whether the answer was "there is no such object".
+pub(super) fn is_absent<E: ProvideErrorMetadata>(error: &SdkError<E, Response>) -> bool {
+    let is_404 = error.raw_response().is_some_and(|response| response.status().as_u16() == 404);
+    is_404 && matches!(code_of(error), None | Some("NoSuchKey" | "NotFound" | "NoSuchVersion"))
+}
+
+/// The error of `action` on `what`, sent to `endpoint`.
+pub(super) fn store_error<E>(
+    action: &str,
+    what: &str,
+    endpoint: &str,
+    error: &SdkError<E, Response>,
+) -> StoreError
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    let (code, reason) = match error {
+        SdkError::ServiceError(service) if service.raw().status().is_success() => {
+            // An error inside an answer of status 200, or one that cannot be read.
+            match code_of(error) {
+                Some(code) => {
+                    let reason = reason(Some(code), service.err().message(), 500);
+                    (classify(Some(code), 500), reason)
+                }
+                None => not_s3(endpoint, error),
+            }
+        }
+        SdkError::ServiceError(service) => {
+            let status = service.raw().status().as_u16();
+            let code = code_of(error);
+            (classify(code, status), reason(code, service.err().message(), status))
+        }
+        SdkError::TimeoutError(_) => {
+            (ErrorCode::TimedOut, format!("no answer from {endpoint} in time"))
+        }
+        SdkError::ResponseError(_) => not_s3(endpoint, error),
+        SdkError::ConstructionFailure(_) if is_about_credentials(error) => no_credentials(error),
+        SdkError::ConstructionFailure(_) => {
+            let text = format!("S3 cannot express this request: {}", deepest(error));
+            (ErrorCode::KindUnsupported, text)
+        }
+        _ if is_about_credentials(error) => no_credentials(error),
+        SdkError::DispatchFailure(failure) if failure.is_timeout() => {
+            (ErrorCode::TimedOut, format!("no answer from {endpoint} in time"))
+        }
+        _ => transport(endpoint, error),
+    };
+    let way_out = match code {
+        ErrorCode::Unauthorized if !reason.contains(CREDENTIALS_WAY_OUT) => {
+            format!(": {CREDENTIALS_WAY_OUT}")
+        }
+        _ => String::new(),
+    };
+    StoreError::new(code, format!("{action} {what}: {reason}{way_out}"))
+}
+
+/// The error of a body that broke off while it was read.
+pub(super) fn body_error(what: &str, error: &ByteStreamError) -> StoreError {
+    let cause = deepest(error);
+    let code = match cause.contains("minimum throughput") || cause.contains("timed out") {
+        true => ErrorCode::TimedOut,
+        false => ErrorCode::Unavailable,
+    };
+    StoreError::new(code, format!("read {what}: the connection broke: {cause}"))
+}
+
+fn not_s3(endpoint: &str, error: &(dyn Error + 'static)) -> (ErrorCode, String) {
+    let text = format!("{endpoint} answered with something that is not S3: {}", deepest(error));
+    (ErrorCode::Protocol, text)
+}
+
+/// What S3's code, or without one the status, means.
+fn classify(code: Option<&str>, status: u16) -> ErrorCode {
+    match code.unwrap_or_default() {
+        "NoSuchKey" | "NoSuchVersion" => ErrorCode::NotFound,
+        "NoSuchUpload" => ErrorCode::UploadLost,
+        "NoSuchBucket"
+        | "PermanentRedirect"
+        | "TemporaryRedirect"
+        | "AuthorizationHeaderMalformed"
+        | "IllegalLocationConstraintException" => ErrorCode::LocationMissing,
+        "PreconditionFailed" | "InvalidRange" => ErrorCode::SourceChanged,
+        "SlowDown"
+        | "Throttling"
+        | "ThrottlingException"
+        | "RequestThrottled"
+        | "RequestLimitExceeded"
+        | "TooManyRequests"
+        | "BandwidthLimitExceeded"
+        | "SlowDownRead"
+        | "SlowDownWrite" => ErrorCode::Throttled,
+        "RequestTimeout" => ErrorCode::TimedOut,
+        "InvalidAccessKeyId"
+        | "SignatureDoesNotMatch"
+        | "ExpiredToken"
+        | "InvalidToken"
+        | "TokenRefreshRequired"
+        | "RequestTimeTooSkewed"
+        | "NotSignedUp"
+        | "AccountProblem"
+        | "AllAccessDisabled"
+        | "InvalidSecurity"
+        | "MissingAuthenticationToken" => ErrorCode::Unauthorized,
+        "AccessDenied" | "InvalidObjectState" => ErrorCode::PermissionDenied,
+        "KeyTooLongError" | "InvalidURI" | "XMinioInvalidObjectName" => ErrorCode::KeyUnsupported,
+        "EntityTooLarge" | "MetadataTooLarge" => ErrorCode::TooLarge,
+        "QuotaExceeded" | "XMinioStorageFull" | "InsufficientStorage" => ErrorCode::NoSpace,
+        "BadDigest" | "XAmzContentSHA256Mismatch" | "XAmzContentChecksumMismatch" => {
+            ErrorCode::CorruptTarget
+        }
+        "IncompleteBody" | "OperationAborted" | "ConditionalRequestConflict" => {
+            ErrorCode::Unavailable
+        }
+        _ => classify_status(status),
+    }
+}
+
+fn classify_status(status: u16) -> ErrorCode {
+    match status {
+        301 | 302 | 307 | 308 => ErrorCode::LocationMissing,
+        401 => ErrorCode::Unauthorized,
+        403 => ErrorCode::PermissionDenied,
+        404 => ErrorCode::NotFound,
+        408 => ErrorCode::TimedOut,
+        412 | 416 => ErrorCode::SourceChanged,
+        429 => ErrorCode::Throttled,
+        507 => ErrorCode::NoSpace,
+        501 => ErrorCode::Protocol,
+        500..=599 => ErrorCode::Unavailable,
+        _ => ErrorCode::Protocol,
+    }
+}
+
+fn reason(code: Option<&str>, message: Option<&str>, status: u16) -> String {
+    let advice = match code.unwrap_or_default() {
+        "PermanentRedirect"
+        | "AuthorizationHeaderMalformed"
+        | "IllegalLocationConstraintException" => "; set AWS_REGION to the bucket's region",
+        "RequestTimeTooSkewed" => "; set the clock of this machine",
+        "InvalidObjectState" => "; the object is archived, restore it first",
+        _ => "",
+    };
+    match (code, message) {
+        (Some(code), Some(message)) => {
+            format!("{} ({code}){advice}", message.trim_end_matches('.'))
+        }
+        (Some(code), None) => format!("{code}{advice}"),
+        (None, _) => match status {
+            403 => "access denied".to_owned(),
+            404 => "it does not exist".to_owned(),
+            412 => "it changed".to_owned(),
+            status => format!("the store answered with status {status}"),
+        },
+    }
+}
+
+fn no_credentials(error: &(dyn Error + 'static)) -> (ErrorCode, String) {
+    let missing = chain(error).any(|cause| {
+        let cause = cause.downcast_ref::<CredentialsError>();
+        matches!(cause, Some(CredentialsError::CredentialsNotLoaded(_)))
+    });
+    let reason = match missing {
+        true => format!("no credentials were found: {CREDENTIALS_WAY_OUT}"),
+        false => format!("the credentials could not be loaded: {}", deepest(error)),
+    };
+    (ErrorCode::Unauthorized, reason)
+}
+
+fn is_about_credentials(error: &(dyn Error + 'static)) -> bool {
+    chain(error).any(|cause| cause.is::<CredentialsError>())
+}
+
+/// A connection that could not be made reaches the whole job; one that broke, only the request.
+fn transport(endpoint: &str, error: &(dyn Error + 'static)) -> (ErrorCode, String) {
+    let is_unreachable = chain(error).any(|cause| {
+        let kind = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+        let is_refused = matches!(
+            kind,
+            Some(
+                io::ErrorKind::ConnectionRefused
+                    | io::ErrorKind::HostUnreachable
+                    | io::ErrorKind::NetworkUnreachable
+                    | io::ErrorKind::AddrNotAvailable
+                    | io::ErrorKind::InvalidData
+            )
+        );
+        is_refused || cause.to_string().starts_with("dns error")
+    });
+    let cause = deepest(error);
+    match is_unreachable {
+        true => (ErrorCode::Unreachable, format!("cannot connect to {endpoint}: {cause}")),
+        false => (ErrorCode::Unavailable, format!("the connection to {endpoint} broke: {cause}")),
+    }
+}
+
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+}
+
+/// The text of the cause of all causes, without the number that Rust appends.
+fn deepest(error: &(dyn Error + 'static)) -> String {
+    let text = chain(error).last().map(ToString::to_string).unwrap_or_default();
+    match text.find(" (os error") {
+        Some(end) => text[..end].to_lowercase(),
+        None => text.trim_end_matches('.').to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_come_before_the_status() {
+        for (code, status, expected) in [
+            (Some("NoSuchKey"), 404, ErrorCode::NotFound),
+            (Some("NoSuchBucket"), 404, ErrorCode::LocationMissing),
+            (Some("NoSuchUpload"), 404, ErrorCode::UploadLost),
+            (Some("SlowDown"), 503, ErrorCode::Throttled),
+            (None, 503, ErrorCode::Unavailable),
+            (Some("InternalError"), 500, ErrorCode::Unavailable),
+            (None, 429, ErrorCode::Throttled),
+            (Some("ExpiredToken"), 400, ErrorCode::Unauthorized),
+            (Some("SignatureDoesNotMatch"), 403, ErrorCode::Unauthorized),
+            (Some("AccessDenied"), 403, ErrorCode::PermissionDenied),
+            (None, 412, ErrorCode::SourceChanged),
+            (None, 416, ErrorCode::SourceChanged),
+            (Some("BadDigest"), 400, ErrorCode::CorruptTarget),
+            (Some("Teapot"), 418, ErrorCode::Protocol),
+        ] {
+            assert_eq!(classify(code, status), expected, "{code:?} {status}");
+        }
+    }
+
+    #[test]
+    fn a_refused_connection_is_unreachable_and_a_reset_one_is_not() {
+        for (kind, expected) in [
+            (io::ErrorKind::ConnectionRefused, ErrorCode::Unreachable),
+            (io::ErrorKind::ConnectionReset, ErrorCode::Unavailable),
+            (io::ErrorKind::UnexpectedEof, ErrorCode::Unavailable),
+        ] {
+            let (code, text) = transport("http://host:1", &io::Error::from(kind));
+            assert_eq!(code, expected);
+            assert!(text.contains("http://host:1"), "{text}");
+        }
+    }
+
+    #[test]
+    fn missing_credentials_are_told_from_broken_ones() {
+        let (code, text) = no_credentials(&CredentialsError::not_loaded("none"));
+        assert_eq!(code, ErrorCode::Unauthorized);
+        assert!(text.contains("AWS_ACCESS_KEY_ID") && text.contains("AWS_PROFILE"), "{text}");
+        let (_, text) = no_credentials(&CredentialsError::provider_error("sts is down"));
+        assert!(text.contains("sts is down"), "{text}");
+    }
+}

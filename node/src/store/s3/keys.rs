@@ -1,0 +1,160 @@
+//! Names: keys below the prefix, keys of the bucket, and the url encoding of listings.
+
+use airlift_protocol::error::ErrorCode;
+use airlift_protocol::key::Key;
+use airlift_protocol::manifest::{Entry, Kind};
+
+use super::blank::is_ambiguous;
+use crate::store::StoreError;
+
+/// Bytes that S3 allows in a key.
+const KEY_BYTES_MAX: usize = 1024;
+
+/// Translates between keys relative to the prefix and keys of the bucket.
+#[derive(Debug)]
+pub(super) struct Names {
+    prefix: String,
+}
+
+impl Names {
+    pub(super) fn new(prefix: Vec<u8>) -> Result<Self, StoreError> {
+        let prefix = String::from_utf8(prefix).map_err(|error| {
+            let prefix = Key::new(error.into_bytes());
+            let text = format!("the prefix '{prefix}' is not UTF-8, which S3 requires of keys");
+            StoreError::new(ErrorCode::KeyUnsupported, text)
+        })?;
+        Ok(Self { prefix })
+    }
+
+    pub(super) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// The bucket's key for `key`.
+    pub(super) fn full(&self, key: &Key) -> Result<String, StoreError> {
+        match (key.as_str(), self.check_bytes(key)) {
+            (Some(text), None) => Ok(format!("{}{text}", self.prefix)),
+            (_, reason) => {
+                let reason = reason.unwrap_or_default();
+                Err(StoreError::new(ErrorCode::KeyUnsupported, format!("{key}: {reason}")))
+            }
+        }
+    }
+
+    /// The key below the prefix for a key of the bucket, or `None` when it is not below it.
+    pub(super) fn relative(&self, full: &str) -> Option<Key> {
+        full.strip_prefix(self.prefix.as_str()).map(Key::from)
+    }
+
+    /// Whether `full` is the marker of the prefix itself, which no key below it stands for.
+    pub(super) fn is_own_marker(&self, full: &str) -> bool {
+        full == self.prefix && full.ends_with('/')
+    }
+
+    /// Why a bucket cannot hold `entry`, or `None` when it can.
+    pub(super) fn check(&self, entry: &Entry) -> Option<String> {
+        match entry.kind {
+            Kind::Symlink(_) => return Some("S3 cannot hold symbolic links".to_owned()),
+            Kind::Special => return Some("S3 cannot hold sockets, pipes or devices".to_owned()),
+            Kind::Directory if !entry.key.as_bytes().ends_with(b"/") => {
+                return Some(
+                    "an S3 directory marker ends in '/', and this key does not".to_owned(),
+                );
+            }
+            Kind::Directory | Kind::Object => {}
+        }
+        self.check_bytes(&entry.key)
+    }
+
+    fn check_bytes(&self, key: &Key) -> Option<String> {
+        if key.as_str().is_none() {
+            return Some("the name is not UTF-8, which S3 requires of keys".to_owned());
+        }
+        if key.as_bytes().is_empty() && (self.prefix.is_empty() || self.prefix.ends_with('/')) {
+            return Some("an S3 key cannot be empty".to_owned());
+        }
+        if key.as_str().is_some_and(|key| is_ambiguous(&format!("{}{key}", self.prefix))) {
+            return Some("the name is one that Airlift keeps for itself".to_owned());
+        }
+        let bytes = self.prefix.len() + key.as_bytes().len();
+        (bytes > KEY_BYTES_MAX).then(|| {
+            format!("with its prefix the key has {bytes} bytes, and S3 allows {KEY_BYTES_MAX}")
+        })
+    }
+}
+
+/// Undoes the url encoding of a listing, where a blank is `+` or `%20`. `None` when it is none.
+pub(super) fn url_decode(text: &str) -> Option<String> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'+' => decoded.push(b' '),
+            b'%' => {
+                let high = char::from(bytes.next()?).to_digit(16)?;
+                let low = char::from(bytes.next()?).to_digit(16)?;
+                decoded.push(u8::try_from(high * 16 + low).ok()?);
+            }
+            byte => decoded.push(byte),
+        }
+    }
+    String::from_utf8(decoded).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use airlift_protocol::manifest::Version;
+
+    use super::*;
+
+    fn entry(key: &[u8], kind: Kind) -> Entry {
+        Entry { key: Key::new(key), kind, size: 0, mtime_ns: None, version: Version::None }
+    }
+
+    #[test]
+    fn listings_are_decoded_exactly_or_not_at_all() {
+        for (encoded, decoded) in [
+            ("a/b", Some("a/b")),
+            ("a+b%2Bc%20d", Some("a b+c d")),
+            ("%252F", Some("%2F")),
+            ("caf%C3%A9 é", Some("café é")),
+            ("%00%0d%0A", Some("\0\r\n")),
+            ("%2", None),
+            ("%zz", None),
+            ("%+1", None),
+            ("%FF", None),
+        ] {
+            assert_eq!(url_decode(encoded).as_deref(), decoded, "{encoded}");
+        }
+    }
+
+    #[test]
+    fn keys_that_s3_cannot_hold_are_named() {
+        let names = Names::new(b"p/".to_vec()).unwrap();
+        for key in [&b"a//b"[..], b"/", b"..", b"%2F", &[b'x'; 1022]] {
+            assert_eq!(names.check(&entry(key, Kind::Object)), None);
+        }
+        for (key, kind) in [
+            (&b"\xff"[..], Kind::Object),
+            (b"", Kind::Object),
+            (&[b'x'; 1023], Kind::Object),
+            (b"dir", Kind::Directory),
+            (b"link", Kind::Symlink(b"x".to_vec())),
+            (b"pipe", Kind::Special),
+        ] {
+            assert!(names.check(&entry(key, kind)).is_some(), "{key:?}");
+        }
+        let single = Names::new(b"dir/file".to_vec()).unwrap();
+        assert_eq!(single.check(&entry(b"", Kind::Object)), None);
+    }
+
+    #[test]
+    fn the_prefix_is_joined_and_cut_without_cleaning() {
+        let names = Names::new(b"a/".to_vec()).unwrap();
+        assert_eq!(names.full(&Key::from("/b")).unwrap(), "a//b");
+        assert_eq!(names.relative("a//b"), Some(Key::from("/b")));
+        assert_eq!(names.relative("b"), None);
+        assert!(names.is_own_marker("a/"));
+        assert!(Names::new(vec![0xff]).is_err());
+    }
+}

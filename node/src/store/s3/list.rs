@@ -1,0 +1,302 @@
+//! Listing, page by page with one page read ahead, and looking up keys by the cheaper way.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use airlift_protocol::error::ErrorCode;
+use airlift_protocol::key::Key;
+use airlift_protocol::manifest::{Entry, Kind, Version};
+use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
+use aws_sdk_s3::types::{EncodingType, Object};
+use aws_smithy_types::DateTime;
+use tokio::sync::mpsc;
+
+use super::client::Bucket;
+use super::digest::unquoted;
+use super::error::store_error;
+use super::for_each;
+use super::keys::url_decode;
+use crate::store::{ListRequest, Listed, StoreError};
+
+/// Pages without a key that may follow each other: stores send them after many deletes, and a
+/// store that sends nothing else never ends.
+const EMPTY_PAGES_MAX: u32 = 1_000;
+
+/// Keys from which one listing may be cheaper than a request for each.
+const LISTED_KEYS_MIN: usize = 16;
+
+const NS_PER_SECOND: i64 = 1_000_000_000;
+
+/// Where the next page begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Next {
+    /// After this key of the bucket.
+    After(String),
+    /// Where this token of the store says.
+    Token(String),
+    /// There is none.
+    End,
+}
+
+/// One answer to a listing.
+#[derive(Debug)]
+struct ListedPage {
+    entries: Vec<Entry>,
+    next: Next,
+}
+
+impl Bucket {
+    pub(super) async fn list(
+        &self,
+        request: ListRequest,
+        found: mpsc::Sender<Listed>,
+    ) -> Result<(), StoreError> {
+        let mut listing = Listing::new(self, &request)?;
+        let mut page = listing.page().await?;
+        while let Some(entries) = page {
+            if entries.is_empty() {
+                page = listing.page().await?;
+                continue;
+            }
+            let (sent, next) = tokio::join!(found.send(Listed::Entries(entries)), listing.page());
+            if sent.is_err() {
+                return Ok(());
+            }
+            page = next?;
+        }
+        Ok(())
+    }
+}
+
+/// A listing in progress, with the checks that keep a wrong answer from becoming a wrong manifest.
+#[derive(Debug)]
+struct Listing<'a> {
+    bucket: &'a Bucket,
+    until: Option<Key>,
+    next: Next,
+    last: Option<Key>,
+    empty_pages: u32,
+}
+
+impl<'a> Listing<'a> {
+    fn new(bucket: &'a Bucket, request: &ListRequest) -> Result<Self, StoreError> {
+        let next = match &request.after {
+            // Before the first key below the prefix there is nothing to skip.
+            Some(after) if after.as_bytes().is_empty() => Next::After(String::new()),
+            Some(after) => Next::After(bucket.full(after)?),
+            None => Next::After(String::new()),
+        };
+        let last = request.after.clone();
+        Ok(Self { bucket, until: request.until.clone(), next, last, empty_pages: 0 })
+    }
+
+    /// The entries of the next page, which may be none; `None` at the end.
+    async fn page(&mut self) -> Result<Option<Vec<Entry>>, StoreError> {
+        let page = match &self.next {
+            Next::End => return Ok(None),
+            next => self.bucket.page(next).await?,
+        };
+        if page.next == self.next {
+            return Err(self.protocol("the store repeats a page of the listing"));
+        }
+        self.empty_pages = if page.entries.is_empty() { self.empty_pages + 1 } else { 0 };
+        if self.empty_pages > EMPTY_PAGES_MAX {
+            return Err(self.protocol("the store sends nothing but empty pages"));
+        }
+        self.next = page.next;
+        let mut entries = page.entries;
+        self.check_order(&entries)?;
+        if let Some(until) = &self.until {
+            let within = entries.partition_point(|entry| entry.key <= *until);
+            if within < entries.len() {
+                entries.truncate(within);
+                self.next = Next::End;
+            }
+        }
+        Ok(Some(entries))
+    }
+
+    fn check_order(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
+        for entry in entries {
+            if self.last.as_ref().is_some_and(|last| entry.key <= *last) {
+                let name = self.bucket.name_of(&entry.key);
+                return Err(self.protocol(&format!("{name} is listed out of order")));
+            }
+            self.last = Some(entry.key.clone());
+        }
+        Ok(())
+    }
+
+    fn protocol(&self, text: &str) -> StoreError {
+        let place = self.bucket.place();
+        StoreError::new(ErrorCode::Protocol, format!("list {place}: {text}"))
+    }
+}
+
+impl Bucket {
+    async fn page(&self, from: &Next) -> Result<ListedPage, StoreError> {
+        let request = self
+            .client()
+            .list_objects_v2()
+            .bucket(&self.name)
+            .prefix(self.names.prefix())
+            .encoding_type(EncodingType::Url);
+        let request = match from {
+            Next::After(key) if key.is_empty() => request,
+            Next::After(key) => request.start_after(key),
+            Next::Token(token) => request.continuation_token(token),
+            Next::End => return Ok(ListedPage { entries: Vec::new(), next: Next::End }),
+        };
+        let answer = request
+            .send()
+            .await
+            .map_err(|error| store_error("list", &self.place(), &self.endpoint, &error))?;
+        self.read_page(&answer)
+    }
+
+    fn read_page(&self, answer: &ListObjectsV2Output) -> Result<ListedPage, StoreError> {
+        let is_encoded = answer.encoding_type() == Some(&EncodingType::Url);
+        let mut entries = Vec::with_capacity(answer.contents().len());
+        let mut last = None;
+        for object in answer.contents() {
+            let full = self.listed_key(object, is_encoded)?;
+            if !self.names.is_own_marker(&full) {
+                entries.push(self.entry(&full, object)?);
+            }
+            last = Some(full);
+        }
+        let next = match (answer.is_truncated(), answer.next_continuation_token(), last) {
+            (Some(true), Some(token), _) => Next::Token(token.to_owned()),
+            (Some(true), None, Some(last)) => Next::After(last),
+            (Some(true), None, None) => {
+                let text = "the store says that more follows, and not where";
+                return Err(self.list_error(text));
+            }
+            _ => Next::End,
+        };
+        Ok(ListedPage { entries, next })
+    }
+
+    fn listed_key(&self, object: &Object, is_encoded: bool) -> Result<String, StoreError> {
+        let raw = object.key().ok_or_else(|| self.list_error("an object has no key"))?;
+        if !is_encoded {
+            return Ok(raw.to_owned());
+        }
+        url_decode(raw).ok_or_else(|| {
+            self.list_error(&format!("the key '{}' is not url-encoded UTF-8", Key::from(raw)))
+        })
+    }
+
+    fn entry(&self, full: &str, object: &Object) -> Result<Entry, StoreError> {
+        let key = self.names.relative(full).ok_or_else(|| {
+            self.list_error(&format!("the key '{}' is outside the prefix", Key::from(full)))
+        })?;
+        let size = object.size().and_then(|size| u64::try_from(size).ok());
+        let size = size.ok_or_else(|| {
+            self.list_error(&format!("the object '{}' has no size", Key::from(full)))
+        })?;
+        Ok(new_entry(key, size, object.last_modified(), object.e_tag()))
+    }
+
+    fn list_error(&self, text: &str) -> StoreError {
+        StoreError::new(ErrorCode::Protocol, format!("list {}: {text}", self.place()))
+    }
+}
+
+/// An entry from what both a listing and a description say.
+pub(super) fn new_entry(
+    key: Key,
+    size: u64,
+    last_modified: Option<&DateTime>,
+    etag: Option<&str>,
+) -> Entry {
+    let kind = match size == 0 && key.as_bytes().ends_with(b"/") {
+        true => Kind::Directory,
+        false => Kind::Object,
+    };
+    let version = match etag.map(unquoted) {
+        Some(etag) if !etag.is_empty() => Version::ETag(etag.to_owned()),
+        _ => Version::None,
+    };
+    Entry { key, kind, size, mtime_ns: last_modified.and_then(whole_seconds_ns), version }
+}
+
+/// Nanoseconds of a time cut to whole seconds: descriptions know no more, listings sometimes do.
+pub(super) fn whole_seconds_ns(time: &DateTime) -> Option<i64> {
+    time.secs().checked_mul(NS_PER_SECOND)
+}
+
+/// Looks up `keys`, which ascend: few by a request each, many by one listing, as long as what lies
+/// between them does not make that the dearer way.
+pub(super) async fn lookup(
+    bucket: &Arc<Bucket>,
+    keys: Vec<Key>,
+) -> Vec<Result<Option<Entry>, StoreError>> {
+    if keys.len() < LISTED_KEYS_MIN {
+        return describe_each(bucket, keys).await;
+    }
+    let (known, reached) = list_range(bucket, &keys).await;
+    let rest: Vec<Key> = keys.iter().filter(|key| !is_within(key, &reached)).cloned().collect();
+    let mut described = describe_each(bucket, rest).await.into_iter();
+    let mut found = known;
+    keys.iter()
+        .map(|key| match is_within(key, &reached) {
+            true => Ok(found.remove(key)),
+            false => described.next().unwrap_or(Ok(None)),
+        })
+        .collect()
+}
+
+/// Whether a listing that went from one key to another says all about `key`.
+fn is_within(key: &Key, reached: &Option<(Key, Key)>) -> bool {
+    reached.as_ref().is_some_and(|(after, until)| key > after && key <= until)
+}
+
+async fn describe_each(
+    bucket: &Arc<Bucket>,
+    keys: Vec<Key>,
+) -> Vec<Result<Option<Entry>, StoreError>> {
+    let describe = |key: Key| {
+        let bucket = Arc::clone(bucket);
+        async move { Ok(bucket.stat(&key).await?.map(|info| info.entry)) }
+    };
+    for_each(keys, describe).await
+}
+
+/// Lists from the first key (which the listing itself leaves out) to the last. Returns the entries
+/// of keys asked for, and the range within which they are all. A listing that fails or finds too
+/// much between the keys just ends early.
+async fn list_range(bucket: &Bucket, keys: &[Key]) -> (BTreeMap<Key, Entry>, Option<(Key, Key)>) {
+    let mut known = BTreeMap::new();
+    let (Some(first), Some(last)) = (keys.first(), keys.last()) else { return (known, None) };
+    let request = ListRequest { after: Some(first.clone()), until: Some(last.clone()) };
+    let Ok(mut listing) = Listing::new(bucket, &request) else { return (known, None) };
+    let entries_max = 4 * keys.len() + 1_000;
+    let mut seen = 0;
+    let mut reached = first.clone();
+    while seen <= entries_max {
+        match listing.page().await {
+            Ok(Some(entries)) => {
+                seen += entries.len();
+                if let Some(entry) = entries.last() {
+                    reached = entry.key.clone();
+                }
+                let asked = entries
+                    .into_iter()
+                    .filter(|entry| keys.binary_search(&entry.key).is_ok())
+                    .map(|entry| (entry.key.clone(), entry));
+                known.extend(asked);
+            }
+            Ok(None) => {
+                reached = last.clone();
+                break;
+            }
+            Err(error) => {
+                // The requests for the remaining keys meet the same trouble, and report it by key.
+                tracing::debug!(%error, "a listing for a lookup ended early");
+                break;
+            }
+        }
+    }
+    (known, Some((first.clone(), reached)))
+}

@@ -1,0 +1,152 @@
+//! Putting small objects, each confirmed by what the store then says it holds.
+//!
+//! The cheapest evidence that the store gives decides: a CRC32C that it echoes, else an ETag that
+//! is the MD5 of the body, else the bytes themselves, read back.
+
+use std::sync::Arc;
+
+use airlift_protocol::chunk::Root;
+use airlift_protocol::error::ErrorCode;
+use airlift_protocol::key::Key;
+use airlift_protocol::manifest::Kind;
+use aws_sdk_s3::operation::put_object::PutObjectOutput;
+use aws_sdk_s3::primitives::ByteStream;
+use bytes::Bytes;
+
+use super::attributes::Headers;
+use super::client::Bucket;
+use super::digest::{self, base64, crc32c, hex, md5, unquoted};
+use super::error::body_error;
+use super::{Checksums, for_each};
+use crate::pipeline::chunk::VerifiedObject;
+use crate::store::{NewObject, StoreError, contiguous};
+
+/// Bytes of a body that is read back which are hashed at a time.
+const HASH_BYTES: usize = 128 << 10;
+
+/// What was computed from a body before it was sent.
+#[derive(Debug)]
+pub(super) struct Sums {
+    pub(super) crc32c: Option<String>,
+    pub(super) md5: Option<[u8; 16]>,
+}
+
+impl Bucket {
+    /// The sums to send with `body`: CRC32C unless switched off, and MD5 as long as the store has
+    /// not shown that it confirms the other.
+    pub(super) async fn sums(&self, body: &Bytes, with_crc32c: bool) -> Sums {
+        let with_md5 = !(with_crc32c && self.echoes_checksums());
+        digest::of(body, move |bytes| Sums {
+            crc32c: with_crc32c.then(|| crc32c(bytes)),
+            md5: with_md5.then(|| md5(bytes)),
+        })
+        .await
+    }
+
+    /// Whether the store's answer proves that it holds `body`: `None` when it proves nothing.
+    pub(super) async fn proof(
+        &self,
+        body: &Bytes,
+        sums: &Sums,
+        echoed: Option<&str>,
+        etag: Option<&str>,
+    ) -> Option<bool> {
+        if let (Some(sent), Some(echoed)) = (&sums.crc32c, echoed) {
+            self.saw_checksum();
+            return Some(sent == echoed);
+        }
+        let digest = match sums.md5 {
+            Some(digest) => digest,
+            None => digest::of(body, md5).await,
+        };
+        // An ETag that is not the MD5 may stand for encrypted bytes: it proves nothing.
+        etag.filter(|etag| unquoted(etag).eq_ignore_ascii_case(&hex(&digest))).map(|_| true)
+    }
+
+    async fn put(&self, object: &NewObject, content: &VerifiedObject) -> Result<(), StoreError> {
+        let key = &object.entry.key;
+        if let Some(reason) = self.names.check(&object.entry) {
+            let code = match object.entry.kind {
+                Kind::Object | Kind::Directory => ErrorCode::KeyUnsupported,
+                Kind::Symlink(_) | Kind::Special => ErrorCode::KindUnsupported,
+            };
+            return Err(self.complaint(code, key, &reason));
+        }
+        let body = contiguous(content.payload());
+        let sums = self.sums(&body, self.checksums == Checksums::Crc32c).await;
+        let answer = self.send(object, &body, &sums).await?;
+        match self.proof(&body, &sums, answer.checksum_crc32_c(), answer.e_tag()).await {
+            Some(true) => Ok(()),
+            Some(false) => Err(self.corrupt(key)),
+            None => self.read_back(key, content.root()).await,
+        }
+    }
+
+    async fn send(
+        &self,
+        object: &NewObject,
+        body: &Bytes,
+        sums: &Sums,
+    ) -> Result<PutObjectOutput, StoreError> {
+        let key = &object.entry.key;
+        let headers = Headers::of(object);
+        let request = self
+            .client_for(body.len() as u64)
+            .put_object()
+            .bucket(&self.name)
+            .key(self.sendable(key)?)
+            .body(ByteStream::from(body.clone()))
+            .content_length(i64::try_from(body.len()).unwrap_or(i64::MAX))
+            .set_content_md5(sums.md5.as_ref().map(|digest| base64(digest)))
+            .set_checksum_crc32_c(sums.crc32c.clone())
+            .set_content_type(headers.content_type)
+            .set_content_encoding(headers.content_encoding)
+            .set_content_disposition(headers.content_disposition)
+            .set_content_language(headers.content_language)
+            .set_cache_control(headers.cache_control)
+            .set_metadata(Some(headers.metadata));
+        let sent = match self.is_encrypted {
+            true => request.customize().disable_payload_signing().send().await,
+            false => request.send().await,
+        };
+        sent.map_err(|error| self.error("write", key, &error))
+    }
+
+    /// Reads an object back and compares it with the hash it should have.
+    pub(super) async fn read_back(&self, key: &Key, root: Root) -> Result<(), StoreError> {
+        let request = self.client().get_object().bucket(&self.name).key(self.sendable(key)?);
+        let answer = request.send().await.map_err(|error| self.error("read back", key, &error))?;
+        let mut body = answer.body;
+        let mut hasher = blake3::Hasher::new();
+        let mut pending = Vec::with_capacity(2 * HASH_BYTES);
+        while let Some(piece) = body.next().await {
+            let piece = piece.map_err(|error| body_error(&self.name_of(key), &error))?;
+            pending.extend_from_slice(&piece);
+            if pending.len() >= HASH_BYTES {
+                hasher.update(&pending);
+                pending.clear();
+            }
+        }
+        hasher.update(&pending);
+        match Root(*hasher.finalize().as_bytes()) == root {
+            true => Ok(()),
+            false => Err(self.corrupt(key)),
+        }
+    }
+
+    pub(super) fn corrupt(&self, key: &Key) -> StoreError {
+        let text = "the store holds other bytes than were sent";
+        self.complaint(ErrorCode::CorruptTarget, key, text)
+    }
+}
+
+pub(super) async fn put_small(
+    bucket: &Arc<Bucket>,
+    objects: Vec<(NewObject, VerifiedObject)>,
+) -> Vec<Result<(), StoreError>> {
+    let put = |(object, content): (NewObject, VerifiedObject)| {
+        let bucket = Arc::clone(bucket);
+        async move { bucket.put(&object, &content).await }
+    };
+    for_each(objects, put).await
+}

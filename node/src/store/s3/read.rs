@@ -1,0 +1,270 @@
+//! Reading: descriptions, small objects whole, ranges chunk by chunk. Every read is pinned to the
+//! listed state, by `If-Match` where there is an ETag and by comparing the answer always.
+
+use std::sync::Arc;
+
+use airlift_protocol::error::ErrorCode;
+use airlift_protocol::key::Key;
+use airlift_protocol::limits::CHUNK_BYTES;
+use airlift_protocol::manifest::{Entry, Version};
+use airlift_protocol::units::ByteRange;
+use async_trait::async_trait;
+use aws_sdk_s3::operation::get_object::GetObjectOutput;
+use aws_sdk_s3::operation::head_object::HeadObjectOutput;
+use aws_sdk_s3::primitives::ByteStream;
+use bytes::{Bytes, BytesMut};
+use futures::{StreamExt, stream};
+use tokio::sync::mpsc;
+
+use super::REQUESTS_MAX;
+use super::attributes::Headers;
+use super::client::Bucket;
+use super::digest::{quoted, unquoted};
+use super::error::{body_error, is_absent};
+use super::list::{new_entry, whole_seconds_ns};
+use crate::pipeline::chunk::Payload;
+use crate::store::{Attributes, ObjectInfo, RangeReader, ReadResult, StoreError};
+
+impl Bucket {
+    /// The store's description of an object, or `None` when there is no such object.
+    pub(super) async fn head(&self, key: &Key) -> Result<Option<HeadObjectOutput>, StoreError> {
+        // No key that cannot be held is there.
+        let Ok(sendable) = self.sendable(key) else { return Ok(None) };
+        match self.client().head_object().bucket(&self.name).key(sendable).send().await {
+            Ok(answer) => Ok(Some(answer)),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) => Err(self.error("describe", key, &error)),
+        }
+    }
+
+    pub(super) async fn stat(&self, key: &Key) -> Result<Option<ObjectInfo>, StoreError> {
+        let Some(answer) = self.head(key).await? else { return Ok(None) };
+        let entry = self.described(key, &answer)?;
+        let headers = Headers {
+            content_type: answer.content_type,
+            content_encoding: answer.content_encoding,
+            content_disposition: answer.content_disposition,
+            content_language: answer.content_language,
+            cache_control: answer.cache_control,
+            metadata: answer.metadata.unwrap_or_default(),
+        };
+        let attributes = headers.into_attributes(entry.mtime_ns);
+        Ok(Some(ObjectInfo { entry, attributes }))
+    }
+
+    /// The entry that a description stands for.
+    pub(super) fn described(
+        &self,
+        key: &Key,
+        answer: &HeadObjectOutput,
+    ) -> Result<Entry, StoreError> {
+        let size = answer.content_length().and_then(|size| u64::try_from(size).ok());
+        let size = size.ok_or_else(|| {
+            self.complaint(ErrorCode::Protocol, key, "its description has no size")
+        })?;
+        Ok(new_entry(key.clone(), size, answer.last_modified(), answer.e_tag()))
+    }
+
+    /// Asks for `range` of the object that `entry` describes.
+    async fn get(&self, entry: &Entry, range: ByteRange) -> Result<GetObjectOutput, StoreError> {
+        let mut request =
+            self.client().get_object().bucket(&self.name).key(self.sendable(&entry.key)?);
+        if let Version::ETag(etag) = &entry.version {
+            request = request.if_match(quoted(etag));
+        }
+        if range.len() != entry.size {
+            request = request.range(format!("bytes={}-{}", range.start, range.end - 1));
+        }
+        let answer =
+            request.send().await.map_err(|error| self.error("read", &entry.key, &error))?;
+        self.check_pinned(entry, range, &answer)?;
+        Ok(answer)
+    }
+
+    /// Refuses an answer about another state than the listed one: not every store honours
+    /// `If-Match`, and without an ETag there is nothing to ask for.
+    fn check_pinned(
+        &self,
+        entry: &Entry,
+        range: ByteRange,
+        answer: &GetObjectOutput,
+    ) -> Result<(), StoreError> {
+        let length = answer.content_length().and_then(|length| u64::try_from(length).ok());
+        let total = match range.len() == entry.size {
+            true => length,
+            false => answer.content_range().and_then(total_of_content_range),
+        };
+        let is_listed = total.is_none_or(|total| total == entry.size)
+            && match (&entry.version, answer.e_tag()) {
+                (Version::ETag(listed), Some(etag)) => listed == unquoted(etag),
+                _ => match (entry.mtime_ns, answer.last_modified().and_then(whole_seconds_ns)) {
+                    (Some(listed), Some(now)) => listed == now,
+                    _ => true,
+                },
+            };
+        if !is_listed {
+            return Err(self.changed(&entry.key));
+        }
+        if length.is_some_and(|length| length != range.len()) {
+            let text = "the answer does not have the range that was asked for";
+            return Err(self.complaint(ErrorCode::Protocol, &entry.key, text));
+        }
+        Ok(())
+    }
+
+    fn changed(&self, key: &Key) -> StoreError {
+        self.complaint(ErrorCode::SourceChanged, key, "it changed since it was listed")
+    }
+
+    async fn read_whole(&self, entry: &Entry) -> Result<(Payload, Attributes), StoreError> {
+        let mut answer = self.get(entry, ByteRange::new(0, entry.size)).await?;
+        let mut body = std::mem::take(&mut answer.body);
+        let headers = Headers {
+            content_type: answer.content_type,
+            content_encoding: answer.content_encoding,
+            content_disposition: answer.content_disposition,
+            content_language: answer.content_language,
+            cache_control: answer.cache_control,
+            metadata: answer.metadata.unwrap_or_default(),
+        };
+        let last_modified = answer.last_modified.as_ref().and_then(whole_seconds_ns);
+        let bytes = self.read_body(entry, &mut body).await?;
+        Ok((Payload::Bytes(bytes), headers.into_attributes(last_modified)))
+    }
+
+    async fn read_body(&self, entry: &Entry, body: &mut ByteStream) -> Result<Bytes, StoreError> {
+        let size = usize::try_from(entry.size).map_err(|_| {
+            self.complaint(ErrorCode::TooLarge, &entry.key, "it is too large to be read whole")
+        })?;
+        let mut bytes = BytesMut::new();
+        while let Some(piece) = body.next().await {
+            let piece = piece.map_err(|error| body_error(&self.name_of(&entry.key), &error))?;
+            if bytes.is_empty() {
+                if piece.len() == size {
+                    bytes = BytesMut::from(piece);
+                    continue;
+                }
+                bytes.reserve(size);
+            }
+            if bytes.len() + piece.len() > size {
+                return Err(self.changed(&entry.key));
+            }
+            bytes.extend_from_slice(&piece);
+        }
+        match bytes.len() == size {
+            true => Ok(bytes.freeze()),
+            false => Err(self.broken_off(&entry.key, bytes.len() as u64)),
+        }
+    }
+
+    fn broken_off(&self, key: &Key, bytes: u64) -> StoreError {
+        let text = format!("the answer broke off after {bytes} bytes");
+        self.complaint(ErrorCode::Unavailable, key, &text)
+    }
+}
+
+/// The bytes of the whole object that `bytes 0-9/100` names.
+fn total_of_content_range(text: &str) -> Option<u64> {
+    text.rsplit_once('/')?.1.parse().ok()
+}
+
+pub(super) async fn read_small(
+    bucket: &Arc<Bucket>,
+    objects: Vec<Entry>,
+    found: mpsc::Sender<ReadResult>,
+) {
+    let read = |(index, entry): (usize, Entry)| {
+        let bucket = Arc::clone(bucket);
+        async move { (index, bucket.read_whole(&entry).await) }
+    };
+    let mut results =
+        stream::iter(objects.into_iter().enumerate().map(read)).buffer_unordered(REQUESTS_MAX);
+    while let Some(result) = results.next().await {
+        if found.send(result).await.is_err() {
+            return;
+        }
+    }
+}
+
+pub(super) async fn read_range(
+    bucket: &Arc<Bucket>,
+    object: &Entry,
+    range: ByteRange,
+) -> Result<Box<dyn RangeReader>, StoreError> {
+    let body = match range.is_empty() && object.size > 0 {
+        // An empty range cannot be asked for.
+        true => ByteStream::default(),
+        false => bucket.get(object, range).await?.body,
+    };
+    Ok(Box::new(S3RangeReader {
+        bucket: Arc::clone(bucket),
+        key: object.key.clone(),
+        body,
+        piece: Bytes::new(),
+        offset: range.start,
+        end: range.end,
+    }))
+}
+
+/// A body on its way, cut into chunks. The answer is one state of the object, so that its end needs
+/// no further check.
+#[derive(Debug)]
+struct S3RangeReader {
+    bucket: Arc<Bucket>,
+    key: Key,
+    body: ByteStream,
+    /// What arrived and belongs to the next chunk.
+    piece: Bytes,
+    offset: u64,
+    end: u64,
+}
+
+impl S3RangeReader {
+    async fn next_piece(&mut self) -> Result<Option<Bytes>, StoreError> {
+        if !self.piece.is_empty() {
+            return Ok(Some(std::mem::take(&mut self.piece)));
+        }
+        let piece = self.body.next().await.transpose();
+        piece.map_err(|error| body_error(&self.bucket.name_of(&self.key), &error))
+    }
+}
+
+#[async_trait]
+impl RangeReader for S3RangeReader {
+    async fn next(&mut self) -> Result<Option<Payload>, StoreError> {
+        let wanted = (CHUNK_BYTES - self.offset % CHUNK_BYTES).min(self.end - self.offset);
+        if wanted == 0 {
+            return match self.next_piece().await? {
+                None => Ok(None),
+                Some(_) => {
+                    let text = "more bytes arrived than were asked for";
+                    Err(self.bucket.complaint(ErrorCode::Protocol, &self.key, text))
+                }
+            };
+        }
+        let wanted = wanted as usize;
+        let mut chunk = BytesMut::with_capacity(wanted);
+        while chunk.len() < wanted {
+            let Some(mut piece) = self.next_piece().await? else {
+                return Err(self.bucket.broken_off(&self.key, self.offset + chunk.len() as u64));
+            };
+            let taken = piece.split_to(piece.len().min(wanted - chunk.len()));
+            self.piece = piece;
+            chunk.extend_from_slice(&taken);
+        }
+        self.offset += wanted as u64;
+        Ok(Some(Payload::Bytes(chunk.freeze())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_size_of_the_whole_is_read_from_a_range() {
+        assert_eq!(total_of_content_range("bytes 0-9/100"), Some(100));
+        assert_eq!(total_of_content_range("bytes 0-9/*"), None);
+        assert_eq!(total_of_content_range(""), None);
+    }
+}

@@ -1,0 +1,453 @@
+//! Multipart uploads: begun, taken up, filled part by part, dropped.
+//!
+//! The token of an upload carries what must not change while it lives (the size of its parts, the
+//! checksum it was begun with), so that any node and any later version can take it up.
+
+use std::sync::Arc;
+
+use airlift_protocol::assignment::UploadToken;
+use airlift_protocol::error::ErrorCode;
+use airlift_protocol::key::Key;
+use airlift_protocol::time::Timestamp;
+use airlift_protocol::units::{ByteCount, ByteRange};
+use async_trait::async_trait;
+use aws_sdk_s3::operation::list_multipart_uploads::ListMultipartUploadsOutput;
+use aws_sdk_s3::operation::list_parts::ListPartsOutput;
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{ChecksumAlgorithm, EncodingType, MultipartUpload, Part};
+use bytes::{Bytes, BytesMut};
+
+use super::Checksums;
+use super::attributes::Headers;
+use super::client::Bucket;
+use super::digest::base64;
+use super::keys::url_decode;
+use crate::pipeline::chunk::VerifiedChunk;
+use crate::store::{NewObject, OpenedUpload, StoreError, Upload, contiguous};
+
+/// Parts that S3 allows in one object.
+const PARTS_MAX: u64 = 10_000;
+/// Size of a part is `1 << shift`; small objects have parts of 16 MiB.
+const PART_SHIFT_MIN: u32 = 24;
+/// A part has to fit memory several times: 128 MiB at most.
+const PART_SHIFT_MAX: u32 = 27;
+/// Least size of a part that S3 allows, as a power of two above it; bounds what a token may say.
+const PART_SHIFT_FLOOR: u32 = 20;
+
+/// Largest object that can be uploaded.
+pub(super) const OBJECT_BYTES_MAX: u64 = PARTS_MAX << PART_SHIFT_MAX;
+
+/// Milliseconds by which the clocks of this machine and of the store may differ.
+const CLOCK_SKEW_MS: i64 = 5 * 60 * 1_000;
+
+/// Pages of a listing of parts or uploads that are asked for before the store is not believed.
+const PAGES_MAX: usize = 10_000;
+
+/// Exponent of the part size for an object of `size` bytes; `None` when it is too large.
+fn part_shift(size: u64) -> Option<u32> {
+    (PART_SHIFT_MIN..=PART_SHIFT_MAX).find(|&shift| size <= PARTS_MAX << shift)
+}
+
+/// What a token says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct UploadId {
+    pub(super) part_shift: u32,
+    pub(super) with_crc32c: bool,
+    pub(super) id: String,
+}
+
+impl UploadId {
+    fn to_token(&self) -> UploadToken {
+        let checksum = if self.with_crc32c { 'c' } else { 'm' };
+        UploadToken(format!("{}{checksum}:{}", self.part_shift, self.id))
+    }
+
+    fn parse(token: &UploadToken) -> Option<Self> {
+        let (layout, id) = token.0.split_once(':')?;
+        let (shift, with_crc32c) = match (layout.strip_suffix('c'), layout.strip_suffix('m')) {
+            (Some(shift), _) => (shift, true),
+            (_, Some(shift)) => (shift, false),
+            _ => return None,
+        };
+        let part_shift = shift.parse().ok()?;
+        let is_legal = (PART_SHIFT_FLOOR..=PART_SHIFT_MAX).contains(&part_shift) && !id.is_empty();
+        is_legal.then(|| Self { part_shift, with_crc32c, id: id.to_owned() })
+    }
+
+    /// Bytes of every part but the last.
+    pub(super) fn part_bytes(&self) -> u64 {
+        1 << self.part_shift
+    }
+
+    /// Number of parts of an object of `size` bytes.
+    pub(super) fn part_count(&self, size: u64) -> u64 {
+        size.div_ceil(self.part_bytes()).max(1)
+    }
+
+    /// The bytes that part `number` has in an object of `size` bytes, if there is such a part.
+    pub(super) fn part_range(&self, number: i32, size: u64) -> Option<ByteRange> {
+        let index = u64::try_from(number).ok()?.checked_sub(1)?;
+        let start = index.checked_mul(self.part_bytes())?;
+        (index < self.part_count(size))
+            .then(|| ByteRange::new(start, size.min(start + self.part_bytes())))
+    }
+}
+
+impl Bucket {
+    pub(super) fn upload_id(&self, key: &Key, token: &UploadToken) -> Result<UploadId, StoreError> {
+        UploadId::parse(token).ok_or_else(|| {
+            let text = "the upload was begun by another store, and is not known here";
+            self.complaint(ErrorCode::UploadLost, key, text)
+        })
+    }
+
+    pub(super) async fn open_upload(
+        &self,
+        object: &NewObject,
+        resume: Option<&UploadToken>,
+        orphan_since: Option<Timestamp>,
+    ) -> Result<OpenedUpload, StoreError> {
+        let key = &object.entry.key;
+        let known = resume.and_then(UploadId::parse);
+        if let Some(since) = orphan_since {
+            self.drop_orphans(key, since, known.as_ref().map(|upload| upload.id.as_str())).await?;
+        }
+        if let Some(upload) = known {
+            match self.parts_page(key, &upload, None).await {
+                Ok(_) => return Ok(OpenedUpload { token: upload.to_token(), is_resumed: true }),
+                Err(error) if error.code == ErrorCode::UploadLost => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(OpenedUpload { token: self.begin(object).await?, is_resumed: false })
+    }
+
+    async fn begin(&self, object: &NewObject) -> Result<UploadToken, StoreError> {
+        let key = &object.entry.key;
+        if let Some(reason) = self.names.check(&object.entry) {
+            return Err(self.complaint(ErrorCode::KeyUnsupported, key, &reason));
+        }
+        let Some(part_shift) = part_shift(object.entry.size) else {
+            let text = format!(
+                "it has {}, and at most {} can be uploaded",
+                ByteCount(object.entry.size),
+                ByteCount(OBJECT_BYTES_MAX)
+            );
+            return Err(self.complaint(ErrorCode::TooLarge, key, &text));
+        };
+        let with_crc32c = self.checksums == Checksums::Crc32c;
+        let headers = Headers::of(object);
+        let answer = self
+            .client()
+            .create_multipart_upload()
+            .bucket(&self.name)
+            .key(self.sendable(key)?)
+            .set_checksum_algorithm(with_crc32c.then_some(ChecksumAlgorithm::Crc32C))
+            .set_content_type(headers.content_type)
+            .set_content_encoding(headers.content_encoding)
+            .set_content_disposition(headers.content_disposition)
+            .set_content_language(headers.content_language)
+            .set_cache_control(headers.cache_control)
+            .set_metadata(Some(headers.metadata))
+            .send()
+            .await
+            .map_err(|error| self.error("begin the upload of", key, &error))?;
+        match answer.upload_id {
+            Some(id) if !id.is_empty() => Ok(UploadId { part_shift, with_crc32c, id }.to_token()),
+            _ => {
+                let text = "the store began an upload without naming it";
+                Err(self.complaint(ErrorCode::Protocol, key, text))
+            }
+        }
+    }
+
+    /// One page of the parts that the store holds of an upload.
+    async fn parts_page(
+        &self,
+        key: &Key,
+        upload: &UploadId,
+        marker: Option<String>,
+    ) -> Result<ListPartsOutput, StoreError> {
+        let request = self
+            .client()
+            .list_parts()
+            .bucket(&self.name)
+            .key(self.sendable(key)?)
+            .upload_id(&upload.id)
+            .set_part_number_marker(marker);
+        request.send().await.map_err(|error| self.error("list the parts of", key, &error))
+    }
+
+    /// The parts that the store holds of an upload, by number.
+    pub(super) async fn parts(
+        &self,
+        key: &Key,
+        upload: &UploadId,
+    ) -> Result<Vec<Part>, StoreError> {
+        let mut parts = Vec::new();
+        let mut marker = None;
+        for _ in 0..PAGES_MAX {
+            let page = self.parts_page(key, upload, marker.clone()).await?;
+            parts.extend(page.parts.unwrap_or_default());
+            if page.is_truncated != Some(true) {
+                parts.sort_by_key(|part| part.part_number);
+                return Ok(parts);
+            }
+            if page.next_part_number_marker.is_none() || page.next_part_number_marker == marker {
+                break;
+            }
+            marker = page.next_part_number_marker;
+        }
+        let text = "the listing of its parts does not end";
+        Err(self.complaint(ErrorCode::Protocol, key, text))
+    }
+
+    pub(super) async fn discard(
+        &self,
+        key: &Key,
+        token: Option<&UploadToken>,
+        orphan_since: Option<Timestamp>,
+    ) -> Result<(), StoreError> {
+        // A token that was not made here names nothing that could be dropped.
+        if let Some(upload) = token.and_then(UploadId::parse) {
+            self.abort(key, &upload.id).await?;
+        }
+        match orphan_since {
+            Some(since) => self.drop_orphans(key, since, None).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn abort(&self, key: &Key, id: &str) -> Result<(), StoreError> {
+        let request = self
+            .client()
+            .abort_multipart_upload()
+            .bucket(&self.name)
+            .key(self.sendable(key)?)
+            .upload_id(id);
+        match request.send().await {
+            Ok(_) => Ok(()),
+            Err(error) => match self.error("drop the upload of", key, &error) {
+                gone if matches!(gone.code, ErrorCode::UploadLost | ErrorCode::NotFound) => Ok(()),
+                error => Err(error),
+            },
+        }
+    }
+
+    /// Drops uploads of exactly `key` that were begun since `since`, but not `keep`.
+    async fn drop_orphans(
+        &self,
+        key: &Key,
+        since: Timestamp,
+        keep: Option<&str>,
+    ) -> Result<(), StoreError> {
+        let earliest = i64::try_from(since.0).unwrap_or(i64::MAX).saturating_sub(CLOCK_SKEW_MS);
+        for upload in self.uploads(key).await? {
+            let begun = upload.initiated().and_then(|time| time.to_millis().ok());
+            let Some(id) = upload.upload_id().filter(|id| Some(*id) != keep) else { continue };
+            if begun.is_none_or(|begun| begun >= earliest) {
+                self.abort(key, id).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// All uploads of exactly `key`.
+    async fn uploads(&self, key: &Key) -> Result<Vec<MultipartUpload>, StoreError> {
+        let full = self.full(key)?;
+        let mut uploads = Vec::new();
+        let (mut key_marker, mut id_marker) = (None, None);
+        for _ in 0..PAGES_MAX {
+            let request = self
+                .client()
+                .list_multipart_uploads()
+                .bucket(&self.name)
+                .prefix(&full)
+                .encoding_type(EncodingType::Url)
+                .set_key_marker(key_marker.clone())
+                .set_upload_id_marker(id_marker.clone());
+            let page = request
+                .send()
+                .await
+                .map_err(|error| self.error("list the uploads of", key, &error))?;
+            let next = (decoded(&page, page.next_key_marker()), page.next_upload_id_marker.clone());
+            let is_last = page.is_truncated != Some(true)
+                || next.0.is_none()
+                || next.0.as_ref().is_some_and(|next| *next > full);
+            let of_key = |upload: &MultipartUpload| {
+                decoded_is(page.encoding_type.as_ref(), upload.key(), &full)
+            };
+            uploads.extend(page.uploads().iter().filter(|upload| of_key(upload)).cloned());
+            if is_last {
+                return Ok(uploads);
+            }
+            if next == (key_marker, id_marker) {
+                break;
+            }
+            (key_marker, id_marker) = next;
+        }
+        let text = "the listing of its uploads does not end";
+        Err(self.complaint(ErrorCode::Protocol, key, text))
+    }
+}
+
+fn decoded(page: &ListMultipartUploadsOutput, text: Option<&str>) -> Option<String> {
+    match page.encoding_type() {
+        Some(EncodingType::Url) => url_decode(text?),
+        _ => text.map(str::to_owned),
+    }
+}
+
+fn decoded_is(encoding: Option<&EncodingType>, listed: Option<&str>, full: &str) -> bool {
+    match encoding {
+        Some(EncodingType::Url) => listed.and_then(url_decode).as_deref() == Some(full),
+        _ => listed == Some(full),
+    }
+}
+
+/// Access to an upload that the store still knows.
+pub(super) async fn take_up(
+    bucket: &Arc<Bucket>,
+    object: &NewObject,
+    token: &UploadToken,
+) -> Result<Box<dyn Upload>, StoreError> {
+    let key = &object.entry.key;
+    let upload = bucket.upload_id(key, token)?;
+    bucket.parts_page(key, &upload, None).await?;
+    let (key, size) = (key.clone(), object.entry.size);
+    Ok(Box::new(S3Upload { bucket: Arc::clone(bucket), key, size, upload }))
+}
+
+#[derive(Debug)]
+struct S3Upload {
+    bucket: Arc<Bucket>,
+    key: Key,
+    size: u64,
+    upload: UploadId,
+}
+
+impl S3Upload {
+    /// The number of the part that begins at `offset` and has `length` bytes.
+    fn part_number(&self, offset: u64, length: u64) -> Result<i32, StoreError> {
+        let number = i32::try_from(offset / self.upload.part_bytes() + 1).unwrap_or(i32::MAX);
+        let range = self.upload.part_range(number, self.size);
+        match range.is_some_and(|range| (range.start, range.len()) == (offset, length)) {
+            true => Ok(number),
+            false => {
+                let text = format!("{length} bytes at {offset} are no part of the upload");
+                Err(self.bucket.complaint(ErrorCode::Bug, &self.key, &text))
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Upload for S3Upload {
+    fn part_bytes(&self) -> u64 {
+        self.upload.part_bytes()
+    }
+
+    async fn present(&self) -> Result<Vec<ByteRange>, StoreError> {
+        let parts = self.bucket.parts(&self.key, &self.upload).await?;
+        let mut ranges: Vec<ByteRange> = Vec::new();
+        for part in parts {
+            let range = part.part_number.and_then(|n| self.upload.part_range(n, self.size));
+            let held = part.size.and_then(|size| u64::try_from(size).ok());
+            let Some(range) = range.filter(|range| Some(range.len()) == held) else { continue };
+            match ranges.last_mut() {
+                Some(last) if last.end == range.start => last.end = range.end,
+                _ => ranges.push(range),
+            }
+        }
+        Ok(ranges)
+    }
+
+    async fn write(&self, chunks: Vec<VerifiedChunk>) -> Result<(), StoreError> {
+        let offset = chunks.first().map_or(0, VerifiedChunk::offset);
+        let body = joined(chunks);
+        let length = body.len() as u64;
+        let number = self.part_number(offset, length)?;
+        let bucket = &self.bucket;
+        let sums = bucket.sums(&body, self.upload.with_crc32c).await;
+        let request = bucket
+            .client_for(length)
+            .upload_part()
+            .bucket(&bucket.name)
+            .key(bucket.sendable(&self.key)?)
+            .upload_id(&self.upload.id)
+            .part_number(number)
+            .body(ByteStream::from(body.clone()))
+            .content_length(i64::try_from(length).unwrap_or(i64::MAX))
+            .set_content_md5(sums.md5.as_ref().map(|digest| base64(digest)))
+            .set_checksum_crc32_c(sums.crc32c.clone());
+        let sent = match bucket.is_encrypted {
+            true => request.customize().disable_payload_signing().send().await,
+            false => request.send().await,
+        };
+        let answer = sent.map_err(|error| bucket.error("write a part of", &self.key, &error))?;
+        match bucket.proof(&body, &sums, answer.checksum_crc32_c(), answer.e_tag()).await {
+            Some(false) => Err(bucket.corrupt(&self.key)),
+            // A part cannot be read back: without proof here, the commit reads the whole object.
+            Some(true) | None => Ok(()),
+        }
+    }
+
+    async fn sync(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+/// The bytes of consecutive chunks. Each chunk is let go as soon as it is copied.
+fn joined(mut chunks: Vec<VerifiedChunk>) -> Bytes {
+    if chunks.len() == 1 {
+        return chunks.pop().map_or_else(Bytes::new, |chunk| contiguous(chunk.payload()));
+    }
+    let length: u64 = chunks.iter().map(|chunk| chunk.payload().len()).sum();
+    let mut bytes = BytesMut::with_capacity(length as usize);
+    for chunk in chunks {
+        bytes.extend_from_slice(&contiguous(chunk.payload()));
+    }
+    bytes.freeze()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_grow_with_the_object_until_it_is_too_large() {
+        for (size, shift) in [
+            (0, Some(24)),
+            (10_000 << 24, Some(24)),
+            ((10_000 << 24) + 1, Some(25)),
+            (OBJECT_BYTES_MAX, Some(27)),
+            (OBJECT_BYTES_MAX + 1, None),
+        ] {
+            assert_eq!(part_shift(size), shift, "{size}");
+        }
+    }
+
+    #[test]
+    fn tokens_come_back_and_foreign_ones_are_refused() {
+        for with_crc32c in [true, false] {
+            let upload = UploadId { part_shift: 25, with_crc32c, id: "a:b/c".to_owned() };
+            assert_eq!(UploadId::parse(&upload.to_token()), Some(upload));
+        }
+        for token in ["", "24c", "24c:", "24:x", "c:x", "99c:x", "3c:x", "24x:y"] {
+            assert_eq!(UploadId::parse(&UploadToken(token.to_owned())), None, "{token}");
+        }
+    }
+
+    #[test]
+    fn every_part_has_its_range() {
+        let upload = UploadId { part_shift: 20, with_crc32c: true, id: "x".to_owned() };
+        let size = (2 << 20) + 5;
+        assert_eq!(upload.part_count(size), 3);
+        assert_eq!(upload.part_range(1, size), Some(ByteRange::new(0, 1 << 20)));
+        assert_eq!(upload.part_range(3, size), Some(ByteRange::new(2 << 20, size)));
+        for number in [-1, 0, 4] {
+            assert_eq!(upload.part_range(number, size), None);
+        }
+        assert_eq!(upload.part_range(1, 0), Some(ByteRange::new(0, 0)));
+    }
+}

@@ -1,0 +1,124 @@
+//! Assignments: one complete order to one node, which chooses nothing.
+
+use serde::{Deserialize, Serialize};
+
+use crate::chunk::Root;
+use crate::id::{AssignmentId, Epoch, JobId, PageId, Position};
+use crate::key::Key;
+use crate::manifest::{Entry, Page};
+use crate::time::Timestamp;
+use crate::units::ByteRange;
+
+/// What a target store calls an upload that was begun: opaque to all but that store.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct UploadToken(pub String);
+
+/// An object of the manifest with its place in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Object {
+    /// Place in the manifest.
+    pub position: Position,
+    /// The state that was listed, to which reads are pinned.
+    pub entry: Entry,
+}
+
+/// Which end of a job is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum End {
+    /// Where objects are read.
+    Source,
+    /// Where objects go.
+    Target,
+}
+
+/// What a node is to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Work {
+    /// List one end in key order and report page after page.
+    List {
+        /// The end to list.
+        end: End,
+        /// Only keys after this one.
+        after: Option<Key>,
+        /// The id of the first page reported.
+        next: PageId,
+    },
+    /// Say which objects of a page the target already holds.
+    Compare {
+        /// The page.
+        page: Page,
+    },
+    /// Begin, or take up again, the upload of a large object.
+    Open {
+        /// The object.
+        object: Object,
+        /// The upload that an earlier attempt reported.
+        resume: Option<UploadToken>,
+        /// Wall-clock time since which an upload may have been begun without being reported.
+        orphan_since: Option<Timestamp>,
+    },
+    /// Move one range of a large object into its upload.
+    MoveRange {
+        /// The object.
+        object: Object,
+        /// Its upload.
+        upload: UploadToken,
+        /// The bytes to move.
+        range: ByteRange,
+    },
+    /// Move small objects whole.
+    MovePack {
+        /// The objects, in key order.
+        objects: Vec<Object>,
+    },
+    /// Make an assembled object visible, and check what the store then holds.
+    Commit {
+        /// The object.
+        object: Object,
+        /// Its upload, all ranges of which were moved.
+        upload: UploadToken,
+        /// The object's hash, merged from its shards.
+        root: Root,
+    },
+    /// Drop an upload that will not be finished.
+    Discard {
+        /// Key at the target.
+        key: Key,
+        /// Its upload, when one was reported.
+        upload: Option<UploadToken>,
+        /// As for [`Work::Open`].
+        orphan_since: Option<Timestamp>,
+    },
+    /// Read both ends and say which objects differ.
+    Verify {
+        /// The objects, in key order.
+        objects: Vec<Object>,
+    },
+    /// Read back what was moved and compare it with the hash it should have.
+    ReadBack {
+        /// The object.
+        object: Object,
+        /// Its hash.
+        root: Root,
+    },
+    /// Delete from the target, each only if it is still as listed and still absent at the source.
+    Delete {
+        /// The target's entries.
+        entries: Vec<Entry>,
+    },
+    /// Remove what the job left at the target beside its objects.
+    Clean,
+}
+
+/// An order to a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assignment {
+    /// Which order.
+    pub id: AssignmentId,
+    /// For which job.
+    pub job: JobId,
+    /// Fencing number: nothing done under a smaller one counts.
+    pub epoch: Epoch,
+    /// What to do.
+    pub work: Work,
+}

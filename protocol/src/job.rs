@@ -1,0 +1,192 @@
+//! Job specifications: what a user asked for, complete.
+
+use serde::{Deserialize, Serialize};
+
+use crate::codec;
+use crate::id::JobId;
+use crate::key::Key;
+use crate::location::Location;
+use crate::units::ByteRate;
+
+/// What is to be done with the two ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Mode {
+    /// Make the target hold every object of the source; delete nothing.
+    Copy,
+    /// As copy, then delete from the target what the source no longer has.
+    Sync,
+    /// Compare content and change nothing.
+    Verify,
+}
+
+/// How two objects of equal size are told apart before anything is moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Comparison {
+    /// By what the stores say: time, ETag, recorded fingerprint.
+    Attributes,
+    /// By reading and hashing both.
+    Content,
+}
+
+/// What is done with symbolic links of the source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum LinkPolicy {
+    /// Leave them out, each named in the report.
+    Skip,
+    /// Make a link with the same text at the target.
+    Copy,
+    /// Copy what they point to, as long as it lies below the source.
+    Follow,
+}
+
+/// How much of the target is read again after the job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum VerifyLevel {
+    /// Every object is compared with what the store says it holds (always done).
+    Committed,
+    /// Besides, this share of the moved objects, in percent, is read back and hashed.
+    ReadBack(u8),
+}
+
+/// The most that a sync may delete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum DeleteLimit {
+    /// This many objects.
+    Count(u64),
+    /// This share of the target's objects, in percent.
+    Percent(u8),
+}
+
+impl DeleteLimit {
+    /// Whether `deletes` of the `objects` that the target holds are within the limit.
+    pub fn allows(self, deletes: u64, objects: u64) -> bool {
+        match self {
+            Self::Count(count) => deletes <= count,
+            Self::Percent(percent) => {
+                u128::from(deletes) * 100 <= u128::from(objects) * u128::from(percent)
+            }
+        }
+    }
+}
+
+/// Which keys take part: shell globs over the whole key, `*` not crossing `/`, `**` crossing it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Filters {
+    /// When not empty, only keys that match one of these take part.
+    pub include: Vec<String>,
+    /// Keys that match one of these do not take part, whatever `include` says.
+    pub exclude: Vec<String>,
+}
+
+/// How the job is to be done.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Policy {
+    /// How equal objects are recognised.
+    pub comparison: Comparison,
+    /// What is done with symbolic links.
+    pub links: LinkPolicy,
+    /// How much is read back.
+    pub verify: VerifyLevel,
+    /// Decide and report, but change nothing.
+    pub dry_run: bool,
+    /// Whether a sync may delete although the source has no object at all.
+    pub allow_empty_source: bool,
+    /// The most that a sync may delete; beyond it, nothing is deleted.
+    pub max_delete: Option<DeleteLimit>,
+    /// Bytes per second that the job may move, all nodes together.
+    pub bandwidth: Option<ByteRate>,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            comparison: Comparison::Attributes,
+            links: LinkPolicy::Skip,
+            verify: VerifyLevel::Committed,
+            dry_run: false,
+            allow_empty_source: false,
+            max_delete: None,
+            bandwidth: None,
+        }
+    }
+}
+
+/// The job is about one object only: its key below the source and its key below the target.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct SingleObject {
+    /// Key at the source.
+    pub source_key: Key,
+    /// Key at the target.
+    pub target_key: Key,
+}
+
+/// A job as submitted. Locations are directories or prefixes and absolute.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct JobSpec {
+    /// What is to be done.
+    pub mode: Mode,
+    /// Where the objects are read.
+    pub source: Location,
+    /// Where the objects go.
+    pub target: Location,
+    /// Set when the job is about one object.
+    pub single: Option<SingleObject>,
+    /// Which keys take part.
+    pub filters: Filters,
+    /// How the job is to be done.
+    pub policy: Policy,
+}
+
+impl JobSpec {
+    /// The job's id: the same mode and ends give the same id, whatever the filters and policy, so
+    /// that a repeated command with another limit still finds what the first one began. A dry run
+    /// is a job of its own.
+    pub fn id(&self) -> JobId {
+        let dry_run = self.policy.dry_run;
+        let identity =
+            codec::encode(&(self.mode, &self.source, &self.target, &self.single, dry_run));
+        let hash = blake3::derive_key("airlift 2026-11 job id", &identity);
+        let mut id = [0; 16];
+        id.copy_from_slice(&hash[..16]);
+        JobId(id)
+    }
+
+    /// The key at the target for an object that has `key` at the source.
+    pub fn target_key<'a>(&'a self, key: &'a Key) -> &'a Key {
+        self.single.as_ref().map_or(key, |single| &single.target_key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(mode: Mode) -> JobSpec {
+        JobSpec {
+            mode,
+            source: Location::Path(b"/a".to_vec()),
+            target: Location::Path(b"/b".to_vec()),
+            single: None,
+            filters: Filters::default(),
+            policy: Policy::default(),
+        }
+    }
+
+    #[test]
+    fn a_repeated_command_has_the_same_id_whatever_its_limits() {
+        let first = spec(Mode::Copy);
+        let mut second = spec(Mode::Copy);
+        second.policy.bandwidth = Some(ByteRate(1));
+        assert_eq!(first.id(), second.id());
+        assert_ne!(first.id(), spec(Mode::Sync).id());
+    }
+
+    #[test]
+    fn delete_limits_are_inclusive() {
+        assert!(DeleteLimit::Count(3).allows(3, 3));
+        assert!(!DeleteLimit::Count(3).allows(4, 100));
+        assert!(DeleteLimit::Percent(10).allows(10, 100));
+        assert!(!DeleteLimit::Percent(10).allows(11, 100));
+        assert!(!DeleteLimit::Percent(50).allows(1, 0));
+    }
+}

@@ -1,0 +1,75 @@
+//! Every bound of the system in one place, with the relations between them checked at compile time.
+
+/// Plaintext bytes of a chunk: the unit on the wire and of verification.
+pub const CHUNK_BYTES: u64 = 1 << 20;
+
+/// Plaintext bytes of a range shard. A power of two, so that a shard is a whole BLAKE3 subtree.
+pub const SHARD_BYTES: u64 = 64 << 20;
+
+/// Largest object that travels in a pack; larger ones are split into range shards.
+pub const PACKED_OBJECT_BYTES_MAX: u64 = 8 << 20;
+
+/// Objects of one pack.
+pub const PACK_OBJECTS_MAX: usize = 4096;
+
+/// Plaintext bytes of one pack, as listed.
+pub const PACK_BYTES_MAX: u64 = 32 << 20;
+
+/// Entries of one manifest page.
+pub const PAGE_ENTRIES_MAX: usize = 10_000;
+
+/// Encoded bytes of one manifest page.
+pub const PAGE_BYTES_MAX: usize = 512 << 10;
+
+/// Encoded bytes of one log entry: a page, or a batch of reports.
+pub const LOG_ENTRY_BYTES_MAX: usize = 8 << 20;
+
+/// Commands that may wait for the log before no more outcomes are taken in: each may be a page.
+pub const LOG_WAITING_MAX: usize = 8;
+
+/// Bytes of a key. S3 allows 1,024; file paths up to `PATH_MAX`.
+pub const KEY_BYTES_MAX: usize = 4096;
+
+/// Bytes of the text that goes with an error code.
+pub const FAILURE_DETAIL_BYTES_MAX: usize = 512;
+
+/// Failures that the replicated state keeps by name; the report has them all.
+pub const FAILURES_KEPT_MAX: usize = 100;
+
+/// Pages of one job whose entries the coordinator holds in memory at once.
+pub const PAGES_ACTIVE_MAX: usize = 4;
+
+/// Large objects of one job that are open at the target at once.
+pub const OBJECTS_OPEN_MAX: usize = 8;
+
+/// Keys of one delete assignment.
+pub const DELETE_KEYS_MAX: usize = 1000;
+
+/// Objects of one verify assignment (their bytes are bounded by [`VERIFY_BYTES_MAX`]).
+pub const VERIFY_OBJECTS_MAX: usize = 1024;
+
+/// Bytes of one verify assignment unless a single object is larger.
+pub const VERIFY_BYTES_MAX: u64 = 64 << 20;
+
+/// Times the agent tries a transient failure before it reports it.
+pub const ATTEMPTS_MAX: u32 = 6;
+
+/// Times a chunk that failed verification is read again before the failure is reported.
+pub const CORRUPT_ATTEMPTS_MAX: u32 = 3;
+
+/// Milliseconds without a sign of life after which a node's leases end.
+pub const LEASE_MS: u64 = 10_000;
+
+/// Milliseconds between an agent's signs of life.
+pub const HEARTBEAT_MS: u64 = 2_000;
+
+const _: () = {
+    assert!(SHARD_BYTES.is_power_of_two());
+    assert!(CHUNK_BYTES.is_power_of_two());
+    assert!(SHARD_BYTES.is_multiple_of(CHUNK_BYTES));
+    assert!(PACKED_OBJECT_BYTES_MAX <= PACK_BYTES_MAX);
+    assert!(PACK_OBJECTS_MAX <= PAGE_ENTRIES_MAX);
+    assert!(PAGE_ENTRIES_MAX <= u16::MAX as usize);
+    assert!(PAGE_BYTES_MAX < LOG_ENTRY_BYTES_MAX);
+    assert!(HEARTBEAT_MS * 3 < LEASE_MS);
+};

@@ -1,0 +1,158 @@
+//! Reports: what a node answers to an assignment.
+
+use serde::{Deserialize, Serialize};
+
+use crate::assignment::UploadToken;
+use crate::chunk::{Root, SpanValue};
+use crate::error::Failure;
+use crate::id::{AssignmentId, Epoch, JobId};
+use crate::key::Key;
+use crate::manifest::Entry;
+
+/// Why an object was left out on purpose.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SkipReason {
+    /// A symbolic link, and the policy does not copy or follow links.
+    Symlink,
+    /// A socket, pipe or device.
+    Special,
+    /// The target cannot hold this key or kind; the text says why.
+    Unrepresentable(String),
+}
+
+impl SkipReason {
+    /// The reason in words, with the way out where there is one.
+    pub fn message(&self) -> String {
+        match self {
+            Self::Symlink => {
+                "symbolic link (use --links copy or --links follow to take it along)".to_owned()
+            }
+            Self::Special => "socket, pipe or device: has no content to copy".to_owned(),
+            Self::Unrepresentable(why) => why.clone(),
+        }
+    }
+}
+
+/// An object that is not the one that was listed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangedObject {
+    /// Bytes it had when it was listed.
+    pub bytes_before: u64,
+    /// What the source has under its key now.
+    pub entry: Entry,
+}
+
+/// What became of one object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ObjectResult {
+    /// Moved, committed and checked.
+    Done {
+        /// Its hash.
+        root: Root,
+        /// Bytes moved.
+        bytes: u64,
+    },
+    /// Not the object that was listed.
+    Changed(ChangedObject),
+    /// Left out on purpose.
+    Skipped(SkipReason),
+    /// Could not be moved.
+    Failed(Failure),
+}
+
+/// What a comparison of content said of one object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Verdict {
+    /// Both ends have the same bytes.
+    Equal {
+        /// Their hash.
+        root: Root,
+        /// How many.
+        bytes: u64,
+    },
+    /// Both ends have the key, with different bytes.
+    Differs(String),
+    /// The target does not have the key.
+    Missing,
+    /// Not compared, on purpose.
+    Skipped(SkipReason),
+    /// Could not be compared.
+    Failed(Failure),
+}
+
+/// How the target stands to one object of a page, before anything moves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Comparison {
+    /// The target holds it already.
+    Unchanged {
+        /// Its bytes.
+        bytes: u64,
+    },
+    /// It is to be moved.
+    Move,
+    /// It is left out on purpose.
+    Skipped(SkipReason),
+    /// The target could not be asked, or cannot hold it.
+    Failed(Failure),
+}
+
+/// The end of a listing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListingEnd {
+    /// Places that could not be listed, the first few by name. The listing is partial when not empty.
+    pub unreadable: Vec<(Key, Failure)>,
+    /// Places that could not be listed, all.
+    pub unreadable_count: u64,
+}
+
+/// What was achieved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Completion {
+    /// One more page of a listing; the assignment goes on.
+    Page {
+        /// Its entries, in key order, after those of the page before.
+        entries: Vec<Entry>,
+    },
+    /// The listing has reached its end.
+    Listed(ListingEnd),
+    /// Page by page what has to move: one value for each entry.
+    Compared(Vec<Comparison>),
+    /// The upload is open.
+    Opened(UploadToken),
+    /// The range is at the target, durable.
+    RangeMoved {
+        /// Value of the shard, computed from verified bytes at the target.
+        value: SpanValue,
+        /// Bytes that travelled; the rest was there already.
+        bytes_sent: u64,
+    },
+    /// What became of each object of a pack, in its order.
+    PackMoved(Vec<ObjectResult>),
+    /// The object is visible and checked.
+    Committed,
+    /// The source has another object under this key now.
+    Changed(ChangedObject),
+    /// The upload is gone.
+    Discarded,
+    /// What the comparison said of each object, in order.
+    Verified(Vec<Verdict>),
+    /// What was read back has the hash it should have.
+    ReadBack,
+    /// For each entry `None` when it is gone, else why it was kept.
+    Deleted(Vec<Option<Failure>>),
+    /// Nothing of the job is left at the target but its objects.
+    Cleaned,
+}
+
+/// A node's answer to an assignment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// Which order.
+    pub assignment: AssignmentId,
+    /// For which job.
+    pub job: JobId,
+    /// The fencing number of the order.
+    pub epoch: Epoch,
+    /// How it ended, or for a page of a listing: went on.
+    pub result: Result<Completion, Failure>,
+}

@@ -1,0 +1,9 @@
+//! What the integration tests share.
+
+pub mod airlift;
+pub mod canned;
+pub mod conformance;
+pub mod corpus;
+pub mod moto;
+pub mod s3;
+pub mod tree;

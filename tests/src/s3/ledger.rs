@@ -1,0 +1,415 @@
+//! What stands between the protocol and the files: which key is kept under which file name, and
+//! what `s3s-fs` leaves out (ETags and url encoding in listings, `If-Match`, listing uploads).
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Bound;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use s3s::dto::{
+    AbortMultipartUploadInput, AbortMultipartUploadOutput, CompleteMultipartUploadInput,
+    CompleteMultipartUploadOutput, CreateMultipartUploadInput, CreateMultipartUploadOutput,
+    DeleteObjectInput, DeleteObjectOutput, ETag, EncodingType, GetObjectInput, GetObjectOutput,
+    HeadBucketInput, HeadBucketOutput, HeadObjectInput, HeadObjectOutput,
+    ListMultipartUploadsInput, ListMultipartUploadsOutput, ListObjectsV2Input, ListObjectsV2Output,
+    ListPartsInput, ListPartsOutput, MultipartUpload, Object, Part, PutObjectInput,
+    PutObjectOutput, Timestamp, UploadPartInput, UploadPartOutput,
+};
+use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
+use s3s_fs::FileSystem;
+
+/// An S3 service that keeps every key.
+#[derive(Clone)]
+pub(super) struct Ledger {
+    files: Arc<FileSystem>,
+    root: PathBuf,
+    books: Arc<Mutex<Books>>,
+    /// Held while an upload ends: who asks for the same end meanwhile finds it ended.
+    ending: Arc<tokio::sync::Mutex<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Books {
+    buckets: BTreeMap<String, BTreeMap<String, Kept>>,
+    uploads: BTreeMap<String, Begun>,
+    names_given: u64,
+}
+
+/// An object: the name of its file, and its description as of the write.
+#[derive(Clone, Debug)]
+struct Kept {
+    name: String,
+    size: Option<i64>,
+    etag: Option<ETag>,
+    last_modified: Option<Timestamp>,
+}
+
+/// An upload that is not committed.
+#[derive(Clone, Debug)]
+struct Begun {
+    bucket: String,
+    key: String,
+    name: String,
+    initiated: Timestamp,
+    parts: BTreeMap<i32, (Option<i64>, Option<ETag>)>,
+}
+
+impl fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ledger").field("root", &self.root).finish_non_exhaustive()
+    }
+}
+
+impl Ledger {
+    pub(super) fn new(root: &Path) -> Self {
+        let files = FileSystem::new(root).expect("a directory that exists");
+        Self {
+            files: Arc::new(files),
+            root: root.to_owned(),
+            books: Arc::default(),
+            ending: Arc::default(),
+        }
+    }
+
+    pub(super) fn keys(&self, bucket: &str) -> Vec<String> {
+        let books = self.books();
+        books.buckets.get(bucket).map(|kept| kept.keys().cloned().collect()).unwrap_or_default()
+    }
+
+    pub(super) fn content(&self, bucket: &str, key: &str) -> Option<Vec<u8>> {
+        let name = self.books().buckets.get(bucket)?.get(key)?.name.clone();
+        std::fs::read(self.root.join(bucket).join(name)).ok()
+    }
+
+    pub(super) fn uploads(&self, bucket: &str) -> Vec<String> {
+        let books = self.books();
+        let uploads = books.uploads.values().filter(|upload| upload.bucket == bucket);
+        uploads.map(|upload| upload.key.clone()).collect()
+    }
+
+    fn books(&self) -> MutexGuard<'_, Books> {
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn new_name(&self) -> String {
+        let mut books = self.books();
+        books.names_given += 1;
+        format!("object-{:08}", books.names_given)
+    }
+
+    fn check_bucket(&self, bucket: &str) -> S3Result<()> {
+        match self.root.join(bucket).is_dir() {
+            true => Ok(()),
+            false => Err(s3_error!(NoSuchBucket, "The specified bucket does not exist")),
+        }
+    }
+
+    fn kept(&self, bucket: &str, key: &str) -> S3Result<Kept> {
+        self.check_bucket(bucket)?;
+        let books = self.books();
+        let kept = books.buckets.get(bucket).and_then(|keys| keys.get(key)).cloned();
+        kept.ok_or_else(|| s3_error!(NoSuchKey, "The specified key does not exist."))
+    }
+
+    fn begun(&self, bucket: &str, key: &str, id: &str) -> S3Result<Begun> {
+        let begun = self.books().uploads.get(id).cloned();
+        begun
+            .filter(|upload| upload.bucket == bucket && upload.key == key)
+            .ok_or_else(|| s3_error!(NoSuchUpload, "The specified upload does not exist."))
+    }
+
+    /// Enters an object that was written under `name`, and forgets the one before.
+    async fn enter<T>(
+        &self,
+        request: &S3Request<T>,
+        bucket: &str,
+        key: &str,
+        name: String,
+    ) -> S3Result<()> {
+        let input = HeadObjectInput {
+            bucket: bucket.to_owned(),
+            key: name.clone(),
+            ..HeadObjectInput::default()
+        };
+        let head = self.files.head_object(with_input(request, input)).await?.output;
+        let kept = Kept {
+            name,
+            size: head.content_length,
+            etag: head.e_tag,
+            last_modified: head.last_modified,
+        };
+        let before =
+            self.books().buckets.entry(bucket.to_owned()).or_default().insert(key.to_owned(), kept);
+        match before {
+            Some(before) => self.forget(request, bucket, before.name).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Removes a file. A reader that has it open reads on.
+    async fn forget<T>(&self, request: &S3Request<T>, bucket: &str, name: String) -> S3Result<()> {
+        let input = DeleteObjectInput {
+            bucket: bucket.to_owned(),
+            key: name,
+            ..DeleteObjectInput::default()
+        };
+        self.files.delete_object(with_input(request, input)).await.map(drop)
+    }
+}
+
+/// A request of the same client for something else.
+fn with_input<T, U>(request: &S3Request<T>, input: U) -> S3Request<U> {
+    S3Request {
+        input,
+        method: request.method.clone(),
+        uri: request.uri.clone(),
+        headers: request.headers.clone(),
+        extensions: Default::default(),
+        credentials: request.credentials.clone(),
+        region: request.region.clone(),
+        service: request.service.clone(),
+        trailing_headers: None,
+    }
+}
+
+/// A key as a listing gives it: blanks as `+`, as Amazon does.
+fn encoded(key: &str, encoding: Option<&EncodingType>) -> String {
+    if encoding.is_none_or(|encoding| encoding.as_str() != EncodingType::URL) {
+        return key.to_owned();
+    }
+    let encode = |byte: u8| match byte {
+        b' ' => "+".to_owned(),
+        b'-' | b'_' | b'.' | b'/' | b'*' => char::from(byte).to_string(),
+        byte if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
+        byte => format!("%{byte:02X}"),
+    };
+    key.bytes().map(encode).collect()
+}
+
+#[async_trait]
+impl S3 for Ledger {
+    async fn head_bucket(
+        &self,
+        request: S3Request<HeadBucketInput>,
+    ) -> S3Result<S3Response<HeadBucketOutput>> {
+        self.files.head_bucket(request).await
+    }
+
+    async fn put_object(
+        &self,
+        mut request: S3Request<PutObjectInput>,
+    ) -> S3Result<S3Response<PutObjectOutput>> {
+        let bucket = request.input.bucket.clone();
+        self.check_bucket(&bucket)?;
+        let name = self.new_name();
+        let key = std::mem::replace(&mut request.input.key, name.clone());
+        let asker = with_input(&request, ());
+        let answer = self.files.put_object(request).await?;
+        self.enter(&asker, &bucket, &key, name).await?;
+        Ok(answer)
+    }
+
+    async fn get_object(
+        &self,
+        mut request: S3Request<GetObjectInput>,
+    ) -> S3Result<S3Response<GetObjectOutput>> {
+        let kept = self.kept(&request.input.bucket, &request.input.key)?;
+        let wanted = request.input.if_match.as_ref().and_then(|condition| condition.as_etag());
+        if wanted.is_some() && wanted != kept.etag.as_ref() {
+            return Err(s3_error!(PreconditionFailed, "The ETag does not match"));
+        }
+        request.input.key = kept.name;
+        self.files.get_object(request).await
+    }
+
+    async fn head_object(
+        &self,
+        mut request: S3Request<HeadObjectInput>,
+    ) -> S3Result<S3Response<HeadObjectOutput>> {
+        request.input.key = self.kept(&request.input.bucket, &request.input.key)?.name;
+        self.files.head_object(request).await
+    }
+
+    async fn delete_object(
+        &self,
+        request: S3Request<DeleteObjectInput>,
+    ) -> S3Result<S3Response<DeleteObjectOutput>> {
+        let (bucket, key) = (&request.input.bucket, &request.input.key);
+        self.check_bucket(bucket)?;
+        let kept = self.books().buckets.get_mut(bucket).and_then(|keys| keys.remove(key));
+        if let Some(kept) = kept {
+            self.forget(&request, bucket, kept.name).await?;
+        }
+        Ok(S3Response::new(DeleteObjectOutput::default()))
+    }
+
+    async fn list_objects_v2(
+        &self,
+        request: S3Request<ListObjectsV2Input>,
+    ) -> S3Result<S3Response<ListObjectsV2Output>> {
+        let input = request.input;
+        self.check_bucket(&input.bucket)?;
+        let prefix = input.prefix.clone().unwrap_or_default();
+        let after = input.continuation_token.as_ref().or(input.start_after.as_ref());
+        let from = match after {
+            Some(after) if *after >= prefix => Bound::Excluded(after.clone()),
+            _ => Bound::Included(prefix.clone()),
+        };
+        let page = usize::try_from(input.max_keys.unwrap_or(1000).clamp(0, 1000)).unwrap_or(0);
+        let books = self.books();
+        let keys = books.buckets.get(&input.bucket);
+        let mut found = keys
+            .into_iter()
+            .flat_map(|keys| keys.range((from.clone(), Bound::Unbounded)))
+            .take_while(|(key, _)| key.starts_with(&prefix));
+        let mut contents = Vec::new();
+        let mut last = None;
+        for (key, kept) in found.by_ref().take(page) {
+            contents.push(Object {
+                key: Some(encoded(key, input.encoding_type.as_ref())),
+                size: kept.size,
+                e_tag: kept.etag.clone(),
+                last_modified: kept.last_modified.clone(),
+                ..Object::default()
+            });
+            last = Some(key.clone());
+        }
+        let is_truncated = found.next().is_some();
+        Ok(S3Response::new(ListObjectsV2Output {
+            key_count: i32::try_from(contents.len()).ok(),
+            contents: Some(contents),
+            is_truncated: Some(is_truncated),
+            next_continuation_token: last.filter(|_| is_truncated),
+            encoding_type: input.encoding_type,
+            name: Some(input.bucket),
+            ..ListObjectsV2Output::default()
+        }))
+    }
+
+    async fn create_multipart_upload(
+        &self,
+        mut request: S3Request<CreateMultipartUploadInput>,
+    ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
+        let bucket = request.input.bucket.clone();
+        self.check_bucket(&bucket)?;
+        let name = self.new_name();
+        let key = std::mem::replace(&mut request.input.key, name.clone());
+        let mut answer = self.files.create_multipart_upload(request).await?;
+        answer.output.key = Some(key.clone());
+        let initiated = Timestamp::from(SystemTime::now());
+        let begun = Begun { bucket, key, name, initiated, parts: BTreeMap::new() };
+        let id = answer.output.upload_id.clone().unwrap_or_default();
+        self.books().uploads.insert(id, begun);
+        Ok(answer)
+    }
+
+    async fn upload_part(
+        &self,
+        mut request: S3Request<UploadPartInput>,
+    ) -> S3Result<S3Response<UploadPartOutput>> {
+        let input = &mut request.input;
+        let (id, number, size) = (input.upload_id.clone(), input.part_number, input.content_length);
+        input.key = self.begun(&input.bucket, &input.key, &id)?.name;
+        let answer = self.files.upload_part(request).await?;
+        if let Some(upload) = self.books().uploads.get_mut(&id) {
+            upload.parts.insert(number, (size, answer.output.e_tag.clone()));
+        }
+        Ok(answer)
+    }
+
+    async fn list_parts(
+        &self,
+        request: S3Request<ListPartsInput>,
+    ) -> S3Result<S3Response<ListPartsOutput>> {
+        let input = request.input;
+        let upload = self.begun(&input.bucket, &input.key, &input.upload_id)?;
+        let after = input.part_number_marker.unwrap_or(0);
+        let page = usize::try_from(input.max_parts.unwrap_or(1000).clamp(0, 1000)).unwrap_or(0);
+        let mut found = upload.parts.range((Bound::Excluded(after), Bound::Unbounded));
+        let part = |(number, (size, etag)): (&i32, &(Option<i64>, Option<ETag>))| Part {
+            part_number: Some(*number),
+            size: *size,
+            e_tag: etag.clone(),
+            ..Part::default()
+        };
+        let parts: Vec<Part> = found.by_ref().take(page).map(part).collect();
+        let is_truncated = found.next().is_some();
+        Ok(S3Response::new(ListPartsOutput {
+            next_part_number_marker: parts.last().and_then(|p| p.part_number),
+            parts: Some(parts),
+            is_truncated: Some(is_truncated),
+            bucket: Some(input.bucket),
+            key: Some(input.key),
+            upload_id: Some(input.upload_id),
+            ..ListPartsOutput::default()
+        }))
+    }
+
+    async fn list_multipart_uploads(
+        &self,
+        request: S3Request<ListMultipartUploadsInput>,
+    ) -> S3Result<S3Response<ListMultipartUploadsOutput>> {
+        let input = request.input;
+        self.check_bucket(&input.bucket)?;
+        let prefix = input.prefix.clone().unwrap_or_default();
+        let books = self.books();
+        let mut uploads: Vec<(&String, &Begun)> = books
+            .uploads
+            .iter()
+            .filter(|(_, begun)| begun.bucket == input.bucket && begun.key.starts_with(&prefix))
+            .collect();
+        uploads.sort_by_key(|(id, begun)| (&begun.key, *id));
+        let upload = |(id, begun): (&String, &Begun)| MultipartUpload {
+            key: Some(encoded(&begun.key, input.encoding_type.as_ref())),
+            upload_id: Some(id.clone()),
+            initiated: Some(begun.initiated.clone()),
+            ..MultipartUpload::default()
+        };
+        Ok(S3Response::new(ListMultipartUploadsOutput {
+            uploads: Some(uploads.into_iter().map(upload).collect()),
+            is_truncated: Some(false),
+            encoding_type: input.encoding_type.clone(),
+            bucket: Some(input.bucket.clone()),
+            ..ListMultipartUploadsOutput::default()
+        }))
+    }
+
+    async fn complete_multipart_upload(
+        &self,
+        mut request: S3Request<CompleteMultipartUploadInput>,
+    ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
+        let _ending = self.ending.lock().await;
+        let id = request.input.upload_id.clone();
+        let upload = self.begun(&request.input.bucket, &request.input.key, &id)?;
+        let named =
+            request.input.multipart_upload.iter().flat_map(|all| all.parts.iter().flatten());
+        for part in named {
+            let number = part.part_number.unwrap_or(0);
+            let held = upload.parts.get(&number).map(|(_, etag)| etag);
+            if held != Some(&part.e_tag) {
+                return Err(s3_error!(InvalidPart, "part {number} is not as named"));
+            }
+        }
+        request.input.key.clone_from(&upload.name);
+        let asker = with_input(&request, ());
+        let answer = self.files.complete_multipart_upload(request).await?;
+        self.books().uploads.remove(&id);
+        self.enter(&asker, &upload.bucket, &upload.key, upload.name).await?;
+        Ok(answer)
+    }
+
+    async fn abort_multipart_upload(
+        &self,
+        mut request: S3Request<AbortMultipartUploadInput>,
+    ) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
+        let _ending = self.ending.lock().await;
+        let input = &mut request.input;
+        let id = input.upload_id.clone();
+        input.key = self.begun(&input.bucket, &input.key, &id)?.name;
+        self.books().uploads.remove(&id);
+        self.files.abort_multipart_upload(request).await
+    }
+}

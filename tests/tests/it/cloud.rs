@@ -1,0 +1,173 @@
+//! Files to S3 and back, and S3 to S3, through the binary.
+
+use std::collections::BTreeMap;
+
+use airlift_tests::airlift::Airlift;
+use airlift_tests::corpus::NASTY_KEYS;
+use airlift_tests::moto::Moto;
+use airlift_tests::s3::{Access, S3Server};
+use airlift_tests::tree;
+use bytes::Bytes;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+fn directory() -> TempDir {
+    tempfile::tempdir().expect("a temporary directory")
+}
+
+fn put(access: &Access, bucket: &str, key: &str, bytes: Vec<u8>) {
+    let runtime = Runtime::new().unwrap();
+    let request = access.client().put_object().bucket(bucket).key(key);
+    let request = request.content_type("text/x-nasty").metadata("owner", "tests");
+    runtime.block_on(request.body(Bytes::from(bytes).into()).send()).expect("a put");
+}
+
+/// Keys of a bucket below a prefix, as the server lists them.
+fn keys(access: &Access, bucket: &str, prefix: &str) -> Vec<String> {
+    let runtime = Runtime::new().unwrap();
+    let client = access.client();
+    runtime.block_on(async {
+        let mut keys = Vec::new();
+        let mut pages =
+            client.list_objects_v2().bucket(bucket).prefix(prefix).into_paginator().send();
+        while let Some(page) = pages.next().await {
+            keys.extend(
+                page.expect("a page")
+                    .contents
+                    .unwrap_or_default()
+                    .into_iter()
+                    .filter_map(|o| o.key),
+            );
+        }
+        keys
+    })
+}
+
+#[test]
+fn a_tree_goes_to_s3_and_comes_back_the_same() {
+    let server = S3Server::with_bucket("bucket");
+    let airlift = Airlift::new().with_s3(server.access());
+    let (source, back) = (directory(), directory());
+    for i in 0..200u64 {
+        tree::write(source.path(), format!("small/{i}"), &tree::noise(i, i as usize * 97));
+    }
+    tree::write(source.path(), "large", &tree::noise(7, (70 << 20) + 5));
+    tree::write(source.path(), "percent%2F and+plus", b"x");
+    std::fs::create_dir(source.path().join("hollow")).unwrap();
+    let source_path = source.path().to_str().unwrap();
+    let up = airlift.run(["cp", source_path, "s3://bucket/up", "--json"]).expect(0).json();
+    assert_eq!(up["objects"]["done"], 203);
+    assert_eq!(server.uploads("bucket"), [] as [&str; 0]);
+    let again = airlift.run(["cp", source_path, "s3://bucket/up", "--json"]).expect(0).json();
+    assert_eq!(again["objects"]["unchanged"], 203);
+    let _ = airlift.run(["verify", source_path, "s3://bucket/up"]).expect(0);
+    let down = airlift.run(["cp", "s3://bucket/up", back.path().to_str().unwrap(), "--json"]);
+    assert_eq!(down.expect(0).json()["objects"]["done"], 203);
+    assert_eq!(tree::read(source.path()), tree::read(back.path()), "times and modes come back too");
+    let again = airlift.run(["cp", "s3://bucket/up", back.path().to_str().unwrap(), "--json"]);
+    assert_eq!(again.expect(0).json()["objects"]["unchanged"], 203);
+}
+
+/// Nasty keys from bucket to bucket, byte for byte, and to files: there, or named.
+fn nasty_keys(access: &Access, bucket: &str, keys: impl Fn(&str) -> Vec<String>) {
+    for (i, key) in NASTY_KEYS.iter().enumerate() {
+        put(access, bucket, &format!("from/{key}"), tree::noise(i as u64, 100 + i));
+    }
+    let expected: Vec<String> = keys("from/");
+    assert_eq!(expected.len(), NASTY_KEYS.len(), "the server itself lost keys");
+    let airlift = Airlift::new().with_s3(access);
+    let (from, to) = (format!("s3://{bucket}/from/"), format!("s3://{bucket}/to/"));
+    let copied = airlift.run(["cp", &from, &to, "--json"]).expect(0).json();
+    assert_eq!(copied["objects"]["done"], NASTY_KEYS.len());
+    let found = keys("to/");
+    let strip = |keys: &[String], prefix: &str| -> Vec<String> {
+        keys.iter().map(|key| key[prefix.len()..].to_owned()).collect()
+    };
+    assert_eq!(strip(&expected, "from/"), strip(&found, "to/"));
+    let _ = airlift.run(["verify", &from, &to]).expect(0);
+
+    let (target, other) = (directory(), directory());
+    let report = other.path().join("report");
+    let files = airlift
+        .run(["cp", &from, target.path().to_str().unwrap(), "--report", report.to_str().unwrap()])
+        .expect(1);
+    assert!(!files.stderr.contains("panicked"));
+    let text = std::fs::read_to_string(report).unwrap();
+    let mut statuses: BTreeMap<String, String> = BTreeMap::new();
+    for line in text.lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        if let Some(key) = line["key"].as_str() {
+            let status = line["status"].as_str().unwrap().to_owned();
+            assert!(status == "done" || line["reason"].is_string(), "{line}");
+            statuses.insert(key.to_owned(), status);
+        }
+    }
+    assert_eq!(statuses.len(), NASTY_KEYS.len(), "every key has its line");
+    let on_disk = tree::read(target.path());
+    let done: Vec<&String> =
+        statuses.iter().filter(|(_, status)| *status == "done").map(|(key, _)| key).collect();
+    for key in &done {
+        assert!(on_disk.contains_key(std::ffi::OsStr::new(key.as_str())), "{key:?} is not there");
+    }
+    assert_eq!(on_disk.len(), done.len());
+    assert!(done.len() > 25, "{} of the keys fit a file system", done.len());
+}
+
+#[test]
+fn nasty_keys_on_the_server_of_the_tests() {
+    let server = S3Server::with_bucket("bucket");
+    nasty_keys(server.access(), "bucket", |prefix| {
+        server.keys("bucket").into_iter().filter(|key| key.starts_with(prefix)).collect()
+    });
+}
+
+#[test]
+fn nasty_keys_on_a_server_that_nobody_here_wrote() {
+    let runtime = Runtime::new().unwrap();
+    let Some(moto) = runtime.block_on(Moto::shared()) else { return };
+    let access = moto.access();
+    runtime.block_on(access.client().create_bucket().bucket("nasty").send()).expect("a bucket");
+    nasty_keys(access, "nasty", |prefix| keys(access, "nasty", prefix));
+}
+
+#[test]
+fn what_an_object_carries_goes_from_bucket_to_bucket() {
+    let server = S3Server::with_bucket("bucket");
+    put(server.access(), "bucket", "a/small", b"small".to_vec());
+    put(server.access(), "bucket", "a/large", tree::noise(1, 20 << 20));
+    let airlift = Airlift::new().with_s3(server.access());
+    let _ = airlift.run(["cp", "s3://bucket/a", "s3://bucket/b"]).expect(0);
+    let runtime = Runtime::new().unwrap();
+    for key in ["b/small", "b/large"] {
+        let head = server.access().client().head_object().bucket("bucket").key(key);
+        let head = runtime.block_on(head.send()).expect("the object");
+        assert_eq!(head.content_type(), Some("text/x-nasty"), "{key}");
+        let metadata = head.metadata().unwrap();
+        assert_eq!(metadata.get("owner").map(String::as_str), Some("tests"), "{key}");
+    }
+    let again = airlift.run(["cp", "s3://bucket/a", "s3://bucket/b", "--json"]).expect(0).json();
+    assert_eq!(again["objects"]["unchanged"], 2);
+}
+
+#[test]
+fn sync_to_s3_deletes_what_is_gone() {
+    let server = S3Server::with_bucket("bucket");
+    let airlift = Airlift::new().with_s3(server.access());
+    let source = directory();
+    for i in 0..30 {
+        tree::write(source.path(), format!("d/{i:02}"), b"x");
+    }
+    let path = source.path().to_str().unwrap();
+    let _ = airlift.run(["sync", path, "s3://bucket/m"]).expect(0);
+    put(server.access(), "bucket", "other/untouched", b"x".to_vec());
+    for i in 10..30 {
+        std::fs::remove_file(source.path().join(format!("d/{i:02}"))).unwrap();
+    }
+    let synced = airlift.run(["sync", path, "s3://bucket/m", "--json"]).expect(0).json();
+    assert_eq!(
+        (&synced["objects"]["deleted"], &synced["objects"]["unchanged"]),
+        (&20.into(), &10.into())
+    );
+    assert_eq!(server.keys("bucket").len(), 11);
+}

@@ -1,0 +1,217 @@
+//! Bad input: one line that names the thing and the way out, the right exit code, nothing lost.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use airlift_tests::airlift::{Airlift, Outcome};
+use airlift_tests::s3::S3Server;
+use airlift_tests::tree;
+use tempfile::TempDir;
+
+fn directory() -> TempDir {
+    tempfile::tempdir().expect("a temporary directory")
+}
+
+/// The one line that says what is wrong, and no panic.
+fn error_line(outcome: &Outcome) -> String {
+    let all = &outcome.stderr;
+    assert!(!all.contains("panicked"), "{all}");
+    let lines: Vec<&str> = all
+        .lines()
+        .filter(|line| {
+            ["airlift: ", "error: "].iter().any(|start| line.starts_with(start))
+                || line.contains(": stopped: ")
+        })
+        .collect();
+    assert_eq!(lines.len(), 1, "one error line in: {all}");
+    lines[0].to_owned()
+}
+
+fn check(airlift: &Airlift, arguments: &[&str], code: i32, words: &[&str]) {
+    let outcome = airlift.run(arguments);
+    assert_eq!(outcome.code, Some(code), "{arguments:?}: {outcome:?}");
+    let line = error_line(&outcome);
+    for word in words {
+        assert!(line.contains(word), "'{word}' is not in: {line}");
+    }
+}
+
+#[test]
+fn wrong_requests_are_refused_before_anything_moves() {
+    let source = directory();
+    tree::write(source.path(), "sub/file", b"x");
+    let root = source.path().to_str().unwrap();
+    let sub = format!("{root}/sub");
+    let airlift = Airlift::new();
+    for (arguments, code, words) in [
+        (vec!["cp", "ftp://host/x", root], 2, vec!["ftp", "s3://"]),
+        (vec!["cp", root, "gs://bucket/x"], 2, vec!["gs"]),
+        (vec!["cp", "node:/abs", root], 2, vec!["node", "cluster"]),
+        (vec!["cp", "/does/not/exist", root], 3, vec!["/does/not/exist"]),
+        (vec!["cp", root, root], 2, vec![root]),
+        (vec!["cp", root, &sub], 2, vec!["sub"]),
+        (vec!["cp", &sub, root, "--include", "a["], 2, vec!["a["]),
+        (vec!["cp", &sub, root, "--bwlimit", "fast"], 2, vec!["fast"]),
+        (vec!["sync", &sub, root, "--max-delete", "110%"], 2, vec!["110%"]),
+    ] {
+        check(&airlift, &arguments, code, &words);
+    }
+    assert_eq!(tree::read(source.path()).len(), 1, "nothing was written");
+}
+
+#[test]
+fn an_unknown_configuration_key_is_an_error_that_names_it() {
+    let home = directory();
+    let file = home.path().join("airlift.toml");
+    fs::write(&file, "bwlimt = \"10M\"\n").unwrap();
+    let outcome =
+        Airlift::new().run(["config", "show", "--config", file.to_str().unwrap()]).expect(2);
+    let line = error_line(&outcome);
+    assert!(line.contains("bwlimt") && line.contains("airlift.toml"), "{line}");
+}
+
+#[test]
+fn s3_problems_name_the_bucket_the_credentials_or_the_endpoint() {
+    let server = S3Server::with_bucket("bucket");
+    let target = directory();
+    let target = target.path().to_str().unwrap();
+    let airlift = Airlift::new().with_s3(server.access());
+    check(&airlift, &["cp", "s3://missing/x/", target], 3, &["missing"]);
+    check(&airlift, &["cp", target, "s3://missing/x/"], 3, &["missing"]);
+    let mut wrong = server.access().clone();
+    wrong.secret_key = "wrong".to_owned();
+    let airlift = Airlift::new().with_s3(&wrong);
+    check(&airlift, &["cp", "s3://bucket/", target], 3, &["AWS_SECRET_ACCESS_KEY"]);
+    let mut nobody = server.access().clone();
+    nobody.endpoint = "http://127.0.0.1:9".to_owned();
+    let airlift = Airlift::new().with_s3(&nobody);
+    check(&airlift, &["cp", "s3://bucket/", target], 3, &["127.0.0.1:9"]);
+}
+
+#[test]
+fn a_damaged_state_says_what_to_delete() {
+    let (source, target) = (directory(), directory());
+    tree::write(source.path(), "large", &tree::noise(1, 40 << 20));
+    let ends = [source.path().to_str().unwrap(), target.path().to_str().unwrap()];
+    let airlift = Airlift::new();
+    let mut running = airlift.start(["cp", ends[0], ends[1], "--bwlimit", "4M"]);
+    while airlift.jobs().is_empty() {
+        assert!(!running.has_ended());
+        std::thread::yield_now();
+    }
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    running.kill();
+    let log = airlift.jobs()[0].join("log.redb");
+    let sound = fs::read(&log).unwrap();
+    let mut truncated = sound.clone();
+    truncated.truncate(sound.len() / 2);
+    let garbage = vec![0x5a; sound.len()];
+    for damaged in [truncated, garbage] {
+        fs::write(&log, damaged).unwrap();
+        check(&airlift, &["cp", ends[0], ends[1]], 3, &["delete", "state"]);
+    }
+    fs::remove_dir_all(&airlift.jobs()[0]).unwrap();
+    let _ = airlift.run(["cp", ends[0], ends[1]]).expect(0);
+    assert_eq!(tree::read(source.path()), tree::read(target.path()));
+}
+
+/// A file system of a few MiB, if this user may make one.
+struct Mount(TempDir);
+
+impl Mount {
+    fn tmpfs(options: &str) -> Option<Self> {
+        let point = directory();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", options, "tmpfs"])
+            .arg(point.path())
+            .output()
+            .is_ok_and(|output| output.status.success());
+        mounted.then_some(Self(point))
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        drop(Command::new("umount").arg(self.0.path()).output());
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "a test that tests nothing has to say so")]
+fn skip(why: &str) {
+    eprintln!("skipped: {why}");
+}
+
+#[test]
+fn a_full_target_stops_the_job_with_nothing_partial_and_it_resumes() {
+    let Some(mount) = Mount::tmpfs("size=12m") else {
+        return skip("a full target needs the right to mount a tmpfs");
+    };
+    let source = directory();
+    for i in 0..40 {
+        tree::write(source.path(), format!("small/{i}"), &tree::noise(i, 300_000));
+    }
+    tree::write(source.path(), "large", &tree::noise(99, 20 << 20));
+    let target = mount.path().join("target");
+    let ends = [source.path().to_str().unwrap(), target.to_str().unwrap()];
+    let airlift = Airlift::new();
+    let outcome = airlift.run(["cp", ends[0], ends[1]]).expect(3);
+    let line = error_line(&outcome);
+    assert!(line.contains("space"), "{line}");
+    for (path, node) in tree::read(&target) {
+        if !path.to_string_lossy().starts_with(".airlift-") {
+            assert_eq!(tree::read(source.path()).get(&path), Some(&node), "{path:?}");
+        }
+    }
+    let grown = Command::new("mount").args(["-o", "remount,size=100m"]).arg(mount.path()).status();
+    assert!(grown.unwrap().success());
+    let _ = airlift.run(["cp", ends[0], ends[1]]).expect(0);
+    assert_eq!(tree::read(source.path()), tree::read(&target));
+}
+
+#[test]
+fn a_read_only_target_is_named() {
+    let Some(mount) = Mount::tmpfs("size=1m,ro") else {
+        return skip("a read-only target needs the right to mount a tmpfs");
+    };
+    let source = directory();
+    tree::write(source.path(), "a", b"x");
+    let target = mount.path().to_str().unwrap();
+    check(
+        &Airlift::new(),
+        &["cp", source.path().to_str().unwrap(), target],
+        3,
+        &[target, "read-only"],
+    );
+}
+
+#[test]
+fn an_interrupt_stops_cleanly_and_says_how_to_resume() {
+    let (source, target) = (directory(), directory());
+    tree::write(source.path(), "large", &tree::noise(1, 40 << 20));
+    let ends = [source.path().to_str().unwrap(), target.path().to_str().unwrap()];
+    let airlift = Airlift::new();
+    let child = airlift
+        .command(["cp", ends[0], ends[1], "--bwlimit", "8M"])
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    while airlift.jobs().is_empty() {
+        std::thread::yield_now();
+    }
+    std::thread::sleep(std::time::Duration::from_millis(3000));
+    let id = rustix::process::Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("again") && text.contains("resume"), "{text}");
+    assert!(!target.path().join("large").exists(), "nothing partial is visible");
+    let resumed = airlift.run(["cp", ends[0], ends[1], "--json"]).expect(0).json();
+    assert!(resumed["bytes"]["sent"].as_u64().unwrap() < 40 << 20, "{resumed}");
+    assert_eq!(tree::read(source.path()), tree::read(target.path()));
+}

@@ -1,0 +1,13 @@
+//! The integration tests, in one binary.
+
+#![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
+
+mod changes;
+mod cloud;
+mod conformance;
+mod conformance_s3;
+mod copy;
+mod crash;
+mod errors;
+mod s3;
+mod scale;
