@@ -17,10 +17,16 @@ fn directory() -> TempDir {
 }
 
 fn put(access: &Access, bucket: &str, key: &str, bytes: Vec<u8>) {
+    assert_eq!(try_put(access, bucket, key, bytes), Ok(()));
+}
+
+/// Puts an object, or says with which HTTP status the server refuses it.
+fn try_put(access: &Access, bucket: &str, key: &str, bytes: Vec<u8>) -> Result<(), u16> {
     let runtime = Runtime::new().unwrap();
     let request = access.client().put_object().bucket(bucket).key(key);
     let request = request.content_type("text/x-nasty").metadata("owner", "tests");
-    runtime.block_on(request.body(Bytes::from(bytes).into()).send()).expect("a put");
+    let answer = runtime.block_on(request.body(Bytes::from(bytes).into()).send());
+    answer.map(drop).map_err(|error| error.raw_response().expect("an answer").status().as_u16())
 }
 
 /// Keys of a bucket below a prefix, as the server lists them.
@@ -71,15 +77,20 @@ fn a_tree_goes_to_s3_and_comes_back_the_same() {
 
 /// Nasty keys from bucket to bucket, byte for byte, and to files: there, or named.
 fn nasty_keys(access: &Access, bucket: &str, keys: impl Fn(&str) -> Vec<String>) {
+    let mut count = 0;
     for (i, key) in NASTY_KEYS.iter().enumerate() {
-        put(access, bucket, &format!("from/{key}"), tree::noise(i as u64, 100 + i));
+        // Some versions of moto have no route for a key with a line feed in it.
+        match try_put(access, bucket, &format!("from/{key}"), tree::noise(i as u64, 100 + i)) {
+            Ok(()) => count += 1,
+            Err(status) => assert_eq!((status, *key), (404, "new\nline")),
+        }
     }
     let expected: Vec<String> = keys("from/");
-    assert_eq!(expected.len(), NASTY_KEYS.len(), "the server itself lost keys");
+    assert_eq!(expected.len(), count, "the server itself lost keys");
     let airlift = Airlift::new().with_s3(access);
     let (from, to) = (format!("s3://{bucket}/from/"), format!("s3://{bucket}/to/"));
     let copied = airlift.run(["cp", &from, &to, "--json"]).expect(0).json();
-    assert_eq!(copied["objects"]["done"], NASTY_KEYS.len());
+    assert_eq!(copied["objects"]["done"], count);
     let found = keys("to/");
     let strip = |keys: &[String], prefix: &str| -> Vec<String> {
         keys.iter().map(|key| key[prefix.len()..].to_owned()).collect()
@@ -103,7 +114,7 @@ fn nasty_keys(access: &Access, bucket: &str, keys: impl Fn(&str) -> Vec<String>)
             statuses.insert(key.to_owned(), status);
         }
     }
-    assert_eq!(statuses.len(), NASTY_KEYS.len(), "every key has its line");
+    assert_eq!(statuses.len(), count, "every key has its line");
     let on_disk = tree::read(target.path());
     let done: Vec<&String> =
         statuses.iter().filter(|(_, status)| *status == "done").map(|(key, _)| key).collect();

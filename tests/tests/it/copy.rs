@@ -247,3 +247,27 @@ fn a_bandwidth_limit_holds() {
     let seconds = outcome["seconds"].as_f64().unwrap();
     assert!(seconds >= 1.3, "3 MiB at 2 MiB/s took {seconds} s");
 }
+
+#[test]
+fn a_state_directory_inside_an_end_is_neither_copied_nor_deleted() {
+    for is_in_target in [false, true] {
+        let (source, target) = (directory(), directory());
+        tree::write(source.path(), "kept", b"1");
+        tree::write(target.path(), "old", b"2");
+        let home = if is_in_target { target.path() } else { source.path() };
+        // Of another job that waits to be resumed: losing it would lose what that job had done.
+        tree::write(home, "state/jobs/other/journal", b"3");
+        let state = home.join("state");
+        let paths = [source.path(), target.path(), &state].map(|path| path.to_str().unwrap());
+        let airlift = Airlift::new();
+        let run = ["sync", paths[0], paths[1], "--state-dir", paths[2], "--json"];
+        let outcome = airlift.run(run).expect(0);
+        assert!(outcome.stderr.contains("the state directory"), "{outcome:?}");
+        let document = outcome.json();
+        assert_eq!(document["objects"]["done"], 1);
+        assert_eq!(document["objects"]["deleted"], 1);
+        assert_eq!(fs::read(state.join("jobs/other/journal")).unwrap(), b"3");
+        assert_eq!(target.path().join("state").exists(), is_in_target);
+        assert!(!target.path().join("old").exists());
+    }
+}
