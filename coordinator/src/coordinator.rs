@@ -1,28 +1,30 @@
 //! The coordinator: inputs become commands, committed commands change the state, the state is
 //! planned upon, and the difference becomes orders.
 
+mod ask;
+mod hear;
 mod tell;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use airlift_protocol::assignment::End;
-use airlift_protocol::id::{AssignmentId, JobId, LogIndex, PageId};
+use airlift_protocol::cluster::Boot;
+use airlift_protocol::control::Order;
+use airlift_protocol::id::{AssignmentId, JobId, LogIndex, NodeId};
 use airlift_protocol::limits::LOG_WAITING_MAX;
-use airlift_protocol::manifest::Page;
-use airlift_protocol::report::{Completion, Report};
 use airlift_protocol::time::Timestamp;
 use airlift_protocol::version::LOG_FORMAT;
 
 use crate::command::Command;
-use crate::effect::Effect;
-use crate::input::Input;
+use crate::effect::{Answer, Effect};
+use crate::input::{Input, RequestId};
 use crate::log::Log;
 use crate::scheduler::diff::{Diff, Step};
 use crate::scheduler::inventory::Inventory;
 use crate::scheduler::pages::{PageKey, Pages, wanted};
 use crate::scheduler::plan::plan;
-use crate::scheduler::{check, work};
-use crate::state::{Fact, Phase, State, Task};
+use crate::scheduler::{check, route, work};
+use crate::state::{Fact, Phase, State};
 
 /// The control plane of one node.
 ///
@@ -37,6 +39,10 @@ pub struct Coordinator {
     diffs: BTreeMap<JobId, Diff>,
     /// Commands that plans led to and that are not applied yet: no new plan before they are.
     planned: usize,
+    /// Reports on their way through the log: the same one, sent again, is not proposed again.
+    reported: BTreeSet<AssignmentId>,
+    /// Starts of processes on their way through the log.
+    starting: BTreeSet<(NodeId, Boot)>,
     /// Wall-clock time minus the time of `handle`, in milliseconds.
     wall_offset: u64,
     effects: VecDeque<Effect>,
@@ -60,7 +66,7 @@ impl Replay {
     pub fn finish(self) -> Coordinator {
         let mut log = Log::new(self.applied);
         if self.applied == LogIndex::default() {
-            log.propose(Command::Format(LOG_FORMAT));
+            log.propose(Command::Format(LOG_FORMAT), None);
         }
         Coordinator {
             state: self.state,
@@ -69,6 +75,8 @@ impl Replay {
             pages: Pages::default(),
             diffs: BTreeMap::new(),
             planned: 0,
+            reported: BTreeSet::new(),
+            starting: BTreeSet::new(),
             wall_offset: 0,
             effects: VecDeque::new(),
         }
@@ -79,19 +87,16 @@ impl Coordinator {
     /// Takes in one thing that happened. Infallible: refusals are effects.
     pub fn handle(&mut self, now: Timestamp, input: Input) {
         match input {
-            Input::Submit { spec, at } => self.log.propose(Command::Submit { spec, at }),
-            Input::NodeStarted { node, slots, at } => {
+            Input::Request { id, request, at } => self.on_request(id, request, at),
+            Input::Heartbeat { node, heartbeat, at } => {
                 self.wall_offset = at.since(now);
-                self.inventory.add(node, slots, now);
-                self.log.propose(Command::VoidLeases { node });
+                self.on_heartbeat(now, node, &heartbeat);
             }
-            Input::Heartbeat { node } => self.inventory.hear(node, now),
-            Input::Report(report) => self.on_report(*report),
+            Input::Report { node, report } => self.on_report(node, *report),
             Input::Persisted { through } => self.on_persisted(through),
             Input::PageLoaded { job, end, page } => {
                 self.pages.insert(PageKey { job, end, page: page.id }, page);
             }
-            Input::Stop { job, failure } => self.log.propose(Command::Stop { job, failure }),
             Input::Timeout => self.on_timeout(now),
         }
         self.settle(now);
@@ -118,80 +123,100 @@ impl Coordinator {
         &self.state
     }
 
-    fn on_report(&mut self, report: Report) {
-        let Some(job) = self.state.jobs.get(&report.job) else { return };
-        let command = match report {
-            Report { assignment, epoch, result: Ok(Completion::Page { entries }), .. } => {
-                let lease = job.leases.get(&assignment).filter(|lease| lease.epoch == epoch);
-                let Some(Task::List(end)) = lease.map(|lease| &lease.task) else { return };
-                let end = *end;
-                let page = Page { id: self.next_page(report.job, end), entries };
-                let run = self.state.jobs[&report.job].run;
-                Command::Page { job: report.job, run, end, page }
-            }
-            report => Command::Reports { reports: vec![report] },
-        };
-        self.log.propose(command);
+    /// What is known of the nodes, on the leader.
+    pub fn inventory(&self) -> &Inventory {
+        &self.inventory
     }
 
-    /// The id of the next page of a listing, pages on their way through the log counted in.
-    fn next_page(&self, job: JobId, end: End) -> PageId {
-        let listed = self.state.jobs[&job].listing(end).next_page();
-        PageId(listed.0 + self.log.pages_under_way(job, end))
+    fn order(&mut self, node: NodeId, order: Order) {
+        self.effects.push_back(Effect::Order { node, order });
     }
 
     fn on_persisted(&mut self, through: LogIndex) {
-        while let Some((index, command)) = self.log.poll_committed(through) {
-            if matches!(
-                command,
-                Command::Grant { .. } | Command::Advance { .. } | Command::Extraneous { .. }
-            ) {
+        while let Some((index, command, request)) = self.log.poll_committed(through) {
+            self.on_committed(index, command, request);
+        }
+    }
+
+    fn on_committed(&mut self, index: LogIndex, command: Command, request: Option<RequestId>) {
+        self.forget_under_way(&command);
+        let settled = self.settled_by(&command);
+        let page = match &command {
+            Command::Page { job, end, page, .. } => {
+                Some((PageKey { job: *job, end: *end, page: page.id }, page.clone()))
+            }
+            _ => None,
+        };
+        let facts = self.state.apply(index, command);
+        if let Some((key, page)) = page
+            && self.wanted().contains(&key)
+        {
+            self.pages.insert(key, page);
+        }
+        for (node, order) in settled {
+            self.order(node, order);
+        }
+        let refused = facts.iter().find_map(|fact| match fact {
+            Fact::Refused(failure) => Some(failure.clone()),
+            _ => None,
+        });
+        for fact in facts {
+            self.on_fact(fact);
+        }
+        if let Some(id) = request {
+            let answer = refused.map_or(Answer::Done, Answer::Refused);
+            self.effects.push_back(Effect::Answer { id, answer });
+        }
+    }
+
+    fn forget_under_way(&mut self, command: &Command) {
+        match command {
+            Command::Grant { .. } | Command::Advance { .. } | Command::Extraneous { .. } => {
                 self.planned = self.planned.saturating_sub(1);
             }
-            let page = match &command {
-                Command::Page { job, end, page, .. } => {
-                    Some((PageKey { job: *job, end: *end, page: page.id }, page.clone()))
+            Command::Reports { reports } => {
+                for report in reports {
+                    self.reported.remove(&report.assignment);
                 }
-                _ => None,
-            };
-            let facts = self.state.apply(index, command);
-            if let Some((key, page)) = page
-                && self.wanted().contains(&key)
-            {
-                self.pages.insert(key, page);
             }
-            for fact in facts {
-                self.on_fact(fact);
+            Command::NodeStarted { node, boot, .. } => {
+                self.starting.remove(&(*node, *boot));
             }
+            _ => {}
         }
     }
 
     fn on_fact(&mut self, fact: Fact) {
         match fact {
-            Fact::Granted(job, id) => self.assign(job, id),
-            Fact::Ended(node, assignment) => {
-                self.effects.push_back(Effect::Revoke { node, assignment });
+            Fact::Granted(job, id) => {
+                let is_assigned = self.assign(job, id);
+                debug_assert!(is_assigned, "a plan grants only what it has the pages for");
             }
+            Fact::Ended(node, assignment) => self.order(node, Order::Revoke(assignment)),
             Fact::Started(job, _) => {
                 self.diffs.remove(&job);
                 self.tell(fact);
             }
+            Fact::Members => self.effects.push_back(Effect::MembersChanged),
             fact => self.tell(fact),
         }
     }
 
-    fn assign(&mut self, job_id: JobId, id: AssignmentId) {
-        let Some(job) = self.state.jobs.get(&job_id) else { return };
-        let Some(lease) = job.leases.get(&id) else { return };
-        let assignment = work::assignment(id, job_id, job, lease, &self.pages)
-            .expect("invariant: a plan grants only what it has the pages for");
+    /// Gives the order for a lease; whether its pages were in memory.
+    fn assign(&mut self, job_id: JobId, id: AssignmentId) -> bool {
+        let Some(job) = self.state.jobs.get(&job_id) else { return true };
+        let Some(lease) = job.leases.get(&id) else { return true };
+        let movers = route::movers(&self.state, job, &self.inventory);
+        let assignment = work::assignment(id, (job_id, job), lease, &self.pages, movers);
         let node = lease.node;
-        self.effects.push_back(Effect::Assign { node, assignment: Box::new(assignment) });
+        let Some(assignment) = assignment else { return false };
+        self.order(node, Order::Assign(Box::new(assignment)));
+        true
     }
 
     fn on_timeout(&mut self, now: Timestamp) {
         while let Some(node) = self.inventory.take_silent(now) {
-            self.log.propose(Command::VoidLeases { node });
+            self.log.propose(Command::VoidLeases { node }, None);
         }
     }
 
@@ -213,11 +238,11 @@ impl Coordinator {
             debug_assert_eq!(check::check(&self.state, &self.inventory, &plan), [""; 0]);
             for (job, run, from) in plan.advances {
                 self.planned += 1;
-                self.log.propose(Command::Advance { job, run, from });
+                self.log.propose(Command::Advance { job, run, from, at }, None);
             }
             if !plan.grants.is_empty() {
                 self.planned += 1;
-                self.log.propose(Command::Grant { grants: plan.grants });
+                self.log.propose(Command::Grant { grants: plan.grants }, None);
             }
         }
         if let Some((first, entries)) = self.log.poll_persist() {
@@ -241,7 +266,7 @@ impl Coordinator {
         if self.planned > 0 {
             return;
         }
-        for (id, job) in &self.state.jobs {
+        for (id, job) in self.state.jobs.iter().filter(|(_, job)| job.is_active()) {
             if job.phase != Phase::Diffing || job.diffed >= job.target.next_page() {
                 continue;
             }
@@ -258,7 +283,7 @@ impl Coordinator {
                     self.planned += 1;
                     let command =
                         Command::Extraneous { job: *id, run: job.run, page: job.diffed, entries };
-                    self.log.propose(command);
+                    self.log.propose(command, None);
                     break;
                 }
             }

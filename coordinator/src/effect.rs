@@ -1,9 +1,13 @@
 //! Effects: everything a coordinator may ask for, as plain data, to be carried out in order.
 
-use airlift_protocol::assignment::{Assignment, End};
-use airlift_protocol::id::{AssignmentId, JobId, LogIndex, NodeId, PageId};
+use airlift_protocol::assignment::End;
+use airlift_protocol::control::Order;
+use airlift_protocol::error::Failure;
+use airlift_protocol::id::{JobId, LogIndex, NodeId, PageId, Position};
 
 use crate::event::Event;
+use crate::input::RequestId;
+use crate::state::ObjectFact;
 
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,20 +31,54 @@ pub enum Effect {
         /// The log entry that holds it.
         index: LogIndex,
     },
-    /// Give an order to a node.
-    Assign {
+    /// Give an order to a node's agent. It may be lost: what was not heard is said again.
+    Order {
         /// To which node.
         node: NodeId,
         /// The order.
-        assignment: Box<Assignment>,
+        order: Order,
     },
-    /// Take an order back.
-    Revoke {
-        /// From which node.
+    /// Tell a node that it is not the one that its identity stands for any more: another process
+    /// runs with the same.
+    Superseded {
+        /// Which node.
         node: NodeId,
-        /// Which order.
-        assignment: AssignmentId,
     },
+    /// Answer a request.
+    Answer {
+        /// Which.
+        id: RequestId,
+        /// How.
+        answer: Answer,
+    },
+    /// Keep what became of an object, for the job's report.
+    Record {
+        /// Of which job.
+        job: JobId,
+        /// The run of the job.
+        run: u32,
+        /// In which end's listing.
+        end: End,
+        /// Its place there.
+        position: Position,
+        /// What became of it.
+        fact: ObjectFact,
+    },
+    /// The members have changed.
+    MembersChanged,
     /// Tell observers.
     Emit(Event),
+}
+
+/// What came of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It is decided, durably.
+    Done,
+    /// It cannot be.
+    Refused(Failure),
+    /// Only the leader can say, and this is not it.
+    NotLeader,
+    /// The leadership was lost meanwhile: it may come to pass or not.
+    Unknown,
 }

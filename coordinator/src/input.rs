@@ -1,6 +1,8 @@
 //! Inputs: everything that can happen to a coordinator.
 
 use airlift_protocol::assignment::End;
+use airlift_protocol::cluster::TokenId;
+use airlift_protocol::control::{Heartbeat, JoinRequest};
 use airlift_protocol::error::Failure;
 use airlift_protocol::id::{JobId, LogIndex, NodeId};
 use airlift_protocol::job::JobSpec;
@@ -8,33 +10,61 @@ use airlift_protocol::manifest::Page;
 use airlift_protocol::report::Report;
 use airlift_protocol::time::Timestamp;
 
+use crate::state::JoinToken;
+
+/// Names a request until it is answered; the driver chooses it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RequestId(pub u64);
+
+/// What somebody asks for. Each is answered once, by [`Effect::Answer`](crate::Effect::Answer).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// A job is to be done, or the same job again.
+    Submit(Box<JobSpec>),
+    /// A job is to stop where it is; it can be submitted again.
+    Stop(JobId, Failure),
+    /// A job is to rest.
+    Pause(JobId),
+    /// A job is to go on.
+    Resume(JobId),
+    /// A job is to end without having moved everything.
+    Cancel(JobId),
+    /// A node is to be admitted with this token.
+    IssueToken(TokenId, JoinToken),
+    /// A stranger wants to join; the connection proves who it is.
+    Join(NodeId, Box<JoinRequest>),
+    /// A member is to leave.
+    RemoveMember(NodeId),
+}
+
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
-    /// A user submits a job, or the same job again.
-    Submit {
-        /// The job.
-        spec: Box<JobSpec>,
-        /// Wall-clock time of the request, milliseconds since 1970.
-        at: Timestamp,
-    },
-    /// A node has started, with so many assignments that it can work on at once. Whatever it held
-    /// before is void.
-    NodeStarted {
-        /// Which node.
-        node: NodeId,
-        /// Assignments at once.
-        slots: usize,
+    /// Somebody asks for something.
+    Request {
+        /// Names the request in its answer.
+        id: RequestId,
+        /// What is asked.
+        request: Request,
         /// Wall-clock time now, milliseconds since 1970.
         at: Timestamp,
     },
     /// A node lives.
     Heartbeat {
-        /// Which node.
+        /// Which node: proven by the connection.
         node: NodeId,
+        /// What it says.
+        heartbeat: Heartbeat,
+        /// Wall-clock time here, milliseconds since 1970.
+        at: Timestamp,
     },
-    /// An agent answers.
-    Report(Box<Report>),
+    /// An agent answers an order.
+    Report {
+        /// Which node: proven by the connection.
+        node: NodeId,
+        /// Its answer.
+        report: Box<Report>,
+    },
     /// Log entries up to and including this one are durable.
     Persisted {
         /// The last of them.
@@ -48,13 +78,6 @@ pub enum Input {
         end: End,
         /// The page.
         page: Page,
-    },
-    /// The user, or the system, stops a job; it can be submitted again.
-    Stop {
-        /// Which job.
-        job: JobId,
-        /// Why.
-        failure: Failure,
     },
     /// The time that `poll_timeout` named has come.
     Timeout,

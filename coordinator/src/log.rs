@@ -17,12 +17,16 @@ use airlift_protocol::id::{JobId, LogIndex};
 use airlift_protocol::limits::LOG_ENTRY_BYTES_MAX;
 
 use crate::command::Command;
+use crate::input::RequestId;
+
+/// A command with the request that it answers.
+type Proposed = (Command, Option<RequestId>);
 
 /// Commands between proposal and commitment.
 #[derive(Debug)]
 pub struct Log {
-    waiting: VecDeque<Command>,
-    in_flight: VecDeque<Command>,
+    waiting: VecDeque<Proposed>,
+    in_flight: VecDeque<Proposed>,
     /// Index of the last entry that is committed.
     committed: LogIndex,
 }
@@ -33,9 +37,9 @@ impl Log {
         Self { waiting: VecDeque::new(), in_flight: VecDeque::new(), committed }
     }
 
-    /// Queues a command.
-    pub fn propose(&mut self, command: Command) {
-        self.waiting.push_back(command);
+    /// Queues a command, and remembers whom it answers.
+    pub fn propose(&mut self, command: Command, request: Option<RequestId>) {
+        self.waiting.push_back((command, request));
     }
 
     /// Commands that wait for the batch in flight.
@@ -43,11 +47,15 @@ impl Log {
         self.waiting.len()
     }
 
+    /// Commands that are proposed and not committed.
+    pub fn under_way(&self) -> impl Iterator<Item = &Command> {
+        self.waiting.iter().chain(&self.in_flight).map(|(command, _)| command)
+    }
+
     /// Pages of a listing that are proposed and not committed.
     pub fn pages_under_way(&self, job: JobId, end: End) -> u32 {
         let is_page = |command: &&Command| matches!(command, Command::Page { job: of, end: at, .. } if (*of, *at) == (job, end));
-        let count = self.waiting.iter().chain(&self.in_flight).filter(is_page).count();
-        u32::try_from(count).unwrap_or(u32::MAX)
+        u32::try_from(self.under_way().filter(is_page).count()).unwrap_or(u32::MAX)
     }
 
     /// The next batch to make durable, unless one is in flight.
@@ -57,11 +65,11 @@ impl Log {
         }
         let mut entries = Vec::new();
         let mut bytes = 0;
-        while let Some(command) = self.waiting.pop_front() {
+        while let Some((command, request)) = self.waiting.pop_front() {
             let entry = codec::encode(&command);
             bytes += entry.len();
             entries.push(entry);
-            self.in_flight.push_back(command);
+            self.in_flight.push_back((command, request));
             if bytes >= LOG_ENTRY_BYTES_MAX {
                 break;
             }
@@ -70,13 +78,16 @@ impl Log {
     }
 
     /// The next command that is committed, given that entries up to `through` are durable.
-    pub fn poll_committed(&mut self, through: LogIndex) -> Option<(LogIndex, Command)> {
+    pub fn poll_committed(
+        &mut self,
+        through: LogIndex,
+    ) -> Option<(LogIndex, Command, Option<RequestId>)> {
         let index = self.committed.next();
         if index > through {
             return None;
         }
-        let command = self.in_flight.pop_front()?;
+        let (command, request) = self.in_flight.pop_front()?;
         self.committed = index;
-        Some((index, command))
+        Some((index, command, request))
     }
 }

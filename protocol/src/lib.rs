@@ -13,7 +13,9 @@
 pub mod assignment;
 pub mod bitmap;
 pub mod chunk;
+pub mod cluster;
 pub mod codec;
+pub mod control;
 pub mod error;
 pub mod id;
 pub mod job;
@@ -21,6 +23,7 @@ pub mod key;
 pub mod limits;
 pub mod location;
 pub mod manifest;
+pub mod raft;
 pub mod report;
 pub mod shard;
 pub mod time;

@@ -54,8 +54,26 @@ pub const VERIFY_BYTES_MAX: u64 = 64 << 20;
 /// Times the agent tries a transient failure before it reports it.
 pub const ATTEMPTS_MAX: u32 = 6;
 
+/// Times the agent tries a route on which another node does not answer.
+pub const ROUTE_ATTEMPTS_MAX: u32 = 2;
+
 /// Times a chunk that failed verification is read again before the failure is reported.
 pub const CORRUPT_ATTEMPTS_MAX: u32 = 3;
+
+/// Bytes of a node's name.
+pub const NODE_NAME_BYTES_MAX: usize = 63;
+
+/// Members of one cluster.
+pub const MEMBERS_MAX: usize = 1024;
+
+/// Join tokens that wait to be used.
+pub const JOIN_TOKENS_MAX: usize = 256;
+
+/// Milliseconds between the clocks of a node that joins and of the leader that are tolerated.
+pub const CLOCK_SKEW_MS_MAX: u64 = 10 * 60 * 1000;
+
+/// Pages of one listing that a node may have reported before the first of them is settled.
+pub const PAGES_UNSETTLED_MAX: usize = 4;
 
 /// Milliseconds without a sign of life after which a node's leases end.
 pub const LEASE_MS: u64 = 10_000;

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Version of the durable log's entries. Enums of the log only ever grow at their end.
-pub const LOG_FORMAT: FormatVersion = FormatVersion(1);
+pub const LOG_FORMAT: FormatVersion = FormatVersion(2);
 
 /// A generation of an encoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -13,7 +13,7 @@ pub struct FormatVersion(pub u16);
 impl FormatVersion {
     /// Whether a build that writes `self` can read what carries `other`.
     pub fn reads(self, other: Self) -> bool {
-        other <= self && other.0 > 0
+        other == self
     }
 }
 

@@ -7,9 +7,13 @@ use std::collections::{BTreeMap, VecDeque};
 use airlift_coordinator::command::Command;
 use airlift_coordinator::coordinator::Replay;
 use airlift_coordinator::event::{Event, Outcome};
-use airlift_coordinator::{Agent, AgentEffect, AgentInput, Coordinator, Effect, Input};
+use airlift_coordinator::{
+    Agent, AgentEffect, AgentInput, Coordinator, Effect, Input, Request, RequestId,
+};
 use airlift_protocol::assignment::Work;
+use airlift_protocol::cluster::{Addresses, Boot};
 use airlift_protocol::codec;
+use airlift_protocol::control::{Heartbeat, Order};
 use airlift_protocol::error::Class;
 use airlift_protocol::id::{AssignmentId, LogIndex, NodeId};
 use airlift_protocol::job::{Filters, JobSpec, Policy};
@@ -210,8 +214,9 @@ impl World {
         let agent = Agent::new(Timestamp(self.now), self.generation);
         self.process = Some(Process { coordinator: replay.finish(), agent });
         let at = Timestamp(WALL_START + self.now);
-        self.feed(Input::Submit { spec: Box::new(self.spec.clone()), at });
-        self.feed(Input::NodeStarted { node: NODE, slots: self.options.slots, at });
+        let request = Request::Submit(Box::new(self.spec.clone()));
+        self.feed(Input::Request { id: RequestId(self.generation), request, at });
+        self.feed_agent(AgentInput::Timeout);
         self.arm();
         if self.kills_left > 0 {
             self.kills_left -= 1;
@@ -320,28 +325,26 @@ impl World {
                     process.coordinator.handle(now, Input::PageLoaded { job, end, page });
                 }
             }
-            Effect::Assign { assignment, .. } => {
-                self.note(|| format!("assign {} {}", assignment.id.0, name(&assignment.work)));
+            Effect::Order { order, .. } => {
+                self.note(|| describe(&order));
                 if let Some(process) = &mut self.process {
-                    process.agent.handle(now, AgentInput::Assign(assignment));
-                }
-            }
-            Effect::Revoke { assignment, .. } => {
-                self.note(|| format!("revoke {}", assignment.0));
-                if let Some(process) = &mut self.process {
-                    process.agent.handle(now, AgentInput::Revoke(assignment));
+                    process.agent.handle(now, AgentInput::Order(order));
                 }
             }
             Effect::Emit(event) => self.on_event(event),
+            Effect::Answer { .. } | Effect::MembersChanged => {}
+            effect @ (Effect::Superseded { .. } | Effect::Record { .. }) => {
+                self.violation = Some(format!("not of a process that works alone: {effect:?}"));
+            }
         }
     }
 
     fn carry_out_agent(&mut self, effect: AgentEffect) {
         let now = Timestamp(self.now);
         match effect {
-            AgentEffect::Start { assignment, attempt, work } => {
+            AgentEffect::Start { assignment, attempt } => {
                 let after = self.timing.below(self.options.latency_ms);
-                let work = Box::new(work);
+                let (assignment, work) = (assignment.id, Box::new(assignment.work));
                 self.schedule(after, Ahead::AttemptEnds { assignment, attempt, work });
             }
             AgentEffect::Cancel(cancelled) => {
@@ -351,12 +354,23 @@ impl World {
             }
             AgentEffect::Report(report) => {
                 if let Some(process) = &mut self.process {
-                    process.coordinator.handle(now, Input::Report(report));
+                    process.coordinator.handle(now, Input::Report { node: NODE, report });
                 }
             }
-            AgentEffect::Heartbeat => {
+            AgentEffect::Heartbeat { held } => {
+                let heartbeat = Heartbeat {
+                    boot: Boot(self.generation),
+                    addresses: Addresses::default(),
+                    slots: u32::try_from(self.options.slots).unwrap_or(u32::MAX),
+                    held,
+                    written: Vec::new(),
+                    members_version: 0,
+                    version: String::new(),
+                };
+                let at = Timestamp(WALL_START + self.now);
                 if let Some(process) = &mut self.process {
-                    process.coordinator.handle(now, Input::Heartbeat { node: NODE });
+                    let input = Input::Heartbeat { node: NODE, heartbeat, at };
+                    process.coordinator.handle(now, input);
                 }
             }
         }
@@ -398,6 +412,17 @@ impl World {
                 }
             }
         }
+    }
+}
+
+fn describe(order: &Order) -> String {
+    match order {
+        Order::Assign(assignment) => {
+            format!("assign {} {}", assignment.id.0, name(&assignment.work))
+        }
+        Order::Revoke(id) => format!("revoke {}", id.0),
+        Order::Settle(id) => format!("settle {}", id.0),
+        Order::SettlePages(id, next) => format!("settle {} up to page {}", id.0, next.0),
     }
 }
 
