@@ -21,6 +21,7 @@ pub mod key;
 pub mod limits;
 pub mod location;
 pub mod manifest;
+pub mod raft;
 pub mod report;
 pub mod shard;
 pub mod time;
