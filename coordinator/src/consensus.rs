@@ -364,8 +364,7 @@ impl Consensus {
 
     /// `id` has fetched the snapshot that it was offered, or cannot.
     pub fn report_snapshot(&mut self, id: RaftId, is_fetched: bool) {
-        let status =
-            if is_fetched { SnapshotStatus::Finish } else { SnapshotStatus::Failure };
+        let status = if is_fetched { SnapshotStatus::Finish } else { SnapshotStatus::Failure };
         self.raw.report_snapshot(id.0, status);
         self.settle();
     }
@@ -426,7 +425,11 @@ impl Consensus {
     ///
     /// # Errors
     /// When `snapshot` is not of the applied state, or does not contain `through`.
-    pub fn compact(&mut self, through: LogIndex, snapshot: SnapshotRef) -> Result<(), CompactError> {
+    pub fn compact(
+        &mut self,
+        through: LogIndex,
+        snapshot: SnapshotRef,
+    ) -> Result<(), CompactError> {
         let at = snapshot.position;
         let is_newer =
             self.raw.store().snapshot().is_some_and(|now| now.position.index <= at.index);

@@ -131,6 +131,30 @@ fn a_single_voter_leads_when_its_vote_is_durable_and_not_before() {
 }
 
 #[test]
+fn a_change_of_membership_is_in_effect_only_when_its_commitment_is_durable() {
+    let durable = Durable::found(RaftId(1), [0; 32], 0);
+    let mut machine = Consensus::restore(Config { id: RaftId(1), seed: 7 }, durable).unwrap();
+    machine.campaign();
+    let elected = machine.poll_persist().unwrap();
+    machine.on_persisted(elected.sequence);
+    assert_eq!(machine.poll_committed().unwrap().payload, LogPayload::Empty);
+    let change = MembershipChange::AddLearner(RaftId(2));
+    machine.change_membership(change).unwrap();
+    let proposed = machine.poll_persist().unwrap();
+    assert_eq!(proposed.entries.len(), 1);
+    machine.on_persisted(proposed.sequence);
+    // It is committed, and a restart would not know.
+    assert_eq!(machine.status().committed, proposed.entries[0].index);
+    assert_eq!(machine.poll_committed(), None);
+    assert!(!machine.status().configuration.contains(RaftId(2)));
+    let committed = machine.poll_persist().unwrap();
+    assert_eq!(committed.hard_state.commit, proposed.entries[0].index);
+    machine.on_persisted(committed.sequence);
+    assert_eq!(machine.poll_committed().unwrap().payload, LogPayload::Membership(change));
+    assert!(machine.status().configuration.contains(RaftId(2)));
+}
+
+#[test]
 fn a_single_voter_says_nothing_to_its_learner_before_its_term_is_durable() {
     let mut cluster = Cluster::new(3, 1);
     cluster.add(RaftId(2), Durable::joining());

@@ -9,8 +9,8 @@ use airlift_protocol::codec;
 use airlift_protocol::id::LogIndex;
 use airlift_protocol::limits::RAFT_MESSAGE_BYTES_MAX;
 use airlift_protocol::raft::{
-    Configuration, HardState, LogEntry, LogPayload, LogPosition, MembershipChange, RaftBody, RaftId,
-    RaftMessage, SnapshotRef, VoteRequest, VoteResponse,
+    Configuration, HardState, LogEntry, LogPayload, LogPosition, MembershipChange, RaftBody,
+    RaftId, RaftMessage, SnapshotRef, VoteRequest, VoteResponse,
 };
 use raft::eraftpb::{
     self, ConfChangeSingle, ConfChangeTransition, ConfChangeType, ConfChangeV2, ConfState, Entry,

@@ -165,8 +165,8 @@ fn check_index(index: LogIndex) -> Result<(), Refusal> {
 /// An entry of a term up to `term_max`, or the place before the first one.
 fn check_position(position: LogPosition, term_max: u64) -> Result<(), Refusal> {
     let is_start = position == LogPosition::default();
-    let is_entry = (1..=INDEX_MAX).contains(&position.index.0)
-        && (1..=term_max).contains(&position.term);
+    let is_entry =
+        (1..=INDEX_MAX).contains(&position.index.0) && (1..=term_max).contains(&position.term);
     if is_start || is_entry { Ok(()) } else { Err(Refusal::Position(position)) }
 }
 

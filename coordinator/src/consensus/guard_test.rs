@@ -87,11 +87,8 @@ fn every_known_forgery_is_refused() {
     let both = Configuration { learners: BTreeSet::from([ME]), ..configuration(&[1, 2], &[]) };
     let group = || configuration(&[1, 2, 3], &[]);
     let beat = |commit| RaftBody::Heartbeat { commit: LogIndex(commit), read: None };
-    let membership = |change| LogEntry {
-        index: LogIndex(11),
-        term: 5,
-        payload: LogPayload::Membership(change),
-    };
+    let membership =
+        |change| LogEntry { index: LogIndex(11), term: 5, payload: LogPayload::Membership(change) };
     let many: Vec<LogEntry> = (11..).take(RAFT_ENTRIES_MAX + 1).map(|i| entry(i, 5, 1)).collect();
     let heavy = vec![entry(11, 5, RAFT_ENTRIES_BYTES_MAX), entry(12, 5, 1)];
     let is_entry = |index| Refusal::Entry(LogIndex(index));
@@ -103,16 +100,36 @@ fn every_known_forgery_is_refused() {
         (2, 5, append(at(10, 5), vec![entry(11, 4, 1)]), is_entry(11)),
         (2, 5, append(at(10, 5), vec![entry(11, 6, 1)]), is_entry(11)),
         (2, 5, append(at(10, 5), vec![entry(11, 5, 0)]), is_entry(11)),
-        (2, 5, append(at(10, 5), vec![membership(MembershipChange::Remove(RaftId(0)))]), is_entry(11)),
-        (2, 5, append(at(10, 5), vec![entry(11, 5, RAFT_COMMAND_BYTES_MAX + 1)]), Refusal::TooLarge),
+        (
+            2,
+            5,
+            append(at(10, 5), vec![membership(MembershipChange::Remove(RaftId(0)))]),
+            is_entry(11),
+        ),
+        (
+            2,
+            5,
+            append(at(10, 5), vec![entry(11, 5, RAFT_COMMAND_BYTES_MAX + 1)]),
+            Refusal::TooLarge,
+        ),
         (2, 5, append(at(10, 5), many), Refusal::TooLarge),
         (2, 5, append(at(10, 5), heavy), Refusal::TooLarge),
         // Beyond the log everything has term 0: a gap would match.
         (2, 5, append(at(99, 0), vec![entry(100, 5, 1)]), is_at(99, 0)),
         (2, 5, append(at(10, 6), vec![]), is_at(10, 6)),
         (2, 5, append(at(u64::MAX, 5), vec![]), is_at(u64::MAX, 5)),
-        (2, 5, snapshot(at(20, 5), both), Refusal::Configuration(ConfigurationError::Contradiction(ME))),
-        (2, 5, snapshot(at(20, 5), configuration(&[], &[])), Refusal::Configuration(ConfigurationError::NoVoter)),
+        (
+            2,
+            5,
+            snapshot(at(20, 5), both),
+            Refusal::Configuration(ConfigurationError::Contradiction(ME)),
+        ),
+        (
+            2,
+            5,
+            snapshot(at(20, 5), configuration(&[], &[])),
+            Refusal::Configuration(ConfigurationError::NoVoter),
+        ),
         (2, 5, snapshot(at(20, 5), configuration(&[2, 3], &[])), Refusal::Excluded),
         (2, 5, snapshot(at(20, 6), group()), is_at(20, 6)),
         (2, 5, snapshot(at(8, 4), group()), Refusal::Contradiction(LogIndex(8))),

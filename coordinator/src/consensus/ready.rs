@@ -175,9 +175,5 @@ impl Consensus {
 }
 
 fn to_wire(messages: &[Message]) -> Vec<(RaftId, RaftMessage)> {
-    messages
-        .iter()
-        .filter_map(convert::from_message)
-        .map(|message| (message.to, message))
-        .collect()
+    messages.iter().filter_map(convert::from_message).map(|message| (message.to, message)).collect()
 }

@@ -120,8 +120,8 @@ impl ConsensusFile {
         let durable = self.read(|transaction| {
             let facts = transaction.open_table(FACTS)?;
             let base: Base = take(&facts, BASE)?.ok_or_else(|| corrupted("its base is missing"))?;
-            let hard_state: HardState = take(&facts, HARD_STATE)?
-                .ok_or_else(|| corrupted("term and vote are missing"))?;
+            let hard_state: HardState =
+                take(&facts, HARD_STATE)?.ok_or_else(|| corrupted("term and vote are missing"))?;
             let mut link = base.link;
             let mut expected = base.compacted.index;
             let mut entries = Vec::new();
