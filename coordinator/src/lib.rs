@@ -23,6 +23,7 @@
 
 pub mod agent;
 pub mod command;
+pub mod consensus;
 pub mod coordinator;
 pub mod effect;
 pub mod event;

@@ -24,6 +24,24 @@ pub const PAGE_BYTES_MAX: usize = 512 << 10;
 /// Encoded bytes of one log entry: a page, or a batch of reports.
 pub const LOG_ENTRY_BYTES_MAX: usize = 8 << 20;
 
+/// Bytes of one command in a replicated log: an entry must fit into a message with all around it.
+pub const RAFT_COMMAND_BYTES_MAX: usize = LOG_ENTRY_BYTES_MAX - (64 << 10);
+
+/// Encoded bytes of one message between voters.
+pub const RAFT_MESSAGE_BYTES_MAX: usize = LOG_ENTRY_BYTES_MAX;
+
+/// Bytes of commands in one message between voters, unless a single entry is larger.
+pub const RAFT_ENTRIES_BYTES_MAX: usize = 4 << 20;
+
+/// Entries in one message between voters.
+pub const RAFT_ENTRIES_MAX: usize = 1024;
+
+/// Members of consensus, voters and learners; workers are none.
+pub const RAFT_MEMBERS_MAX: usize = 64;
+
+/// Terms that a voter lets itself be moved on by in one minute.
+pub const RAFT_TERMS_PER_MINUTE: u64 = 1 << 20;
+
 /// Commands that may wait for the log before no more outcomes are taken in: each may be a page.
 pub const LOG_WAITING_MAX: usize = 8;
 
@@ -89,5 +107,7 @@ const _: () = {
     assert!(PACK_OBJECTS_MAX <= PAGE_ENTRIES_MAX);
     assert!(PAGE_ENTRIES_MAX <= u16::MAX as usize);
     assert!(PAGE_BYTES_MAX < LOG_ENTRY_BYTES_MAX);
+    assert!(RAFT_ENTRIES_BYTES_MAX < RAFT_COMMAND_BYTES_MAX);
+    assert!(RAFT_COMMAND_BYTES_MAX < RAFT_MESSAGE_BYTES_MAX);
     assert!(HEARTBEAT_MS * 3 < LEASE_MS);
 };
