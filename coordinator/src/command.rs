@@ -9,7 +9,6 @@ use airlift_protocol::error::Failure;
 use airlift_protocol::id::{JobId, NodeId, PageId};
 use airlift_protocol::job::JobSpec;
 use airlift_protocol::manifest::Page;
-use airlift_protocol::raft::RaftId;
 use airlift_protocol::report::Report;
 use airlift_protocol::time::Timestamp;
 use airlift_protocol::version::FormatVersion;
@@ -133,8 +132,6 @@ pub struct Founding {
     pub cluster: ClusterId,
     /// Its first voter.
     pub founder: Member,
-    /// Its number.
-    pub raft: RaftId,
     /// BLAKE3 hash of the administrator's API token.
     pub admin: [u8; 32],
 }

@@ -3,6 +3,7 @@
 
 mod ask;
 mod hear;
+mod lead;
 mod tell;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -11,14 +12,16 @@ use airlift_protocol::assignment::End;
 use airlift_protocol::cluster::Boot;
 use airlift_protocol::control::Order;
 use airlift_protocol::id::{AssignmentId, JobId, LogIndex, NodeId};
-use airlift_protocol::limits::LOG_WAITING_MAX;
+use airlift_protocol::limits::{LOG_WAITING_MAX, RAFT_TICK_MS};
+use airlift_protocol::report::Report;
 use airlift_protocol::time::Timestamp;
 use airlift_protocol::version::LOG_FORMAT;
 
 use crate::command::Command;
+use crate::consensus::Consensus;
 use crate::effect::{Answer, Effect};
-use crate::input::{Input, RequestId};
-use crate::log::Log;
+use crate::input::Input;
+use crate::log::{Committed, Log};
 use crate::scheduler::diff::{Diff, Step};
 use crate::scheduler::inventory::Inventory;
 use crate::scheduler::pages::{PageKey, Pages, wanted};
@@ -43,6 +46,12 @@ pub struct Coordinator {
     reported: BTreeSet<AssignmentId>,
     /// Starts of processes on their way through the log.
     starting: BTreeSet<(NodeId, Boot)>,
+    /// Reports that wait for the next batch.
+    reports: Vec<Report>,
+    /// Whether this node decided at the last look; in a cluster, only the leader does.
+    is_deciding: bool,
+    /// When consensus is to be told that time has passed; a process that works alone has none.
+    next_tick: Option<Timestamp>,
     /// Wall-clock time minus the time of `handle`, in milliseconds.
     wall_offset: u64,
     effects: VecDeque<Effect>,
@@ -64,12 +73,25 @@ impl Replay {
 
     /// The coordinator that goes on where the log ended.
     pub fn finish(self) -> Coordinator {
-        let mut log = Log::new(self.applied);
+        let mut log = Log::alone(self.applied);
         if self.applied == LogIndex::default() {
             log.propose(Command::Format(LOG_FORMAT), None);
         }
-        Coordinator {
-            state: self.state,
+        Coordinator::new(self.state, log, None)
+    }
+}
+
+impl Coordinator {
+    /// A voter of a cluster, which begins with the state as of its snapshot.
+    pub fn voter(now: Timestamp, state: State, consensus: Consensus) -> Self {
+        Self::new(state, Log::group(consensus), Some(now.plus(RAFT_TICK_MS)))
+    }
+
+    fn new(state: State, log: Log, next_tick: Option<Timestamp>) -> Self {
+        Self {
+            state,
+            is_deciding: log.is_ready(),
+            next_tick,
             log,
             inventory: Inventory::default(),
             pages: Pages::default(),
@@ -77,13 +99,12 @@ impl Replay {
             planned: 0,
             reported: BTreeSet::new(),
             starting: BTreeSet::new(),
+            reports: Vec::new(),
             wall_offset: 0,
             effects: VecDeque::new(),
         }
     }
-}
 
-impl Coordinator {
     /// Takes in one thing that happened. Infallible: refusals are effects.
     pub fn handle(&mut self, now: Timestamp, input: Input) {
         match input {
@@ -93,7 +114,8 @@ impl Coordinator {
                 self.on_heartbeat(now, node, &heartbeat);
             }
             Input::Report { node, report } => self.on_report(node, *report),
-            Input::Persisted { through } => self.on_persisted(through),
+            Input::Persisted { number } => self.log.on_persisted(number),
+            Input::Message { from, message } => self.on_message(from, *message),
             Input::PageLoaded { job, end, page } => {
                 self.pages.insert(PageKey { job, end, page: page.id }, page);
             }
@@ -109,7 +131,7 @@ impl Coordinator {
 
     /// When to call `handle` with [`Input::Timeout`] at the latest.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        self.inventory.deadline()
+        self.inventory.deadline().into_iter().chain(self.next_tick).min()
     }
 
     /// Whether the log is behind: whoever hands in reports should wait until it is not, so that
@@ -132,13 +154,8 @@ impl Coordinator {
         self.effects.push_back(Effect::Order { node, order });
     }
 
-    fn on_persisted(&mut self, through: LogIndex) {
-        while let Some((index, command, request)) = self.log.poll_committed(through) {
-            self.on_committed(index, command, request);
-        }
-    }
-
-    fn on_committed(&mut self, index: LogIndex, command: Command, request: Option<RequestId>) {
+    fn on_committed(&mut self, committed: Committed) {
+        let Committed { index, command, request } = committed;
         self.forget_under_way(&command);
         let settled = self.settled_by(&command);
         let page = match &command {
@@ -153,8 +170,10 @@ impl Coordinator {
         {
             self.pages.insert(key, page);
         }
-        for (node, order) in settled {
-            self.order(node, order);
+        if self.is_deciding {
+            for (node, order) in settled {
+                self.order(node, order);
+            }
         }
         let refused = facts.iter().find_map(|fact| match fact {
             Fact::Refused(failure) => Some(failure.clone()),
@@ -188,9 +207,12 @@ impl Coordinator {
 
     fn on_fact(&mut self, fact: Fact) {
         match fact {
+            // Who does not decide leaves it to the one that does, at the node's next sign of life.
+            Fact::Granted(..) | Fact::Ended(..) if !self.is_deciding => {}
             Fact::Granted(job, id) => {
-                let is_assigned = self.assign(job, id);
-                debug_assert!(is_assigned, "a plan grants only what it has the pages for");
+                // Said again at the next sign of life, should a page be missing after a change of
+                // the leader.
+                let _ = self.assign(job, id);
             }
             Fact::Ended(node, assignment) => self.order(node, Order::Revoke(assignment)),
             Fact::Started(job, _) => {
@@ -215,6 +237,7 @@ impl Coordinator {
     }
 
     fn on_timeout(&mut self, now: Timestamp) {
+        self.tick(now);
         while let Some(node) = self.inventory.take_silent(now) {
             self.log.propose(Command::VoidLeases { node }, None);
         }
@@ -228,25 +251,45 @@ impl Coordinator {
             .collect()
     }
 
-    /// Brings everything that follows from the state under way.
+    /// Brings everything that follows under way: first what is decided, then what is to be.
     fn settle(&mut self, now: Timestamp) {
+        self.apply();
+        self.look_who_decides(now);
+        if self.is_deciding {
+            self.decide(now);
+        }
+        // What was decided just now may be on its way already.
+        while let Some((number, batch)) = self.log.poll_persist() {
+            self.effects.push_back(Effect::Persist { number, batch });
+        }
+        self.send();
+    }
+
+    fn apply(&mut self) {
+        while let Some(committed) = self.log.poll_committed() {
+            self.on_committed(committed);
+        }
+    }
+
+    /// Proposes what the state asks for.
+    fn decide(&mut self, now: Timestamp) {
+        self.reconcile_voters();
+        self.flush_reports();
         self.diff();
         self.load();
-        if self.planned == 0 {
-            let at = now.plus(self.wall_offset);
-            let plan = plan(&self.state, &self.inventory, &self.pages, at);
-            debug_assert_eq!(check::check(&self.state, &self.inventory, &plan), [""; 0]);
-            for (job, run, from) in plan.advances {
-                self.planned += 1;
-                self.log.propose(Command::Advance { job, run, from, at }, None);
-            }
-            if !plan.grants.is_empty() {
-                self.planned += 1;
-                self.log.propose(Command::Grant { grants: plan.grants }, None);
-            }
+        if self.planned > 0 {
+            return;
         }
-        if let Some((first, entries)) = self.log.poll_persist() {
-            self.effects.push_back(Effect::Persist { first, entries });
+        let at = now.plus(self.wall_offset);
+        let plan = plan(&self.state, &self.inventory, &self.pages, at);
+        debug_assert_eq!(check::check(&self.state, &self.inventory, &plan), [""; 0]);
+        for (job, run, from) in plan.advances {
+            self.planned += 1;
+            self.log.propose(Command::Advance { job, run, from, at }, None);
+        }
+        if !plan.grants.is_empty() {
+            self.planned += 1;
+            self.log.propose(Command::Grant { grants: plan.grants }, None);
         }
     }
 

@@ -4,20 +4,30 @@ use airlift_protocol::assignment::End;
 use airlift_protocol::control::Order;
 use airlift_protocol::error::Failure;
 use airlift_protocol::id::{JobId, LogIndex, NodeId, PageId, Position};
+use airlift_protocol::raft::{RaftId, RaftMessage};
 
 use crate::event::Event;
 use crate::input::RequestId;
+use crate::log::Batch;
 use crate::state::ObjectFact;
 
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Make these log entries durable, then answer [`Input::Persisted`](crate::Input::Persisted).
+    /// Make this durable, then answer [`Input::Persisted`](crate::Input::Persisted). What comes
+    /// after it may depend on it only where that is said.
     Persist {
-        /// Index of the first entry; the others follow without gap.
-        first: LogIndex,
-        /// Encoded commands, at least one.
-        entries: Vec<Vec<u8>>,
+        /// Names it in the answer; numbers grow.
+        number: u64,
+        /// What to write.
+        batch: Batch,
+    },
+    /// Tell another voter. It may be lost. Whatever it depends on is durable by now.
+    Send {
+        /// Which.
+        to: RaftId,
+        /// What.
+        message: Box<RaftMessage>,
     },
     /// Read a manifest page from the log and answer
     /// [`Input::PageLoaded`](crate::Input::PageLoaded).

@@ -4,9 +4,10 @@ use airlift_protocol::assignment::End;
 use airlift_protocol::cluster::TokenId;
 use airlift_protocol::control::{Heartbeat, JoinRequest};
 use airlift_protocol::error::Failure;
-use airlift_protocol::id::{JobId, LogIndex, NodeId};
+use airlift_protocol::id::{JobId, NodeId};
 use airlift_protocol::job::JobSpec;
 use airlift_protocol::manifest::Page;
+use airlift_protocol::raft::{RaftId, RaftMessage};
 use airlift_protocol::report::Report;
 use airlift_protocol::time::Timestamp;
 
@@ -65,10 +66,18 @@ pub enum Input {
         /// Its answer.
         report: Box<Report>,
     },
-    /// Log entries up to and including this one are durable.
+    /// What [`Effect::Persist`](crate::Effect::Persist) asked for under this number is durable, and
+    /// all before it.
     Persisted {
-        /// The last of them.
-        through: LogIndex,
+        /// The number.
+        number: u64,
+    },
+    /// Another voter speaks.
+    Message {
+        /// Which: proven by the connection.
+        from: RaftId,
+        /// What it says.
+        message: Box<RaftMessage>,
     },
     /// A manifest page was read back.
     PageLoaded {

@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::id::NodeId;
 use crate::limits::NODE_NAME_BYTES_MAX;
+use crate::raft::RaftId;
 use crate::time::Timestamp;
 
 /// A cluster: 16 random bytes, drawn when it is founded.
@@ -130,6 +131,8 @@ pub struct Member {
     pub name: NodeName,
     /// What it is.
     pub role: Role,
+    /// Its number among the voters, when it is one or is to become one.
+    pub raft: Option<RaftId>,
     /// Where it is reached.
     pub addresses: Addresses,
     /// Wall-clock time at which it joined.

@@ -8,11 +8,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::assignment::Assignment;
-use crate::cluster::{Addresses, Boot, ClusterId, Member, NodeName, Role, Secret, TokenId};
+use crate::cluster::{Addresses, Boot, ClusterId, Member, NodeName, Secret, TokenId};
 use crate::error::Failure;
 use crate::id::{AssignmentId, JobId, NodeId, PageId};
 use crate::job::JobSpec;
-use crate::raft::{RaftId, RaftMessage};
+use crate::raft::RaftMessage;
 use crate::report::Report;
 use crate::time::Timestamp;
 
@@ -151,10 +151,6 @@ pub struct JoinRequest {
 /// What a new member learns.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Joined {
-    /// What it is.
-    pub role: Role,
-    /// Its number among the voters, when it is to become one.
-    pub raft: Option<RaftId>,
     /// The others, and itself.
     pub members: Members,
 }

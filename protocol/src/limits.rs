@@ -39,6 +39,12 @@ pub const RAFT_ENTRIES_MAX: usize = 1024;
 /// Members of consensus, voters and learners; workers are none.
 pub const RAFT_MEMBERS_MAX: usize = 64;
 
+/// Milliseconds between two ticks of consensus.
+pub const RAFT_TICK_MS: u64 = 100;
+
+/// Reports of one command, so that it stays well below its largest size.
+pub const REPORTS_BATCHED_MAX: usize = 64;
+
 /// Terms that a voter lets itself be moved on by in one minute.
 pub const RAFT_TERMS_PER_MINUTE: u64 = 1 << 20;
 

@@ -15,6 +15,10 @@ use crate::input::{Request, RequestId};
 
 impl Coordinator {
     pub(super) fn on_request(&mut self, id: RequestId, request: Request, at: Timestamp) {
+        if !self.is_deciding {
+            self.effects.push_back(Effect::Answer { id, answer: Answer::NotLeader });
+            return;
+        }
         match self.command(request, at) {
             Ok(command) => self.log.propose(command, Some(id)),
             Err(failure) => {

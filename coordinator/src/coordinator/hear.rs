@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use airlift_protocol::assignment::End;
 use airlift_protocol::control::{Heartbeat, Order};
 use airlift_protocol::id::{AssignmentId, JobId, NodeId, PageId};
+use airlift_protocol::limits::REPORTS_BATCHED_MAX;
 use airlift_protocol::manifest::Page;
 use airlift_protocol::report::{Completion, Report};
 use airlift_protocol::time::Timestamp;
@@ -17,6 +18,9 @@ use crate::state::{Lease, Task};
 
 impl Coordinator {
     pub(super) fn on_heartbeat(&mut self, now: Timestamp, node: NodeId, beat: &Heartbeat) {
+        if !self.is_deciding {
+            return;
+        }
         let cluster = self.state.cluster.as_ref();
         let member = cluster.and_then(|cluster| cluster.members.get(&node));
         if cluster.is_some() && member.is_none() {
@@ -60,6 +64,9 @@ impl Coordinator {
     }
 
     pub(super) fn on_report(&mut self, node: NodeId, report: Report) {
+        if !self.is_deciding {
+            return;
+        }
         let lease = self.lease(report.job, report.assignment).filter(|lease| lease.node == node);
         let Some(lease) = lease.filter(|lease| lease.epoch == report.epoch) else {
             return self.order(node, Order::Settle(report.assignment));
@@ -76,9 +83,19 @@ impl Coordinator {
             (Some(end), report) if !self.is_whole(end, &report) => {}
             (_, report) => {
                 if self.reported.insert(report.assignment) {
-                    self.log.propose(Command::Reports { reports: vec![report] }, None);
+                    self.reports.push(report);
                 }
             }
+        }
+    }
+
+    /// Proposes the reports that have come in, together: the first one alone when nothing is under
+    /// way, the others with those that come while it is.
+    pub(super) fn flush_reports(&mut self) {
+        while !self.reports.is_empty() && !self.is_congested() {
+            let rest = self.reports.split_off(self.reports.len().min(REPORTS_BATCHED_MAX));
+            let reports = std::mem::replace(&mut self.reports, rest);
+            self.log.propose(Command::Reports { reports }, None);
         }
     }
 

@@ -34,8 +34,6 @@ pub struct Cluster {
     pub id: ClusterId,
     /// Members by id.
     pub members: BTreeMap<NodeId, Member>,
-    /// The numbers of voters, and of those who are becoming voters.
-    pub raft_ids: BTreeMap<NodeId, RaftId>,
     /// Tokens that were issued.
     pub tokens: BTreeMap<TokenId, JoinToken>,
     /// Hash of the administrator's API token.
@@ -59,19 +57,20 @@ impl Cluster {
 
     /// The voter of this number.
     pub fn voter(&self, raft: RaftId) -> Option<NodeId> {
-        self.raft_ids.iter().find(|(_, id)| **id == raft).map(|(node, _)| *node)
+        let voter = self.members.values().find(|member| member.raft == Some(raft))?;
+        Some(voter.id)
     }
 
     pub(super) fn found(index: LogIndex, founding: Founding) -> Self {
-        let Founding { cluster, founder, raft, admin } = founding;
+        let Founding { cluster, founder, admin } = founding;
+        let raft_id_last = founder.raft.unwrap_or(RaftId(1));
         Self {
             id: cluster,
-            raft_ids: BTreeMap::from([(founder.id, raft)]),
             members: BTreeMap::from([(founder.id, founder)]),
             tokens: BTreeMap::new(),
             admin,
             version: index,
-            raft_id_last: raft,
+            raft_id_last,
         }
     }
 
@@ -100,11 +99,12 @@ impl Cluster {
         let Some(token) = self.tokens.get_mut(&token) else { return Ok(()) };
         token.used_by = Some(node);
         let role = token.role;
-        if role == Role::Voter {
+        let raft = (role == Role::Voter).then(|| {
             self.raft_id_last = RaftId(self.raft_id_last.0 + 1);
-            self.raft_ids.insert(node, self.raft_id_last);
-        }
-        self.members.insert(node, Member { id: node, name, role, addresses, joined_at: at });
+            self.raft_id_last
+        });
+        let member = Member { id: node, name, role, raft, addresses, joined_at: at };
+        self.members.insert(node, member);
         self.version = index;
         Ok(())
     }
@@ -152,7 +152,6 @@ impl Cluster {
 
     /// Takes a member out; whether it was one.
     pub(super) fn remove(&mut self, index: LogIndex, node: NodeId) -> bool {
-        self.raft_ids.remove(&node);
         let was_member = self.members.remove(&node).is_some();
         if was_member {
             self.version = index;
