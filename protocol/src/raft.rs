@@ -284,7 +284,9 @@ pub struct VoteResponse {
 mod tests {
     use super::*;
     use crate::codec;
-    use crate::limits::RAFT_MESSAGE_BYTES_MAX;
+    use crate::limits::{
+        RAFT_COMMAND_BYTES_MAX, RAFT_ENTRIES_BYTES_MAX, RAFT_ENTRIES_MAX, RAFT_MESSAGE_BYTES_MAX,
+    };
 
     fn position(index: u64, term: u64) -> LogPosition {
         LogPosition { index: LogIndex(index), term }
@@ -351,6 +353,23 @@ mod tests {
         golden.extend_from_slice(&[9; 32]);
         golden.push(5);
         check(RaftBody::Snapshot(snapshot), &golden);
+    }
+
+    #[test]
+    fn the_largest_messages_can_be_read() {
+        let append = |count: usize, bytes: usize| {
+            let payload = LogPayload::Command(vec![7; bytes]);
+            let entry = LogEntry { index: LogIndex(u64::MAX), term: u64::MAX, payload };
+            let previous = position(u64::MAX, u64::MAX);
+            let (commit, entries) = (LogIndex(u64::MAX), vec![entry; count]);
+            message(RaftBody::Append { previous, commit, entries })
+        };
+        let share = RAFT_ENTRIES_BYTES_MAX / RAFT_ENTRIES_MAX;
+        for message in [append(1, RAFT_COMMAND_BYTES_MAX), append(RAFT_ENTRIES_MAX, share)] {
+            let bytes = codec::encode(&message);
+            let decoded = codec::decode::<RaftMessage>(&bytes, RAFT_MESSAGE_BYTES_MAX).unwrap();
+            assert!(decoded == message);
+        }
     }
 
     #[test]

@@ -59,9 +59,7 @@ pub(super) fn to_change(change: MembershipChange) -> ConfChangeV2 {
 }
 
 pub(super) fn to_entry(entry: LogEntry) -> Entry {
-    let mut converted = Entry::default();
-    converted.index = entry.index.0;
-    converted.term = entry.term;
+    let mut converted = Entry { index: entry.index.0, term: entry.term, ..Entry::default() };
     match entry.payload {
         LogPayload::Empty => {}
         LogPayload::Command(command) => converted.data = command.into(),
@@ -119,11 +117,12 @@ pub(super) fn from_configuration(configuration: &ConfState) -> Configuration {
 }
 
 pub(super) fn to_hard_state(state: HardState) -> eraftpb::HardState {
-    let mut converted = eraftpb::HardState::default();
-    converted.term = state.term;
-    converted.vote = state.vote.map_or(0, |id| id.0);
-    converted.commit = state.commit.0;
-    converted
+    eraftpb::HardState {
+        term: state.term,
+        vote: state.vote.map_or(0, |id| id.0),
+        commit: state.commit.0,
+        ..eraftpb::HardState::default()
+    }
 }
 
 pub(super) fn from_hard_state(state: &eraftpb::HardState) -> HardState {
@@ -131,8 +130,7 @@ pub(super) fn from_hard_state(state: &eraftpb::HardState) -> HardState {
 }
 
 pub(super) fn to_snapshot(snapshot: &SnapshotRef) -> Snapshot {
-    let mut converted = Snapshot::default();
-    converted.data = codec::encode(snapshot).into();
+    let mut converted = Snapshot { data: codec::encode(snapshot).into(), ..Snapshot::default() };
     let metadata = converted.mut_metadata();
     metadata.index = snapshot.position.index.0;
     metadata.term = snapshot.position.term;
@@ -156,10 +154,12 @@ pub(super) fn read_of(context: &[u8]) -> Option<u64> {
 
 /// A message that has passed the guard, for the library.
 pub(super) fn to_message(message: RaftMessage) -> Message {
-    let mut converted = Message::default();
-    converted.from = message.from.0;
-    converted.to = message.to.0;
-    converted.term = message.term;
+    let mut converted = Message {
+        from: message.from.0,
+        to: message.to.0,
+        term: message.term,
+        ..Message::default()
+    };
     match message.body {
         RaftBody::Append { previous, commit, entries } => {
             converted.set_msg_type(MessageType::MsgAppend);

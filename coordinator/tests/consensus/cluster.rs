@@ -10,40 +10,40 @@ use airlift_protocol::raft::{
 };
 
 /// SplitMix64: enough to choose faults by.
-pub struct Random(pub u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let word = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         word ^ (word >> 31)
     }
 
-    pub fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
     }
 
-    pub fn per_mille(&mut self, chance: u64) -> bool {
+    pub(crate) fn per_mille(&mut self, chance: u64) -> bool {
         self.below(1000) < chance
     }
 }
 
 /// How bad things are, each in events per thousand.
 #[derive(Clone, Copy)]
-pub struct Faults {
-    pub loss: u64,
-    pub duplication: u64,
-    pub delay_ticks: u64,
-    pub crash: u64,
-    pub restart: u64,
-    pub partition: u64,
-    pub slow_disk: u64,
-    pub snapshot: u64,
+pub(crate) struct Faults {
+    pub(crate) loss: u64,
+    pub(crate) duplication: u64,
+    pub(crate) delay_ticks: u64,
+    pub(crate) crash: u64,
+    pub(crate) restart: u64,
+    pub(crate) partition: u64,
+    pub(crate) slow_disk: u64,
+    pub(crate) snapshot: u64,
 }
 
 impl Faults {
-    pub const NONE: Self = Self {
+    pub(crate) const NONE: Self = Self {
         loss: 0,
         duplication: 0,
         delay_ticks: 1,
@@ -53,7 +53,7 @@ impl Faults {
         slow_disk: 0,
         snapshot: 0,
     };
-    pub const MANY: Self = Self {
+    pub(crate) const MANY: Self = Self {
         loss: 50,
         duplication: 20,
         delay_ticks: 5,
@@ -89,9 +89,9 @@ fn hash(seed: u64, bytes: &[u8]) -> u64 {
     bytes.iter().fold(seed, |hash, byte| Random(hash ^ u64::from(*byte)).next())
 }
 
-pub struct Node {
-    pub disk: Durable,
-    pub machine: Option<Consensus>,
+pub(crate) struct Node {
+    pub(crate) disk: Durable,
+    pub(crate) machine: Option<Consensus>,
     /// Given to the disk and not written yet: lost when the node dies.
     unsaved: VecDeque<Persist>,
     state: State,
@@ -105,14 +105,14 @@ struct Packet {
 }
 
 /// All members, the network between them, and what an observer has seen.
-pub struct Cluster {
-    pub nodes: BTreeMap<RaftId, Node>,
-    pub random: Random,
-    pub faults: Faults,
-    pub trace: u64,
+pub(crate) struct Cluster {
+    pub(crate) nodes: BTreeMap<RaftId, Node>,
+    pub(crate) random: Random,
+    pub(crate) faults: Faults,
+    pub(crate) trace: u64,
     /// Everything handed out by anybody.
-    pub committed: BTreeMap<LogIndex, LogEntry>,
-    pub reads_answered: usize,
+    pub(crate) committed: BTreeMap<LogIndex, LogEntry>,
+    pub(crate) reads_answered: usize,
     seed: u64,
     tick: u64,
     sent: u64,
@@ -131,7 +131,7 @@ pub struct Cluster {
 
 impl Cluster {
     /// Members 1 to `voters` take part from the start, as if they had been founded together.
-    pub fn new(seed: u64, voters: u64) -> Self {
+    pub(crate) fn new(seed: u64, voters: u64) -> Self {
         let mut founded = Durable::found(RaftId(1), State::default().digest(), 0);
         let configuration = Configuration {
             voters: (1..=voters).map(RaftId).collect(),
@@ -163,7 +163,7 @@ impl Cluster {
         cluster
     }
 
-    pub fn add(&mut self, id: RaftId, disk: Durable) {
+    pub(crate) fn add(&mut self, id: RaftId, disk: Durable) {
         let node = Node {
             disk,
             machine: None,
@@ -175,7 +175,7 @@ impl Cluster {
         self.start(id);
     }
 
-    pub fn start(&mut self, id: RaftId) {
+    pub(crate) fn start(&mut self, id: RaftId) {
         let everybody: BTreeSet<RaftId> = self.nodes.keys().copied().collect();
         let node = self.nodes.get_mut(&id).unwrap();
         if node.machine.is_some() {
@@ -190,18 +190,18 @@ impl Cluster {
         self.drain(id);
     }
 
-    pub fn crash(&mut self, id: RaftId) {
+    pub(crate) fn crash(&mut self, id: RaftId) {
         let node = self.nodes.get_mut(&id).unwrap();
         node.machine = None;
         node.unsaved.clear();
     }
 
-    pub fn machine(&mut self, id: RaftId) -> &mut Consensus {
+    pub(crate) fn machine(&mut self, id: RaftId) -> &mut Consensus {
         self.nodes.get_mut(&id).unwrap().machine.as_mut().unwrap()
     }
 
     /// The living leader of the highest term.
-    pub fn leader(&self) -> Option<RaftId> {
+    pub(crate) fn leader(&self) -> Option<RaftId> {
         let statuses = self.nodes.iter().filter_map(|(id, node)| {
             let status = node.machine.as_ref()?.status();
             (status.role == Role::Leader).then_some((status.term, *id))
@@ -209,14 +209,14 @@ impl Cluster {
         statuses.max().map(|(_, id)| id)
     }
 
-    pub fn propose(&mut self, id: RaftId) {
+    pub(crate) fn propose(&mut self, id: RaftId) {
         self.proposals += 1;
         let command = self.proposals.to_le_bytes().to_vec();
         let _ = self.machine(id).propose(command);
         self.drain(id);
     }
 
-    pub fn read(&mut self, id: RaftId) {
+    pub(crate) fn read(&mut self, id: RaftId) {
         self.proposals += 1;
         let request = self.proposals;
         let floor = self.committed.last_key_value().map_or(LogIndex(0), |(index, _)| *index);
@@ -227,7 +227,7 @@ impl Cluster {
     }
 
     /// One tick of everybody, with whatever goes wrong in it.
-    pub fn turn(&mut self) {
+    pub(crate) fn turn(&mut self) {
         self.tick += 1;
         self.break_things();
         let ids: Vec<RaftId> = self.nodes.keys().copied().collect();
@@ -248,7 +248,7 @@ impl Cluster {
         self.deliver();
     }
 
-    pub fn turns(&mut self, count: u64) {
+    pub(crate) fn turns(&mut self, count: u64) {
         (0..count).for_each(|_| self.turn());
     }
 
@@ -295,7 +295,7 @@ impl Cluster {
     }
 
     /// Takes everything that a member wants done.
-    pub fn drain(&mut self, id: RaftId) {
+    pub(crate) fn drain(&mut self, id: RaftId) {
         self.check_leader(id);
         let node = self.nodes.get_mut(&id).unwrap();
         let machine = node.machine.as_mut().unwrap();
@@ -355,7 +355,7 @@ impl Cluster {
     }
 
     /// Makes durable what a member has given to its disk.
-    pub fn write(&mut self, id: RaftId) {
+    pub(crate) fn write(&mut self, id: RaftId) {
         let node = self.nodes.get_mut(&id).unwrap();
         let mut last = None;
         while let Some(persist) = node.unsaved.pop_front() {
@@ -390,7 +390,7 @@ impl Cluster {
     }
 
     /// A snapshot of what is applied, and the log cut short.
-    pub fn snapshot(&mut self, id: RaftId) {
+    pub(crate) fn snapshot(&mut self, id: RaftId) {
         let keep = self.random.below(4);
         let node = self.nodes.get_mut(&id).unwrap();
         let machine = node.machine.as_mut().unwrap();
@@ -454,7 +454,7 @@ impl Cluster {
     }
 
     /// Everything works again: what is proposed now gets to every member of the group.
-    pub fn heal(&mut self) {
+    pub(crate) fn heal(&mut self) {
         self.faults = Faults::NONE;
         self.turns(300);
         let leader = self.leader().expect("a healed group has a leader");
