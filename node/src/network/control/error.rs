@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use airlift_protocol::id::NodeId;
 use thiserror::Error;
 
+use super::limit::REQUEST_BYTES_MAX;
+
 /// Why the network of the control plane could not start.
 #[derive(Debug, Error)]
 pub enum NetworkError {
@@ -83,5 +85,3 @@ pub enum JoinError {
     #[error("the network is shut down")]
     Stopped,
 }
-
-use super::limit::REQUEST_BYTES_MAX;

@@ -79,7 +79,8 @@ async fn a_stranger_that_asks_much_at_once_is_told_to_wait() {
     let mut streams = Vec::new();
     for _ in 0..3 {
         let (mut send, recv) = open(&connection, "/airlift/control/1").await;
-        send.write_all(&[0, 0, 0, 1, 5]).await.unwrap();
+        // The third is refused, perhaps before it was written.
+        let _ = send.write_all(&[0, 0, 0, 1, 5]).await;
         streams.push((send, recv));
     }
     let first = node.next().await;
