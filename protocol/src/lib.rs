@@ -11,10 +11,12 @@
 #![forbid(unsafe_code)]
 
 pub mod assignment;
+pub mod attributes;
 pub mod bitmap;
 pub mod chunk;
 pub mod codec;
 pub mod error;
+pub mod frame;
 pub mod id;
 pub mod job;
 pub mod key;
