@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod network;
 pub mod pipeline;
 pub mod runtime;
 pub mod storage;

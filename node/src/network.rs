@@ -1,0 +1,3 @@
+//! What this node says to other nodes.
+
+pub mod data;
