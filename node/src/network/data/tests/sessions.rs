@@ -2,15 +2,25 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use airlift_protocol::frame::Frame;
+
 use super::*;
+use crate::network::data::FrameStream;
 use crate::pipeline::compress::CompressedChunk;
 
-/// A source with one object, 64 MiB under `a`.
+/// A source with one object under `a`, larger than all windows and queues of a stream.
 async fn large() -> (LocalSource, Entry) {
     let store = MemoryStore::new();
-    store.insert("a", bytes(64 * MIB), 1);
+    store.insert("a", bytes(24 * MIB), 1);
     let entry = entry_of(&store, "a").await;
     (local(store), entry)
+}
+
+async fn take_chunk(stream: &mut FrameStream, entry: &Entry) -> Result<(), Failure> {
+    match stream.next().await? {
+        Frame::Chunk(head) => stream.payload(entry.size, &head).await.map(drop),
+        frame => panic!("{frame:?}"),
+    }
 }
 
 fn whole(entry: &Entry) -> Request {
@@ -55,8 +65,7 @@ async fn jobs_that_the_node_does_not_know_are_refused() {
     let (target, node) = pair(source);
     let order = Order { job: JobId([9; 16]), ..order() };
     let header = RequestHeader { order, request: whole(&entry) };
-    let mut stream =
-        target.network.open(node.id(), &[node.address()], &header).await.unwrap();
+    let mut stream = target.network.open(node.id(), &[node.address()], &header).await.unwrap();
     assert_eq!(stream.next().await.unwrap_err().code, ErrorCode::Unauthorized);
 }
 
@@ -66,19 +75,12 @@ async fn a_member_that_is_removed_is_cut_off_at_once() {
     let (target, node) = pair(source);
     let request = header(whole(&entry));
     let mut stream = target.network.open(node.id(), &[node.address()], &request).await.unwrap();
-    stream.next().await.unwrap();
+    take_chunk(&mut stream, &entry).await.unwrap();
     node.network.set_members([node.id()].into());
     let rest = async {
-        let entry = entry.clone();
         loop {
-            match stream.next().await {
-                Ok(airlift_protocol::frame::Frame::Chunk(head)) => {
-                    if let Err(failure) = stream.payload(entry.size, &head).await {
-                        return failure;
-                    }
-                }
-                Ok(frame) => panic!("{frame:?}"),
-                Err(failure) => return failure,
+            if let Err(failure) = take_chunk(&mut stream, &entry).await {
+                return failure;
             }
         }
     };
@@ -156,7 +158,8 @@ impl FaultHook for Count {
 async fn dropping_a_stream_stops_the_sender_and_frees_its_budget() {
     let (source, entry) = large().await;
     let count = Arc::new(Count::default());
-    let source = LocalSource { faults: Some(count.clone()), compression: Compression::Off, ..source };
+    let source =
+        LocalSource { faults: Some(count.clone()), compression: Compression::Off, ..source };
     let budget = source.bounds.budget.clone();
     let (target, node) = pair(source);
     let request = header(whole(&entry));
@@ -166,7 +169,7 @@ async fn dropping_a_stream_stops_the_sender_and_frees_its_budget() {
     let all = tokio::time::timeout(Duration::from_secs(5), budget.take(BUDGET)).await;
     drop(all.expect("the sender gives back what it holds"));
     let sent = count.0.load(Ordering::Relaxed);
-    assert!(sent < 16, "{sent} of 64 chunks were read for a stream that was dropped");
+    assert!(sent < 16, "{sent} of 24 chunks were read for a stream that was dropped");
 }
 
 #[tokio::test]

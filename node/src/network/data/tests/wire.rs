@@ -31,15 +31,24 @@ async fn requests_that_are_none_end_their_stream_and_nothing_else() {
     garbled[6..].fill(0xff);
     let mut other_version = good.clone();
     other_version[0] = 9;
-    let cases: [&[u8]; 6] =
-        [b"GET / HTTP/1.1\r\n\r\n", &[1, 0, 255, 255, 255, 255], &longer, &garbled, &other_version, &[]];
+    let cases: [&[u8]; 6] = [
+        b"GET / HTTP/1.1\r\n\r\n",
+        &[1, 0, 255, 255, 255, 255],
+        &longer,
+        &garbled,
+        &other_version,
+        &[],
+    ];
     for case in cases {
         let answer = answer_to(&target, &node, case).await;
         let prefix: [u8; 4] = answer[..4].try_into().unwrap();
         assert_eq!(frame::frame_length(prefix).unwrap(), answer.len() - 4);
         let last = frame::decode_frame(&answer[4..]).unwrap();
-        assert!(matches!(&last, Frame::Error(failure)
-            if failure.code.class() == Class::Transient), "{last:?}");
+        assert!(
+            matches!(&last, Frame::Error(failure)
+            if failure.code.class() == Class::Transient),
+            "{last:?}"
+        );
     }
     assert!(target.remote(&node).stat(&Key::from("a")).await.unwrap().is_some());
     assert_eq!(target.network.status().peers[0].sessions, 1);
