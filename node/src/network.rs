@@ -1,4 +1,5 @@
-//! How nodes reach each other: who they are, and the control plane between them.
+//! How nodes reach each other: who they are, the control plane and the data plane between them.
 
 pub mod control;
+pub mod data;
 pub mod identity;

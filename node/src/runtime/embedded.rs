@@ -33,9 +33,11 @@ use self::state::StateDir;
 use super::clock;
 use super::executor::Executor;
 use super::filter::Filter;
+use crate::pipeline::bounds::Bounds;
 use crate::pipeline::budget::Budget;
 use crate::pipeline::compress::Compression;
 use crate::pipeline::limit::RateLimit;
+use crate::pipeline::local::LocalSource;
 use crate::pipeline::meter::Meter;
 use crate::pipeline::{FaultHook, Transfer};
 use crate::storage::log::LogFile;
@@ -164,19 +166,26 @@ pub async fn run_between(
         target.preflight(Access::Write).await?;
     }
     let state = StateDir::open(&options.state_dir, job).await?;
-    let transfer = Transfer {
-        source,
-        target,
-        journal: Arc::clone(&state.journal),
+    let bounds = Bounds {
         budget: Budget::new(options.memory_bytes),
         limit: spec.policy.bandwidth.map(|rate| Arc::new(RateLimit::new(rate))),
-        meter,
+    };
+    let local_source = LocalSource {
+        store: Arc::clone(&source),
+        bounds: bounds.clone(),
         compression: Compression::Off,
         faults: options.faults,
+    };
+    let transfer = Transfer {
+        source: Arc::new(local_source),
+        target,
+        journal: Arc::clone(&state.journal),
+        bounds,
+        meter,
         spec: Arc::new(spec.clone()),
     };
     let (outcome_sender, outcomes) = mpsc::channel(OUTCOMES_MAX);
-    let executor = Executor { transfer, filter, outcomes: outcome_sender };
+    let executor = Executor { transfer, source, filter, outcomes: outcome_sender };
     let coordinator = state.replay().await?;
     let mut driver = Driver::new(coordinator, &state, executor, events);
     let end = driver.run(spec, options.slots, outcomes, stop).await;

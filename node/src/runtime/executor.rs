@@ -25,6 +25,8 @@ const LISTED_AHEAD: usize = 8;
 #[derive(Clone, Debug)]
 pub(super) struct Executor {
     pub(super) transfer: Transfer,
+    /// The source's store, for listing it.
+    pub(super) source: Arc<dyn Store>,
     pub(super) filter: Arc<Filter>,
     /// Where outcomes go: the agent.
     pub(super) outcomes: mpsc::Sender<AgentInput>,
@@ -90,7 +92,7 @@ impl Executor {
         next: PageId,
     ) -> Result<Completion, Failure> {
         let store = match end {
-            End::Source => &self.transfer.source,
+            End::Source => &self.source,
             End::Target => &self.transfer.target,
         };
         if let Some(single) = &self.transfer.spec.single {
