@@ -135,3 +135,6 @@ fn block_on<T>(work: impl Future<Output = T>) -> Result<T, CliError> {
     runtime.shutdown_timeout(SHUTDOWN);
     Ok(result)
 }
+
+#[cfg(test)]
+mod tests;

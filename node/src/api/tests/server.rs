@@ -266,17 +266,15 @@ async fn a_stop_lets_requests_end_and_takes_no_more() {
     *fake.0.delay.lock().unwrap() = Duration::from_millis(300);
     let server = fake.serve(Limits::default()).await;
     let address = server.address();
-    let under_way = send(&server, Method::GET, "/api/v1/cluster", TOKEN);
-    let mut under_way = std::pin::pin!(under_way);
-    while fake.0.answers.load(std::sync::atomic::Ordering::Relaxed) == 0 {
-        tokio::select! {
-            _ = &mut under_way => panic!("answered before it was asked"),
-            () = tokio::time::sleep(Duration::from_millis(5)) => {}
+    let path = "/api/v1/cluster";
+    let asked = request(&server, Method::GET, path).bearer_auth(TOKEN).send();
+    let stop = async {
+        while fake.0.answers.load(std::sync::atomic::Ordering::Relaxed) == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
-    }
-    // The request borrows the server's address only to be built; it is on its way by now.
-    let (answer, ()) = tokio::join!(under_way, async {});
-    assert_eq!(answer.status(), 200);
-    server.stop().await;
+        server.stop().await;
+    };
+    let (answer, ()) = tokio::join!(asked, stop);
+    assert_eq!(answer.unwrap().status(), 200);
     assert!(TcpStream::connect(address).await.is_err());
 }
