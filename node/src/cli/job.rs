@@ -195,7 +195,7 @@ pub(super) async fn run(
             order(args, JobOrder::Cancel, &cluster, (global, console)).await
         }
         JobCommand::Report(args) => {
-            let path = args.output.as_deref().unwrap_or(Path::new("-"));
+            let path = args.output.as_deref().unwrap_or_else(|| Path::new("-"));
             copy_report(&cluster, args.job.job, Report::create(path)?).await
         }
     }

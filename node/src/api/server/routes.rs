@@ -1,5 +1,6 @@
 //! Which path does what.
 
+use std::future::{Ready, ready};
 use std::sync::Arc;
 
 use airlift_protocol::id::JobId;
@@ -66,16 +67,18 @@ async fn no_store(request: axum::extract::Request, next: axum::middleware::Next)
     response
 }
 
-async fn health() -> Answer {
-    json(&serde_json::json!({ "status": "ok" }))
+fn health() -> Ready<Answer> {
+    ready(json(&serde_json::json!({ "status": "ok" })))
 }
 
-async fn no_path() -> ApiError {
-    ApiError::not_found("there is no such path in this API: see /api/v1/jobs and /api/v1/cluster")
+fn no_path() -> Ready<ApiError> {
+    let text = "there is no such path in this API: see /api/v1/jobs and /api/v1/cluster";
+    ready(ApiError::not_found(text))
 }
 
-async fn no_method() -> ApiError {
-    ApiError::new(ApiCode::MethodNotAllowed, "the path exists, but not for this method")
+fn no_method() -> Ready<ApiError> {
+    let text = "the path exists, but not for this method";
+    ready(ApiError::new(ApiCode::MethodNotAllowed, text))
 }
 
 async fn jobs(State(guard): State<Arc<Guard>>) -> Answer {
