@@ -34,6 +34,7 @@ pub enum Scope {
 
 /// What went wrong. Append only: the numbers are on the wire and in reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ErrorCode {
     /// The object, bucket or directory does not exist.
     NotFound,
