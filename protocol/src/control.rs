@@ -10,9 +10,11 @@ use serde::{Deserialize, Serialize};
 use crate::assignment::Assignment;
 use crate::cluster::{Addresses, Boot, ClusterId, Member, NodeName, Secret, TokenId};
 use crate::error::Failure;
-use crate::id::{AssignmentId, JobId, NodeId, PageId};
+use crate::id::{AssignmentId, JobId, LogIndex, NodeId, PageId};
 use crate::job::JobSpec;
-use crate::raft::RaftMessage;
+use crate::location::Location;
+use crate::manifest::Page;
+use crate::raft::{RaftMessage, SnapshotRef};
 use crate::report::Report;
 use crate::time::Timestamp;
 
@@ -35,6 +37,12 @@ pub enum ControlMessage {
     Identify,
     /// A stranger wants to become a member.
     Join(Box<JoinRequest>),
+    /// Asks for a manifest page that the log of the asker does not have.
+    FindPage(LogIndex),
+    /// Asks for the state that this snapshot is of.
+    FindSnapshot(Box<SnapshotRef>),
+    /// Asks what there is at a location that this node reaches.
+    Probe(Location),
 }
 
 /// The answer to a message.
@@ -66,6 +74,23 @@ pub enum ControlAnswer {
     Joined(Box<Joined>),
     /// It was refused, with the reason.
     Refused(Failure),
+    /// The manifest page, if it is here.
+    Page(Option<Box<Page>>),
+    /// The state of a snapshot, if it is here.
+    Snapshot(Option<Vec<u8>>),
+    /// What there is at a location, and its name without detours.
+    Probed(Location, Place),
+}
+
+/// What a location turned out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Place {
+    /// One object.
+    Object,
+    /// A directory, or a prefix with something below it.
+    Container,
+    /// Nothing.
+    Missing,
 }
 
 /// A node's sign of life.

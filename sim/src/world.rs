@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use airlift_coordinator::command::Command;
 use airlift_coordinator::coordinator::Replay;
 use airlift_coordinator::event::{Event, Outcome};
+use airlift_coordinator::log::Batch;
 use airlift_coordinator::{
     Agent, AgentEffect, AgentInput, Coordinator, Effect, Input, Request, RequestId,
 };
@@ -185,10 +186,10 @@ impl World {
                 self.freeze(ms);
             }
             Ahead::Persisted { first, entries } => {
-                let through = LogIndex(first.0 + entries.len() as u64 - 1);
+                let number = first.0 + entries.len() as u64 - 1;
                 self.disk.extend(entries);
-                self.note(|| format!("disk durable through {}", through.0));
-                self.feed(Input::Persisted { through });
+                self.note(|| format!("disk durable through {number}"));
+                self.feed(Input::Persisted { number });
             }
             Ahead::AttemptEnds { assignment, attempt, work } => {
                 self.attempt_ends(assignment, attempt, *work);
@@ -309,7 +310,7 @@ impl World {
     fn carry_out(&mut self, effect: Effect) {
         let now = Timestamp(self.now);
         match effect {
-            Effect::Persist { first, entries } => {
+            Effect::Persist { batch: Batch::Entries { first, entries }, .. } => {
                 assert_eq!(first.0 as usize, self.disk.len() + 1, "the log has no gaps");
                 let after = self.timing.below(self.options.fsync_ms);
                 self.schedule(after, Ahead::Persisted { first, entries });
@@ -333,7 +334,10 @@ impl World {
             }
             Effect::Emit(event) => self.on_event(event),
             Effect::Answer { .. } | Effect::MembersChanged => {}
-            effect @ (Effect::Superseded { .. } | Effect::Record { .. }) => {
+            effect @ (Effect::Superseded { .. }
+            | Effect::Record { .. }
+            | Effect::Send { .. }
+            | Effect::Persist { .. }) => {
                 self.violation = Some(format!("not of a process that works alone: {effect:?}"));
             }
         }

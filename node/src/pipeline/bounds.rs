@@ -16,7 +16,7 @@ pub struct Bounds {
 
 impl Bounds {
     /// Waits until `bytes` may be read.
-    pub(super) async fn wait_for_bandwidth(&self, bytes: u64) {
+    pub(crate) async fn wait_for_bandwidth(&self, bytes: u64) {
         if let Some(limit) = &self.limit {
             limit.pass(bytes).await;
         }

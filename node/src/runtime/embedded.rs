@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use airlift_coordinator::event::{Event, Outcome};
+use airlift_coordinator::log::Batch;
 use airlift_coordinator::totals::Totals;
 use airlift_coordinator::{
     Agent, AgentEffect, AgentInput, Coordinator, Effect, Input, Request, RequestId,
@@ -20,7 +21,7 @@ use airlift_coordinator::{
 use airlift_protocol::cluster::{Addresses, Boot};
 use airlift_protocol::control::Heartbeat;
 use airlift_protocol::error::{ErrorCode, Failure};
-use airlift_protocol::id::{AssignmentId, JobId, LogIndex, NodeId};
+use airlift_protocol::id::{AssignmentId, JobId, NodeId};
 use airlift_protocol::job::{JobSpec, LinkPolicy, Mode};
 use airlift_protocol::time::Timestamp;
 use futures::future::BoxFuture;
@@ -185,7 +186,13 @@ pub async fn run_between(
         spec: Arc::new(spec.clone()),
     };
     let (outcome_sender, outcomes) = mpsc::channel(OUTCOMES_MAX);
-    let executor = Executor { transfer, source, filter, outcomes: outcome_sender };
+    let executor = Executor {
+        spec: Arc::new(spec.clone()),
+        transfer: Some(transfer),
+        source: Some(source),
+        filter,
+        outcomes: outcome_sender,
+    };
     let coordinator = state.replay().await?;
     let mut driver = Driver::new(coordinator, &state, executor, events);
     let end = driver.run(spec, options.slots, outcomes, stop).await;
@@ -330,7 +337,7 @@ impl Driver {
 
     async fn carry_out(&mut self, effect: Effect) {
         match effect {
-            Effect::Persist { first, entries } => self.persist(first, entries),
+            Effect::Persist { number, batch } => self.persist(number, batch),
             Effect::LoadPage { job, end, index, page: _ } => {
                 let log = Arc::clone(&self.log);
                 self.on_disk(move || {
@@ -347,6 +354,7 @@ impl Driver {
             Effect::Answer { .. }
             | Effect::MembersChanged
             | Effect::Superseded { .. }
+            | Effect::Send { .. }
             | Effect::Record { .. } => {}
         }
     }
@@ -389,12 +397,16 @@ impl Driver {
         }
     }
 
-    fn persist(&mut self, first: LogIndex, entries: Vec<Vec<u8>>) {
+    fn persist(&mut self, number: u64, batch: Batch) {
         let log = Arc::clone(&self.log);
-        let through = LogIndex(first.0 + entries.len() as u64 - 1);
-        self.on_disk(move || {
-            log.append(first, &entries)?;
-            Ok(Input::Persisted { through })
+        self.on_disk(move || match batch {
+            Batch::Entries { first, entries } => {
+                log.append(first, &entries)?;
+                Ok(Input::Persisted { number })
+            }
+            Batch::Consensus(_) => {
+                Err(StoreError::new(ErrorCode::Bug, "a process that works alone has no voters"))
+            }
         });
     }
 

@@ -6,6 +6,7 @@ use airlift_coordinator::AgentInput;
 use airlift_protocol::assignment::{End, Work};
 use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::id::{AssignmentId, PageId};
+use airlift_protocol::job::JobSpec;
 use airlift_protocol::key::Key;
 use airlift_protocol::manifest::{Entry, PageBuilder};
 use airlift_protocol::report::{Completion, ListingEnd};
@@ -24,9 +25,11 @@ const LISTED_AHEAD: usize = 8;
 /// Works on the assignments of one job.
 #[derive(Clone, Debug)]
 pub(super) struct Executor {
-    pub(super) transfer: Transfer,
-    /// The source's store, for listing it.
-    pub(super) source: Arc<dyn Store>,
+    pub(super) spec: Arc<JobSpec>,
+    /// The pipeline; `None` where this node has nothing to do with the target.
+    pub(super) transfer: Option<Transfer>,
+    /// The source's store, for listing it; `None` where another node has it.
+    pub(super) source: Option<Arc<dyn Store>>,
     pub(super) filter: Arc<Filter>,
     /// Where outcomes go: the agent.
     pub(super) outcomes: mpsc::Sender<AgentInput>,
@@ -55,11 +58,12 @@ impl Executor {
         attempt: u32,
         work: Work,
     ) -> Result<Completion, Failure> {
-        let transfer = &self.transfer;
+        if let Work::List { end, after, next } = work {
+            return self.list((assignment, attempt), end, after, next).await;
+        }
+        let transfer = self.transfer.as_ref().ok_or_else(|| not_here(End::Target))?;
         match work {
-            Work::List { end, after, next } => {
-                self.list((assignment, attempt), end, after, next).await
-            }
+            Work::List { .. } => Err(Failure::new(ErrorCode::Bug, "a listing was begun twice")),
             Work::Compare { page } => Ok(compare::compare(transfer, page).await),
             Work::Open { object, resume, orphan_since } => {
                 object::open(transfer, &object, resume, orphan_since).await
@@ -92,10 +96,11 @@ impl Executor {
         next: PageId,
     ) -> Result<Completion, Failure> {
         let store = match end {
-            End::Source => &self.source,
-            End::Target => &self.transfer.target,
+            End::Source => self.source.as_ref(),
+            End::Target => self.transfer.as_ref().map(|transfer| &transfer.target),
         };
-        if let Some(single) = &self.transfer.spec.single {
+        let store = store.ok_or_else(|| not_here(end))?;
+        if let Some(single) = &self.spec.single {
             return self.list_single(store, attempt, &single.source_key, after).await;
         }
         let (found, listed) = mpsc::channel(LISTED_AHEAD);
@@ -171,4 +176,9 @@ impl Executor {
     ) -> bool {
         self.hand_in(assignment, attempt, Ok(Completion::Page { page, entries })).await
     }
+}
+
+/// The order is for a node that reaches an end which this one does not.
+fn not_here(end: End) -> Failure {
+    Failure::new(ErrorCode::NodeLost, format!("this node does not reach the {end:?} of the job"))
 }

@@ -22,7 +22,7 @@ use serde::Serialize;
 use tokio::sync::{OnceCell, mpsc};
 
 use super::{DataNetwork, FrameStream};
-use crate::pipeline::budget::Budget;
+use crate::pipeline::bounds::Bounds;
 use crate::pipeline::compress::CompressedChunk;
 use crate::pipeline::source::{CompressedObject, InFlight, PackResult, Source};
 use crate::store::{Attributes, ObjectInfo, StoreError};
@@ -48,14 +48,14 @@ pub struct RemoteSource {
     route: Route,
     order: Order,
     /// Bound on the bytes of chunks that arrive.
-    budget: Budget,
+    bounds: Bounds,
     keeps_mtime: OnceCell<bool>,
 }
 
 impl RemoteSource {
     /// The source of the job of `order`, at the end of `route`.
-    pub fn new(route: Route, order: Order, budget: Budget) -> Self {
-        Self { route, order, budget, keeps_mtime: OnceCell::new() }
+    pub fn new(route: Route, order: Order, bounds: Bounds) -> Self {
+        Self { route, order, bounds, keeps_mtime: OnceCell::new() }
     }
 
     async fn open(&self, request: Request) -> Result<FrameStream, Failure> {
@@ -111,7 +111,8 @@ impl RemoteSource {
         let mut offset = range.start;
         while offset < range.end {
             let bytes = CHUNK_BYTES.min(range.end - offset);
-            let permit = self.budget.take(bytes).await;
+            self.bounds.wait_for_bandwidth(bytes).await;
+            let permit = self.bounds.budget.take(bytes).await;
             let chunk = match stream.next().await? {
                 Frame::Chunk(head) if is_chunk(&head, 0, offset, bytes) => {
                     stream.payload(entry.size, &head).await?
@@ -170,6 +171,7 @@ impl RemoteSource {
                     if entries[at].size != bytes {
                         return Err(stream.unexpected());
                     }
+                    self.bounds.wait_for_bandwidth(bytes).await;
                     let chunks = read_object(&mut stream, place, bytes).await?;
                     (at, Ok(object(root, attributes, chunks)))
                 }

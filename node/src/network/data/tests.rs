@@ -93,8 +93,12 @@ impl Node {
 
     fn remote_at(&self, at: &Self, addresses: Vec<SocketAddr>) -> RemoteSource {
         let route = Route { network: Arc::clone(&self.network), node: at.id(), addresses };
-        RemoteSource::new(route, order(), Budget::new(BUDGET))
+        RemoteSource::new(route, order(), bounds())
     }
+}
+
+fn bounds() -> Bounds {
+    Bounds { budget: Budget::new(BUDGET), limit: None }
 }
 
 fn order() -> Order {
@@ -108,7 +112,7 @@ fn header(request: Request) -> RequestHeader {
 fn local(store: impl Store + 'static) -> LocalSource {
     LocalSource {
         store: Arc::new(store),
-        bounds: Bounds { budget: Budget::new(BUDGET), limit: None },
+        bounds: bounds(),
         compression: Compression::Zstd(3),
         faults: None,
     }

@@ -124,7 +124,7 @@ async fn answers_that_do_not_fit_the_request_are_refused() {
         target.network.set_members([target.id(), node].into());
         let addresses = vec![endpoint.local_addr().unwrap()];
         let route = Route { network: Arc::clone(&target.network), node, addresses };
-        let remote = RemoteSource::new(route, order(), Budget::new(BUDGET));
+        let remote = RemoteSource::new(route, order(), bounds());
         let is_refused = |code: ErrorCode| code.class() == Class::Transient;
         let (link, mut arrived) = mpsc::channel(4);
         let drain = async { while arrived.recv().await.is_some() {} };
