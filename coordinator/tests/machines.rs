@@ -4,6 +4,7 @@
 
 use airlift_coordinator::coordinator::Replay;
 use airlift_coordinator::event::{Event, Outcome};
+use airlift_coordinator::log::Batch;
 use airlift_coordinator::{
     Agent, AgentEffect, AgentInput, Answer, Coordinator, Effect, Input, Request, RequestId,
 };
@@ -101,11 +102,10 @@ impl Desk {
         self.coordinator.handle(Timestamp(now), input);
         while let Some(effect) = self.coordinator.poll_effect() {
             match effect {
-                Effect::Persist { first, entries } => {
+                Effect::Persist { number, batch: Batch::Entries { first, entries } } => {
                     assert_eq!(first.0 as usize, self.disk.len() + 1);
                     self.disk.extend(entries);
-                    let through = LogIndex(self.disk.len() as u64);
-                    self.coordinator.handle(Timestamp(now), Input::Persisted { through });
+                    self.coordinator.handle(Timestamp(now), Input::Persisted { number });
                 }
                 Effect::Order { order: Order::Assign(assignment), .. } => {
                     self.assigned.push(*assignment);
