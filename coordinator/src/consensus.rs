@@ -202,6 +202,8 @@ pub struct Consensus {
     fetch: Option<Fetch>,
     /// A snapshot is being written: nothing else happens meanwhile.
     installing: Option<LogPosition>,
+    /// A snapshot has taken the place of the state, and nobody has asked yet.
+    is_installed: bool,
     waiting: VecDeque<Waiting>,
     persists: VecDeque<Persist>,
     /// The last sequence that was polled.
@@ -261,6 +263,7 @@ impl Consensus {
             voted,
             fetch: None,
             installing: None,
+            is_installed: false,
             waiting: VecDeque::new(),
             persists: VecDeque::new(),
             polled: 0,
@@ -370,15 +373,27 @@ impl Consensus {
     }
 
     /// The snapshot of `poll_fetch` is here, verified, or cannot be had from whom it was offered.
-    pub fn on_snapshot_fetched(&mut self, reference: &SnapshotRef, is_fetched: bool) {
-        let Some(fetch) = self.fetch.take_if(|fetch| fetch.reference == *reference) else { return };
+    /// Returns whether it is being installed now: a `Persist` has it, and once that is durable,
+    /// `poll_installed`.
+    pub fn on_snapshot_fetched(&mut self, reference: &SnapshotRef, is_fetched: bool) -> bool {
+        let Some(fetch) = self.fetch.take_if(|fetch| fetch.reference == *reference) else {
+            return false;
+        };
         // Much may have happened meanwhile: it has to pass the guard again, or is out of date.
         let is_current = self.installing.is_none()
             && self.is_wanted(fetch.message.term, reference)
             && guard::check(fetch.from, &fetch.message, &self.view()).is_ok();
         if is_fetched && is_current {
             self.feed(fetch.message).expect("invariant: it passed the guard just now");
+            return self.installing == Some(reference.position);
         }
+        false
+    }
+
+    /// The snapshot that has become the state, once: from here on entries apply on top of it.
+    pub fn poll_installed(&mut self) -> Option<SnapshotRef> {
+        let is_installed = std::mem::take(&mut self.is_installed);
+        self.raw.store().snapshot().filter(|_| is_installed).cloned()
     }
 
     /// The next snapshot to fetch, and from whom. A newer one takes the place of one under way.
@@ -407,6 +422,11 @@ impl Consensus {
             digest,
             bytes,
         }
+    }
+
+    /// The last entry that is no longer kept.
+    pub fn compacted(&self) -> LogIndex {
+        LogIndex(self.raw.store().first() - 1)
     }
 
     /// Whether a member waits for a snapshot that is new enough to name it.

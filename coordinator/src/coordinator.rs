@@ -4,6 +4,7 @@
 mod ask;
 mod hear;
 mod lead;
+mod snapshot;
 mod tell;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -17,6 +18,7 @@ use airlift_protocol::report::Report;
 use airlift_protocol::time::Timestamp;
 use airlift_protocol::version::LOG_FORMAT;
 
+use self::snapshot::Snapshots;
 use crate::command::Command;
 use crate::consensus::Consensus;
 use crate::effect::{Answer, Effect};
@@ -50,6 +52,7 @@ pub struct Coordinator {
     reports: Vec<Report>,
     /// Whether this node decided at the last look; in a cluster, only the leader does.
     is_deciding: bool,
+    snapshots: Snapshots,
     /// When consensus is to be told that time has passed; a process that works alone has none.
     next_tick: Option<Timestamp>,
     /// Wall-clock time minus the time of `handle`, in milliseconds.
@@ -84,13 +87,16 @@ impl Replay {
 impl Coordinator {
     /// A voter of a cluster, which begins with the state as of its snapshot.
     pub fn voter(now: Timestamp, state: State, consensus: Consensus) -> Self {
-        Self::new(state, Log::group(consensus), Some(now.plus(RAFT_TICK_MS)))
+        let mut voter = Self::new(state, Log::group(consensus), Some(now.plus(RAFT_TICK_MS)));
+        voter.introduce_members();
+        voter
     }
 
     fn new(state: State, log: Log, next_tick: Option<Timestamp>) -> Self {
         Self {
             state,
             is_deciding: log.is_ready(),
+            snapshots: Snapshots::default(),
             next_tick,
             log,
             inventory: Inventory::default(),
@@ -114,10 +120,19 @@ impl Coordinator {
                 self.on_heartbeat(now, node, &heartbeat);
             }
             Input::Report { node, report } => self.on_report(node, *report),
-            Input::Persisted { number } => self.log.on_persisted(number),
+            Input::Persisted { number } => {
+                self.log.on_persisted(number);
+                self.install_snapshot();
+            }
             Input::Message { from, message } => self.on_message(from, *message),
+            Input::SnapshotSaved { reference } => self.on_snapshot_saved(reference),
+            Input::SnapshotFetched { reference, state } => {
+                self.on_snapshot_fetched(reference, state.as_deref());
+            }
+            Input::SnapshotSent { to, is_fetched } => self.on_snapshot_sent(to, is_fetched),
+            Input::Introduce(ids) => self.on_introduce(ids),
             Input::PageLoaded { job, end, page } => {
-                self.pages.insert(PageKey { job, end, page: page.id }, page);
+                self.pages.loaded(PageKey { job, end, page: page.id }, page);
             }
             Input::Timeout => self.on_timeout(now),
         }
@@ -165,7 +180,9 @@ impl Coordinator {
             _ => None,
         };
         let facts = self.state.apply(index, command);
+        // Who does not decide needs no pages, and would keep them for ever.
         if let Some((key, page)) = page
+            && self.is_deciding
             && self.wanted().contains(&key)
         {
             self.pages.insert(key, page);
@@ -217,9 +234,13 @@ impl Coordinator {
             Fact::Ended(node, assignment) => self.order(node, Order::Revoke(assignment)),
             Fact::Started(job, _) => {
                 self.diffs.remove(&job);
+                self.pages.forget(job);
                 self.tell(fact);
             }
-            Fact::Members => self.effects.push_back(Effect::MembersChanged),
+            Fact::Members => {
+                self.introduce_members();
+                self.effects.push_back(Effect::MembersChanged);
+            }
             fact => self.tell(fact),
         }
     }
@@ -262,6 +283,7 @@ impl Coordinator {
         while let Some((number, batch)) = self.log.poll_persist() {
             self.effects.push_back(Effect::Persist { number, batch });
         }
+        self.settle_snapshots();
         self.send();
     }
 

@@ -4,7 +4,7 @@ use airlift_protocol::assignment::End;
 use airlift_protocol::control::Order;
 use airlift_protocol::error::Failure;
 use airlift_protocol::id::{JobId, LogIndex, NodeId, PageId, Position};
-use airlift_protocol::raft::{RaftId, RaftMessage};
+use airlift_protocol::raft::{RaftId, RaftMessage, SnapshotRef};
 
 use crate::event::Event;
 use crate::input::RequestId;
@@ -73,6 +73,33 @@ pub enum Effect {
         position: Position,
         /// What became of it.
         fact: ObjectFact,
+    },
+    /// Make the state durable, then that the log's snapshot is this one, after every
+    /// [`Persist`](Self::Persist) before and before every one after; then answer
+    /// [`Input::SnapshotSaved`](crate::Input::SnapshotSaved). The log stays as it is. Whoever asks
+    /// for the state by its reference gets it from now on; an earlier one may go when the answer is
+    /// given and nobody is reading it.
+    SaveSnapshot {
+        /// What stands for the state in the log.
+        reference: SnapshotRef,
+        /// The state, encoded.
+        state: Vec<u8>,
+    },
+    /// Fetch the state that `reference` names from another voter, check it with
+    /// [`SnapshotRef::is_of`], make it durable beside what there is, and answer
+    /// [`Input::SnapshotFetched`](crate::Input::SnapshotFetched), also when it cannot be had. A
+    /// later one takes the place of one that is under way.
+    FetchSnapshot {
+        /// From whom.
+        from: RaftId,
+        /// Which.
+        reference: SnapshotRef,
+    },
+    /// A node waits to take part in consensus and cannot: the state is larger than anybody could
+    /// read. It shrinks as jobs end.
+    SnapshotTooLarge {
+        /// Bytes of the state, encoded.
+        bytes: u64,
     },
     /// The members have changed.
     MembersChanged,

@@ -1,5 +1,7 @@
 //! Inputs: everything that can happen to a coordinator.
 
+use std::collections::BTreeSet;
+
 use airlift_protocol::assignment::End;
 use airlift_protocol::cluster::TokenId;
 use airlift_protocol::control::{Heartbeat, JoinRequest};
@@ -7,10 +9,11 @@ use airlift_protocol::error::Failure;
 use airlift_protocol::id::{JobId, NodeId};
 use airlift_protocol::job::JobSpec;
 use airlift_protocol::manifest::Page;
-use airlift_protocol::raft::{RaftId, RaftMessage};
+use airlift_protocol::raft::{RaftId, RaftMessage, SnapshotRef};
 use airlift_protocol::report::Report;
 use airlift_protocol::time::Timestamp;
 
+use crate::command::Founding;
 use crate::state::JoinToken;
 
 /// Names a request until it is answered; the driver chooses it.
@@ -36,6 +39,8 @@ pub enum Request {
     Join(NodeId, Box<JoinRequest>),
     /// A member is to leave.
     RemoveMember(NodeId),
+    /// A cluster is to begin with this voter.
+    Found(Box<Founding>),
 }
 
 /// One thing that happened.
@@ -79,6 +84,29 @@ pub enum Input {
         /// What it says.
         message: Box<RaftMessage>,
     },
+    /// What [`Effect::SaveSnapshot`](crate::Effect::SaveSnapshot) asked for is durable.
+    SnapshotSaved {
+        /// Which.
+        reference: SnapshotRef,
+    },
+    /// What came of [`Effect::FetchSnapshot`](crate::Effect::FetchSnapshot).
+    SnapshotFetched {
+        /// Which was asked for.
+        reference: SnapshotRef,
+        /// Its bytes, durable here; `None` when they could not be had.
+        state: Option<Vec<u8>>,
+    },
+    /// Another voter has fetched the snapshot that it was offered, or could not. Not needed for it
+    /// to go on, but it does so sooner.
+    SnapshotSent {
+        /// Which voter.
+        to: RaftId,
+        /// Whether it has all of it.
+        is_fetched: bool,
+    },
+    /// These voters may lead this node, though its log does not say so yet: a node that has just
+    /// joined was told so by the cluster. Replaces what was said before.
+    Introduce(BTreeSet<RaftId>),
     /// A manifest page was read back.
     PageLoaded {
         /// Of which job.

@@ -45,6 +45,11 @@ pub const RAFT_TICK_MS: u64 = 100;
 /// Reports of one command, so that it stays well below its largest size.
 pub const REPORTS_BATCHED_MAX: usize = 64;
 
+/// Encoded bytes of the reports of one command, unless a single one is larger. A decoder counts up
+/// to eight bytes of memory for each byte that it reads, and none may need more than
+/// [`LOG_ENTRY_BYTES_MAX`].
+pub const REPORTS_BYTES_MAX: usize = LOG_ENTRY_BYTES_MAX / 16;
+
 /// Terms that a voter lets itself be moved on by in one minute.
 pub const RAFT_TERMS_PER_MINUTE: u64 = 1 << 20;
 

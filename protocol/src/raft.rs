@@ -198,6 +198,18 @@ pub struct SnapshotRef {
     pub bytes: u64,
 }
 
+impl SnapshotRef {
+    /// Whether these are its bytes.
+    pub fn is_of(&self, bytes: &[u8]) -> bool {
+        self.bytes == bytes.len() as u64 && self.digest == snapshot_digest(bytes)
+    }
+}
+
+/// What a [`SnapshotRef`] knows of its bytes.
+pub fn snapshot_digest(bytes: &[u8]) -> [u8; 32] {
+    *blake3::hash(bytes).as_bytes()
+}
+
 /// A message between two members.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RaftMessage {

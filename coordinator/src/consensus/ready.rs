@@ -52,6 +52,7 @@ impl Consensus {
             && self.raw.raft.raft_log.persisted >= position.index.0
         {
             self.installing = None;
+            self.is_installed = true;
             self.applied = position;
             self.raw.advance_apply_to(position.index.0);
         }

@@ -40,6 +40,7 @@ impl Coordinator {
             Request::IssueToken(id, token) => Command::IssueToken { id, token },
             Request::Join(node, join) => Command::Join(Box::new(self.joining(node, *join, at)?)),
             Request::RemoveMember(node) => Command::RemoveMember { node },
+            Request::Found(founding) => Command::Found(founding),
         })
     }
 

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use airlift_protocol::assignment::End;
+use airlift_protocol::codec;
 use airlift_protocol::control::{Heartbeat, Order};
 use airlift_protocol::id::{AssignmentId, JobId, NodeId, PageId};
-use airlift_protocol::limits::REPORTS_BATCHED_MAX;
+use airlift_protocol::limits::{REPORTS_BATCHED_MAX, REPORTS_BYTES_MAX};
 use airlift_protocol::manifest::Page;
 use airlift_protocol::report::{Completion, Report};
 use airlift_protocol::time::Timestamp;
@@ -93,7 +94,7 @@ impl Coordinator {
     /// way, the others with those that come while it is.
     pub(super) fn flush_reports(&mut self) {
         while !self.reports.is_empty() && !self.is_congested() {
-            let rest = self.reports.split_off(self.reports.len().min(REPORTS_BATCHED_MAX));
+            let rest = self.reports.split_off(batch_length(&self.reports));
             let reports = std::mem::replace(&mut self.reports, rest);
             self.log.propose(Command::Reports { reports }, None);
         }
@@ -154,4 +155,14 @@ impl Coordinator {
             _ => Vec::new(),
         }
     }
+}
+
+/// How many reports go into the next entry: one at least, and no more than it can hold.
+fn batch_length(reports: &[Report]) -> usize {
+    let mut bytes = 0;
+    let fitting = reports.iter().take(REPORTS_BATCHED_MAX).take_while(|report| {
+        bytes += codec::encode(report).len();
+        bytes <= REPORTS_BYTES_MAX
+    });
+    fitting.count().max(1)
 }

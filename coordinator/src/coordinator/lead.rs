@@ -11,6 +11,7 @@ use airlift_protocol::time::Timestamp;
 use super::Coordinator;
 use crate::consensus::{Consensus, MembershipError, TransferError};
 use crate::effect::{Answer, Effect};
+use crate::scheduler::pages::Pages;
 
 /// Ticks that are made up for at once when the process was held up; the rest of the pause is let go,
 /// since nobody has heard this node meanwhile anyway.
@@ -85,6 +86,7 @@ impl Coordinator {
         }
         self.is_deciding = is_deciding;
         self.inventory.clear();
+        self.pages = Pages::default();
         self.diffs.clear();
         self.planned = 0;
         self.reported.clear();
@@ -121,9 +123,21 @@ impl Coordinator {
         for change in changes {
             match consensus.change_membership(change) {
                 Ok(()) | Err(MembershipError::Pending) => return,
+                Err(MembershipError::Leads) => return hand_over(consensus, &wanted),
                 // A learner that is behind is tried again; another change may be possible now.
                 Err(_) => {}
             }
         }
+    }
+}
+
+/// Hands the lead to the member that knows most of the log; whoever leads then removes this one.
+fn hand_over(consensus: &mut Consensus, wanted: &BTreeSet<RaftId>) {
+    let status = consensus.status();
+    let able = wanted.iter().filter(|id| status.configuration.is_voter(**id));
+    let next = able.max_by_key(|id| status.matched.get(id));
+    if let Some(next) = next {
+        // One that is behind is asked again with the next input.
+        let _ = consensus.transfer_to(*next);
     }
 }

@@ -44,7 +44,7 @@ impl Group {
     /// Whether this voter leads, and has applied all that was committed before it did.
     pub(super) fn is_ready(&self) -> bool {
         let status = self.consensus.status();
-        status.role == Role::Leader && status.applied.term == status.term
+        !self.is_damaged && status.role == Role::Leader && status.applied.term == status.term
     }
 
     pub(super) fn propose(&mut self, command: Command, proposed: Proposed) {
@@ -91,7 +91,9 @@ impl Group {
     }
 
     pub(super) fn poll_committed(&mut self) -> Option<Committed> {
-        while let Some(entry) = self.consensus.poll_committed() {
+        while !self.is_damaged
+            && let Some(entry) = self.consensus.poll_committed()
+        {
             let position = entry.position();
             let request = self.take_request(position);
             let LogPayload::Command(bytes) = entry.payload else { continue };

@@ -49,8 +49,9 @@ pub(super) fn apply(state: &mut State, index: LogIndex, command: Command) -> Vec
             start_node(state, index, node, boot, addresses)
         }
         Command::Found(founding) => {
-            state.cluster.get_or_insert_with(|| Cluster::found(index, *founding));
-            vec![Fact::Members]
+            let id = founding.cluster;
+            let cluster = state.cluster.get_or_insert_with(|| Cluster::found(index, *founding));
+            if cluster.id == id { vec![Fact::Members] } else { vec![refuse_founding(cluster)] }
         }
         Command::IssueToken { id, token } => {
             let refused = state.cluster.as_mut().and_then(|cluster| cluster.issue(id, token));
@@ -68,6 +69,11 @@ pub(super) fn apply(state: &mut State, index: LogIndex, command: Command) -> Vec
         }),
         Command::Cancel { job } => ask_job(state, job, cancel),
     }
+}
+
+fn refuse_founding(cluster: &Cluster) -> Fact {
+    let text = format!("this node is a member of cluster {} already", cluster.id);
+    Fact::Refused(Failure::new(ErrorCode::Conflict, text))
 }
 
 /// Changes a job on somebody's request, who is told when that cannot be.
@@ -118,16 +124,20 @@ fn start_node(
         }
         cluster.moved(index, node, addresses);
     }
-    if state.boots.insert(node, boot) == Some(boot) {
-        return vec![Fact::Members];
-    }
-    let mut facts = void_leases(state, node);
-    facts.push(Fact::Members);
+    let mut facts = match state.boots.insert(node, boot) {
+        Some(earlier) if earlier == boot => Vec::new(),
+        _ => void_leases(state, node),
+    };
+    facts.extend(state.cluster.is_some().then_some(Fact::Members));
     facts
 }
 
 fn remove_member(state: &mut State, index: LogIndex, node: NodeId) -> Vec<Fact> {
     let Some(cluster) = &mut state.cluster else { return Vec::new() };
+    if cluster.is_last_voter(node) {
+        let text = "the cluster's only voter cannot leave it: let another voter join first";
+        return vec![Fact::Refused(Failure::new(ErrorCode::Conflict, text))];
+    }
     if !cluster.remove(index, node) {
         let text = "no such node is a member of this cluster";
         return vec![Fact::Refused(Failure::new(ErrorCode::NotFound, text))];

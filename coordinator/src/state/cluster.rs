@@ -150,6 +150,12 @@ impl Cluster {
         }
     }
 
+    /// Whether nobody would be left to decide without this member.
+    pub(super) fn is_last_voter(&self, node: NodeId) -> bool {
+        let mut voters = self.members.values().filter(|member| member.raft.is_some());
+        voters.next().is_some_and(|first| first.id == node) && voters.next().is_none()
+    }
+
     /// Takes a member out; whether it was one.
     pub(super) fn remove(&mut self, index: LogIndex, node: NodeId) -> bool {
         let was_member = self.members.remove(&node).is_some();
