@@ -15,9 +15,7 @@ use std::collections::BTreeSet;
 use airlift_coordinator::command::Founding;
 use airlift_coordinator::state::{JoinToken, Phase};
 use airlift_coordinator::{Answer, Request};
-use airlift_protocol::cluster::{
-    Addresses, ClusterId, Member, NodeName, Role, Secret, TokenId,
-};
+use airlift_protocol::cluster::{Addresses, ClusterId, Member, NodeName, Role, Secret, TokenId};
 use airlift_protocol::control::JoinRequest;
 use airlift_protocol::error::ErrorCode;
 use airlift_protocol::id::{JobId, NodeId};
@@ -115,6 +113,10 @@ fn three_with(seed: u64, faults: Faults) -> World {
 }
 
 fn submit(world: &mut World, target: &str) -> JobId {
+    submit_with(world, target, Filters::default())
+}
+
+fn submit_with(world: &mut World, target: &str, filters: Filters) -> JobId {
     let bucket = |bucket: &str| Location::Bucket {
         scheme: "s3".to_owned(),
         bucket: bucket.to_owned(),
@@ -125,7 +127,7 @@ fn submit(world: &mut World, target: &str) -> JobId {
         source: bucket("source"),
         target: bucket(target),
         single: None,
-        filters: Filters::default(),
+        filters,
         policy: Policy::default(),
     };
     let id = spec.id();
@@ -140,9 +142,10 @@ fn has_ended(world: &World, job: JobId) -> bool {
 /// Every object came to its end once, and every replica says so.
 fn check_whole(world: &mut World, job: JobId) {
     world.run_until(60_000, "all replicas agree", |world| {
-        let states = world.nodes.values().filter_map(|node| {
-            Some(node.process.as_ref()?.coordinator.state())
-        });
+        let states = world
+            .nodes
+            .values()
+            .filter_map(|node| Some(node.process.as_ref()?.coordinator.state()));
         let states: Vec<_> = states.collect();
         states.windows(2).all(|pair| pair[0] == pair[1])
     });
@@ -165,6 +168,43 @@ fn a_cluster_grows_from_one_voter_by_snapshots() {
         let refused = world.ask(&founding(ClusterId([4; 16])));
         assert!(matches!(refused, Answer::Refused(failure) if failure.code == ErrorCode::Conflict));
     }
+}
+
+#[test]
+fn who_dies_while_it_joins_joins_when_it_is_back() {
+    for seed in 600..650 {
+        let mut world = founded(seed);
+        world.faults = Faults::MANY;
+        for number in 2..=3 {
+            join(&mut world, number);
+            for _ in 0..3 {
+                let pause = world.random.below(1_500);
+                world.run_for(pause);
+                let victim = node(1 + u8::try_from(world.random.below(number.into())).unwrap());
+                world.crash(victim);
+                let pause = world.random.below(500);
+                world.run_for(pause);
+                world.start(victim);
+            }
+        }
+        run_until_voters(&mut world, &[1, 2, 3]);
+        let job = submit(&mut world, "target");
+        world.run_until(180_000, "the job ends", |world| has_ended(world, job));
+        check_whole(&mut world, job);
+    }
+}
+
+#[test]
+fn a_state_that_nobody_could_read_is_not_saved() {
+    let mut world = founded(700);
+    for number in 0..9 {
+        let filters = Filters { exclude: vec!["x".repeat(1 << 20)], ..Filters::default() };
+        submit_with(&mut world, &format!("target-{number}"), filters);
+    }
+    join(&mut world, 2);
+    world.run_for(3_000);
+    assert_eq!((world.snapshots_too_large, world.snapshots_saved), (1, 0));
+    assert_eq!(voters(&world), Some(BTreeSet::from([RaftId(1)])));
 }
 
 #[test]
