@@ -25,7 +25,7 @@ use airlift_protocol::location::Location;
 use airlift_protocol::raft::RaftId;
 use airlift_protocol::time::Timestamp;
 
-use self::work::{OBJECT_BYTES, OBJECTS};
+use self::work::{EXTRA, OBJECT_BYTES, OBJECTS};
 use self::world::{Faults, World};
 
 const CLUSTER: ClusterId = ClusterId([3; 16]);
@@ -113,17 +113,17 @@ fn three_with(seed: u64, faults: Faults) -> World {
 }
 
 fn submit(world: &mut World, target: &str) -> JobId {
-    submit_with(world, target, Filters::default())
+    submit_with(world, target, Mode::Copy, Filters::default())
 }
 
-fn submit_with(world: &mut World, target: &str, filters: Filters) -> JobId {
+fn submit_with(world: &mut World, target: &str, mode: Mode, filters: Filters) -> JobId {
     let bucket = |bucket: &str| Location::Bucket {
         scheme: "s3".to_owned(),
         bucket: bucket.to_owned(),
         prefix: Key::default(),
     };
     let spec = JobSpec {
-        mode: Mode::Copy,
+        mode,
         source: bucket("source"),
         target: bucket(target),
         single: None,
@@ -153,6 +153,8 @@ fn check_whole(world: &mut World, job: JobId) {
     assert_eq!((ended.phase, &ended.failure), (Phase::Ended, &None));
     let (objects, bytes) = (ended.totals.objects, ended.totals.bytes);
     assert_eq!((objects.total, objects.done), (OBJECTS, OBJECTS));
+    let deleted = if ended.spec.mode == Mode::Sync { EXTRA } else { 0 };
+    assert_eq!((objects.deleted, ended.deletes_refused), (deleted, false));
     assert_eq!((bytes.total, bytes.done), (OBJECTS * OBJECT_BYTES, OBJECTS * OBJECT_BYTES));
     assert!(ended.leases.is_empty());
 }
@@ -199,7 +201,7 @@ fn a_state_that_nobody_could_read_is_not_saved() {
     let mut world = founded(700);
     for number in 0..9 {
         let filters = Filters { exclude: vec!["x".repeat(1 << 20)], ..Filters::default() };
-        submit_with(&mut world, &format!("target-{number}"), filters);
+        submit_with(&mut world, &format!("target-{number}"), Mode::Copy, filters);
     }
     join(&mut world, 2);
     world.run_for(3_000);
@@ -253,7 +255,8 @@ fn a_new_leader_goes_on_with_the_leases_of_the_old_one() {
 fn jobs_end_whole_whatever_happens_on_the_way() {
     for seed in 300..350 {
         let mut world = three_with(seed, Faults::MANY);
-        let mut job = submit(&mut world, "target");
+        let mode = if seed % 2 == 0 { Mode::Copy } else { Mode::Sync };
+        let mut job = submit_with(&mut world, "target", mode, Filters::default());
         for round in 0..6 {
             let pause = 200 + world.random.below(3_000);
             world.run_for(pause);
@@ -273,7 +276,8 @@ fn jobs_end_whole_whatever_happens_on_the_way() {
             }
             if has_ended(&world, job) {
                 check_whole(&mut world, job);
-                job = submit(&mut world, &format!("target-{round}"));
+                let target = format!("target-{round}");
+                job = submit_with(&mut world, &target, mode, Filters::default());
             }
         }
         world.run_until(180_000, "the job ends", |world| has_ended(world, job));

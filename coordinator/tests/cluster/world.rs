@@ -100,7 +100,7 @@ pub(crate) struct Process {
     leader: Option<RaftId>,
     armed: Option<u64>,
     /// Objects whose end was recorded by this process.
-    recorded: BTreeSet<(JobId, u32, Position)>,
+    recorded: BTreeSet<(JobId, u32, End, Position)>,
 }
 
 pub(crate) struct Node {
@@ -480,9 +480,12 @@ impl World {
             Effect::Answer { id, answer } => {
                 assert!(self.answers.insert(id, answer).is_none(), "answered twice");
             }
-            Effect::Record { job, run, position, .. } => {
+            Effect::Record { job, run, end, position, .. } => {
                 let process = self.nodes.get_mut(&id).unwrap().process.as_mut().unwrap();
-                assert!(process.recorded.insert((job, run, position)), "an object ended twice");
+                assert!(
+                    process.recorded.insert((job, run, end, position)),
+                    "an object ended twice"
+                );
             }
             Effect::MembersChanged | Effect::Emit(_) | Effect::Superseded { .. } => {}
             Effect::SnapshotTooLarge { .. } => self.snapshots_too_large += 1,
