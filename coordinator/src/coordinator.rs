@@ -13,7 +13,7 @@ use airlift_protocol::assignment::End;
 use airlift_protocol::cluster::Boot;
 use airlift_protocol::control::Order;
 use airlift_protocol::id::{AssignmentId, JobId, LogIndex, NodeId};
-use airlift_protocol::limits::{LOG_WAITING_MAX, RAFT_TICK_MS};
+use airlift_protocol::limits::{GRANTS_BATCHED_MAX, LOG_WAITING_MAX, RAFT_TICK_MS};
 use airlift_protocol::report::Report;
 use airlift_protocol::time::Timestamp;
 use airlift_protocol::version::LOG_FORMAT;
@@ -309,9 +309,9 @@ impl Coordinator {
             self.planned += 1;
             self.log.propose(Command::Advance { job, run, from, at }, None);
         }
-        if !plan.grants.is_empty() {
+        for grants in plan.grants.chunks(GRANTS_BATCHED_MAX) {
             self.planned += 1;
-            self.log.propose(Command::Grant { grants: plan.grants }, None);
+            self.log.propose(Command::Grant { grants: grants.to_vec() }, None);
         }
     }
 

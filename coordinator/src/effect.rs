@@ -95,8 +95,8 @@ pub enum Effect {
         /// Which.
         reference: SnapshotRef,
     },
-    /// A node waits to take part in consensus and cannot: the state is larger than anybody could
-    /// read. It shrinks as jobs end.
+    /// A node waits to take part in consensus and cannot, for as long as the state is larger than
+    /// anybody could read.
     SnapshotTooLarge {
         /// Bytes of the state, encoded.
         bytes: u64,

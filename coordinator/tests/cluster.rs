@@ -15,9 +15,7 @@ use std::collections::BTreeSet;
 use airlift_coordinator::command::Founding;
 use airlift_coordinator::state::{JoinToken, Phase};
 use airlift_coordinator::{Answer, Request};
-use airlift_protocol::cluster::{
-    Addresses, ClusterId, Member, NodeName, Role, Secret, TokenId,
-};
+use airlift_protocol::cluster::{Addresses, ClusterId, Member, NodeName, Role, Secret, TokenId};
 use airlift_protocol::control::JoinRequest;
 use airlift_protocol::error::ErrorCode;
 use airlift_protocol::id::{JobId, NodeId};
@@ -27,7 +25,7 @@ use airlift_protocol::location::Location;
 use airlift_protocol::raft::RaftId;
 use airlift_protocol::time::Timestamp;
 
-use self::work::{OBJECT_BYTES, OBJECTS};
+use self::work::{EXTRA, OBJECT_BYTES, OBJECTS};
 use self::world::{Faults, World};
 
 const CLUSTER: ClusterId = ClusterId([3; 16]);
@@ -115,17 +113,21 @@ fn three_with(seed: u64, faults: Faults) -> World {
 }
 
 fn submit(world: &mut World, target: &str) -> JobId {
+    submit_with(world, target, Mode::Copy, Filters::default())
+}
+
+fn submit_with(world: &mut World, target: &str, mode: Mode, filters: Filters) -> JobId {
     let bucket = |bucket: &str| Location::Bucket {
         scheme: "s3".to_owned(),
         bucket: bucket.to_owned(),
         prefix: Key::default(),
     };
     let spec = JobSpec {
-        mode: Mode::Copy,
+        mode,
         source: bucket("source"),
         target: bucket(target),
         single: None,
-        filters: Filters::default(),
+        filters,
         policy: Policy::default(),
     };
     let id = spec.id();
@@ -140,9 +142,10 @@ fn has_ended(world: &World, job: JobId) -> bool {
 /// Every object came to its end once, and every replica says so.
 fn check_whole(world: &mut World, job: JobId) {
     world.run_until(60_000, "all replicas agree", |world| {
-        let states = world.nodes.values().filter_map(|node| {
-            Some(node.process.as_ref()?.coordinator.state())
-        });
+        let states = world
+            .nodes
+            .values()
+            .filter_map(|node| Some(node.process.as_ref()?.coordinator.state()));
         let states: Vec<_> = states.collect();
         states.windows(2).all(|pair| pair[0] == pair[1])
     });
@@ -150,6 +153,8 @@ fn check_whole(world: &mut World, job: JobId) {
     assert_eq!((ended.phase, &ended.failure), (Phase::Ended, &None));
     let (objects, bytes) = (ended.totals.objects, ended.totals.bytes);
     assert_eq!((objects.total, objects.done), (OBJECTS, OBJECTS));
+    let deleted = if ended.spec.mode == Mode::Sync { EXTRA } else { 0 };
+    assert_eq!((objects.deleted, ended.deletes_refused), (deleted, false));
     assert_eq!((bytes.total, bytes.done), (OBJECTS * OBJECT_BYTES, OBJECTS * OBJECT_BYTES));
     assert!(ended.leases.is_empty());
 }
@@ -165,6 +170,43 @@ fn a_cluster_grows_from_one_voter_by_snapshots() {
         let refused = world.ask(&founding(ClusterId([4; 16])));
         assert!(matches!(refused, Answer::Refused(failure) if failure.code == ErrorCode::Conflict));
     }
+}
+
+#[test]
+fn who_dies_while_it_joins_joins_when_it_is_back() {
+    for seed in 600..650 {
+        let mut world = founded(seed);
+        world.faults = Faults::MANY;
+        for number in 2..=3 {
+            join(&mut world, number);
+            for _ in 0..3 {
+                let pause = world.random.below(1_500);
+                world.run_for(pause);
+                let victim = node(1 + u8::try_from(world.random.below(number.into())).unwrap());
+                world.crash(victim);
+                let pause = world.random.below(500);
+                world.run_for(pause);
+                world.start(victim);
+            }
+        }
+        run_until_voters(&mut world, &[1, 2, 3]);
+        let job = submit(&mut world, "target");
+        world.run_until(180_000, "the job ends", |world| has_ended(world, job));
+        check_whole(&mut world, job);
+    }
+}
+
+#[test]
+fn a_state_that_nobody_could_read_is_not_saved() {
+    let mut world = founded(700);
+    for number in 0..9 {
+        let filters = Filters { exclude: vec!["x".repeat(1 << 20)], ..Filters::default() };
+        submit_with(&mut world, &format!("target-{number}"), Mode::Copy, filters);
+    }
+    join(&mut world, 2);
+    world.run_for(3_000);
+    assert_eq!((world.snapshots_too_large, world.snapshots_saved), (1, 0));
+    assert_eq!(voters(&world), Some(BTreeSet::from([RaftId(1)])));
 }
 
 #[test]
@@ -213,7 +255,8 @@ fn a_new_leader_goes_on_with_the_leases_of_the_old_one() {
 fn jobs_end_whole_whatever_happens_on_the_way() {
     for seed in 300..350 {
         let mut world = three_with(seed, Faults::MANY);
-        let mut job = submit(&mut world, "target");
+        let mode = if seed % 2 == 0 { Mode::Copy } else { Mode::Sync };
+        let mut job = submit_with(&mut world, "target", mode, Filters::default());
         for round in 0..6 {
             let pause = 200 + world.random.below(3_000);
             world.run_for(pause);
@@ -233,7 +276,8 @@ fn jobs_end_whole_whatever_happens_on_the_way() {
             }
             if has_ended(&world, job) {
                 check_whole(&mut world, job);
-                job = submit(&mut world, &format!("target-{round}"));
+                let target = format!("target-{round}");
+                job = submit_with(&mut world, &target, mode, Filters::default());
             }
         }
         world.run_until(180_000, "the job ends", |world| has_ended(world, job));

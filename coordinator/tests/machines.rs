@@ -234,7 +234,10 @@ fn the_agent_tries_again_only_what_may_end_differently() {
     let mut agent = Agent::new(Timestamp(0), 1);
     agent.handle(Timestamp(0), AgentInput::Timeout);
     assert_eq!(effects(&mut agent), [AgentEffect::Heartbeat { held: Vec::new() }]);
-    agent.handle(Timestamp(0), AgentInput::Order(Order::Assign(Box::new(pack_of(&["a", "b", "c"])))));
+    agent.handle(
+        Timestamp(0),
+        AgentInput::Order(Order::Assign(Box::new(pack_of(&["a", "b", "c"])))),
+    );
     assert!(matches!(effects(&mut agent)[..], [AgentEffect::Start { attempt: 1, .. }]));
     let failed = |code| ObjectResult::Failed(Failure::new(code, ""));
     let first = vec![done(1), failed(ErrorCode::Unavailable), failed(ErrorCode::NotFound)];
@@ -317,10 +320,8 @@ fn a_process_that_started_again_holds_nothing_and_its_predecessor_is_turned_away
 fn a_page_counts_once_and_a_listing_ends_only_with_all_its_pages() {
     let mut desk = Desk::begin(Vec::new());
     let list = desk.last().clone();
-    let page = |number, key| Completion::Page {
-        page: PageId(number),
-        entries: vec![entry(key, 1)],
-    };
+    let page =
+        |number, key| Completion::Page { page: PageId(number), entries: vec![entry(key, 1)] };
     let end = |pages| {
         let unreadable = Vec::new();
         Completion::Listed(ListingEnd { pages: PageId(pages), unreadable, unreadable_count: 0 })

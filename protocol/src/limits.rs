@@ -42,6 +42,9 @@ pub const RAFT_MEMBERS_MAX: usize = 64;
 /// Milliseconds between two ticks of consensus.
 pub const RAFT_TICK_MS: u64 = 100;
 
+/// Grants of one command: each may name every object of a pack, or a key.
+pub const GRANTS_BATCHED_MAX: usize = 256;
+
 /// Reports of one command, so that it stays well below its largest size.
 pub const REPORTS_BATCHED_MAX: usize = 64;
 

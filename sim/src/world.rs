@@ -41,7 +41,7 @@ const WALL_START: u64 = 1_700_000_000_000;
 #[derive(Clone, Debug)]
 enum Ahead {
     /// The disk has made a batch durable.
-    Persisted { first: LogIndex, entries: Vec<Vec<u8>> },
+    Persisted { number: u64, entries: Vec<Vec<u8>> },
     /// An attempt ends.
     AttemptEnds { assignment: AssignmentId, attempt: u32, work: Box<Work> },
     /// One of the two machines asked to be called.
@@ -185,10 +185,10 @@ impl World {
                 self.note(|| format!("process freezes for {ms} ms"));
                 self.freeze(ms);
             }
-            Ahead::Persisted { first, entries } => {
-                let number = first.0 + entries.len() as u64 - 1;
+            Ahead::Persisted { number, entries } => {
                 self.disk.extend(entries);
-                self.note(|| format!("disk durable through {number}"));
+                let through = self.disk.len();
+                self.note(|| format!("disk durable through {through}"));
                 self.feed(Input::Persisted { number });
             }
             Ahead::AttemptEnds { assignment, attempt, work } => {
@@ -310,10 +310,10 @@ impl World {
     fn carry_out(&mut self, effect: Effect) {
         let now = Timestamp(self.now);
         match effect {
-            Effect::Persist { batch: Batch::Entries { first, entries }, .. } => {
+            Effect::Persist { number, batch: Batch::Entries { first, entries } } => {
                 assert_eq!(first.0 as usize, self.disk.len() + 1, "the log has no gaps");
                 let after = self.timing.below(self.options.fsync_ms);
-                self.schedule(after, Ahead::Persisted { first, entries });
+                self.schedule(after, Ahead::Persisted { number, entries });
             }
             Effect::LoadPage { job, end, page: _, index } => {
                 let entry = &self.disk[index.0 as usize - 1];
@@ -333,11 +333,15 @@ impl World {
                 }
             }
             Effect::Emit(event) => self.on_event(event),
-            Effect::Answer { .. } | Effect::MembersChanged => {}
-            effect @ (Effect::Superseded { .. }
-            | Effect::Record { .. }
+            Effect::Answer { .. } => {}
+            effect @ (Effect::Persist { .. }
             | Effect::Send { .. }
-            | Effect::Persist { .. }) => {
+            | Effect::SaveSnapshot { .. }
+            | Effect::FetchSnapshot { .. }
+            | Effect::SnapshotTooLarge { .. }
+            | Effect::MembersChanged
+            | Effect::Superseded { .. }
+            | Effect::Record { .. }) => {
                 self.violation = Some(format!("not of a process that works alone: {effect:?}"));
             }
         }

@@ -82,7 +82,10 @@ impl Running {
     }
 
     /// Takes the results of an attempt into those of the order.
-    pub(super) fn merge(&mut self, result: Result<Completion, Failure>) -> Result<Completion, Failure> {
+    pub(super) fn merge(
+        &mut self,
+        result: Result<Completion, Failure>,
+    ) -> Result<Completion, Failure> {
         let items: Vec<ItemResult> = match result {
             Ok(Completion::PackMoved(items)) => items.into_iter().map(ItemResult::Moved).collect(),
             Ok(Completion::Compared(items)) => {
@@ -116,7 +119,10 @@ impl Running {
     }
 
     /// The failure that decides about another attempt, if one is worth it at all.
-    pub(super) fn worst_failure<'a>(&'a self, result: &'a Result<Completion, Failure>) -> Option<&'a Failure> {
+    pub(super) fn worst_failure<'a>(
+        &'a self,
+        result: &'a Result<Completion, Failure>,
+    ) -> Option<&'a Failure> {
         match result {
             Err(failure) => Some(failure),
             Ok(_) => self
@@ -145,7 +151,10 @@ impl Running {
     }
 
     /// The answer: for an order of many objects, what is known of each.
-    pub(super) fn collect(&self, result: Result<Completion, Failure>) -> Result<Completion, Failure> {
+    pub(super) fn collect(
+        &self,
+        result: Result<Completion, Failure>,
+    ) -> Result<Completion, Failure> {
         if self.results.is_empty() {
             return result;
         }

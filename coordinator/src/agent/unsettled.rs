@@ -77,7 +77,8 @@ impl Unsettled {
 
     /// What was not settled within the time of a sign of life, to be said again.
     pub(super) fn due(&mut self, now: Timestamp) -> impl Iterator<Item = Box<Report>> + '_ {
-        let is_due = move |kept: &&mut Kept| kept.said.is_none_or(|said| now.since(said) >= HEARTBEAT_MS);
+        let is_due =
+            move |kept: &&mut Kept| kept.said.is_none_or(|said| now.since(said) >= HEARTBEAT_MS);
         self.kept.values_mut().flatten().filter(is_due).map(move |kept| {
             kept.said = Some(now);
             Box::new(kept.report.clone())

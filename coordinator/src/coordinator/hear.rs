@@ -166,3 +166,44 @@ fn batch_length(reports: &[Report]) -> usize {
     });
     fitting.count().max(1)
 }
+
+#[cfg(test)]
+mod tests {
+    use airlift_protocol::chunk::Root;
+    use airlift_protocol::error::{ErrorCode, Failure};
+    use airlift_protocol::id::Epoch;
+    use airlift_protocol::limits::{
+        FAILURE_DETAIL_BYTES_MAX, LOG_ENTRY_BYTES_MAX, PACK_OBJECTS_MAX, PAGE_ENTRIES_MAX,
+        RAFT_COMMAND_BYTES_MAX,
+    };
+    use airlift_protocol::report::{Comparison, ObjectResult};
+
+    use super::*;
+
+    fn report(completion: Completion) -> Report {
+        let (assignment, job, epoch) = (AssignmentId(1), JobId([1; 16]), Epoch(1));
+        Report { assignment, job, epoch, result: Ok(completion) }
+    }
+
+    #[test]
+    fn a_batch_of_the_largest_reports_can_be_read_back() {
+        let failure = Failure::new(ErrorCode::NotFound, "x".repeat(FAILURE_DETAIL_BYTES_MAX));
+        let done = ObjectResult::Done { root: Root([1; 32]), bytes: 1 };
+        let unchanged = Comparison::Unchanged { bytes: 1 };
+        let completions = [
+            Completion::Cleaned,
+            Completion::PackMoved(vec![done; PACK_OBJECTS_MAX]),
+            Completion::PackMoved(vec![ObjectResult::Failed(failure.clone()); PACK_OBJECTS_MAX]),
+            Completion::Compared(vec![unchanged; PAGE_ENTRIES_MAX]),
+            Completion::Compared(vec![Comparison::Failed(failure); PAGE_ENTRIES_MAX]),
+        ];
+        for completion in completions {
+            let reports = vec![report(completion); REPORTS_BATCHED_MAX];
+            let length = batch_length(&reports);
+            let reports = reports[..length].to_vec();
+            let bytes = codec::encode(&Command::Reports { reports });
+            assert!(bytes.len() <= RAFT_COMMAND_BYTES_MAX);
+            assert!(codec::decode::<Command>(&bytes, LOG_ENTRY_BYTES_MAX).is_ok());
+        }
+    }
+}

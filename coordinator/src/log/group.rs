@@ -118,7 +118,8 @@ impl Group {
     /// The request that the entry at `position` answers. Entries before it that were not committed
     /// have been overwritten.
     fn take_request(&mut self, position: LogPosition) -> Option<RequestId> {
-        while let Some(entry) = self.in_flight.pop_front_if(|entry| entry.position.index <= position.index)
+        while let Some(entry) =
+            self.in_flight.pop_front_if(|entry| entry.position.index <= position.index)
         {
             if entry.position == position {
                 return entry.proposed.request;

@@ -168,9 +168,7 @@ impl Change<'_> {
 
     fn compared(&mut self, page: PageId, entries: Vec<Comparison>) {
         let Some(progress) = self.job.pages.get_mut(&page) else { return };
-        let is_lost = |comparison: &Comparison| {
-            matches!(comparison, Comparison::Failed(failure) if failure.code.scope() == Scope::Route)
-        };
+        let is_lost = |comparison: &Comparison| matches!(comparison, Comparison::Failed(failure) if failure.code.scope() == Scope::Route);
         if entries.iter().any(is_lost) {
             return;
         }

@@ -100,7 +100,7 @@ pub(crate) struct Process {
     leader: Option<RaftId>,
     armed: Option<u64>,
     /// Objects whose end was recorded by this process.
-    recorded: BTreeSet<(JobId, u32, Position)>,
+    recorded: BTreeSet<(JobId, u32, End, Position)>,
 }
 
 pub(crate) struct Node {
@@ -122,6 +122,7 @@ pub(crate) struct World {
     pub(crate) island: Option<NodeId>,
     pub(crate) snapshots_saved: usize,
     pub(crate) snapshots_fetched: usize,
+    pub(crate) snapshots_too_large: usize,
     seed: u64,
     sequence: u64,
     ahead: BTreeMap<(u64, u64), (NodeId, u64, Ahead)>,
@@ -142,6 +143,7 @@ impl World {
             island: None,
             snapshots_saved: 0,
             snapshots_fetched: 0,
+            snapshots_too_large: 0,
             seed,
             sequence: 0,
             ahead: BTreeMap::new(),
@@ -218,23 +220,22 @@ impl World {
         let end = self.now + limit_ms;
         while !is_so(self) {
             if self.now > end {
-                self.describe();
-                panic!("seed {}: not within {limit_ms} ms: {what}", self.seed);
+                let (seed, text) = (self.seed, self.describe());
+                panic!("seed {seed}: not within {limit_ms} ms: {what}\n{text}");
             }
             self.step();
         }
     }
 
     /// Where everything stands, for whoever looks into a failure.
-    fn describe(&self) {
-        println!("at {} ms", self.now);
-        for (id, node) in &self.nodes {
-            let Some(process) = &node.process else { continue };
+    fn describe(&self) -> String {
+        let live = self.nodes.values().filter_map(|node| node.process.as_ref());
+        let lines = live.map(|process| {
             let coordinator = &process.coordinator;
-            println!("{id:?}: {:?}", coordinator.consensus());
-            println!("  inventory {:?}", coordinator.inventory());
-            println!("  state {:?}", coordinator.state());
-        }
+            let (inventory, state) = (coordinator.inventory(), coordinator.state());
+            format!("{:?}\n  {inventory:?}\n  {state:?}\n", coordinator.consensus())
+        });
+        format!("at {} ms\n{}", self.now, lines.collect::<String>())
     }
 
     pub(crate) fn run_for(&mut self, ms: u64) {
@@ -322,7 +323,14 @@ impl World {
         let state = source
             .filter(|_| !is_cut)
             .and_then(|source| self.nodes[&source].disk.states.get(&reference.digest).cloned());
-        if let Some(state) = &state {
+        let mut state = state;
+        if let Some(state) = &mut state
+            && self.random.per_mille(100)
+        {
+            // A driver checks this too; who does not is caught here.
+            let byte = self.random.below(state.len() as u64);
+            state[usize::try_from(byte).unwrap()] ^= 1;
+        } else if let Some(state) = &state {
             let disk = &mut self.nodes.get_mut(&id).unwrap().disk;
             disk.states.insert(reference.digest, state.clone());
             self.snapshots_fetched += 1;
@@ -472,14 +480,16 @@ impl World {
             Effect::Answer { id, answer } => {
                 assert!(self.answers.insert(id, answer).is_none(), "answered twice");
             }
-            Effect::Record { job, run, position, .. } => {
+            Effect::Record { job, run, end, position, .. } => {
                 let process = self.nodes.get_mut(&id).unwrap().process.as_mut().unwrap();
-                assert!(process.recorded.insert((job, run, position)), "an object ended twice");
+                assert!(
+                    process.recorded.insert((job, run, end, position)),
+                    "an object ended twice"
+                );
             }
             Effect::MembersChanged | Effect::Emit(_) | Effect::Superseded { .. } => {}
-            effect @ (Effect::Persist { .. } | Effect::SnapshotTooLarge { .. }) => {
-                panic!("seed {}: {effect:?}", self.seed)
-            }
+            Effect::SnapshotTooLarge { .. } => self.snapshots_too_large += 1,
+            Effect::Persist { .. } => panic!("not of a voter: {effect:?}"),
         }
     }
 
