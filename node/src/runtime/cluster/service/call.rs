@@ -70,11 +70,9 @@ impl Call {
     /// What a token must allow for it.
     pub(super) fn permission(&self) -> Permission {
         match self {
-            Self::Authorize
-            | Self::Jobs
-            | Self::Job(_)
-            | Self::Report { .. }
-            | Self::Cluster => Permission::Read,
+            Self::Authorize | Self::Jobs | Self::Job(_) | Self::Report { .. } | Self::Cluster => {
+                Permission::Read
+            }
             Self::Submit(_) | Self::Pause(_) | Self::Resume(_) | Self::Cancel(_) => {
                 Permission::Operate
             }
@@ -161,7 +159,11 @@ impl From<Granted> for Permission {
 pub(super) fn to_answer(result: Result<Value, ApiError>) -> ControlAnswer {
     let written = result.and_then(|value| {
         let body = serde_json::to_vec(&value).map_err(defect)?;
-        if body.len() > BODY_BYTES_MAX { Err(too_large("the answer", body.len())) } else { Ok(body) }
+        if body.len() > BODY_BYTES_MAX {
+            Err(too_large("the answer", body.len()))
+        } else {
+            Ok(body)
+        }
     });
     match written {
         Ok(body) => ControlAnswer::Forwarded { status: STATUS_OK, body },
