@@ -355,6 +355,9 @@ impl Driver {
             | Effect::MembersChanged
             | Effect::Superseded { .. }
             | Effect::Send { .. }
+            | Effect::SaveSnapshot { .. }
+            | Effect::FetchSnapshot { .. }
+            | Effect::SnapshotTooLarge { .. }
             | Effect::Record { .. } => {}
         }
     }
