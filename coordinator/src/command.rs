@@ -4,6 +4,7 @@
 
 use airlift_protocol::assignment::End;
 use airlift_protocol::bitmap::Bitmap;
+use airlift_protocol::cluster::{Addresses, Boot, ClusterId, Member, NodeName, TokenId};
 use airlift_protocol::error::Failure;
 use airlift_protocol::id::{JobId, NodeId, PageId};
 use airlift_protocol::job::JobSpec;
@@ -13,7 +14,7 @@ use airlift_protocol::time::Timestamp;
 use airlift_protocol::version::FormatVersion;
 use serde::{Deserialize, Serialize};
 
-use crate::state::{Phase, Task};
+use crate::state::{JoinToken, Phase, Task};
 
 /// A log entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,14 +73,82 @@ pub enum Command {
         run: u32,
         /// The phase it is in now; otherwise nothing happens.
         from: Phase,
+        /// Wall-clock time, as far as the leader knows it.
+        at: Timestamp,
     },
-    /// The job stops where it is.
+    /// The job stops where it is; submitted again, it goes on.
     Stop {
         /// Which job.
         job: JobId,
         /// Why.
         failure: Failure,
     },
+    /// A node's process has started: what an earlier one was to do is void.
+    NodeStarted {
+        /// Which node.
+        node: NodeId,
+        /// Which start.
+        boot: Boot,
+        /// Where it is reached now.
+        addresses: Addresses,
+    },
+    /// The first entry of a cluster's log: who founds it.
+    Found(Box<Founding>),
+    /// A token with which one node may join.
+    IssueToken {
+        /// Names it.
+        id: TokenId,
+        /// What it admits, and until when.
+        token: JoinToken,
+    },
+    /// A stranger showed a token whose secret is right.
+    Join(Box<Joining>),
+    /// A node is no longer a member.
+    RemoveMember {
+        /// Which node.
+        node: NodeId,
+    },
+    /// The job rests until it is resumed.
+    Pause {
+        /// Which job.
+        job: JobId,
+    },
+    /// The job goes on.
+    Resume {
+        /// Which job.
+        job: JobId,
+    },
+    /// The job ends without having moved everything, and leaves nothing behind but what is done.
+    Cancel {
+        /// Which job.
+        job: JobId,
+    },
+}
+
+/// How a cluster begins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Founding {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// Its first voter.
+    pub founder: Member,
+    /// BLAKE3 hash of the administrator's API token.
+    pub admin: [u8; 32],
+}
+
+/// How a node becomes a member.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Joining {
+    /// The token that it showed.
+    pub token: TokenId,
+    /// Who it is: proven by the connection.
+    pub node: NodeId,
+    /// The name it wants.
+    pub name: NodeName,
+    /// Where it is reached.
+    pub addresses: Addresses,
+    /// The leader's wall-clock time.
+    pub at: Timestamp,
 }
 
 /// One order, before it has its number.
@@ -91,6 +160,8 @@ pub struct Grant {
     pub run: u32,
     /// To which node.
     pub node: NodeId,
+    /// The node that reads the source; `None` when `node` does.
+    pub source: Option<NodeId>,
     /// What to do.
     pub task: Task,
     /// Bytes that it may move.
@@ -110,8 +181,11 @@ mod tests {
         assert_eq!(codec::encode(&Command::Format(FormatVersion(1))), [0, 1]);
         let void = codec::encode(&Command::VoidLeases { node: NodeId([7; 32]) });
         assert_eq!((void[0], &void[1..]), (2, &[7; 32][..]));
-        let advance = Command::Advance { job: JobId([9; 16]), run: 2, from: Phase::Diffing };
+        let at = Timestamp(5);
+        let advance = Command::Advance { job: JobId([9; 16]), run: 2, from: Phase::Diffing, at };
         let bytes = codec::encode(&advance);
-        assert_eq!((bytes[0], &bytes[1..17], &bytes[17..]), (7, &[9; 16][..], &[2, 2][..]));
+        assert_eq!((bytes[0], &bytes[1..17], &bytes[17..]), (7, &[9; 16][..], &[2, 2, 5][..]));
+        let cancel = codec::encode(&Command::Cancel { job: JobId([9; 16]) });
+        assert_eq!((cancel[0], &cancel[1..]), (16, &[9; 16][..]));
     }
 }

@@ -1,28 +1,35 @@
 //! The coordinator: inputs become commands, committed commands change the state, the state is
 //! planned upon, and the difference becomes orders.
 
+mod ask;
+mod hear;
+mod lead;
+mod snapshot;
 mod tell;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use airlift_protocol::assignment::End;
-use airlift_protocol::id::{AssignmentId, JobId, LogIndex, PageId};
-use airlift_protocol::limits::LOG_WAITING_MAX;
-use airlift_protocol::manifest::Page;
-use airlift_protocol::report::{Completion, Report};
+use airlift_protocol::cluster::Boot;
+use airlift_protocol::control::Order;
+use airlift_protocol::id::{AssignmentId, JobId, LogIndex, NodeId};
+use airlift_protocol::limits::{GRANTS_BATCHED_MAX, LOG_WAITING_MAX, RAFT_TICK_MS};
+use airlift_protocol::report::Report;
 use airlift_protocol::time::Timestamp;
 use airlift_protocol::version::LOG_FORMAT;
 
+use self::snapshot::Snapshots;
 use crate::command::Command;
-use crate::effect::Effect;
+use crate::consensus::Consensus;
+use crate::effect::{Answer, Effect};
 use crate::input::Input;
-use crate::log::Log;
+use crate::log::{Committed, Log};
 use crate::scheduler::diff::{Diff, Step};
 use crate::scheduler::inventory::Inventory;
 use crate::scheduler::pages::{PageKey, Pages, wanted};
 use crate::scheduler::plan::plan;
-use crate::scheduler::{check, work};
-use crate::state::{Fact, Phase, State, Task};
+use crate::scheduler::{check, route, work};
+use crate::state::{Fact, Phase, State};
 
 /// The control plane of one node.
 ///
@@ -37,6 +44,17 @@ pub struct Coordinator {
     diffs: BTreeMap<JobId, Diff>,
     /// Commands that plans led to and that are not applied yet: no new plan before they are.
     planned: usize,
+    /// Reports on their way through the log: the same one, sent again, is not proposed again.
+    reported: BTreeSet<AssignmentId>,
+    /// Starts of processes on their way through the log.
+    starting: BTreeSet<(NodeId, Boot)>,
+    /// Reports that wait for the next batch.
+    reports: Vec<Report>,
+    /// Whether this node decided at the last look; in a cluster, only the leader does.
+    is_deciding: bool,
+    snapshots: Snapshots,
+    /// When consensus is to be told that time has passed; a process that works alone has none.
+    next_tick: Option<Timestamp>,
     /// Wall-clock time minus the time of `handle`, in milliseconds.
     wall_offset: u64,
     effects: VecDeque<Effect>,
@@ -58,40 +76,64 @@ impl Replay {
 
     /// The coordinator that goes on where the log ended.
     pub fn finish(self) -> Coordinator {
-        let mut log = Log::new(self.applied);
+        let mut log = Log::alone(self.applied);
         if self.applied == LogIndex::default() {
-            log.propose(Command::Format(LOG_FORMAT));
+            log.propose(Command::Format(LOG_FORMAT), None);
         }
-        Coordinator {
-            state: self.state,
+        Coordinator::new(self.state, log, None)
+    }
+}
+
+impl Coordinator {
+    /// A voter of a cluster, which begins with the state as of its snapshot.
+    pub fn voter(now: Timestamp, state: State, consensus: Consensus) -> Self {
+        let mut voter = Self::new(state, Log::group(consensus), Some(now.plus(RAFT_TICK_MS)));
+        voter.introduce_members();
+        voter
+    }
+
+    fn new(state: State, log: Log, next_tick: Option<Timestamp>) -> Self {
+        Self {
+            state,
+            is_deciding: log.is_ready(),
+            snapshots: Snapshots::default(),
+            next_tick,
             log,
             inventory: Inventory::default(),
             pages: Pages::default(),
             diffs: BTreeMap::new(),
             planned: 0,
+            reported: BTreeSet::new(),
+            starting: BTreeSet::new(),
+            reports: Vec::new(),
             wall_offset: 0,
             effects: VecDeque::new(),
         }
     }
-}
 
-impl Coordinator {
     /// Takes in one thing that happened. Infallible: refusals are effects.
     pub fn handle(&mut self, now: Timestamp, input: Input) {
         match input {
-            Input::Submit { spec, at } => self.log.propose(Command::Submit { spec, at }),
-            Input::NodeStarted { node, slots, at } => {
+            Input::Request { id, request, at } => self.on_request(id, request, at),
+            Input::Heartbeat { node, heartbeat, at } => {
                 self.wall_offset = at.since(now);
-                self.inventory.add(node, slots, now);
-                self.log.propose(Command::VoidLeases { node });
+                self.on_heartbeat(now, node, &heartbeat);
             }
-            Input::Heartbeat { node } => self.inventory.hear(node, now),
-            Input::Report(report) => self.on_report(*report),
-            Input::Persisted { through } => self.on_persisted(through),
+            Input::Report { node, report } => self.on_report(node, *report),
+            Input::Persisted { number } => {
+                self.log.on_persisted(number);
+                self.install_snapshot();
+            }
+            Input::Message { from, message } => self.on_message(from, *message),
+            Input::SnapshotSaved { reference } => self.on_snapshot_saved(reference),
+            Input::SnapshotFetched { reference, state } => {
+                self.on_snapshot_fetched(reference, state.as_deref());
+            }
+            Input::SnapshotSent { to, is_fetched } => self.on_snapshot_sent(to, is_fetched),
+            Input::Introduce(ids) => self.on_introduce(ids),
             Input::PageLoaded { job, end, page } => {
-                self.pages.insert(PageKey { job, end, page: page.id }, page);
+                self.pages.loaded(PageKey { job, end, page: page.id }, page);
             }
-            Input::Stop { job, failure } => self.log.propose(Command::Stop { job, failure }),
             Input::Timeout => self.on_timeout(now),
         }
         self.settle(now);
@@ -104,7 +146,7 @@ impl Coordinator {
 
     /// When to call `handle` with [`Input::Timeout`] at the latest.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        self.inventory.deadline()
+        self.inventory.deadline().into_iter().chain(self.next_tick).min()
     }
 
     /// Whether the log is behind: whoever hands in reports should wait until it is not, so that
@@ -118,80 +160,107 @@ impl Coordinator {
         &self.state
     }
 
-    fn on_report(&mut self, report: Report) {
-        let Some(job) = self.state.jobs.get(&report.job) else { return };
-        let command = match report {
-            Report { assignment, epoch, result: Ok(Completion::Page { entries }), .. } => {
-                let lease = job.leases.get(&assignment).filter(|lease| lease.epoch == epoch);
-                let Some(Task::List(end)) = lease.map(|lease| &lease.task) else { return };
-                let end = *end;
-                let page = Page { id: self.next_page(report.job, end), entries };
-                let run = self.state.jobs[&report.job].run;
-                Command::Page { job: report.job, run, end, page }
+    /// What is known of the nodes, on the leader.
+    pub fn inventory(&self) -> &Inventory {
+        &self.inventory
+    }
+
+    fn order(&mut self, node: NodeId, order: Order) {
+        self.effects.push_back(Effect::Order { node, order });
+    }
+
+    fn on_committed(&mut self, committed: Committed) {
+        let Committed { index, command, request } = committed;
+        self.forget_under_way(&command);
+        let settled = self.settled_by(&command);
+        let page = match &command {
+            Command::Page { job, end, page, .. } => {
+                Some((PageKey { job: *job, end: *end, page: page.id }, page.clone()))
             }
-            report => Command::Reports { reports: vec![report] },
+            _ => None,
         };
-        self.log.propose(command);
+        let facts = self.state.apply(index, command);
+        // Who does not decide needs no pages, and would keep them for ever.
+        if let Some((key, page)) = page
+            && self.is_deciding
+            && self.wanted().contains(&key)
+        {
+            self.pages.insert(key, page);
+        }
+        if self.is_deciding {
+            for (node, order) in settled {
+                self.order(node, order);
+            }
+        }
+        let refused = facts.iter().find_map(|fact| match fact {
+            Fact::Refused(failure) => Some(failure.clone()),
+            _ => None,
+        });
+        for fact in facts {
+            self.on_fact(fact);
+        }
+        if let Some(id) = request {
+            let answer = refused.map_or(Answer::Done, Answer::Refused);
+            self.effects.push_back(Effect::Answer { id, answer });
+        }
     }
 
-    /// The id of the next page of a listing, pages on their way through the log counted in.
-    fn next_page(&self, job: JobId, end: End) -> PageId {
-        let listed = self.state.jobs[&job].listing(end).next_page();
-        PageId(listed.0 + self.log.pages_under_way(job, end))
-    }
-
-    fn on_persisted(&mut self, through: LogIndex) {
-        while let Some((index, command)) = self.log.poll_committed(through) {
-            if matches!(
-                command,
-                Command::Grant { .. } | Command::Advance { .. } | Command::Extraneous { .. }
-            ) {
+    fn forget_under_way(&mut self, command: &Command) {
+        match command {
+            Command::Grant { .. } | Command::Advance { .. } | Command::Extraneous { .. } => {
                 self.planned = self.planned.saturating_sub(1);
             }
-            let page = match &command {
-                Command::Page { job, end, page, .. } => {
-                    Some((PageKey { job: *job, end: *end, page: page.id }, page.clone()))
+            Command::Reports { reports } => {
+                for report in reports {
+                    self.reported.remove(&report.assignment);
                 }
-                _ => None,
-            };
-            let facts = self.state.apply(index, command);
-            if let Some((key, page)) = page
-                && self.wanted().contains(&key)
-            {
-                self.pages.insert(key, page);
             }
-            for fact in facts {
-                self.on_fact(fact);
+            Command::NodeStarted { node, boot, .. } => {
+                self.starting.remove(&(*node, *boot));
             }
+            _ => {}
         }
     }
 
     fn on_fact(&mut self, fact: Fact) {
         match fact {
-            Fact::Granted(job, id) => self.assign(job, id),
-            Fact::Ended(node, assignment) => {
-                self.effects.push_back(Effect::Revoke { node, assignment });
+            // Who does not decide leaves it to the one that does, at the node's next sign of life.
+            Fact::Granted(..) | Fact::Ended(..) if !self.is_deciding => {}
+            Fact::Granted(job, id) => {
+                // Said again at the next sign of life, should a page be missing after a change of
+                // the leader.
+                let _ = self.assign(job, id);
             }
+            Fact::Ended(node, assignment) => self.order(node, Order::Revoke(assignment)),
             Fact::Started(job, _) => {
                 self.diffs.remove(&job);
+                self.pages.forget(job);
                 self.tell(fact);
+            }
+            Fact::Members => {
+                self.introduce_members();
+                self.effects.push_back(Effect::MembersChanged);
             }
             fact => self.tell(fact),
         }
     }
 
-    fn assign(&mut self, job_id: JobId, id: AssignmentId) {
-        let Some(job) = self.state.jobs.get(&job_id) else { return };
-        let Some(lease) = job.leases.get(&id) else { return };
-        let assignment = work::assignment(id, job_id, job, lease, &self.pages)
-            .expect("invariant: a plan grants only what it has the pages for");
+    /// Gives the order for a lease; whether its pages were in memory.
+    fn assign(&mut self, job_id: JobId, id: AssignmentId) -> bool {
+        let Some(job) = self.state.jobs.get(&job_id) else { return true };
+        let Some(lease) = job.leases.get(&id) else { return true };
+        let movers = route::movers(&self.state, job, &self.inventory);
+        let assignment = work::assignment(id, (job_id, job), lease, &self.pages, movers);
         let node = lease.node;
-        self.effects.push_back(Effect::Assign { node, assignment: Box::new(assignment) });
+        let Some(assignment) = assignment else { return false };
+        self.order(node, Order::Assign(Box::new(assignment)));
+        true
     }
 
     fn on_timeout(&mut self, now: Timestamp) {
+        self.tick(now);
         while let Some(node) = self.inventory.take_silent(now) {
-            self.log.propose(Command::VoidLeases { node });
+            self.log.propose(Command::VoidLeases { node }, None);
         }
     }
 
@@ -203,25 +272,46 @@ impl Coordinator {
             .collect()
     }
 
-    /// Brings everything that follows from the state under way.
+    /// Brings everything that follows under way: first what is decided, then what is to be.
     fn settle(&mut self, now: Timestamp) {
+        self.apply();
+        self.look_who_decides(now);
+        if self.is_deciding {
+            self.decide(now);
+        }
+        // What was decided just now may be on its way already.
+        while let Some((number, batch)) = self.log.poll_persist() {
+            self.effects.push_back(Effect::Persist { number, batch });
+        }
+        self.settle_snapshots();
+        self.send();
+    }
+
+    fn apply(&mut self) {
+        while let Some(committed) = self.log.poll_committed() {
+            self.on_committed(committed);
+        }
+    }
+
+    /// Proposes what the state asks for.
+    fn decide(&mut self, now: Timestamp) {
+        self.reconcile_voters();
+        self.flush_reports();
         self.diff();
         self.load();
-        if self.planned == 0 {
-            let at = now.plus(self.wall_offset);
-            let plan = plan(&self.state, &self.inventory, &self.pages, at);
-            debug_assert_eq!(check::check(&self.state, &self.inventory, &plan), [""; 0]);
-            for (job, run, from) in plan.advances {
-                self.planned += 1;
-                self.log.propose(Command::Advance { job, run, from });
-            }
-            if !plan.grants.is_empty() {
-                self.planned += 1;
-                self.log.propose(Command::Grant { grants: plan.grants });
-            }
+        if self.planned > 0 {
+            return;
         }
-        if let Some((first, entries)) = self.log.poll_persist() {
-            self.effects.push_back(Effect::Persist { first, entries });
+        let at = now.plus(self.wall_offset);
+        let plan = plan(&self.state, &self.inventory, &self.pages, at);
+        debug_assert_eq!(check::check(&self.state, &self.inventory, &plan), [""; 0]);
+        for (job, run, from) in plan.advances {
+            self.planned += 1;
+            self.log.propose(Command::Advance { job, run, from, at }, None);
+        }
+        for grants in plan.grants.chunks(GRANTS_BATCHED_MAX) {
+            self.planned += 1;
+            self.log.propose(Command::Grant { grants: grants.to_vec() }, None);
         }
     }
 
@@ -241,7 +331,7 @@ impl Coordinator {
         if self.planned > 0 {
             return;
         }
-        for (id, job) in &self.state.jobs {
+        for (id, job) in self.state.jobs.iter().filter(|(_, job)| job.is_active()) {
             if job.phase != Phase::Diffing || job.diffed >= job.target.next_page() {
                 continue;
             }
@@ -258,7 +348,7 @@ impl Coordinator {
                     self.planned += 1;
                     let command =
                         Command::Extraneous { job: *id, run: job.run, page: job.diffed, entries };
-                    self.log.propose(command);
+                    self.log.propose(command, None);
                     break;
                 }
             }

@@ -1,45 +1,112 @@
 //! Inputs: everything that can happen to a coordinator.
 
+use std::collections::BTreeSet;
+
 use airlift_protocol::assignment::End;
+use airlift_protocol::cluster::TokenId;
+use airlift_protocol::control::{Heartbeat, JoinRequest};
 use airlift_protocol::error::Failure;
-use airlift_protocol::id::{JobId, LogIndex, NodeId};
+use airlift_protocol::id::{JobId, NodeId};
 use airlift_protocol::job::JobSpec;
 use airlift_protocol::manifest::Page;
+use airlift_protocol::raft::{RaftId, RaftMessage, SnapshotRef};
 use airlift_protocol::report::Report;
 use airlift_protocol::time::Timestamp;
+
+use crate::command::Founding;
+use crate::state::JoinToken;
+
+/// Names a request until it is answered; the driver chooses it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RequestId(pub u64);
+
+/// What somebody asks for. Each is answered once, by [`Effect::Answer`](crate::Effect::Answer).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// A job is to be done, or the same job again.
+    Submit(Box<JobSpec>),
+    /// A job is to stop where it is; it can be submitted again.
+    Stop(JobId, Failure),
+    /// A job is to rest.
+    Pause(JobId),
+    /// A job is to go on.
+    Resume(JobId),
+    /// A job is to end without having moved everything.
+    Cancel(JobId),
+    /// A node is to be admitted with this token.
+    IssueToken(TokenId, JoinToken),
+    /// A stranger wants to join; the connection proves who it is.
+    Join(NodeId, Box<JoinRequest>),
+    /// A member is to leave.
+    RemoveMember(NodeId),
+    /// A cluster is to begin with this voter.
+    Found(Box<Founding>),
+}
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
-    /// A user submits a job, or the same job again.
-    Submit {
-        /// The job.
-        spec: Box<JobSpec>,
-        /// Wall-clock time of the request, milliseconds since 1970.
-        at: Timestamp,
-    },
-    /// A node has started, with so many assignments that it can work on at once. Whatever it held
-    /// before is void.
-    NodeStarted {
-        /// Which node.
-        node: NodeId,
-        /// Assignments at once.
-        slots: usize,
+    /// Somebody asks for something.
+    Request {
+        /// Names the request in its answer.
+        id: RequestId,
+        /// What is asked.
+        request: Request,
         /// Wall-clock time now, milliseconds since 1970.
         at: Timestamp,
     },
     /// A node lives.
     Heartbeat {
-        /// Which node.
+        /// Which node: proven by the connection.
         node: NodeId,
+        /// What it says.
+        heartbeat: Heartbeat,
+        /// Wall-clock time here, milliseconds since 1970.
+        at: Timestamp,
     },
-    /// An agent answers.
-    Report(Box<Report>),
-    /// Log entries up to and including this one are durable.
+    /// An agent answers an order.
+    Report {
+        /// Which node: proven by the connection.
+        node: NodeId,
+        /// Its answer.
+        report: Box<Report>,
+    },
+    /// What [`Effect::Persist`](crate::Effect::Persist) asked for under this number is durable, and
+    /// all before it.
     Persisted {
-        /// The last of them.
-        through: LogIndex,
+        /// The number.
+        number: u64,
     },
+    /// Another voter speaks.
+    Message {
+        /// Which: proven by the connection.
+        from: RaftId,
+        /// What it says.
+        message: Box<RaftMessage>,
+    },
+    /// What [`Effect::SaveSnapshot`](crate::Effect::SaveSnapshot) asked for is durable.
+    SnapshotSaved {
+        /// Which.
+        reference: SnapshotRef,
+    },
+    /// What came of [`Effect::FetchSnapshot`](crate::Effect::FetchSnapshot).
+    SnapshotFetched {
+        /// Which was asked for.
+        reference: SnapshotRef,
+        /// Its bytes, durable here; `None` when they could not be had.
+        state: Option<Vec<u8>>,
+    },
+    /// Another voter has fetched the snapshot that it was offered, or could not. Not needed for it
+    /// to go on, but it does so sooner.
+    SnapshotSent {
+        /// Which voter.
+        to: RaftId,
+        /// Whether it has all of it.
+        is_fetched: bool,
+    },
+    /// These voters may lead this node, though its log does not say so yet: a node that has just
+    /// joined was told so by the cluster. Replaces what was said before.
+    Introduce(BTreeSet<RaftId>),
     /// A manifest page was read back.
     PageLoaded {
         /// Of which job.
@@ -48,13 +115,6 @@ pub enum Input {
         end: End,
         /// The page.
         page: Page,
-    },
-    /// The user, or the system, stops a job; it can be submitted again.
-    Stop {
-        /// Which job.
-        job: JobId,
-        /// Why.
-        failure: Failure,
     },
     /// The time that `poll_timeout` named has come.
     Timeout,

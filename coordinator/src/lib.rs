@@ -2,14 +2,14 @@
 //!
 //! ```text
 //!            Input                                                   Effect
-//!  submit ───────────┐   ┌─────────────────────────────────┐   ┌──▶ Persist  (durable log)
+//!  request ──────────┐   ┌─────────────────────────────────┐   ┌──▶ Persist  (durable log)
 //!  report ───────────┼──▶│ Coordinator                     │───┼──▶ LoadPage (manifest on disk)
-//!  heartbeat ────────┤   │  propose ─▶ log ─▶ apply ─▶ plan │   ├──▶ Assign / Revoke ──▶ Agent
-//!  persisted, loaded ┘   └─────────────────────────────────┘   └──▶ Emit     (facts)
+//!  heartbeat ────────┤   │  propose ─▶ log ─▶ apply ─▶ plan │   ├──▶ Order ──▶ Agent
+//!  persisted, loaded ┘   └─────────────────────────────────┘   └──▶ Answer, Emit (facts)
 //!
-//!  assign, revoke ───┐   ┌─────────────────────────────────┐   ┌──▶ Start / Cancel ──▶ pipeline
+//!  order ────────────┐   ┌─────────────────────────────────┐   ┌──▶ Start / Cancel ──▶ pipeline
 //!  outcome ──────────┼──▶│ Agent: attempts and retries     │───┤
-//!  timeout ──────────┘   └─────────────────────────────────┘   └──▶ Report ──▶ Coordinator
+//!  timeout ──────────┘   └─────────────────────────────────┘   └──▶ Report, Heartbeat ──▶ Coordinator
 //! ```
 //!
 //! Both machines have the same four methods: `new`, `handle(now, input)`, `poll_effect()` and
@@ -23,6 +23,7 @@
 
 pub mod agent;
 pub mod command;
+pub mod consensus;
 pub mod coordinator;
 pub mod effect;
 pub mod event;
@@ -34,5 +35,5 @@ pub mod totals;
 
 pub use self::agent::{Agent, AgentEffect, AgentInput};
 pub use self::coordinator::Coordinator;
-pub use self::effect::Effect;
-pub use self::input::Input;
+pub use self::effect::{Answer, Effect};
+pub use self::input::{Input, Request, RequestId};

@@ -4,79 +4,170 @@
 //! propose ─▶ waiting ─▶ Effect::Persist ─▶ in flight ─▶ Input::Persisted ─▶ committed ─▶ apply
 //! ```
 //!
-//! One batch is in flight at a time, and what is proposed meanwhile forms the next: the cost of a
-//! durable write is shared by all commands that waited for it. With a single voter an entry is
-//! committed once it is durable here. Consensus belongs exactly between these two: `committed` then
-//! hands out what a quorum has made durable, and nothing outside this module changes.
+//! A process that works alone is its own majority: an entry is committed once it is durable here. In
+//! a cluster, [`Consensus`] stands between the two, and what comes out is what a majority has made
+//! durable. Nothing outside this module knows which.
 
-use std::collections::VecDeque;
+mod alone;
+mod group;
 
 use airlift_protocol::assignment::End;
-use airlift_protocol::codec;
 use airlift_protocol::id::{JobId, LogIndex};
-use airlift_protocol::limits::LOG_ENTRY_BYTES_MAX;
 
+use self::alone::Alone;
+use self::group::Group;
 use crate::command::Command;
+use crate::consensus::{Consensus, Persist};
+use crate::input::RequestId;
+
+/// What is to be made durable, all of it or nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Batch {
+    /// Encoded commands of a process that works alone, at least one.
+    Entries {
+        /// Index of the first; the others follow without gap.
+        first: LogIndex,
+        /// The commands.
+        entries: Vec<Vec<u8>>,
+    },
+    /// What consensus asks for, in order.
+    Consensus(Vec<Persist>),
+}
+
+/// What is remembered of a command until it is committed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Proposed {
+    request: Option<RequestId>,
+    /// Set for a page of a listing.
+    page: Option<(JobId, End)>,
+}
+
+/// A command that is committed.
+#[derive(Debug)]
+pub(crate) struct Committed {
+    pub(crate) index: LogIndex,
+    pub(crate) command: Command,
+    /// The request of this node that it answers.
+    pub(crate) request: Option<RequestId>,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Alone(Alone),
+    Group(Box<Group>),
+}
 
 /// Commands between proposal and commitment.
 #[derive(Debug)]
 pub struct Log {
-    waiting: VecDeque<Command>,
-    in_flight: VecDeque<Command>,
-    /// Index of the last entry that is committed.
-    committed: LogIndex,
+    kind: Kind,
 }
 
 impl Log {
-    /// A log whose entries up to `committed` have been applied.
-    pub fn new(committed: LogIndex) -> Self {
-        Self { waiting: VecDeque::new(), in_flight: VecDeque::new(), committed }
+    /// The log of a process that works alone, whose entries up to `committed` have been applied.
+    pub fn alone(committed: LogIndex) -> Self {
+        Self { kind: Kind::Alone(Alone::new(committed)) }
     }
 
-    /// Queues a command.
-    pub fn propose(&mut self, command: Command) {
-        self.waiting.push_back(command);
+    /// The log of a cluster's voter.
+    pub fn group(consensus: Consensus) -> Self {
+        Self { kind: Kind::Group(Box::new(Group::new(consensus))) }
     }
 
-    /// Commands that wait for the batch in flight.
+    /// Consensus, in a cluster.
+    pub fn consensus(&self) -> Option<&Consensus> {
+        match &self.kind {
+            Kind::Alone(_) => None,
+            Kind::Group(group) => Some(&group.consensus),
+        }
+    }
+
+    pub(crate) fn consensus_mut(&mut self) -> Option<&mut Consensus> {
+        match &mut self.kind {
+            Kind::Alone(_) => None,
+            Kind::Group(group) => Some(&mut group.consensus),
+        }
+    }
+
+    /// Whether this node may decide: it leads, and knows all that was decided before.
+    pub fn is_ready(&self) -> bool {
+        match &self.kind {
+            Kind::Alone(_) => true,
+            Kind::Group(group) => group.is_ready(),
+        }
+    }
+
+    /// Whether the log has an entry that this build cannot read.
+    pub fn is_damaged(&self) -> bool {
+        match &self.kind {
+            Kind::Alone(_) => false,
+            Kind::Group(group) => group.is_damaged(),
+        }
+    }
+
+    /// Queues a command, and remembers whom it answers.
+    pub(crate) fn propose(&mut self, command: Command, request: Option<RequestId>) {
+        let page = match &command {
+            Command::Page { job, end, .. } => Some((*job, *end)),
+            _ => None,
+        };
+        let proposed = Proposed { request, page };
+        match &mut self.kind {
+            Kind::Alone(alone) => alone.propose(command, proposed),
+            Kind::Group(group) => group.propose(command, proposed),
+        }
+    }
+
+    /// Commands that wait.
     pub fn waiting(&self) -> usize {
-        self.waiting.len()
+        match &self.kind {
+            Kind::Alone(alone) => alone.waiting(),
+            Kind::Group(group) => group.waiting(),
+        }
     }
 
     /// Pages of a listing that are proposed and not committed.
     pub fn pages_under_way(&self, job: JobId, end: End) -> u32 {
-        let is_page = |command: &&Command| matches!(command, Command::Page { job: of, end: at, .. } if (*of, *at) == (job, end));
-        let count = self.waiting.iter().chain(&self.in_flight).filter(is_page).count();
+        let is_page = |proposed: &&Proposed| proposed.page == Some((job, end));
+        let count = match &self.kind {
+            Kind::Alone(alone) => alone.under_way().filter(is_page).count(),
+            Kind::Group(group) => group.under_way().filter(is_page).count(),
+        };
         u32::try_from(count).unwrap_or(u32::MAX)
     }
 
-    /// The next batch to make durable, unless one is in flight.
-    pub fn poll_persist(&mut self) -> Option<(LogIndex, Vec<Vec<u8>>)> {
-        if !self.in_flight.is_empty() || self.waiting.is_empty() {
-            return None;
+    /// What `number` named is durable.
+    pub(crate) fn on_persisted(&mut self, number: u64) {
+        match &mut self.kind {
+            Kind::Alone(alone) => alone.on_persisted(number),
+            Kind::Group(group) => group.consensus.on_persisted(number),
         }
-        let mut entries = Vec::new();
-        let mut bytes = 0;
-        while let Some(command) = self.waiting.pop_front() {
-            let entry = codec::encode(&command);
-            bytes += entry.len();
-            entries.push(entry);
-            self.in_flight.push_back(command);
-            if bytes >= LOG_ENTRY_BYTES_MAX {
-                break;
-            }
-        }
-        Some((self.committed.next(), entries))
     }
 
-    /// The next command that is committed, given that entries up to `through` are durable.
-    pub fn poll_committed(&mut self, through: LogIndex) -> Option<(LogIndex, Command)> {
-        let index = self.committed.next();
-        if index > through {
-            return None;
+    /// The next batch to make durable, with its number.
+    pub(crate) fn poll_persist(&mut self) -> Option<(u64, Batch)> {
+        match &mut self.kind {
+            Kind::Alone(alone) => alone.poll_persist(),
+            Kind::Group(group) => {
+                group.flush();
+                group.poll_persist()
+            }
         }
-        let command = self.in_flight.pop_front()?;
-        self.committed = index;
-        Some((index, command))
+    }
+
+    /// The next command that is committed.
+    pub(crate) fn poll_committed(&mut self) -> Option<Committed> {
+        match &mut self.kind {
+            Kind::Alone(alone) => alone.poll_committed(),
+            Kind::Group(group) => group.poll_committed(),
+        }
+    }
+
+    /// Requests whose commands may come to pass or not: the lead was lost meanwhile.
+    pub(crate) fn take_lost(&mut self) -> Vec<RequestId> {
+        match &mut self.kind {
+            Kind::Alone(_) => Vec::new(),
+            Kind::Group(group) => group.take_lost(),
+        }
     }
 }

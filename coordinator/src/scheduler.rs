@@ -8,4 +8,5 @@ pub mod diff;
 pub mod inventory;
 pub mod pages;
 pub mod plan;
+pub(crate) mod route;
 pub mod work;

@@ -5,6 +5,7 @@
 //! is ignored, and nothing in a log can make it panic.
 
 mod apply;
+mod cluster;
 mod grant;
 mod job;
 mod object;
@@ -13,11 +14,13 @@ mod report;
 
 use std::collections::BTreeMap;
 
+use airlift_protocol::cluster::Boot;
 use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::id::{AssignmentId, Epoch, JobId, LogIndex, NodeId, PageId, Position};
 use airlift_protocol::key::Key;
 use serde::{Deserialize, Serialize};
 
+pub use self::cluster::{Cluster, JoinToken};
 pub use self::job::{Job, Lease, Listing, Phase, UploadId, UploadState};
 pub use self::object::LargeObject;
 pub use self::page::PageProgress;
@@ -72,6 +75,10 @@ pub enum Fact {
     DeletesRefused(JobId, String),
     /// The job has ended or stopped.
     JobEnded(JobId),
+    /// The members have changed.
+    Members,
+    /// What was asked is not possible.
+    Refused(Failure),
 }
 
 /// How one object ended.
@@ -103,6 +110,10 @@ pub struct State {
     pub jobs: BTreeMap<JobId, Job>,
     /// The number that the last assignment got.
     assignments: u64,
+    /// The start of each node's process that is in force.
+    pub boots: BTreeMap<NodeId, Boot>,
+    /// The membership; a process that works alone has none.
+    pub cluster: Option<Cluster>,
 }
 
 impl State {

@@ -4,10 +4,15 @@
 
 use airlift_coordinator::coordinator::Replay;
 use airlift_coordinator::event::{Event, Outcome};
-use airlift_coordinator::{Agent, AgentEffect, AgentInput, Coordinator, Effect, Input};
+use airlift_coordinator::log::Batch;
+use airlift_coordinator::{
+    Agent, AgentEffect, AgentInput, Answer, Coordinator, Effect, Input, Request, RequestId,
+};
 use airlift_protocol::assignment::{Assignment, Object, Work};
 use airlift_protocol::chunk::Root;
+use airlift_protocol::cluster::{Addresses, Boot};
 use airlift_protocol::codec;
+use airlift_protocol::control::{Heartbeat, Order};
 use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::id::{AssignmentId, Epoch, JobId, LogIndex, NodeId, PageId, Position};
 use airlift_protocol::job::{Filters, JobSpec, Mode, Policy};
@@ -41,12 +46,28 @@ fn entry(key: &str, size: u64) -> Entry {
     }
 }
 
+/// A sign of life of a process that holds `held`.
+fn beat(boot: u64, at: u64, held: &[AssignmentId]) -> Input {
+    let heartbeat = Heartbeat {
+        boot: Boot(boot),
+        addresses: Addresses::default(),
+        slots: 2,
+        held: held.to_vec(),
+        written: Vec::new(),
+        members_version: 0,
+        version: String::new(),
+    };
+    Input::Heartbeat { node: NODE, heartbeat, at: Timestamp(at) }
+}
+
 /// A coordinator whose disk answers at once.
 struct Desk {
     coordinator: Coordinator,
     disk: Vec<Vec<u8>>,
     assigned: Vec<Assignment>,
     revoked: Vec<AssignmentId>,
+    settled: Vec<Order>,
+    answers: Vec<(RequestId, Answer)>,
     events: Vec<Event>,
 }
 
@@ -57,13 +78,23 @@ impl Desk {
             replay.apply(LogIndex(index), codec::decode(entry, LOG_ENTRY_BYTES_MAX).unwrap());
         }
         let coordinator = replay.finish();
-        Self { coordinator, disk, assigned: Vec::new(), revoked: Vec::new(), events: Vec::new() }
+        Self {
+            coordinator,
+            disk,
+            assigned: Vec::new(),
+            revoked: Vec::new(),
+            settled: Vec::new(),
+            answers: Vec::new(),
+            events: Vec::new(),
+        }
     }
 
     fn begin(disk: Vec<Vec<u8>>) -> Self {
         let mut desk = Self::new(disk);
-        desk.feed(0, Input::Submit { spec: Box::new(spec()), at: Timestamp(5) });
-        desk.feed(0, Input::NodeStarted { node: NODE, slots: 2, at: Timestamp(5) });
+        let request = Request::Submit(Box::new(spec()));
+        desk.feed(0, Input::Request { id: RequestId(1), request, at: Timestamp(5) });
+        assert_eq!(desk.answers, [(RequestId(1), Answer::Done)]);
+        desk.feed(0, beat(1, 5, &[]));
         desk
     }
 
@@ -71,16 +102,19 @@ impl Desk {
         self.coordinator.handle(Timestamp(now), input);
         while let Some(effect) = self.coordinator.poll_effect() {
             match effect {
-                Effect::Persist { first, entries } => {
+                Effect::Persist { number, batch: Batch::Entries { first, entries } } => {
                     assert_eq!(first.0 as usize, self.disk.len() + 1);
                     self.disk.extend(entries);
-                    let through = LogIndex(self.disk.len() as u64);
-                    self.coordinator.handle(Timestamp(now), Input::Persisted { through });
+                    self.coordinator.handle(Timestamp(now), Input::Persisted { number });
                 }
-                Effect::Assign { assignment, .. } => self.assigned.push(*assignment),
-                Effect::Revoke { assignment, .. } => self.revoked.push(assignment),
+                Effect::Order { order: Order::Assign(assignment), .. } => {
+                    self.assigned.push(*assignment);
+                }
+                Effect::Order { order: Order::Revoke(id), .. } => self.revoked.push(id),
+                Effect::Order { order, .. } => self.settled.push(order),
+                Effect::Answer { id, answer } => self.answers.push((id, answer)),
                 Effect::Emit(event) => self.events.push(event),
-                Effect::LoadPage { .. } => panic!("every page is in memory here"),
+                effect => panic!("not of a process that works alone: {effect:?}"),
             }
         }
     }
@@ -93,7 +127,7 @@ impl Desk {
     fn answer(&mut self, now: u64, to: &Assignment, completion: Completion) {
         let Assignment { id, job, epoch, .. } = *to;
         let report = Report { assignment: id, job, epoch, result: Ok(completion) };
-        self.feed(now, Input::Report(Box::new(report)));
+        self.feed(now, Input::Report { node: NODE, report: Box::new(report) });
     }
 
     /// Lists and compares two small objects; the order to move them.
@@ -101,10 +135,10 @@ impl Desk {
         let list = self.last().clone();
         assert!(matches!(list.work, Work::List { after: None, .. }));
         let entries = vec![entry("a", 1), entry("b", 2)];
-        self.answer(1, &list, Completion::Page { entries });
+        self.answer(1, &list, Completion::Page { page: PageId(0), entries });
         let compare = self.last().clone();
         assert!(matches!(&compare.work, Work::Compare { page } if page.entries.len() == 2));
-        let end = ListingEnd { unreadable: Vec::new(), unreadable_count: 0 };
+        let end = ListingEnd { pages: PageId(1), unreadable: Vec::new(), unreadable_count: 0 };
         self.answer(2, &list, Completion::Listed(end));
         self.answer(3, &compare, Completion::Compared(vec![Comparison::Move, Comparison::Move]));
         let pack = self.last().clone();
@@ -139,7 +173,7 @@ fn a_silent_node_loses_its_lease_and_its_late_answer_does_nothing() {
     assert_eq!(desk.coordinator.poll_timeout(), Some(Timestamp(LEASE_MS)));
     desk.feed(LEASE_MS, Input::Timeout);
     assert!(desk.revoked.contains(&pack.id));
-    desk.feed(LEASE_MS + 1, Input::NodeStarted { node: NODE, slots: 2, at: Timestamp(99) });
+    desk.feed(LEASE_MS + 1, beat(1, 99, &[]));
     let again = desk.last().clone();
     assert!(again.id != pack.id && again.epoch > pack.epoch);
     desk.answer(LEASE_MS + 2, &pack, Completion::PackMoved(vec![done(1), done(2)]));
@@ -187,7 +221,8 @@ fn pack_of(keys: &[&str]) -> Assignment {
         entry: entry(key, 1),
     });
     let work = Work::MovePack { objects: objects.collect() };
-    Assignment { id: AssignmentId(3), job: JobId([0; 16]), epoch: Epoch(9), work }
+    let (id, job, epoch) = (AssignmentId(3), JobId([0; 16]), Epoch(9));
+    Assignment { id, job, epoch, work, source: None, bandwidth: None }
 }
 
 fn effects(agent: &mut Agent) -> Vec<AgentEffect> {
@@ -197,7 +232,12 @@ fn effects(agent: &mut Agent) -> Vec<AgentEffect> {
 #[test]
 fn the_agent_tries_again_only_what_may_end_differently() {
     let mut agent = Agent::new(Timestamp(0), 1);
-    agent.handle(Timestamp(0), AgentInput::Assign(Box::new(pack_of(&["a", "b", "c"]))));
+    agent.handle(Timestamp(0), AgentInput::Timeout);
+    assert_eq!(effects(&mut agent), [AgentEffect::Heartbeat { held: Vec::new() }]);
+    agent.handle(
+        Timestamp(0),
+        AgentInput::Order(Order::Assign(Box::new(pack_of(&["a", "b", "c"])))),
+    );
     assert!(matches!(effects(&mut agent)[..], [AgentEffect::Start { attempt: 1, .. }]));
     let failed = |code| ObjectResult::Failed(Failure::new(code, ""));
     let first = vec![done(1), failed(ErrorCode::Unavailable), failed(ErrorCode::NotFound)];
@@ -212,10 +252,10 @@ fn the_agent_tries_again_only_what_may_end_differently() {
     assert!(due < Timestamp(HEARTBEAT_MS));
     agent.handle(due, AgentInput::Timeout);
     let started = effects(&mut agent);
-    let [AgentEffect::Start { attempt: 2, work: Work::MovePack { objects }, .. }] = &started[..]
-    else {
+    let [AgentEffect::Start { attempt: 2, assignment }] = &started[..] else {
         panic!("{started:?}");
     };
+    let Work::MovePack { objects } = &assignment.work else { panic!("{assignment:?}") };
     assert_eq!(objects.len(), 1);
     assert_eq!(objects[0].entry.key, Key::from("b"));
     agent.handle(due, outcome(1, vec![done(9)]));
@@ -231,21 +271,97 @@ fn the_agent_tries_again_only_what_may_end_differently() {
 #[test]
 fn a_listing_that_breaks_off_goes_on_after_its_last_page() {
     let mut agent = Agent::new(Timestamp(0), 1);
+    agent.handle(Timestamp(0), AgentInput::Timeout);
+    assert_eq!(effects(&mut agent), [AgentEffect::Heartbeat { held: Vec::new() }]);
     let work =
         Work::List { end: airlift_protocol::assignment::End::Source, after: None, next: PageId(0) };
     let assignment = Assignment { work, ..pack_of(&[]) };
-    agent.handle(Timestamp(0), AgentInput::Assign(Box::new(assignment)));
+    agent.handle(Timestamp(0), AgentInput::Order(Order::Assign(Box::new(assignment))));
     effects(&mut agent);
     let outcome = |result| AgentInput::Outcome { assignment: AssignmentId(3), attempt: 1, result };
-    let page = Completion::Page { entries: vec![entry("a", 1), entry("b", 1)] };
+    let entries = vec![entry("a", 1), entry("b", 1)];
+    let page = Completion::Page { page: PageId(0), entries };
     agent.handle(Timestamp(0), outcome(Ok(page)));
     assert!(matches!(effects(&mut agent)[..], [AgentEffect::Report(_)]));
     agent.handle(Timestamp(0), outcome(Err(Failure::new(ErrorCode::TimedOut, ""))));
     let due = agent.poll_timeout().unwrap();
     agent.handle(due, AgentInput::Timeout);
     let started = effects(&mut agent);
-    let [AgentEffect::Start { work: Work::List { after, next, .. }, .. }] = &started[..] else {
-        panic!("{started:?}");
-    };
+    let [AgentEffect::Start { assignment, .. }] = &started[..] else { panic!("{started:?}") };
+    let Work::List { after, next, .. } = &assignment.work else { panic!("{assignment:?}") };
     assert_eq!((after, *next), (&Some(Key::from("b")), PageId(1)));
+}
+
+#[test]
+fn what_the_agent_did_not_hear_is_said_again_and_what_it_should_not_have_is_taken_back() {
+    let mut desk = Desk::begin(Vec::new());
+    let pack = desk.up_to_pack();
+    let before = desk.assigned.len();
+    desk.feed(100, beat(1, 100, &[pack.id, AssignmentId(999)]));
+    assert_eq!((desk.assigned.len(), desk.revoked.last()), (before, Some(&AssignmentId(999))));
+    desk.feed(200, beat(1, 200, &[]));
+    assert_eq!(desk.last(), &pack, "the same order, not a new one");
+}
+
+#[test]
+fn a_process_that_started_again_holds_nothing_and_its_predecessor_is_turned_away() {
+    let mut desk = Desk::begin(Vec::new());
+    let pack = desk.up_to_pack();
+    desk.feed(100, beat(2, 100, &[]));
+    let again = desk.last().clone();
+    assert!(again.epoch > pack.epoch && again.work == pack.work);
+    desk.coordinator.handle(Timestamp(200), beat(1, 200, &[pack.id]));
+    let superseded = Effect::Superseded { node: NODE };
+    assert_eq!(desk.coordinator.poll_effect(), Some(superseded));
+    assert_eq!(desk.coordinator.poll_effect(), None);
+}
+
+#[test]
+fn a_page_counts_once_and_a_listing_ends_only_with_all_its_pages() {
+    let mut desk = Desk::begin(Vec::new());
+    let list = desk.last().clone();
+    let page =
+        |number, key| Completion::Page { page: PageId(number), entries: vec![entry(key, 1)] };
+    let end = |pages| {
+        let unreadable = Vec::new();
+        Completion::Listed(ListingEnd { pages: PageId(pages), unreadable, unreadable_count: 0 })
+    };
+    desk.answer(1, &list, page(1, "b"));
+    desk.answer(1, &list, end(2));
+    desk.answer(1, &list, page(0, "a"));
+    desk.answer(1, &list, page(0, "a"));
+    desk.answer(1, &list, end(2));
+    let listing = |desk: &Desk| desk.coordinator.state().jobs[&list.job].source.clone();
+    assert_eq!((listing(&desk).objects, listing(&desk).end), (1, None));
+    desk.answer(2, &list, page(1, "b"));
+    desk.answer(2, &list, end(2));
+    assert_eq!(listing(&desk).objects, 2);
+    assert!(listing(&desk).end.is_some());
+    assert!(desk.settled.contains(&Order::SettlePages(list.id, PageId(2))));
+    assert!(desk.settled.contains(&Order::Settle(list.id)));
+}
+
+#[test]
+fn the_agent_answers_until_its_answer_is_settled() {
+    let mut agent = Agent::new(Timestamp(0), 1);
+    agent.handle(Timestamp(0), AgentInput::Timeout);
+    let order = || AgentInput::Order(Order::Assign(Box::new(pack_of(&["a"]))));
+    agent.handle(Timestamp(0), order());
+    agent.handle(Timestamp(0), order());
+    let result = Ok(Completion::PackMoved(vec![done(1)]));
+    let outcome = AgentInput::Outcome { assignment: AssignmentId(3), attempt: 1, result };
+    agent.handle(Timestamp(1), outcome);
+    let said = effects(&mut agent);
+    let [_, AgentEffect::Start { .. }, AgentEffect::Report(report)] = &said[..] else {
+        panic!("one attempt, one answer: {said:?}");
+    };
+    agent.handle(Timestamp(HEARTBEAT_MS + 1), AgentInput::Timeout);
+    let held = vec![AssignmentId(3)];
+    let again = [AgentEffect::Heartbeat { held }, AgentEffect::Report(report.clone())];
+    assert_eq!(effects(&mut agent), again);
+    agent.handle(Timestamp(HEARTBEAT_MS + 2), order());
+    assert_eq!(effects(&mut agent), [AgentEffect::Report(report.clone())]);
+    agent.handle(Timestamp(HEARTBEAT_MS + 3), AgentInput::Order(Order::Settle(AssignmentId(3))));
+    agent.handle(Timestamp(2 * HEARTBEAT_MS + 3), AgentInput::Timeout);
+    assert_eq!(effects(&mut agent), [AgentEffect::Heartbeat { held: Vec::new() }]);
 }

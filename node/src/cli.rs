@@ -1,18 +1,24 @@
 //! The command line: reads what was written, runs it, and ends with an exit code.
 
 pub mod args;
+pub mod cluster;
 mod completions;
+pub mod connect;
 pub mod console;
 mod demo;
 mod doctor;
+pub mod duration;
 pub mod exit;
 mod format;
+pub mod job;
 mod list;
+pub mod node;
 mod progress;
 mod report;
 mod resolve;
 mod show;
 mod summary;
+mod table;
 mod transfer;
 
 use std::ffi::OsString;
@@ -21,7 +27,7 @@ use std::time::Duration;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
-use self::args::{Cli, Command, ConfigCommand, Global};
+use self::args::{Cli, Command, ConfigCommand, FlagSetting, Global};
 use self::console::{Console, unless_closed};
 use self::exit::{CliError, ExitCode};
 use self::transfer::Transfer;
@@ -86,29 +92,37 @@ fn run(cli: Cli, console: &Console) -> Result<ExitCode, CliError> {
         Command::Completions { shell } => return completions::print(*shell),
         Command::Demo(args) => return demo::run(args, global, console),
         Command::Config(ConfigCommand::Show) => {
-            return show::print(&load(global, None)?.values, global.json, console);
+            return show::print(&load(global, Vec::new())?.values, global.json, console);
         }
         Command::Ls(args) => {
-            let config = load(global, None)?.config;
+            let config = load(global, Vec::new())?.config;
             return block_on(list::run(args, global, &config, console))?;
         }
         Command::Doctor => {
-            let config = load(global, None)?.config;
+            let config = load(global, Vec::new())?.config;
             return block_on(doctor::run(&config, global, console))?;
+        }
+        Command::Job(command) => {
+            let config = load(global, command.settings())?.config;
+            return block_on(job::run(command, global, &config, console))?;
+        }
+        Command::Cluster(command) => {
+            let config = load(global, command.settings())?.config;
+            return block_on(cluster::run(command, global, &config, console))?;
         }
         Command::Cp(args) => Transfer::copy(args),
         Command::Sync(args) => Transfer::sync(args),
         Command::Verify(args) => Transfer::verify(args),
     };
-    let config = load(global, Some(&transfer))?.config;
+    let config = load(global, transfer.settings())?.config;
     block_on(transfer::run(&transfer, global, config, console))?
 }
 
-fn load(global: &Global, transfer: Option<&Transfer>) -> Result<Resolved, CliError> {
+fn load(global: &Global, settings: Vec<FlagSetting>) -> Result<Resolved, CliError> {
     let mut sources = Sources::of_process()?;
     sources.file = global.config.clone();
     sources.flags = global.settings();
-    sources.flags.extend(transfer.map(Transfer::settings).unwrap_or_default());
+    sources.flags.extend(settings);
     Ok(config::load(&sources)?)
 }
 
@@ -121,3 +135,6 @@ fn block_on<T>(work: impl Future<Output = T>) -> Result<T, CliError> {
     runtime.shutdown_timeout(SHUTDOWN);
     Ok(result)
 }
+
+#[cfg(test)]
+mod tests;

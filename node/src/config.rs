@@ -11,10 +11,12 @@ use std::path::PathBuf;
 
 use airlift_protocol::job::LinkPolicy;
 use airlift_protocol::units::{ByteCount, ByteRate};
+use reqwest::Url;
 use thiserror::Error;
 
 pub use self::layer::{Origin, Sources};
 pub use self::setting::{SETTINGS, Setting};
+use crate::api::client::{Secret, parse_urls};
 use crate::store::locate::{S3Addressing, S3Settings, StoreOptions};
 
 /// Assignments at once when nothing else is said.
@@ -39,6 +41,17 @@ pub enum ProgressStyle {
     None,
 }
 
+/// Where the token for the cluster is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Token {
+    /// Nowhere.
+    None,
+    /// In this file.
+    File(PathBuf),
+    /// In the environment.
+    Text(Secret),
+}
+
 /// Everything that can be configured, resolved and checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -54,6 +67,10 @@ pub struct Config {
     pub links: LinkPolicy,
     /// How progress is shown.
     pub progress: ProgressStyle,
+    /// Where the cluster answers that runs the jobs; empty for this process.
+    pub cluster: Vec<Url>,
+    /// Where the token for it is.
+    pub token: Token,
     /// How stores are reached.
     pub stores: StoreOptions,
 }
@@ -95,7 +112,25 @@ pub struct Resolved {
 /// When a file cannot be read, a name is not known, or a value is not allowed.
 pub fn load(sources: &Sources) -> Result<Resolved, ConfigError> {
     let values = layer::merge(sources)?;
-    Ok(Resolved { config: resolve(&values)?, values })
+    let mut config = resolve(&values)?;
+    config.token = find_token(&values, sources)?;
+    Ok(Resolved { config, values })
+}
+
+/// The flag that names a file wins over the token in the environment, and that over all other files.
+fn find_token(values: &[Value], sources: &Sources) -> Result<Token, ConfigError> {
+    let file = values.iter().find(|value| value.setting.key == "token_file");
+    let file = file.and_then(|value| Some((value.text.as_ref()?, &value.origin)));
+    match (file, sources.token()) {
+        (Some((path, Origin::Flag(_))), _) | (Some((path, _)), None) => {
+            Ok(Token::File(PathBuf::from(path)))
+        }
+        (_, Some(text)) => match text.to_str() {
+            Some(text) => Ok(Token::Text(Secret::new(text.trim()))),
+            None => Err(ConfigError::new("AIRLIFT_TOKEN is not a token: it is not UTF-8 text")),
+        },
+        (None, None) => Ok(Token::None),
+    }
 }
 
 /// Turns merged text into values.
@@ -114,6 +149,8 @@ fn resolve(values: &[Value]) -> Result<Config, ConfigError> {
         slots: value("slots").parse(parse_slots)?.unwrap_or(SLOTS_DEFAULT),
         memory_bytes: value("memory").parse(parse_memory)?.unwrap_or(MEMORY_BYTES_DEFAULT),
         links: value("links").parse(parse_links)?.unwrap_or(LinkPolicy::Skip),
+        cluster: value("cluster").parse(parse_cluster)?.unwrap_or_default(),
+        token: Token::None,
         progress: value("progress").parse(parse_progress)?.unwrap_or(ProgressStyle::Auto),
         stores: StoreOptions {
             s3: S3Settings {
@@ -144,6 +181,11 @@ impl Value {
         let text = self.text.as_deref().unwrap_or_default();
         format!("{} = '{}'", self.setting.key, text.to_string_lossy().escape_debug())
     }
+}
+
+/// An empty text, on the command line, undoes what other layers say.
+fn parse_cluster(text: &str) -> Result<Vec<Url>, String> {
+    if text.is_empty() { Ok(Vec::new()) } else { parse_urls(text) }
 }
 
 fn parse_slots(text: &str) -> Result<usize, String> {

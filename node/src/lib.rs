@@ -1,7 +1,9 @@
-//! The only crate of Airlift with input and output: stores, pipeline, durable log, command line.
+//! The only crate of Airlift with input and output: stores, pipeline, durable log, HTTP API, command line.
 
+pub mod api;
 pub mod cli;
 pub mod config;
+pub mod network;
 pub mod pipeline;
 pub mod runtime;
 pub mod storage;

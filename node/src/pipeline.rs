@@ -5,6 +5,7 @@
 //!
 //! | module | work |
 //! |---|---|
+//! | [`source`] | the source's half, wherever it runs; [`local`]: in this process |
 //! | [`range`] | one shard of a large object into its upload |
 //! | [`pack`] | many small objects, whole |
 //! | [`object`] | begin, commit and discard the upload of a large object |
@@ -12,6 +13,7 @@
 //! | [`content`] | hash what a store holds, for verify and read-back |
 //! | [`remove`] | deletes of a sync |
 
+pub mod bounds;
 pub mod budget;
 pub mod chunk;
 pub mod compare;
@@ -19,11 +21,13 @@ pub mod compress;
 pub mod content;
 pub mod hash;
 pub mod limit;
+pub mod local;
 pub mod meter;
 pub mod object;
 pub mod pack;
 pub mod range;
 pub mod remove;
+pub mod source;
 pub mod verify;
 
 use std::fmt::Debug;
@@ -34,13 +38,16 @@ use airlift_protocol::job::JobSpec;
 use airlift_protocol::manifest::{Entry, Version};
 use airlift_protocol::report::ChangedObject;
 
-use self::budget::Budget;
-use self::compress::{CompressedChunk, Compression};
-use self::limit::RateLimit;
+use self::bounds::Bounds;
+use self::compress::CompressedChunk;
 use self::meter::Meter;
+use self::source::Source;
 use crate::runtime::blocking::blocking;
 use crate::storage::journal::Journal;
 use crate::store::{Attributes, NewObject, Store, StoreError};
+
+/// Bytes up to which hashing on the spot costs less than handing the work to another thread.
+const HASH_INLINE_BYTES: u64 = 64 << 10;
 
 /// Alters chunks between read and write: how tests prove that corruption is caught.
 pub trait FaultHook: Debug + Send + Sync {
@@ -53,22 +60,16 @@ pub trait FaultHook: Debug + Send + Sync {
 pub struct Transfer {
     /// What was asked.
     pub spec: Arc<JobSpec>,
-    /// Where objects are read.
-    pub source: Arc<dyn Store>,
+    /// Where objects are read, hashed and compressed.
+    pub source: Arc<dyn Source>,
     /// Where objects go.
     pub target: Arc<dyn Store>,
     /// What of open uploads is at the target.
     pub journal: Arc<Journal>,
-    /// Bound on bytes in memory.
-    pub budget: Budget,
-    /// Bound on bytes per second.
-    pub limit: Option<Arc<RateLimit>>,
+    /// What bounds the reading.
+    pub bounds: Bounds,
     /// Live counters.
     pub meter: Arc<Meter>,
-    /// What the link does to chunks.
-    pub compression: Compression,
-    /// Set by tests only.
-    pub faults: Option<Arc<dyn FaultHook>>,
 }
 
 impl Transfer {
@@ -77,12 +78,6 @@ impl Transfer {
         attributes.source_fingerprint = Some(entry.fingerprint());
         let key = self.spec.target_key(&entry.key).clone();
         NewObject { entry: Entry { key, ..entry.clone() }, attributes }
-    }
-
-    async fn wait_for_bandwidth(&self, bytes: u64) {
-        if let Some(limit) = &self.limit {
-            limit.pass(bytes).await;
-        }
     }
 
     /// What the source has in place of `listed`, which it no longer has.

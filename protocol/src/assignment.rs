@@ -3,11 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::chunk::Root;
-use crate::id::{AssignmentId, Epoch, JobId, PageId, Position};
+use crate::id::{AssignmentId, Epoch, JobId, NodeId, PageId, Position};
 use crate::key::Key;
 use crate::manifest::{Entry, Page};
 use crate::time::Timestamp;
-use crate::units::ByteRange;
+use crate::units::{ByteRange, ByteRate};
 
 /// What a target store calls an upload that was begun: opaque to all but that store.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -121,4 +121,8 @@ pub struct Assignment {
     pub epoch: Epoch,
     /// What to do.
     pub work: Work,
+    /// The node that reads the source; `None` when the node that gets the order does.
+    pub source: Option<NodeId>,
+    /// The node's share of the job's bandwidth, until an order says otherwise.
+    pub bandwidth: Option<ByteRate>,
 }

@@ -28,10 +28,13 @@ pub enum Scope {
     Object,
     /// The job: every other object would meet the same.
     Job,
+    /// The way that was taken: the work is given back, for another node or another time.
+    Route,
 }
 
 /// What went wrong. Append only: the numbers are on the wire and in reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ErrorCode {
     /// The object, bucket or directory does not exist.
     NotFound,
@@ -79,6 +82,10 @@ pub enum ErrorCode {
     CorruptState,
     /// A defect of this program.
     Bug,
+    /// Another node of the cluster does not answer, or broke off.
+    NodeLost,
+    /// The node's right to the work has run out, or was taken back.
+    LeaseLost,
 }
 
 impl ErrorCode {
@@ -98,12 +105,14 @@ impl ErrorCode {
             | Self::Conflict
             | Self::Io
             | Self::Cancelled
-            | Self::CorruptState => Class::Permanent,
+            | Self::CorruptState
+            | Self::LeaseLost => Class::Permanent,
             Self::TimedOut
             | Self::Unreachable
             | Self::Unavailable
             | Self::Protocol
-            | Self::UploadLost => Class::Transient,
+            | Self::UploadLost
+            | Self::NodeLost => Class::Transient,
             Self::Throttled => Class::Throttled,
             Self::CorruptChunk | Self::CorruptTarget => Class::Corrupt,
             Self::Bug => Class::Bug,
@@ -136,6 +145,7 @@ impl ErrorCode {
             | Self::Protocol
             | Self::Io
             | Self::Bug => Scope::Object,
+            Self::NodeLost | Self::LeaseLost => Scope::Route,
         }
     }
 
@@ -165,6 +175,8 @@ impl ErrorCode {
             Self::Cancelled => "cancelled",
             Self::CorruptState => "corrupt_state",
             Self::Bug => "bug",
+            Self::NodeLost => "node_lost",
+            Self::LeaseLost => "lease_lost",
         }
     }
 }

@@ -11,16 +11,21 @@
 #![forbid(unsafe_code)]
 
 pub mod assignment;
+pub mod attributes;
 pub mod bitmap;
 pub mod chunk;
+pub mod cluster;
 pub mod codec;
+pub mod control;
 pub mod error;
+pub mod frame;
 pub mod id;
 pub mod job;
 pub mod key;
 pub mod limits;
 pub mod location;
 pub mod manifest;
+pub mod raft;
 pub mod report;
 pub mod shard;
 pub mod time;

@@ -24,6 +24,38 @@ pub const PAGE_BYTES_MAX: usize = 512 << 10;
 /// Encoded bytes of one log entry: a page, or a batch of reports.
 pub const LOG_ENTRY_BYTES_MAX: usize = 8 << 20;
 
+/// Bytes of one command in a replicated log: an entry must fit into a message with all around it.
+pub const RAFT_COMMAND_BYTES_MAX: usize = LOG_ENTRY_BYTES_MAX - (64 << 10);
+
+/// Encoded bytes of one message between voters.
+pub const RAFT_MESSAGE_BYTES_MAX: usize = LOG_ENTRY_BYTES_MAX;
+
+/// Bytes of commands in one message between voters, unless a single entry is larger.
+pub const RAFT_ENTRIES_BYTES_MAX: usize = 4 << 20;
+
+/// Entries in one message between voters.
+pub const RAFT_ENTRIES_MAX: usize = 1024;
+
+/// Members of consensus, voters and learners; workers are none.
+pub const RAFT_MEMBERS_MAX: usize = 64;
+
+/// Milliseconds between two ticks of consensus.
+pub const RAFT_TICK_MS: u64 = 100;
+
+/// Grants of one command: each may name every object of a pack, or a key.
+pub const GRANTS_BATCHED_MAX: usize = 256;
+
+/// Reports of one command, so that it stays well below its largest size.
+pub const REPORTS_BATCHED_MAX: usize = 64;
+
+/// Encoded bytes of the reports of one command, unless a single one is larger. A decoder counts up
+/// to eight bytes of memory for each byte that it reads, and none may need more than
+/// [`LOG_ENTRY_BYTES_MAX`].
+pub const REPORTS_BYTES_MAX: usize = LOG_ENTRY_BYTES_MAX / 16;
+
+/// Terms that a voter lets itself be moved on by in one minute.
+pub const RAFT_TERMS_PER_MINUTE: u64 = 1 << 20;
+
 /// Commands that may wait for the log before no more outcomes are taken in: each may be a page.
 pub const LOG_WAITING_MAX: usize = 8;
 
@@ -54,8 +86,26 @@ pub const VERIFY_BYTES_MAX: u64 = 64 << 20;
 /// Times the agent tries a transient failure before it reports it.
 pub const ATTEMPTS_MAX: u32 = 6;
 
+/// Times the agent tries a route on which another node does not answer.
+pub const ROUTE_ATTEMPTS_MAX: u32 = 2;
+
 /// Times a chunk that failed verification is read again before the failure is reported.
 pub const CORRUPT_ATTEMPTS_MAX: u32 = 3;
+
+/// Bytes of a node's name.
+pub const NODE_NAME_BYTES_MAX: usize = 63;
+
+/// Members of one cluster.
+pub const MEMBERS_MAX: usize = 1024;
+
+/// Join tokens that wait to be used.
+pub const JOIN_TOKENS_MAX: usize = 256;
+
+/// Milliseconds between the clocks of a node that joins and of the leader that are tolerated.
+pub const CLOCK_SKEW_MS_MAX: u64 = 10 * 60 * 1000;
+
+/// Pages of one listing that a node may have reported before the first of them is settled.
+pub const PAGES_UNSETTLED_MAX: usize = 4;
 
 /// Milliseconds without a sign of life after which a node's leases end.
 pub const LEASE_MS: u64 = 10_000;
@@ -71,5 +121,7 @@ const _: () = {
     assert!(PACK_OBJECTS_MAX <= PAGE_ENTRIES_MAX);
     assert!(PAGE_ENTRIES_MAX <= u16::MAX as usize);
     assert!(PAGE_BYTES_MAX < LOG_ENTRY_BYTES_MAX);
+    assert!(RAFT_ENTRIES_BYTES_MAX < RAFT_COMMAND_BYTES_MAX);
+    assert!(RAFT_COMMAND_BYTES_MAX < RAFT_MESSAGE_BYTES_MAX);
     assert!(HEARTBEAT_MS * 3 < LEASE_MS);
 };

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::assignment::UploadToken;
 use crate::chunk::{Root, SpanValue};
 use crate::error::Failure;
-use crate::id::{AssignmentId, Epoch, JobId};
+use crate::id::{AssignmentId, Epoch, JobId, PageId};
 use crate::key::Key;
 use crate::manifest::Entry;
 
@@ -99,6 +99,8 @@ pub enum Comparison {
 /// The end of a listing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListingEnd {
+    /// Pages of the whole listing: it is at its end only when all of them are on record.
+    pub pages: PageId,
     /// Places that could not be listed, the first few by name. The listing is partial when not empty.
     pub unreadable: Vec<(Key, Failure)>,
     /// Places that could not be listed, all.
@@ -110,6 +112,8 @@ pub struct ListingEnd {
 pub enum Completion {
     /// One more page of a listing; the assignment goes on.
     Page {
+        /// Its place in the listing, so that a page that arrives twice counts once.
+        page: PageId,
         /// Its entries, in key order, after those of the page before.
         entries: Vec<Entry>,
     },

@@ -4,7 +4,10 @@
 use serde::{Deserialize, Serialize};
 
 /// Version of the durable log's entries. Enums of the log only ever grow at their end.
-pub const LOG_FORMAT: FormatVersion = FormatVersion(1);
+pub const LOG_FORMAT: FormatVersion = FormatVersion(2);
+
+/// The oldest format that is still read. What came before was in no release.
+const LOG_FORMAT_OLDEST: FormatVersion = FormatVersion(2);
 
 /// A generation of an encoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -13,7 +16,7 @@ pub struct FormatVersion(pub u16);
 impl FormatVersion {
     /// Whether a build that writes `self` can read what carries `other`.
     pub fn reads(self, other: Self) -> bool {
-        other <= self && other.0 > 0
+        (LOG_FORMAT_OLDEST..=self).contains(&other)
     }
 }
 
@@ -23,8 +26,9 @@ mod tests {
 
     #[test]
     fn a_build_reads_older_formats_only() {
-        assert!(FormatVersion(2).reads(FormatVersion(1)));
-        assert!(!FormatVersion(1).reads(FormatVersion(2)));
-        assert!(!FormatVersion(1).reads(FormatVersion(0)));
+        assert!(FormatVersion(3).reads(FormatVersion(2)));
+        assert!(FormatVersion(2).reads(FormatVersion(2)));
+        assert!(!FormatVersion(2).reads(FormatVersion(3)));
+        assert!(!FormatVersion(2).reads(FormatVersion(1)));
     }
 }

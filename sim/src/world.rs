@@ -7,9 +7,14 @@ use std::collections::{BTreeMap, VecDeque};
 use airlift_coordinator::command::Command;
 use airlift_coordinator::coordinator::Replay;
 use airlift_coordinator::event::{Event, Outcome};
-use airlift_coordinator::{Agent, AgentEffect, AgentInput, Coordinator, Effect, Input};
+use airlift_coordinator::log::Batch;
+use airlift_coordinator::{
+    Agent, AgentEffect, AgentInput, Coordinator, Effect, Input, Request, RequestId,
+};
 use airlift_protocol::assignment::Work;
+use airlift_protocol::cluster::{Addresses, Boot};
 use airlift_protocol::codec;
+use airlift_protocol::control::{Heartbeat, Order};
 use airlift_protocol::error::Class;
 use airlift_protocol::id::{AssignmentId, LogIndex, NodeId};
 use airlift_protocol::job::{Filters, JobSpec, Policy};
@@ -36,7 +41,7 @@ const WALL_START: u64 = 1_700_000_000_000;
 #[derive(Clone, Debug)]
 enum Ahead {
     /// The disk has made a batch durable.
-    Persisted { first: LogIndex, entries: Vec<Vec<u8>> },
+    Persisted { number: u64, entries: Vec<Vec<u8>> },
     /// An attempt ends.
     AttemptEnds { assignment: AssignmentId, attempt: u32, work: Box<Work> },
     /// One of the two machines asked to be called.
@@ -180,11 +185,11 @@ impl World {
                 self.note(|| format!("process freezes for {ms} ms"));
                 self.freeze(ms);
             }
-            Ahead::Persisted { first, entries } => {
-                let through = LogIndex(first.0 + entries.len() as u64 - 1);
+            Ahead::Persisted { number, entries } => {
                 self.disk.extend(entries);
-                self.note(|| format!("disk durable through {}", through.0));
-                self.feed(Input::Persisted { through });
+                let through = self.disk.len();
+                self.note(|| format!("disk durable through {through}"));
+                self.feed(Input::Persisted { number });
             }
             Ahead::AttemptEnds { assignment, attempt, work } => {
                 self.attempt_ends(assignment, attempt, *work);
@@ -210,8 +215,9 @@ impl World {
         let agent = Agent::new(Timestamp(self.now), self.generation);
         self.process = Some(Process { coordinator: replay.finish(), agent });
         let at = Timestamp(WALL_START + self.now);
-        self.feed(Input::Submit { spec: Box::new(self.spec.clone()), at });
-        self.feed(Input::NodeStarted { node: NODE, slots: self.options.slots, at });
+        let request = Request::Submit(Box::new(self.spec.clone()));
+        self.feed(Input::Request { id: RequestId(self.generation), request, at });
+        self.feed_agent(AgentInput::Timeout);
         self.arm();
         if self.kills_left > 0 {
             self.kills_left -= 1;
@@ -304,10 +310,10 @@ impl World {
     fn carry_out(&mut self, effect: Effect) {
         let now = Timestamp(self.now);
         match effect {
-            Effect::Persist { first, entries } => {
+            Effect::Persist { number, batch: Batch::Entries { first, entries } } => {
                 assert_eq!(first.0 as usize, self.disk.len() + 1, "the log has no gaps");
                 let after = self.timing.below(self.options.fsync_ms);
-                self.schedule(after, Ahead::Persisted { first, entries });
+                self.schedule(after, Ahead::Persisted { number, entries });
             }
             Effect::LoadPage { job, end, page: _, index } => {
                 let entry = &self.disk[index.0 as usize - 1];
@@ -320,28 +326,33 @@ impl World {
                     process.coordinator.handle(now, Input::PageLoaded { job, end, page });
                 }
             }
-            Effect::Assign { assignment, .. } => {
-                self.note(|| format!("assign {} {}", assignment.id.0, name(&assignment.work)));
+            Effect::Order { order, .. } => {
+                self.note(|| describe(&order));
                 if let Some(process) = &mut self.process {
-                    process.agent.handle(now, AgentInput::Assign(assignment));
-                }
-            }
-            Effect::Revoke { assignment, .. } => {
-                self.note(|| format!("revoke {}", assignment.0));
-                if let Some(process) = &mut self.process {
-                    process.agent.handle(now, AgentInput::Revoke(assignment));
+                    process.agent.handle(now, AgentInput::Order(order));
                 }
             }
             Effect::Emit(event) => self.on_event(event),
+            Effect::Answer { .. } => {}
+            effect @ (Effect::Persist { .. }
+            | Effect::Send { .. }
+            | Effect::SaveSnapshot { .. }
+            | Effect::FetchSnapshot { .. }
+            | Effect::SnapshotTooLarge { .. }
+            | Effect::MembersChanged
+            | Effect::Superseded { .. }
+            | Effect::Record { .. }) => {
+                self.violation = Some(format!("not of a process that works alone: {effect:?}"));
+            }
         }
     }
 
     fn carry_out_agent(&mut self, effect: AgentEffect) {
         let now = Timestamp(self.now);
         match effect {
-            AgentEffect::Start { assignment, attempt, work } => {
+            AgentEffect::Start { assignment, attempt } => {
                 let after = self.timing.below(self.options.latency_ms);
-                let work = Box::new(work);
+                let (assignment, work) = (assignment.id, Box::new(assignment.work));
                 self.schedule(after, Ahead::AttemptEnds { assignment, attempt, work });
             }
             AgentEffect::Cancel(cancelled) => {
@@ -351,12 +362,23 @@ impl World {
             }
             AgentEffect::Report(report) => {
                 if let Some(process) = &mut self.process {
-                    process.coordinator.handle(now, Input::Report(report));
+                    process.coordinator.handle(now, Input::Report { node: NODE, report });
                 }
             }
-            AgentEffect::Heartbeat => {
+            AgentEffect::Heartbeat { held } => {
+                let heartbeat = Heartbeat {
+                    boot: Boot(self.generation),
+                    addresses: Addresses::default(),
+                    slots: u32::try_from(self.options.slots).unwrap_or(u32::MAX),
+                    held,
+                    written: Vec::new(),
+                    members_version: 0,
+                    version: String::new(),
+                };
+                let at = Timestamp(WALL_START + self.now);
                 if let Some(process) = &mut self.process {
-                    process.coordinator.handle(now, Input::Heartbeat { node: NODE });
+                    let input = Input::Heartbeat { node: NODE, heartbeat, at };
+                    process.coordinator.handle(now, input);
                 }
             }
         }
@@ -398,6 +420,17 @@ impl World {
                 }
             }
         }
+    }
+}
+
+fn describe(order: &Order) -> String {
+    match order {
+        Order::Assign(assignment) => {
+            format!("assign {} {}", assignment.id.0, name(&assignment.work))
+        }
+        Order::Revoke(id) => format!("revoke {}", id.0),
+        Order::Settle(id) => format!("settle {}", id.0),
+        Order::SettlePages(id, next) => format!("settle {} up to page {}", id.0, next.0),
     }
 }
 

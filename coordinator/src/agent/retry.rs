@@ -1,7 +1,7 @@
 //! The one place that decides on retries.
 
-use airlift_protocol::error::{Class, Failure};
-use airlift_protocol::limits::{ATTEMPTS_MAX, CORRUPT_ATTEMPTS_MAX};
+use airlift_protocol::error::{Class, Failure, Scope};
+use airlift_protocol::limits::{ATTEMPTS_MAX, CORRUPT_ATTEMPTS_MAX, ROUTE_ATTEMPTS_MAX};
 
 /// What to do after a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +50,12 @@ impl Retry {
                     true => Decision::Again { after_ms: 0 },
                     false => Decision::GiveUp,
                 }
+            }
+            // Another node may have a way there: the work is better given back.
+            Class::Transient
+                if failure.code.scope() == Scope::Route && self.failures >= ROUTE_ATTEMPTS_MAX =>
+            {
+                Decision::GiveUp
             }
             Class::Transient => self.again(PAUSE_MS),
             Class::Throttled => self.again(THROTTLED_PAUSE_MS),

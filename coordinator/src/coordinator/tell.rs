@@ -30,7 +30,7 @@ impl Coordinator {
             Fact::Listing(job, end) => self.tell_listing(job, end),
             Fact::DeletesRefused(job, reason) => self.emit(Event::DeletesRefused { job, reason }),
             Fact::JobEnded(job) => self.tell_end(job),
-            Fact::Granted(..) | Fact::Ended(..) => {}
+            Fact::Granted(..) | Fact::Ended(..) | Fact::Members | Fact::Refused(_) => {}
         }
     }
 
@@ -38,7 +38,14 @@ impl Coordinator {
         self.effects.push_back(Effect::Emit(event));
     }
 
+    /// In a cluster every voter keeps what became of an object by its place, whether it has the
+    /// page in memory or not; a process of its own tells its one observer at once.
     fn tell_object(&mut self, job: JobId, end: End, position: Position, fact: ObjectFact) {
+        if self.state.cluster.is_some() {
+            let run = self.state.jobs.get(&job).map_or(0, |job| job.run);
+            self.effects.push_back(Effect::Record { job, run, end, position, fact });
+            return;
+        }
         let page = self.pages.find(PageKey { job, end, page: position.page });
         let entry = page
             .and_then(|page| page.entry(position.index))

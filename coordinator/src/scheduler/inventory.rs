@@ -1,44 +1,114 @@
 //! What was observed of the nodes; it may be out of date, and decides nothing for good.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use airlift_protocol::id::NodeId;
+use airlift_protocol::cluster::Boot;
+use airlift_protocol::control::Heartbeat;
+use airlift_protocol::id::{JobId, NodeId};
 use airlift_protocol::limits::LEASE_MS;
 use airlift_protocol::time::Timestamp;
 
 use crate::state::{State, Task};
 
+/// Starts of one node that are remembered as superseded.
+const SUPERSEDED_MAX: usize = 16;
+
 /// A node as last seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeView {
+    /// The start of its process; `None` when it holds leases and was not heard yet.
+    pub boot: Option<Boot>,
     /// Assignments that it can work on at once.
     pub slots: usize,
     /// Its last sign of life.
     pub heard: Timestamp,
+    /// Its build.
+    pub version: String,
+    /// Bytes per second verified and written lately, by job.
+    pub rates: BTreeMap<JobId, u64>,
+    /// Bytes verified and written since its process started, by job.
+    written: BTreeMap<JobId, u64>,
+}
+
+/// What a sign of life told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// The process that was expected.
+    Alive,
+    /// An earlier process of a node that has started again since: two run with one identity.
+    Superseded,
 }
 
 /// The nodes that live.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Inventory {
     nodes: BTreeMap<NodeId, NodeView>,
+    superseded: BTreeMap<NodeId, BTreeSet<Boot>>,
 }
 
 impl Inventory {
-    /// Records a node that has started.
-    pub(crate) fn add(&mut self, node: NodeId, slots: usize, now: Timestamp) {
-        self.nodes.insert(node, NodeView { slots, heard: now });
+    /// Waits for a node that holds leases and was not heard yet.
+    pub(crate) fn expect(&mut self, node: NodeId, now: Timestamp) {
+        self.nodes.entry(node).or_insert_with(|| NodeView {
+            boot: None,
+            slots: 0,
+            heard: now,
+            version: String::new(),
+            rates: BTreeMap::new(),
+            written: BTreeMap::new(),
+        });
     }
 
     /// Records a sign of life.
-    pub(crate) fn hear(&mut self, node: NodeId, now: Timestamp) {
-        if let Some(view) = self.nodes.get_mut(&node) {
-            view.heard = now;
+    pub(crate) fn hear(&mut self, node: NodeId, beat: &Heartbeat, now: Timestamp) -> Heard {
+        if self.superseded.get(&node).is_some_and(|boots| boots.contains(&beat.boot)) {
+            return Heard::Superseded;
         }
+        let earlier = self.nodes.remove(&node);
+        if let Some(boot) = earlier.as_ref().and_then(|view| view.boot)
+            && boot != beat.boot
+        {
+            let boots = self.superseded.entry(node).or_default();
+            if boots.len() >= SUPERSEDED_MAX {
+                boots.pop_first();
+            }
+            boots.insert(boot);
+        }
+        let same = earlier.filter(|view| view.boot == Some(beat.boot));
+        let written: BTreeMap<JobId, u64> = beat.written.iter().copied().collect();
+        let rates = same.map_or_else(BTreeMap::new, |view| {
+            let elapsed = now.since(view.heard).max(1);
+            let rate = |(job, bytes): (&JobId, &u64)| {
+                let before = view.written.get(job).copied().unwrap_or(0);
+                (*job, bytes.saturating_sub(before).saturating_mul(1000) / elapsed)
+            };
+            written.iter().map(rate).collect()
+        });
+        let view = NodeView {
+            boot: Some(beat.boot),
+            slots: beat.slots as usize,
+            heard: now,
+            version: beat.version.clone(),
+            rates,
+            written,
+        };
+        self.nodes.insert(node, view);
+        Heard::Alive
     }
 
     /// The nodes by id.
-    pub fn nodes(&self) -> impl Iterator<Item = (NodeId, NodeView)> + '_ {
-        self.nodes.iter().map(|(id, view)| (*id, *view))
+    pub fn nodes(&self) -> impl Iterator<Item = (NodeId, &NodeView)> {
+        self.nodes.iter().map(|(id, view)| (*id, view))
+    }
+
+    /// A node, when it lives.
+    pub fn node(&self, id: NodeId) -> Option<&NodeView> {
+        self.nodes.get(&id)
+    }
+
+    /// Forgets everything: another node leads.
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
     }
 
     /// Takes out a node that has been silent for longer than a lease lasts.
@@ -54,10 +124,20 @@ impl Inventory {
         self.nodes.values().map(|view| view.heard.plus(LEASE_MS)).min()
     }
 
-    /// Slots that `state` leaves free on each node, and all slots together.
+    /// Nodes that can be given work: alive, and running as the process that the log knows.
+    pub fn ready(&self, state: &State) -> impl Iterator<Item = (NodeId, &NodeView)> {
+        let is_known = |node: &NodeId, view: &NodeView| {
+            let is_member =
+                state.cluster.as_ref().is_none_or(|cluster| cluster.members.contains_key(node));
+            is_member && view.boot.is_some() && view.boot == state.boots.get(node).copied()
+        };
+        self.nodes.iter().filter(move |(id, view)| is_known(id, view)).map(|(id, view)| (*id, view))
+    }
+
+    /// Slots that `state` leaves free on each node that is ready.
     pub fn free_slots(&self, state: &State) -> BTreeMap<NodeId, usize> {
         let mut free: BTreeMap<NodeId, usize> =
-            self.nodes.iter().map(|(id, view)| (*id, view.slots)).collect();
+            self.ready(state).map(|(id, view)| (id, view.slots)).collect();
         for lease in
             state.jobs.values().filter(|job| job.is_running()).flat_map(|job| job.leases.values())
         {

@@ -39,9 +39,23 @@ impl Pages {
         self.loaded.insert(key, page);
     }
 
+    /// Takes in a page that was asked for; another is of an earlier run, or not wanted any more.
+    pub(crate) fn loaded(&mut self, key: PageKey, page: Page) {
+        if self.loading.contains(&key) {
+            self.insert(key, page);
+        }
+    }
+
+    /// Forgets the pages of a job: its next run has others in their place.
+    pub(crate) fn forget(&mut self, job: JobId) {
+        self.loaded.retain(|key, _| key.job != job);
+        self.loading.retain(|key| key.job != job);
+    }
+
     /// Drops pages that are not wanted, and returns those that have to be loaded.
     pub(crate) fn retain(&mut self, wanted: &BTreeSet<PageKey>) -> Vec<PageKey> {
         self.loaded.retain(|key, _| wanted.contains(key));
+        self.loading.retain(|key| wanted.contains(key));
         let missing: Vec<PageKey> = wanted
             .iter()
             .filter(|key| !self.loaded.contains_key(key) && !self.loading.contains(key))

@@ -15,6 +15,7 @@ use airlift_protocol::time::Timestamp;
 
 use super::inventory::{Inventory, takes_slot};
 use super::pages::{PageKey, Pages};
+use super::route::{self, Route, route};
 use crate::command::Grant;
 use crate::state::{Job, Phase, State, Task, UploadId};
 
@@ -37,22 +38,40 @@ const PACK_OBJECTS_MIN: usize = 256;
 /// Decides what to do next. `at` is the wall-clock time, for the record of when uploads began.
 pub fn plan(state: &State, inventory: &Inventory, pages: &Pages, at: Timestamp) -> Plan {
     let mut plan = Plan::default();
-    let mut free = inventory.free_slots(state);
-    let slots: usize = inventory.nodes().map(|(_, node)| node.slots).sum();
-    if free.is_empty() {
+    let mut load = Load { free: inventory.free_slots(state), reading: route::reading(state) };
+    let slots: usize = inventory.ready(state).map(|(_, node)| node.slots).sum();
+    if load.free.is_empty() {
         return plan;
     }
-    for (id, job) in state.jobs.iter().filter(|(_, job)| job.is_running()) {
+    for (id, job) in fairly(state) {
         let before = plan.grants.len();
-        let mut planner =
-            Planner { id: *id, job, pages, at, slots, free: &mut free, plan: &mut plan };
+        let (load, plan_) = (&mut load, &mut plan);
+        let mut planner = Planner { id, job, state, pages, at, slots, load, plan: plan_ };
         planner.phase();
         let has_granted = plan.grants.len() > before;
         if !has_granted && job.leases.is_empty() && is_phase_through(job) {
-            plan.advances.push((*id, job.run, job.phase));
+            plan.advances.push((id, job.run, job.phase));
         }
     }
     plan
+}
+
+/// Jobs that may be worked on, those first that have least: a slot that becomes free goes to the
+/// job that holds fewest.
+fn fairly(state: &State) -> Vec<(JobId, &Job)> {
+    let active = state.jobs.iter().filter(|(_, job)| job.is_active());
+    let mut jobs: Vec<(JobId, &Job)> = active.map(|(id, job)| (*id, job)).collect();
+    let held = |job: &Job| job.leases.values().filter(|lease| takes_slot(&lease.task)).count();
+    jobs.sort_by_key(|(id, job)| (held(job), *id));
+    jobs
+}
+
+/// What the nodes can still take.
+struct Load {
+    /// Free slots of each node that may be given work.
+    free: BTreeMap<NodeId, usize>,
+    /// Leases that each node reads the source for.
+    reading: BTreeMap<NodeId, usize>,
 }
 
 /// Whether nothing is left to do in the job's phase.
@@ -75,10 +94,11 @@ fn needs_cleaning(job: &Job) -> bool {
 struct Planner<'a> {
     id: JobId,
     job: &'a Job,
+    state: &'a State,
     pages: &'a Pages,
     at: Timestamp,
     slots: usize,
-    free: &'a mut BTreeMap<NodeId, usize>,
+    load: &'a mut Load,
     plan: &'a mut Plan,
 }
 
@@ -104,21 +124,26 @@ impl Planner<'_> {
         }
     }
 
-    /// Grants a task to the node with most free slots; whether there was one.
+    /// Grants a task by the best route; whether there was one.
     fn grant(&mut self, task: Task, bytes: u64) -> bool {
-        let node =
-            self.free.iter().max_by_key(|(_, free)| **free).map(|(node, free)| (*node, *free));
-        let Some((node, free)) = node else { return false };
+        let Load { free, reading } = &mut *self.load;
+        let Some(Route { node, source }) = route(self.state, self.job, &task, free, reading) else {
+            return false;
+        };
         if takes_slot(&task) {
-            if free == 0 {
-                return false;
+            match free.get_mut(&node) {
+                Some(slots) if *slots > 0 => *slots -= 1,
+                _ => return false,
             }
-            self.free.insert(node, free - 1);
+        }
+        if let Some(source) = source {
+            *reading.entry(source).or_default() += 1;
         }
         self.plan.grants.push(Grant {
             job: self.id,
             run: self.job.run,
             node,
+            source,
             task,
             bytes,
             at: self.at,
@@ -127,7 +152,7 @@ impl Planner<'_> {
     }
 
     fn slots_free(&self) -> usize {
-        self.free.values().sum()
+        self.load.free.values().sum()
     }
 
     fn is_granted_or_leased(&self, task: &Task) -> bool {

@@ -2,12 +2,15 @@
 
 use airlift_protocol::assignment::End;
 use airlift_protocol::bitmap::Bitmap;
-use airlift_protocol::error::Failure;
+use airlift_protocol::cluster::{Addresses, Boot};
+use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::id::{AssignmentId, JobId, LogIndex, NodeId, PageId, Position};
 use airlift_protocol::job::{JobSpec, Mode};
 use airlift_protocol::manifest::Page;
+use airlift_protocol::time::Timestamp;
 
-use super::job::{Job, Phase};
+use super::cluster::{self, Cluster};
+use super::job::{Job, Lease, Phase};
 use super::page::PageProgress;
 use super::{Fact, ObjectFact, State, Task, grant, report};
 use crate::command::Command;
@@ -17,7 +20,7 @@ use crate::event::Status;
 pub(super) fn apply(state: &mut State, index: LogIndex, command: Command) -> Vec<Fact> {
     match command {
         Command::Format(_) => Vec::new(),
-        Command::Submit { spec, at: _ } => submit(state, *spec),
+        Command::Submit { spec, at } => submit(state, *spec, at),
         Command::VoidLeases { node } => void_leases(state, node),
         Command::Page { job, run, end, page } => with_job(state, job, |job_state| {
             if job_state.run == run { list(job_state, job, index, end, page) } else { Vec::new() }
@@ -35,14 +38,114 @@ pub(super) fn apply(state: &mut State, index: LogIndex, command: Command) -> Vec
                 Vec::new()
             }
         }),
-        Command::Advance { job, run, from } => with_job(state, job, |job_state| {
+        Command::Advance { job, run, from, at } => with_job(state, job, |job_state| {
             let is_meant = (job_state.run, job_state.phase) == (run, from);
-            if is_meant { advance(job_state, job) } else { Vec::new() }
+            if is_meant { advance(job_state, job, at) } else { Vec::new() }
         }),
         Command::Stop { job, failure } => {
             with_job(state, job, |job_state| stop(job_state, job, failure))
         }
+        Command::NodeStarted { node, boot, addresses } => {
+            start_node(state, index, node, boot, addresses)
+        }
+        Command::Found(founding) => {
+            let id = founding.cluster;
+            let cluster = state.cluster.get_or_insert_with(|| Cluster::found(index, *founding));
+            if cluster.id == id { vec![Fact::Members] } else { vec![refuse_founding(cluster)] }
+        }
+        Command::IssueToken { id, token } => {
+            let refused = state.cluster.as_mut().and_then(|cluster| cluster.issue(id, token));
+            refused.map(Fact::Refused).into_iter().collect()
+        }
+        Command::Join(joining) => {
+            let joined = state.cluster.as_mut().map(|cluster| cluster.join(index, *joining));
+            joined.map(cluster::fact).unwrap_or_default()
+        }
+        Command::RemoveMember { node } => remove_member(state, index, node),
+        Command::Pause { job } => ask_job(state, job, pause),
+        Command::Resume { job } => ask_job(state, job, |job_state, _| {
+            job_state.is_paused = false;
+            Vec::new()
+        }),
+        Command::Cancel { job } => ask_job(state, job, cancel),
     }
+}
+
+fn refuse_founding(cluster: &Cluster) -> Fact {
+    let text = format!("this node is a member of cluster {} already", cluster.id);
+    Fact::Refused(Failure::new(ErrorCode::Conflict, text))
+}
+
+/// Changes a job on somebody's request, who is told when that cannot be.
+fn ask_job(
+    state: &mut State,
+    id: JobId,
+    change: impl FnOnce(&mut Job, JobId) -> Vec<Fact>,
+) -> Vec<Fact> {
+    let refuse = |code, text: String| vec![Fact::Refused(Failure::new(code, text))];
+    match state.jobs.get_mut(&id) {
+        None => refuse(ErrorCode::NotFound, format!("there is no job {id}")),
+        Some(job) if !job.is_running() => {
+            refuse(ErrorCode::Conflict, format!("job {id} has ended: submit it again to resume it"))
+        }
+        Some(job) => change(job, id),
+    }
+}
+
+/// Takes every lease back, for as long as the job rests.
+fn pause(job: &mut Job, _: JobId) -> Vec<Fact> {
+    job.is_paused = true;
+    take_leases_back(job, |_| true)
+}
+
+/// Goes on to cleaning: what is at the target stays, what is under way is dropped.
+fn cancel(job: &mut Job, _: JobId) -> Vec<Fact> {
+    let facts = take_leases_back(job, |_| true);
+    job.pages.clear();
+    job.objects.clear();
+    job.read_backs.clear();
+    job.extraneous.clear();
+    job.is_paused = false;
+    job.phase = Phase::Cleaning;
+    job.failure = Some(Failure::new(ErrorCode::Cancelled, "cancelled"));
+    facts
+}
+
+fn start_node(
+    state: &mut State,
+    index: LogIndex,
+    node: NodeId,
+    boot: Boot,
+    addresses: Addresses,
+) -> Vec<Fact> {
+    if let Some(cluster) = &mut state.cluster {
+        if !cluster.members.contains_key(&node) {
+            return Vec::new();
+        }
+        cluster.moved(index, node, addresses);
+    }
+    let mut facts = match state.boots.insert(node, boot) {
+        Some(earlier) if earlier == boot => Vec::new(),
+        _ => void_leases(state, node),
+    };
+    facts.extend(state.cluster.is_some().then_some(Fact::Members));
+    facts
+}
+
+fn remove_member(state: &mut State, index: LogIndex, node: NodeId) -> Vec<Fact> {
+    let Some(cluster) = &mut state.cluster else { return Vec::new() };
+    if cluster.is_last_voter(node) {
+        let text = "the cluster's only voter cannot leave it: let another voter join first";
+        return vec![Fact::Refused(Failure::new(ErrorCode::Conflict, text))];
+    }
+    if !cluster.remove(index, node) {
+        let text = "no such node is a member of this cluster";
+        return vec![Fact::Refused(Failure::new(ErrorCode::NotFound, text))];
+    }
+    state.boots.remove(&node);
+    let mut facts = void_leases(state, node);
+    facts.push(Fact::Members);
+    facts
 }
 
 fn with_job(
@@ -53,14 +156,20 @@ fn with_job(
     state.jobs.get_mut(&job).filter(|job| job.is_running()).map(change).unwrap_or_default()
 }
 
-fn submit(state: &mut State, spec: JobSpec) -> Vec<Fact> {
+/// Begins a job, or its next run. A cluster's job that still runs goes on, and whoever submits it
+/// again watches it: only a process of its own knows that the run before has died with it.
+fn submit(state: &mut State, spec: JobSpec, at: Timestamp) -> Vec<Fact> {
     let id = spec.id();
+    let is_cluster = state.cluster.is_some();
+    if is_cluster && state.jobs.get(&id).is_some_and(Job::is_running) {
+        return Vec::new();
+    }
     let (job, mut facts) = match state.jobs.remove(&id) {
         Some(earlier) => {
             let facts = ended_leases(&earlier);
-            (earlier.next_run(spec), facts)
+            (earlier.next_run(spec, at), facts)
         }
-        None => (Job::new(spec), Vec::new()),
+        None => (Job::new(spec, at), Vec::new()),
     };
     facts.push(Fact::Started(id, job.run));
     state.jobs.insert(id, job);
@@ -71,20 +180,40 @@ fn ended_leases(job: &Job) -> Vec<Fact> {
     job.leases.iter().map(|(id, lease)| Fact::Ended(lease.node, *id)).collect()
 }
 
-/// Gives back everything that `node` was to do.
+/// Gives back everything that `node` was to do, or to read for others.
 fn void_leases(state: &mut State, node: NodeId) -> Vec<Fact> {
+    let jobs = state.jobs.values_mut().filter(|job| job.is_running());
+    let is_concerned = |lease: &Lease| lease.node == node || lease.source == Some(node);
+    jobs.flat_map(|job| take_leases_back(job, is_concerned)).collect()
+}
+
+fn take_leases_back(job: &mut Job, is_concerned: impl Fn(&Lease) -> bool) -> Vec<Fact> {
+    let leases = job.leases.iter().filter(|(_, lease)| is_concerned(lease));
+    let ids: Vec<AssignmentId> = leases.map(|(id, _)| *id).collect();
     let mut facts = Vec::new();
-    for job in state.jobs.values_mut().filter(|job| job.is_running()) {
-        let ids: Vec<AssignmentId> =
-            job.leases.iter().filter(|(_, lease)| lease.node == node).map(|(id, _)| *id).collect();
-        for id in ids {
-            if let Some(lease) = job.leases.remove(&id) {
-                give_back(job, lease.task);
-                facts.push(Fact::Ended(node, id));
-            }
+    for id in ids {
+        if let Some(lease) = job.leases.remove(&id) {
+            note_interrupted(job, &lease);
+            give_back(job, lease.task);
+            facts.push(Fact::Ended(lease.node, id));
         }
     }
     facts
+}
+
+/// Records what may be sent again because a lease ended before its work did.
+fn note_interrupted(job: &mut Job, lease: &Lease) {
+    match &lease.task {
+        Task::Range(position, shard) => {
+            if let Some(object) = job.objects.get(position)
+                && let Some(upload) = job.uploads.get_mut(&object.upload_id)
+            {
+                upload.interrupted.insert(*shard);
+            }
+        }
+        Task::Pack(..) => job.interrupted_bytes += lease.bytes,
+        _ => {}
+    }
 }
 
 /// Makes a task available again that a node had and did not do.
@@ -177,7 +306,7 @@ fn extraneous(job: &mut Job, id: JobId, page: PageId, entries: Bitmap) -> Vec<Fa
         .collect()
 }
 
-fn advance(job: &mut Job, id: JobId) -> Vec<Fact> {
+fn advance(job: &mut Job, id: JobId, at: Timestamp) -> Vec<Fact> {
     let mut facts = Vec::new();
     if job.phase == Phase::Diffing
         && let Some(reason) = refusal(job)
@@ -187,7 +316,8 @@ fn advance(job: &mut Job, id: JobId) -> Vec<Fact> {
         facts.push(Fact::DeletesRefused(id, reason));
     }
     job.phase = job.next_phase();
-    if job.phase == Phase::Ended {
+    if !job.is_running() {
+        job.ended_at = Some(at);
         facts.push(Fact::JobEnded(id));
     }
     facts

@@ -9,14 +9,14 @@ use crate::command::Grant;
 
 /// Grants a lease, unless its task is not available any more.
 pub(super) fn apply(state: &mut State, index: LogIndex, grant: Grant) -> Option<Fact> {
-    let is_meant = |job: &&mut Job| job.is_running() && job.run == grant.run;
+    let is_meant = |job: &&mut Job| job.is_active() && job.run == grant.run;
     let job = state.jobs.get_mut(&grant.job).filter(is_meant)?;
     if !take(job, &grant) {
         return None;
     }
     let id = state.next_assignment();
-    let Grant { job: job_id, run: _, node, task, bytes, at: _ } = grant;
-    let lease = Lease { node, task, epoch: epoch(index), bytes };
+    let Grant { job: job_id, run: _, node, source, task, bytes, at: _ } = grant;
+    let lease = Lease { node, source, task, epoch: epoch(index), bytes };
     state.jobs.get_mut(&job_id)?.leases.insert(id, lease);
     Some(Fact::Granted(job_id, id))
 }

@@ -9,6 +9,7 @@ use airlift_protocol::error::Failure;
 use airlift_protocol::id::{AssignmentId, Epoch, LogIndex, NodeId, PageId, Position};
 use airlift_protocol::job::{JobSpec, Mode, VerifyLevel};
 use airlift_protocol::key::Key;
+use airlift_protocol::limits::FAILURES_KEPT_MAX;
 use airlift_protocol::manifest::{Entry, Page};
 use airlift_protocol::report::ListingEnd;
 use airlift_protocol::time::Timestamp;
@@ -91,6 +92,8 @@ pub struct UploadState {
 pub struct Lease {
     /// Who holds it.
     pub node: NodeId,
+    /// Who reads the source for it; `None` when the holder does.
+    pub source: Option<NodeId>,
     /// What it is for.
     pub task: Task,
     /// Its fencing number.
@@ -142,11 +145,19 @@ pub struct Job {
     pub totals: Totals,
     /// Why the job stopped.
     pub failure: Option<Failure>,
+    /// Wall-clock time at which this run was submitted.
+    pub submitted_at: Timestamp,
+    /// Wall-clock time at which this run ended.
+    pub ended_at: Option<Timestamp>,
+    /// Whether the job rests until it is resumed.
+    pub is_paused: bool,
+    /// The first failures of this run; the report has them all.
+    pub failures: Vec<Failure>,
 }
 
 impl Job {
     /// A job before its first run.
-    pub(super) fn new(spec: JobSpec) -> Self {
+    pub(super) fn new(spec: JobSpec, submitted_at: Timestamp) -> Self {
         Self {
             spec,
             run: 1,
@@ -168,13 +179,17 @@ impl Job {
             interrupted_bytes: 0,
             totals: Totals::default(),
             failure: None,
+            submitted_at,
+            ended_at: None,
+            is_paused: false,
+            failures: Vec::new(),
         }
     }
 
     /// The job's next run: it lists anew, and keeps of the last one only the open uploads and what
     /// was in flight.
-    pub(super) fn next_run(self, spec: JobSpec) -> Self {
-        let mut next = Self::new(spec);
+    pub(super) fn next_run(self, spec: JobSpec, at: Timestamp) -> Self {
+        let mut next = Self::new(spec, at);
         next.run = self.run + 1;
         next.uploads = self.uploads;
         for lease in self.leases.values() {
@@ -223,6 +238,11 @@ impl Job {
         !matches!(self.phase, Phase::Ended | Phase::Stopped)
     }
 
+    /// Whether work on the job may be given out.
+    pub fn is_active(&self) -> bool {
+        self.is_running() && !self.is_paused
+    }
+
     /// Whether something could not be listed, or deletes were called off.
     pub fn is_incomplete(&self) -> bool {
         self.deletes_refused
@@ -249,6 +269,7 @@ impl Job {
             Phase::ListingTarget => Phase::Diffing,
             Phase::Diffing => Phase::Deleting,
             Phase::Deleting => Phase::Cleaning,
+            Phase::Cleaning if self.failure.is_some() => Phase::Stopped,
             Phase::Cleaning | Phase::Ended => Phase::Ended,
             Phase::Stopped => Phase::Stopped,
         }
@@ -256,6 +277,11 @@ impl Job {
 
     /// Counts an object that has come to its end.
     pub(super) fn count(&mut self, fact: &ObjectFact, bytes: u64) {
+        if let Some((Some(code), text)) = &fact.reason
+            && self.failures.len() < FAILURES_KEPT_MAX
+        {
+            self.failures.push(Failure::new(*code, text.as_str()));
+        }
         let objects = &mut self.totals.objects;
         match fact.status {
             Status::Done | Status::WouldCopy => objects.done += 1,

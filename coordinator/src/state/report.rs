@@ -11,7 +11,7 @@ use airlift_protocol::report::{
     ChangedObject, Comparison, Completion, ListingEnd, ObjectResult, Report, SkipReason, Verdict,
 };
 
-use super::apply::{return_to_page, stop};
+use super::apply::{give_back, return_to_page, stop};
 use super::job::{Job, Lease, Phase, UploadId};
 use super::{Fact, ObjectFact, State, Task};
 use crate::event::Status;
@@ -21,7 +21,7 @@ pub(super) fn apply(state: &mut State, report: Report) -> Vec<Fact> {
     let Some(job) = state.jobs.get_mut(&report.job).filter(|job| job.is_running()) else {
         return Vec::new();
     };
-    if job.leases.get(&report.assignment).is_none_or(|lease| lease.epoch != report.epoch) {
+    if job.leases.get(&report.assignment).is_none_or(|lease| !is_meant(job, lease, &report)) {
         return Vec::new();
     }
     let Some(lease) = job.leases.remove(&report.assignment) else { return Vec::new() };
@@ -31,6 +31,18 @@ pub(super) fn apply(state: &mut State, report: Report) -> Vec<Fact> {
         Err(failure) => change.failed(lease, failure),
     }
     change.facts
+}
+
+/// Whether a report answers the lease: under its epoch, and the end of a listing only when every
+/// page of it is on record.
+fn is_meant(job: &Job, lease: &Lease, report: &Report) -> bool {
+    let is_whole = match (&lease.task, &report.result) {
+        (Task::List(end), Ok(Completion::Listed(listing))) => {
+            listing.pages == job.listing(*end).next_page()
+        }
+        _ => true,
+    };
+    lease.epoch == report.epoch && is_whole
 }
 
 /// One report at work on one job.
@@ -102,8 +114,10 @@ impl Change<'_> {
     }
 
     fn failed(&mut self, lease: Lease, failure: Failure) {
-        if failure.code.scope() == Scope::Job {
-            return self.stop(failure);
+        match failure.code.scope() {
+            Scope::Job => return self.stop(failure),
+            Scope::Route => return give_back(self.job, lease.task),
+            Scope::Object => {}
         }
         match lease.task {
             Task::List(_) | Task::Compare(_) => self.stop(failure),
@@ -154,6 +168,10 @@ impl Change<'_> {
 
     fn compared(&mut self, page: PageId, entries: Vec<Comparison>) {
         let Some(progress) = self.job.pages.get_mut(&page) else { return };
+        let is_lost = |comparison: &Comparison| matches!(comparison, Comparison::Failed(failure) if failure.code.scope() == Scope::Route);
+        if entries.iter().any(is_lost) {
+            return;
+        }
         progress.is_compared = true;
         for (index, comparison) in (0u16..).zip(entries) {
             let position = Position { page, index };
@@ -207,6 +225,9 @@ impl Change<'_> {
                 if self.job.phase != Phase::Stopped {
                     self.stop(failure);
                 }
+            }
+            ObjectResult::Failed(failure) if failure.code.scope() == Scope::Route => {
+                return_to_page(self.job, position.page, &[position.index]);
             }
             ObjectResult::Failed(failure) => {
                 self.finish(position, ObjectFact::failed(&failure), 0);
@@ -298,6 +319,9 @@ impl Change<'_> {
             }
             Verdict::Missing => (ObjectFact::plain(Status::Missing), 0),
             Verdict::Skipped(why) => return self.skipped(position, &why),
+            Verdict::Failed(failure) if failure.code.scope() == Scope::Route => {
+                return return_to_page(self.job, position.page, &[position.index]);
+            }
             Verdict::Failed(failure) => (ObjectFact::failed(&failure), 0),
         };
         self.finish(position, fact, bytes);
@@ -305,6 +329,10 @@ impl Change<'_> {
 
     fn deleted(&mut self, position: Position, kept: Option<Failure>) {
         debug_assert!(self.job.spec.mode == Mode::Sync, "only a sync deletes");
+        if kept.as_ref().is_some_and(|failure| failure.code.scope() == Scope::Route) {
+            self.job.extraneous.entry(position.page).or_default().extend([position.index]);
+            return;
+        }
         let fact = match kept {
             None => ObjectFact::plain(Status::Deleted),
             Some(failure) => ObjectFact::failed(&failure),

@@ -7,6 +7,10 @@ use airlift_protocol::job::{DeleteLimit, VerifyLevel};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 
+use super::cluster::ClusterCommand;
+use super::connect::ClusterArgs;
+use super::job::JobCommand;
+
 use crate::config::SETTINGS;
 
 const SELECTION: &str = "Which objects";
@@ -20,9 +24,11 @@ Examples:
   airlift cp ./data s3://bucket/data         to S3; credentials as for the AWS tools
   airlift sync --dry-run s3://bucket/ ./here show what a mirror would copy and delete
   airlift verify ./data s3://bucket/data     compare by content
+  airlift cp --cluster http://127.0.0.1:7400 berlin:/data s3://bucket/data
+                                             the nodes of a cluster do it
   airlift demo                               see a killed job resume, and the result proven
 
-Locations: a path, or s3://BUCKET/PREFIX.
+Locations: a path, or s3://BUCKET/PREFIX; in a cluster NODE:/PATH, or s3://BUCKET/PREFIX.
 Exit codes: 0 all done · 1 some objects failed, differ or were skipped · 2 wrong usage or
 configuration · 3 the job could not run · 130 interrupted. After 3 and 130 the same command resumes.";
 
@@ -35,7 +41,8 @@ Examples:
   airlift cp ./photos s3://bucket/photos
   airlift cp s3://bucket/photos/a.jpg ./a.jpg
   airlift cp --exclude '*.tmp' --bwlimit 50M /data /mnt/copy
-  airlift cp --report report.jsonl ./data s3://bucket/data";
+  airlift cp --report report.jsonl ./data s3://bucket/data
+  airlift cp --cluster http://127.0.0.1:7400 --token-file token berlin:/data paris:/data";
 
 const SYNC_EXAMPLES: &str = "\
 As cp, then objects that the source no longer has are deleted from the target. Nothing is deleted
@@ -115,6 +122,12 @@ pub enum Command {
     /// Show the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Work with the jobs of a cluster
+    #[command(subcommand)]
+    Job(JobCommand),
+    /// Look at a cluster, and change it
+    #[command(subcommand)]
+    Cluster(ClusterCommand),
     /// Print a completion script for a shell
     #[command(
         after_help = "Examples:\n  airlift completions bash > ~/.local/share/bash-completion/completions/airlift"
@@ -129,7 +142,7 @@ pub enum Command {
 /// The two ends.
 #[derive(Clone, Debug, Args)]
 pub struct Ends {
-    /// Where objects are read: a path or s3://BUCKET/PREFIX
+    /// Where objects are read: a path or s3://BUCKET/PREFIX; in a cluster NODE:/PATH
     #[arg(value_name = "SRC", value_hint = ValueHint::AnyPath)]
     pub source: OsString,
     /// Where they go
@@ -137,9 +150,9 @@ pub struct Ends {
     pub target: OsString,
 }
 
-/// Flags of every transfer.
+/// What is moved, and how fast.
 #[derive(Clone, Debug, Args)]
-pub struct TransferArgs {
+pub struct WorkArgs {
     /// The two ends.
     #[command(flatten)]
     pub ends: Ends,
@@ -155,6 +168,11 @@ pub struct TransferArgs {
     /// Move at most this many bytes per second, such as 100M
     #[arg(long, value_name = "RATE", help_heading = WORK)]
     pub bwlimit: Option<OsString>,
+}
+
+/// How a job that runs is shown.
+#[derive(Clone, Debug, Args)]
+pub struct WatchArgs {
     /// Write one JSON line an object, and a last summary line; '-' is standard output
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = OUTPUT)]
     pub report: Option<PathBuf>,
@@ -163,12 +181,23 @@ pub struct TransferArgs {
     pub progress: Option<String>,
 }
 
-/// `cp`.
+/// Flags of every transfer.
 #[derive(Clone, Debug, Args)]
-pub struct CopyArgs {
-    /// Flags of every transfer.
+pub struct TransferArgs {
+    /// What is moved.
     #[command(flatten)]
-    pub transfer: TransferArgs,
+    pub work: WorkArgs,
+    /// How it is shown.
+    #[command(flatten)]
+    pub watch: WatchArgs,
+    /// The cluster that does it.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+}
+
+/// What a copy checks.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct CheckArgs {
     /// Say what would be done, and change nothing
     #[arg(long, help_heading = SAFETY)]
     pub dry_run: bool,
@@ -180,18 +209,37 @@ pub struct CopyArgs {
     pub verify: Option<VerifyLevel>,
 }
 
-/// `sync`.
-#[derive(Clone, Debug, Args)]
-pub struct SyncArgs {
-    /// Flags of `cp`.
-    #[command(flatten)]
-    pub copy: CopyArgs,
+/// What a mirror may delete.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct DeleteArgs {
     /// Delete even when the source has no object at all
     #[arg(long, help_heading = SAFETY)]
     pub allow_empty_source: bool,
     /// Delete nothing when more than N objects, or P% of the target's, would be deleted
     #[arg(long, value_name = "N|P%", value_parser = parse_max_delete, help_heading = SAFETY)]
     pub max_delete: Option<DeleteLimit>,
+}
+
+/// `cp`.
+#[derive(Clone, Debug, Args)]
+pub struct CopyArgs {
+    /// Flags of every transfer.
+    #[command(flatten)]
+    pub transfer: TransferArgs,
+    /// What is checked.
+    #[command(flatten)]
+    pub check: CheckArgs,
+}
+
+/// `sync`.
+#[derive(Clone, Debug, Args)]
+pub struct SyncArgs {
+    /// Flags of `cp`.
+    #[command(flatten)]
+    pub copy: CopyArgs,
+    /// What may be deleted.
+    #[command(flatten)]
+    pub delete: DeleteArgs,
 }
 
 /// `verify`.
@@ -263,25 +311,46 @@ fn parse_percent(text: &str) -> Option<u8> {
 
 impl Global {
     /// Key, flag and text of each flag that sets something.
-    pub fn settings(&self) -> Vec<(&'static str, &'static str, OsString)> {
+    pub fn settings(&self) -> Vec<FlagSetting> {
         let state_dir = self.state_dir.clone();
         state_dir.map(|text| ("state_dir", "--state-dir", text)).into_iter().collect()
     }
 }
 
+/// Key, flag and text of a setting that a flag gives.
+pub type FlagSetting = (&'static str, &'static str, OsString);
+
+/// The settings among `flags` that are given.
+pub fn given<const N: usize>(
+    flags: [(&'static str, &'static str, Option<OsString>); N],
+) -> Vec<FlagSetting> {
+    flags.into_iter().filter_map(|(key, flag, text)| Some((key, flag, text?))).collect()
+}
+
+impl WorkArgs {
+    /// Key, flag and text of each flag that sets something.
+    pub fn settings(&self) -> Vec<FlagSetting> {
+        given([
+            ("bwlimit", "--bwlimit", self.bwlimit.clone()),
+            ("links", "--links", self.links.clone().map(OsString::from)),
+        ])
+    }
+}
+
+impl WatchArgs {
+    /// Key, flag and text of each flag that sets something.
+    pub fn settings(&self) -> Vec<FlagSetting> {
+        given([("progress", "--progress", self.progress.clone().map(OsString::from))])
+    }
+}
+
 impl TransferArgs {
     /// Key, flag and text of each flag that sets something.
-    pub fn settings(&self) -> Vec<(&'static str, &'static str, OsString)> {
-        let links = self.links.clone().map(OsString::from);
-        let progress = self.progress.clone().map(OsString::from);
-        [
-            ("bwlimit", "--bwlimit", self.bwlimit.clone()),
-            ("links", "--links", links),
-            ("progress", "--progress", progress),
-        ]
-        .into_iter()
-        .filter_map(|(key, flag, text)| Some((key, flag, text?)))
-        .collect()
+    pub fn settings(&self) -> Vec<FlagSetting> {
+        let mut settings = self.work.settings();
+        settings.extend(self.watch.settings());
+        settings.extend(self.cluster.settings());
+        settings
     }
 }
 
@@ -305,9 +374,9 @@ mod tests {
         assert!(cli.global.quiet);
         assert_eq!(cli.global.settings(), [("state_dir", "--state-dir", "s".into())]);
         let Command::Sync(sync) = cli.command else { panic!("not a sync") };
-        assert_eq!(sync.max_delete, Some(DeleteLimit::Percent(5)));
-        assert_eq!(sync.copy.transfer.include, ["x", "y"]);
-        assert_eq!(sync.copy.transfer.ends.target, "b");
+        assert_eq!(sync.delete.max_delete, Some(DeleteLimit::Percent(5)));
+        assert_eq!(sync.copy.transfer.work.include, ["x", "y"]);
+        assert_eq!(sync.copy.transfer.work.ends.target, "b");
     }
 
     #[test]
@@ -317,7 +386,7 @@ mod tests {
         let Command::Cp(copy) = Cli::try_parse_from(words).unwrap().command else {
             panic!("not a copy")
         };
-        assert_eq!(copy.transfer.ends.source, odd);
+        assert_eq!(copy.transfer.work.ends.source, odd);
     }
 
     #[test]

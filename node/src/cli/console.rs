@@ -11,6 +11,32 @@ use super::exit::CliError;
 #[derive(Clone, Debug, Default)]
 pub struct Console {
     bars: MultiProgress,
+    /// Where a test wants to see what is written.
+    #[cfg(test)]
+    captured: Option<std::sync::Arc<std::sync::Mutex<Captured>>>,
+}
+
+/// What was written, for tests.
+#[cfg(test)]
+#[derive(Clone, Debug, Default)]
+pub(super) struct Captured {
+    /// Lines of the result.
+    pub out: Vec<String>,
+    /// Lines for people.
+    pub notes: Vec<String>,
+}
+
+#[cfg(test)]
+impl Console {
+    /// A console that keeps what is written.
+    pub(super) fn capturing() -> Self {
+        Self { captured: Some(std::sync::Arc::default()), ..Self::default() }
+    }
+
+    /// What was written so far.
+    pub(super) fn captured(&self) -> Captured {
+        self.captured.as_ref().unwrap().lock().unwrap().clone()
+    }
 }
 
 impl Console {
@@ -21,6 +47,10 @@ impl Console {
 
     /// One line for people, on standard error.
     pub fn note(&self, line: &str) {
+        #[cfg(test)]
+        if let Some(captured) = &self.captured {
+            captured.lock().unwrap().notes.push(line.to_owned());
+        }
         // When standard error is gone there is no place left to say so.
         let _ = self.bars.suspend(|| writeln!(io::stderr(), "{line}"));
     }
@@ -30,6 +60,10 @@ impl Console {
     /// # Errors
     /// When standard output cannot be written.
     pub fn print(&self, line: &str) -> io::Result<()> {
+        #[cfg(test)]
+        if let Some(captured) = &self.captured {
+            captured.lock().unwrap().out.push(line.to_owned());
+        }
         self.bars.suspend(|| writeln!(io::stdout(), "{line}"))
     }
 

@@ -16,8 +16,8 @@ use super::args::{Global, ListArgs};
 use super::console::{Console, unless_closed};
 use super::exit::{CliError, ExitCode};
 use super::format::{counted, utc};
-use super::report::JsonKey;
 use super::resolve::{Source, find_source, parse};
+use crate::api::line::JsonKey;
 use crate::config::Config;
 use crate::store::{ListRequest, Listed, Store, locate};
 

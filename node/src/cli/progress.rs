@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::console::Console;
 use super::format::{self, count};
+use crate::api::view::JobSummary;
 use crate::config::ProgressStyle;
 use crate::runtime::clock;
 
@@ -36,6 +37,8 @@ struct View {
     metered_bytes: u64,
     troubles: u64,
     rate: Rate,
+    /// Of a remote job: bytes that were found at the target already, as far as it shows.
+    unchanged_bytes: u64,
 }
 
 /// A rate that follows the meter smoothly.
@@ -84,6 +87,24 @@ impl View {
             Event::Unreadable { .. } | Event::DeletesRefused { .. } => self.troubles += 1,
             Event::Listing { .. } | Event::JobStarted { .. } | Event::JobEnded { .. } => {}
         }
+    }
+
+    /// Takes over what a cluster says of a job. Its bytes are counted when an object is done, and
+    /// when they are sent: what is done beyond what was sent was there before.
+    fn observe(&mut self, job: &JobSummary) {
+        let (objects, bytes) = (&job.objects, &job.bytes.counts);
+        self.listed_objects = objects.total;
+        self.listed_bytes = bytes.total;
+        self.is_listed = job.is_listed;
+        let troubles =
+            objects.failed + objects.skipped + objects.differs + objects.missing + objects.extra;
+        self.troubles = troubles;
+        self.finished_objects =
+            objects.done + objects.unchanged + objects.equal + troubles - objects.extra;
+        self.unchanged_bytes = self.unchanged_bytes.max(bytes.done.saturating_sub(bytes.sent));
+        let position = bytes.done.max(bytes.sent.saturating_add(self.unchanged_bytes));
+        self.finished_bytes = position.min(bytes.total.max(bytes.done));
+        self.metered_bytes = bytes.sent;
     }
 
     /// Bytes that need no more work, with those of objects on their way.
@@ -161,6 +182,11 @@ impl Progress {
     /// Takes note of an event.
     pub(super) fn handle(&mut self, event: &Event) {
         self.view.handle(event);
+    }
+
+    /// Takes note of what a cluster says of a job.
+    pub(super) fn observe(&mut self, job: &JobSummary) {
+        self.view.observe(job);
     }
 
     /// Shows the state of things, where it is time to; `sent` and `objects` are the meter's.

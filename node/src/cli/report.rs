@@ -6,78 +6,13 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use airlift_coordinator::event::{Event, ObjectEnd};
-use airlift_protocol::assignment::End;
-use airlift_protocol::error::Failure;
-use airlift_protocol::key::Key;
-use data_encoding::BASE64;
+use airlift_coordinator::event::Event;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::console::words;
 use super::exit::CliError;
-
-/// A key as JSON can hold it.
-#[derive(Debug, Serialize)]
-pub(super) struct JsonKey {
-    /// The key; escaped as it is printed when it is not UTF-8.
-    pub key: String,
-    /// The exact bytes, when the key is not UTF-8.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub key_base64: Option<String>,
-}
-
-impl From<&Key> for JsonKey {
-    fn from(key: &Key) -> Self {
-        match key.as_str() {
-            Some(text) => Self { key: text.to_owned(), key_base64: None },
-            None => Self { key: key.to_string(), key_base64: Some(BASE64.encode(key.as_bytes())) },
-        }
-    }
-}
-
-#[derive(Debug, Serialize)]
-struct Line<'a> {
-    #[serde(flatten)]
-    key: JsonKey,
-    status: &'a str,
-    bytes: u64,
-    blake3: Option<String>,
-    reason: Option<&'a str>,
-    code: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    end: Option<&'a str>,
-}
-
-impl<'a> Line<'a> {
-    fn of_object(object: &'a ObjectEnd) -> Self {
-        let reason = object.reason.as_ref();
-        Self {
-            key: JsonKey::from(&object.key),
-            status: object.status.as_str(),
-            bytes: object.bytes,
-            blake3: object.root.map(|root| root.to_string()),
-            reason: reason.map(|(_, text)| text.as_str()),
-            code: reason.and_then(|(code, _)| code.map(|code| code.as_str())),
-            end: None,
-        }
-    }
-
-    fn of_unreadable(end: End, key: &Key, failure: &'a Failure) -> Self {
-        Self {
-            key: JsonKey::from(key),
-            status: "unreadable",
-            bytes: 0,
-            blake3: None,
-            reason: Some(failure.detail()),
-            code: Some(failure.code.as_str()),
-            end: Some(match end {
-                End::Source => "source",
-                End::Target => "target",
-            }),
-        }
-    }
-}
+use crate::api::line::ReportLine;
 
 /// An open report.
 pub(super) struct Report {
@@ -112,15 +47,18 @@ impl Report {
     /// # Errors
     /// When the line cannot be written.
     pub(super) fn handle(&mut self, event: &Event) -> Result<(), CliError> {
-        let line = match event {
-            Event::ObjectFinished { object, .. } => Line::of_object(object),
-            Event::Unreadable { end, key, failure, .. } => Line::of_unreadable(*end, key, failure),
-            Event::JobStarted { .. }
-            | Event::Listing { .. }
-            | Event::DeletesRefused { .. }
-            | Event::JobEnded { .. } => return Ok(()),
-        };
-        self.write(&line)
+        match ReportLine::of_event(event) {
+            Some(line) => self.write(&line),
+            None => Ok(()),
+        }
+    }
+
+    /// Adds a line as a node wrote it.
+    ///
+    /// # Errors
+    /// When the line cannot be written.
+    pub(super) fn add(&mut self, line: &str) -> Result<(), CliError> {
+        writeln!(self.lines, "{line}").map_err(|error| self.failed(&error))
     }
 
     /// Hands complete lines to the system, so that a reader of a running job sees them.
@@ -153,10 +91,12 @@ impl Report {
 
 #[cfg(test)]
 mod tests {
-    use airlift_coordinator::event::Status;
+    use airlift_coordinator::event::{ObjectEnd, Status};
+    use airlift_protocol::assignment::End;
     use airlift_protocol::chunk::Root;
-    use airlift_protocol::error::ErrorCode;
+    use airlift_protocol::error::{ErrorCode, Failure};
     use airlift_protocol::id::JobId;
+    use airlift_protocol::key::Key;
 
     use super::*;
 

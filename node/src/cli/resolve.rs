@@ -91,7 +91,7 @@ pub(super) fn parse(text: &OsStr) -> Result<Location, CliError> {
         Location::Path(_) => Ok(location),
         Location::Bucket { scheme, .. } if is_served(scheme) => Ok(location),
         Location::Node { node, .. } => Err(CliError::usage(format!(
-            "'{location}' is a path of the node '{node}' and needs a cluster, which is not part of this build yet (a local path with a colon is written ./{location})"
+            "'{location}' is a path of the node '{node}' and needs a cluster: name it with --cluster URL (a local path with a colon is written ./{location})"
         ))),
         Location::Bucket { scheme, .. } => Err(CliError::usage(match scheme.as_str() {
             "az" | "gs" | "oss" | "cos" | "obs" => format!(

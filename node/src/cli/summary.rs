@@ -1,19 +1,22 @@
 //! What a job came to, for people and for scripts.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use airlift_coordinator::event::{Event, ObjectEnd, Outcome, Status};
 use airlift_coordinator::totals::{ByteCounts, Totals};
 use airlift_protocol::assignment::End;
-use airlift_protocol::error::ErrorCode;
 use airlift_protocol::job::{JobSpec, Mode};
 use airlift_protocol::key::Key;
 use airlift_protocol::units::{ByteCount, ByteRate};
 use serde_json::{Value, json};
 
-use super::exit::ExitCode;
+use super::console::{Console, unless_closed};
+use super::exit::{CliError, ExitCode};
 use super::format::{count, rate, span};
-use super::report::JsonKey;
+use super::report::Report;
+use crate::api::line::JsonKey;
+use crate::api::view::JobView;
 use crate::runtime::embedded::JobEnd;
 
 /// Troubles that the JSON document names.
@@ -27,8 +30,8 @@ pub(super) const RESUME: &str = "run the same command again to resume";
 #[derive(Clone, Debug)]
 pub(super) struct Trouble {
     key: Key,
-    status: &'static str,
-    code: Option<ErrorCode>,
+    status: Cow<'static, str>,
+    code: Option<Cow<'static, str>>,
     reason: String,
 }
 
@@ -52,10 +55,10 @@ impl Findings {
             Event::Unreadable { end, key, failure, .. } => self.add(Trouble {
                 key: key.clone(),
                 status: match end {
-                    End::Source => "unreadable at the source",
-                    End::Target => "unreadable at the target",
+                    End::Source => "unreadable at the source".into(),
+                    End::Target => "unreadable at the target".into(),
                 },
-                code: Some(failure.code),
+                code: Some(failure.code.as_str().into()),
                 reason: failure.detail().to_owned(),
             }),
             Event::DeletesRefused { reason, .. } => self.refusals.push(reason.clone()),
@@ -63,6 +66,23 @@ impl Findings {
             | Event::JobStarted { .. }
             | Event::Listing { .. }
             | Event::JobEnded { .. } => {}
+        }
+    }
+
+    /// What a cluster says of a job that it ran.
+    pub(super) fn of_view(view: &JobView) -> Self {
+        let trouble = |error: &crate::api::view::ErrorView| Trouble {
+            key: error.key.to_key().unwrap_or_else(|| Key::from(error.key.key.as_str())),
+            status: error.status.clone().into(),
+            code: error.code.clone().map(Cow::from),
+            reason: error.reason.clone(),
+        };
+        let counts = &view.job.objects;
+        Self {
+            troubles: view.errors.iter().take(TROUBLES_MAX).map(trouble).collect(),
+            count: view.error_count.max(view.errors.len() as u64),
+            differences: counts.differs + counts.missing + counts.extra,
+            refusals: view.deletes_refused.clone(),
         }
     }
 
@@ -78,7 +98,8 @@ impl Findings {
 impl Trouble {
     fn of_object(object: &ObjectEnd) -> Self {
         let (code, reason) = object.reason.clone().unwrap_or_default();
-        Self { key: object.key.clone(), status: object.status.as_str(), code, reason }
+        let code = code.map(|code| code.as_str().into());
+        Self { key: object.key.clone(), status: object.status.as_str().into(), code, reason }
     }
 
     fn is_difference(&self) -> bool {
@@ -98,7 +119,7 @@ impl Trouble {
         let mut value = json!({
             "key": key,
             "status": self.status,
-            "code": self.code.map(ErrorCode::as_str),
+            "code": self.code,
             "reason": self.reason,
         });
         if let Some(bytes) = key_base64 {
@@ -176,13 +197,41 @@ impl Summary<'_> {
         let names = troubles.iter().filter(|trouble| !is_said(trouble)).take(LINES_MAX);
         let mut lines: Vec<String> = names.map(|trouble| format!("  {}", trouble.line())).collect();
         let said = if self.has_result_lines { *differences } else { 0 };
-        let rest = all - said - lines.len() as u64;
+        let rest = all.saturating_sub(said + lines.len() as u64);
         if rest > 0 {
             let place = if self.has_report { "the report names" } else { "--report FILE names" };
             lines.push(format!("  and {} more; {place} all", count(rest)));
         }
         lines.extend(self.findings.refusals.iter().map(|reason| format!("  deletes   {reason}")));
         lines
+    }
+
+    /// Says what came of the job on standard error.
+    pub(super) fn tell(&self, is_json: bool, is_quiet: bool, console: &Console) {
+        if !is_json && !is_quiet {
+            console.note(&self.text());
+        } else if !is_json {
+            self.troubles().iter().for_each(|line| console.note(line.trim_start()));
+        }
+    }
+
+    /// Writes what came of the job to the report and, where that is asked for, to standard output.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(super) fn record(
+        &self,
+        report: Option<Report>,
+        is_json: bool,
+        console: &Console,
+    ) -> Result<(), CliError> {
+        if let Some(report) = report {
+            report.finish(&self.json())?;
+        }
+        if is_json {
+            unless_closed(console.print(&self.json().to_string()))?;
+        }
+        Ok(())
     }
 
     /// The totals know what was sent of a piece when the piece is through, the meter at once.
@@ -252,16 +301,19 @@ impl Summary<'_> {
 
 /// The line that says, on standard output, what became of an object, where that is the result.
 pub(super) fn result_line(mode: Mode, object: &ObjectEnd) -> Option<String> {
-    let word = match object.status {
-        Status::WouldCopy => "would copy",
-        Status::WouldDelete => "would delete",
-        Status::Differs if mode == Mode::Verify => "differs",
-        Status::Missing if mode == Mode::Verify => "missing",
-        Status::Extra if mode == Mode::Verify => "extra",
+    result_text(mode, object.status.as_str(), &object.key)
+}
+
+/// As [`result_line`], of an object's status and key.
+pub(super) fn result_text(mode: Mode, status: &str, key: &Key) -> Option<String> {
+    let word = match status {
+        "would_copy" => "would copy",
+        "would_delete" => "would delete",
+        "differs" | "missing" | "extra" if mode == Mode::Verify => status,
         _ => return None,
     };
     let width = if mode == Mode::Verify { 7 } else { 12 };
-    Some(format!("{word:<width$}  {}", object.key))
+    Some(format!("{word:<width$}  {key}"))
 }
 
 /// The line that says what begins.

@@ -1,6 +1,5 @@
 //! `cp`, `sync` and `verify`: resolve, run, watch, and say what came of it.
 
-use std::ffi::OsString;
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
@@ -12,9 +11,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
-use super::args::{CopyArgs, Global, SyncArgs, TransferArgs, VerifyArgs};
+use super::args::{
+    CheckArgs, CopyArgs, DeleteArgs, FlagSetting, Global, SyncArgs, TransferArgs, VerifyArgs,
+    WorkArgs,
+};
+use super::connect::Cluster;
 use super::console::{Console, unless_closed};
 use super::exit::{CliError, ExitCode};
+use super::job::remote::{self, Shown};
 use super::progress::{Progress, TICK};
 use super::report::Report;
 use super::resolve::{Request, keep_out_state, resolve};
@@ -38,45 +42,54 @@ pub(super) struct Transfer {
 impl Transfer {
     /// The transfer that `cp` means.
     pub(super) fn copy(args: &CopyArgs) -> Self {
-        let comparison = if args.checksum { Comparison::Content } else { Comparison::Attributes };
-        let policy = Policy {
-            comparison,
-            verify: args.verify.unwrap_or(VerifyLevel::Committed),
-            dry_run: args.dry_run,
-            ..Policy::default()
-        };
-        Self { mode: Mode::Copy, args: args.transfer.clone(), policy }
+        Self { mode: Mode::Copy, args: args.transfer.clone(), policy: copy_policy(args.check) }
     }
 
     /// The transfer that `sync` means.
     pub(super) fn sync(args: &SyncArgs) -> Self {
-        let copy = Self::copy(&args.copy);
-        let policy = Policy {
-            allow_empty_source: args.allow_empty_source,
-            max_delete: args.max_delete,
-            ..copy.policy
-        };
-        Self { mode: Mode::Sync, policy, ..copy }
+        let policy = sync_policy(args.copy.check, args.delete);
+        Self { mode: Mode::Sync, args: args.copy.transfer.clone(), policy }
     }
 
     /// The transfer that `verify` means.
     pub(super) fn verify(args: &VerifyArgs) -> Self {
-        let policy = Policy { comparison: Comparison::Content, ..Policy::default() };
-        Self { mode: Mode::Verify, args: args.transfer.clone(), policy }
+        Self { mode: Mode::Verify, args: args.transfer.clone(), policy: verify_policy() }
     }
 
     /// Key, flag and text of each flag that sets something.
-    pub(super) fn settings(&self) -> Vec<(&'static str, &'static str, OsString)> {
+    pub(super) fn settings(&self) -> Vec<FlagSetting> {
         self.args.settings()
     }
+}
 
-    fn request(&self, config: &Config) -> Request {
-        let TransferArgs { ends, include, exclude, .. } = self.args.clone();
-        let policy =
-            Policy { links: config.links, bandwidth: config.bwlimit, ..self.policy.clone() };
-        let filters = Filters { include, exclude };
-        Request { mode: self.mode, source: ends.source, target: ends.target, filters, policy }
+/// The policy of a copy, as far as flags say it.
+pub(super) fn copy_policy(check: CheckArgs) -> Policy {
+    let comparison = if check.checksum { Comparison::Content } else { Comparison::Attributes };
+    Policy {
+        comparison,
+        verify: check.verify.unwrap_or(VerifyLevel::Committed),
+        dry_run: check.dry_run,
+        ..Policy::default()
     }
+}
+
+/// The policy of a mirror, as far as flags say it.
+pub(super) fn sync_policy(check: CheckArgs, delete: DeleteArgs) -> Policy {
+    let DeleteArgs { allow_empty_source, max_delete } = delete;
+    Policy { allow_empty_source, max_delete, ..copy_policy(check) }
+}
+
+/// The policy of a comparison.
+pub(super) fn verify_policy() -> Policy {
+    Policy { comparison: Comparison::Content, ..Policy::default() }
+}
+
+/// What is asked for, with what the configuration adds.
+pub(super) fn request(mode: Mode, work: &WorkArgs, policy: &Policy, config: &Config) -> Request {
+    let WorkArgs { ends, include, exclude, .. } = work.clone();
+    let policy = Policy { links: config.links, bandwidth: config.bwlimit, ..policy.clone() };
+    let filters = Filters { include, exclude };
+    Request { mode, source: ends.source, target: ends.target, filters, policy }
 }
 
 /// Runs a transfer to its end.
@@ -89,11 +102,17 @@ pub(super) async fn run(
     config: Config,
     console: &Console,
 ) -> Result<ExitCode, CliError> {
-    let report = transfer.args.report.as_deref();
+    let report = transfer.args.watch.report.as_deref();
     refuse_two_results(global, report)?;
+    let request = request(transfer.mode, &transfer.args.work, &transfer.policy, &config);
+    if let Some(cluster) = Cluster::of(&config)? {
+        let shown = Shown::new(global, report, console)?;
+        let submitted = cluster.submit(request).await?;
+        return remote::watch(&cluster, submitted, &config, shown).await;
+    }
     let stores = &config.stores;
     let probe = async |location: &_| Ok(locate::probe(location, stores).await?);
-    let mut spec = resolve(transfer.request(&config), probe).await?;
+    let mut spec = resolve(request, probe).await?;
     if let Some(line) = keep_out_state(&mut spec, &config.state_dir)?
         && !global.quiet
     {
@@ -104,7 +123,7 @@ pub(super) async fn run(
     watcher.finish(&spec, &end)
 }
 
-fn refuse_two_results(global: &Global, report: Option<&Path>) -> Result<(), CliError> {
+pub(super) fn refuse_two_results(global: &Global, report: Option<&Path>) -> Result<(), CliError> {
     match global.json && report == Some(Path::new("-")) {
         true => Err(CliError::usage(
             "--json and --report - both want standard output: give the report a file",
@@ -144,15 +163,28 @@ async fn drive(spec: &JobSpec, config: Config, watcher: &mut Watcher) -> Result<
     Ok(end?)
 }
 
+/// How progress is shown, given what else is asked for.
+pub(super) fn progress_style(global: &Global, config: &Config) -> ProgressStyle {
+    match config.progress {
+        _ if global.quiet => ProgressStyle::None,
+        ProgressStyle::Auto if global.json => ProgressStyle::None,
+        style => style,
+    }
+}
+
 /// The signals that ask the process to stop.
 #[derive(Debug)]
-struct Interrupts {
+pub(super) struct Interrupts {
     interrupt: Signal,
     terminate: Signal,
 }
 
 impl Interrupts {
-    fn listen() -> Result<Self, CliError> {
+    /// Listens from now on.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub(super) fn listen() -> Result<Self, CliError> {
         let listen = |kind| {
             signal(kind)
                 .map_err(|error| CliError::cannot_run(format!("listen for signals: {error}")))
@@ -163,7 +195,8 @@ impl Interrupts {
         })
     }
 
-    async fn next(&mut self) {
+    /// Waits for one of them.
+    pub(super) async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
@@ -197,11 +230,7 @@ impl Watcher {
     ) -> Result<Self, CliError> {
         let is_on_stdout = report == Some(Path::new("-"));
         let report = report.map(Report::create).transpose()?;
-        let style = match config.progress {
-            _ if global.quiet => ProgressStyle::None,
-            ProgressStyle::Auto if global.json => ProgressStyle::None,
-            style => style,
-        };
+        let style = progress_style(global, config);
         if style != ProgressStyle::None {
             console.note(&start_line(spec));
         }
@@ -288,20 +317,11 @@ impl Watcher {
             has_report,
             has_result_lines: self.has_result_lines,
         };
-        if !self.is_json && !self.is_quiet {
-            self.console.note(&summary.text());
-        } else if !self.is_json {
-            summary.troubles().iter().for_each(|line| self.console.note(line.trim_start()));
-        }
+        summary.tell(self.is_json, self.is_quiet, &self.console);
         if let Some(failure) = self.failure {
             return Err(failure);
         }
-        if let Some(report) = self.report {
-            report.finish(&summary.json())?;
-        }
-        if self.is_json {
-            unless_closed(self.console.print(&summary.json().to_string()))?;
-        }
+        summary.record(self.report, self.is_json, &self.console)?;
         Ok(ExitCode::of_job(end))
     }
 }

@@ -14,8 +14,10 @@ const FILE_NAME: &str = "airlift.toml";
 const PREFIX: &str = "AIRLIFT_";
 /// Names the file; itself not a setting.
 const FILE_ENV: &str = "AIRLIFT_CONFIG";
-/// Names that mean a cluster, which this build must not silently ignore.
-const CLUSTER_ENVS: [&str; 2] = ["AIRLIFT_CLUSTER", "AIRLIFT_TOKEN"];
+/// Holds the token for the cluster; a secret, and so not a setting that is shown.
+const TOKEN_ENV: &str = "AIRLIFT_TOKEN";
+/// Settings that are paths.
+const PATHS: [&str; 2] = ["state_dir", "token_file"];
 /// Names that tests give to their own switches.
 const TEST_PREFIX: &str = "AIRLIFT_TEST_";
 
@@ -68,6 +70,11 @@ impl Sources {
         Ok(Self { env: std::env::vars_os().collect(), directory, ..Self::default() })
     }
 
+    /// The token for the cluster, when the environment has one.
+    pub(super) fn token(&self) -> Option<&OsStr> {
+        self.var(TOKEN_ENV)
+    }
+
     /// A variable that is set and not empty.
     fn var(&self, name: &str) -> Option<&OsStr> {
         self.env.get(OsStr::new(name)).map(OsString::as_os_str).filter(|text| !text.is_empty())
@@ -93,7 +100,7 @@ pub(super) fn merge(sources: &Sources) -> Result<Vec<Value>, ConfigError> {
         Value { setting, text: default_text(setting, sources), origin: Origin::Default }
     };
     let mut values: Vec<Value> = SETTINGS.iter().map(value).collect();
-    anchor_state_dir(&mut values, sources);
+    anchor_paths(&mut values, sources);
     Ok(values)
 }
 
@@ -107,16 +114,15 @@ fn default_text(setting: &Setting, sources: &Sources) -> Option<OsString> {
     Some(base.join("airlift").into_os_string())
 }
 
-/// A relative state directory is relative to the file that names it, else to the working directory.
-fn anchor_state_dir(values: &mut [Value], sources: &Sources) {
-    let Some(value) = values.iter_mut().find(|value| value.setting.key == "state_dir") else {
-        return;
-    };
-    let anchor = match &value.origin {
-        Origin::File(path) => path.parent().unwrap_or(&sources.directory).to_owned(),
-        Origin::Flag(_) | Origin::Env(_) | Origin::Default => sources.directory.clone(),
-    };
-    value.text = value.text.take().map(|text| anchor.join(text).into_os_string());
+/// A relative path is relative to the file that names it, else to the working directory.
+fn anchor_paths(values: &mut [Value], sources: &Sources) {
+    for value in values.iter_mut().filter(|value| PATHS.contains(&value.setting.key)) {
+        let anchor = match &value.origin {
+            Origin::File(path) => path.parent().unwrap_or(&sources.directory).to_owned(),
+            Origin::Flag(_) | Origin::Env(_) | Origin::Default => sources.directory.clone(),
+        };
+        value.text = value.text.take().map(|text| anchor.join(text).into_os_string());
+    }
 }
 
 fn refuse_unknown_variables(sources: &Sources) -> Result<(), ConfigError> {
@@ -125,12 +131,7 @@ fn refuse_unknown_variables(sources: &Sources) -> Result<(), ConfigError> {
         if !name.starts_with(PREFIX) || text.is_empty() || name.starts_with(TEST_PREFIX) {
             continue;
         }
-        if CLUSTER_ENVS.contains(&name.as_ref()) {
-            return Err(ConfigError::new(format!(
-                "{name} is set, but clusters are not part of this build yet: unset it to run the job in this process"
-            )));
-        }
-        let known = SETTINGS.iter().map(|setting| setting.env).chain([FILE_ENV]);
+        let known = SETTINGS.iter().map(|setting| setting.env).chain([FILE_ENV, TOKEN_ENV]);
         if !known.clone().any(|known| known == name) {
             let name = name.escape_debug();
             let advice = advice(&name.to_string(), known);

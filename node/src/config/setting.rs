@@ -14,7 +14,7 @@ pub struct Setting {
 }
 
 /// Every setting, in the order they are shown.
-pub const SETTINGS: [Setting; 10] = [
+pub const SETTINGS: [Setting; 12] = [
     Setting {
         key: "state_dir",
         env: "AIRLIFT_STATE_DIR",
@@ -50,6 +50,18 @@ pub const SETTINGS: [Setting; 10] = [
         env: "AIRLIFT_PROGRESS",
         meaning: "progress: auto, bar, plain or none",
         default: Some("auto"),
+    },
+    Setting {
+        key: "cluster",
+        env: "AIRLIFT_CLUSTER",
+        meaning: "URLs of a cluster's API, with commas between: it runs the jobs",
+        default: None,
+    },
+    Setting {
+        key: "token_file",
+        env: "AIRLIFT_TOKEN_FILE",
+        meaning: "file with the token for the cluster (AIRLIFT_TOKEN is the token itself)",
+        default: None,
     },
     Setting {
         key: "s3.endpoint",

@@ -84,8 +84,6 @@ fn unknown_keys_name_key_file_and_the_nearest_known() {
 fn unknown_variables_are_refused_but_not_those_of_tests() {
     let text = error("", &[HOME, ("AIRLIFT_SLOT", "1")]);
     assert_eq!(text, "unknown environment variable AIRLIFT_SLOT: did you mean 'AIRLIFT_SLOTS'?");
-    assert!(error("", &[HOME, ("AIRLIFT_CLUSTER", "x")]).contains("clusters are not part"));
-    assert!(error("", &[HOME, ("AIRLIFT_TOKEN", "x")]).contains("clusters are not part"));
     let fine = [HOME, ("AIRLIFT_TEST_FAULT", "1"), ("AIRLIFT_BWLIMIT", "")];
     assert!(load(&bench("", &fine).sources).is_ok());
 }
@@ -125,4 +123,28 @@ fn a_named_file_must_exist_and_a_relative_state_directory_is_beside_it() {
 fn without_home_the_state_directory_has_to_be_named() {
     assert!(error("", &[]).contains("give --state-dir DIR"));
     assert!(load(&bench("", &[("AIRLIFT_STATE_DIR", "/x")]).sources).is_ok());
+}
+
+#[test]
+fn a_cluster_is_read_and_the_command_line_can_undo_it() {
+    let text = error("cluster = 'localhost'", &[HOME]);
+    assert!(text.starts_with("cluster = 'localhost' (file "), "{text}");
+    assert!(text.contains("write URLs such as http://127.0.0.1:7400"), "{text}");
+    let mut bench = bench("", &[HOME, ("AIRLIFT_CLUSTER", "http://a:1,http://b:2")]);
+    assert_eq!(load(&bench.sources).unwrap().config.cluster.len(), 2);
+    bench.sources.flags.push(("cluster", "--cluster", "".into()));
+    assert_eq!(load(&bench.sources).unwrap().config.cluster, []);
+}
+
+#[test]
+fn the_token_is_found_by_precedence_and_never_shown() {
+    let mut bench = bench("token_file = 'token'", &[HOME]);
+    let beside = bench.directory.path().join("token");
+    assert_eq!(load(&bench.sources).unwrap().config.token, Token::File(beside));
+    bench.sources.env.insert("AIRLIFT_TOKEN".into(), "secret\n".into());
+    let resolved = load(&bench.sources).unwrap();
+    assert_eq!(resolved.config.token, Token::Text(Secret::new("secret")));
+    assert!(!format!("{resolved:?}").contains("secret\""));
+    bench.sources.flags.push(("token_file", "--token-file", "/t".into()));
+    assert_eq!(load(&bench.sources).unwrap().config.token, Token::File("/t".into()));
 }

@@ -122,7 +122,7 @@ async fn is_equal_by_time(
     if source.mtime_ns.is_some() && source.mtime_ns == target.mtime_ns {
         return Ok(true);
     }
-    if transfer.source.capabilities().keeps_mtime {
+    if transfer.source.keeps_mtime().await? {
         return Ok(false);
     }
     let info = transfer.source.stat(&source.key).await?;

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use airlift_protocol::assignment::Object;
 use airlift_protocol::chunk::Root;
-use airlift_protocol::error::Failure;
+use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::job::LinkPolicy;
+use airlift_protocol::limits::CHUNK_BYTES;
 use airlift_protocol::manifest::{Entry, Kind};
 use airlift_protocol::report::{Completion, SkipReason, Verdict};
 use airlift_protocol::shard;
@@ -13,6 +14,7 @@ use airlift_protocol::units::{ByteCount, ByteRange};
 use futures::stream::{self, StreamExt};
 use tokio::sync::mpsc;
 
+use super::bounds::Bounds;
 use super::{Transfer, blocking, hash};
 use crate::store::{Store, StoreError, contiguous};
 
@@ -37,8 +39,8 @@ pub async fn verify(transfer: &Transfer, objects: Vec<Object>) -> Completion {
     let sources: Vec<Entry> = pairs.iter().map(|(_, source, _)| source.clone()).collect();
     let targets: Vec<Entry> = pairs.iter().map(|(.., target)| target.clone()).collect();
     let (source_roots, target_roots) = tokio::join!(
-        roots_of(transfer, &transfer.source, sources),
-        roots_of(transfer, &transfer.target, targets),
+        transfer.source.roots(sources),
+        roots_of(&transfer.bounds, &transfer.target, targets),
     );
     for ((place, entry, _), roots) in pairs.iter().zip(source_roots.into_iter().zip(target_roots)) {
         verdicts[*place] = Some(match roots {
@@ -93,8 +95,8 @@ fn judge(transfer: &Transfer, source: &Entry, found: Result<Option<Entry>, Store
 }
 
 /// Hashes of many objects of one store, in order.
-async fn roots_of(
-    transfer: &Transfer,
+pub(super) async fn roots_of(
+    bounds: &Bounds,
     store: &Arc<dyn Store>,
     entries: Vec<Entry>,
 ) -> Vec<Result<Root, StoreError>> {
@@ -104,7 +106,7 @@ async fn roots_of(
     let wanted: Vec<Entry> = small.iter().map(|&place| entries[place].clone()).collect();
     let bytes: u64 = wanted.iter().map(|entry| entry.size).sum();
     // Both ends read at the same time, so each takes half of what a bundle may have.
-    let permit = transfer.budget.take(bytes / 2).await;
+    let permit = bounds.budget.take(bytes / 2).await;
     let (found, mut arrived) = mpsc::channel(READ_AHEAD);
     let hash_small = async {
         while let Some((index, outcome)) = arrived.recv().await {
@@ -120,7 +122,7 @@ async fn roots_of(
     let large_roots: Vec<(usize, Result<Root, StoreError>)> = stream::iter(large)
         .map(|place| {
             let entry = &entries[place];
-            async move { (place, root_of(transfer, store, entry).await) }
+            async move { (place, root_of(bounds, store, entry).await) }
         })
         .buffer_unordered(LARGE_AT_ONCE)
         .collect()
@@ -128,8 +130,7 @@ async fn roots_of(
     for (place, root) in large_roots {
         roots[place] = Some(root);
     }
-    let lost =
-        || StoreError::new(airlift_protocol::error::ErrorCode::Bug, "no result for an object");
+    let lost = || StoreError::new(ErrorCode::Bug, "no result for an object");
     roots.into_iter().map(|root| root.unwrap_or_else(|| Err(lost()))).collect()
 }
 
@@ -138,16 +139,16 @@ async fn roots_of(
 /// # Errors
 /// When it changed since `entry` was listed, or cannot be read.
 pub async fn root_of(
-    transfer: &Transfer,
+    bounds: &Bounds,
     store: &Arc<dyn Store>,
     entry: &Entry,
 ) -> Result<Root, StoreError> {
     let mut reader = store.read_range(entry, ByteRange::new(0, entry.size)).await?;
     let mut hasher = Box::new(blake3::Hasher::new());
     loop {
-        let _permit = transfer.budget.take(airlift_protocol::limits::CHUNK_BYTES).await;
+        let _permit = bounds.budget.take(CHUNK_BYTES).await;
         let Some(payload) = reader.next().await? else { break };
-        transfer.wait_for_bandwidth(payload.len()).await;
+        bounds.wait_for_bandwidth(payload.len()).await;
         hasher = blocking(move || {
             hasher.update(&contiguous(&payload));
             hasher
@@ -166,9 +167,10 @@ pub async fn is_equal(
     source: &Entry,
     target: &Entry,
 ) -> Result<bool, Failure> {
-    let (source, target) = tokio::join!(
-        root_of(transfer, &transfer.source, source),
-        root_of(transfer, &transfer.target, target),
+    let (mut source, target) = tokio::join!(
+        transfer.source.roots(vec![source.clone()]),
+        root_of(&transfer.bounds, &transfer.target, target),
     );
-    Ok(source? == target?)
+    let lost = || StoreError::new(ErrorCode::Bug, "no result for an object");
+    Ok(source.pop().ok_or_else(lost)?? == target?)
 }

@@ -25,6 +25,11 @@ impl RateLimit {
         Self { rate, due: Mutex::new(clock::now()) }
     }
 
+    /// The rate.
+    pub fn rate(&self) -> ByteRate {
+        self.rate
+    }
+
     /// Waits until `bytes` may pass.
     pub async fn pass(&self, bytes: u64) {
         let mut due = self.due.lock().await;

@@ -88,7 +88,7 @@ pub async fn read_back(
         StoreError::new(ErrorCode::CorruptTarget, text)
     };
     let entry = info.ok_or_else(missing)?.entry;
-    if content::root_of(transfer, &transfer.target, &entry).await? == root {
+    if content::root_of(&transfer.bounds, &transfer.target, &entry).await? == root {
         return Ok(Completion::ReadBack);
     }
     let text = format!("{key}: the target holds other bytes than were written");

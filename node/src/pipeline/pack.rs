@@ -10,19 +10,19 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::chunk::{Payload, VerifiedObject};
-use super::compress::{compress, decompress};
-use super::hash;
+use super::compress::{CompressedChunk, decompress};
+use super::source::CompressedObject;
 use super::verify::verify_object;
-use super::{Transfer, Trouble, blocking, corrupt};
-use crate::store::{Attributes, NewObject, StoreError};
+use super::{HASH_INLINE_BYTES, Transfer, Trouble, blocking, corrupt};
+use crate::store::{Attributes, NewObject, StoreError, contiguous};
 
-/// Objects on the way from the reader to the hasher.
+/// Objects on the link.
 const READ_AHEAD: usize = 64;
 
 /// Moves small objects, links and directory markers.
 pub async fn move_pack(transfer: &Transfer, objects: Vec<Object>) -> Completion {
     let bytes: u64 = objects.iter().map(|object| object.entry.size).sum();
-    let _permit = transfer.budget.take(bytes).await;
+    let _permit = transfer.bounds.budget.take(bytes).await;
     let mut results: Vec<Option<ObjectResult>> = vec![None; objects.len()];
     let entries: Vec<Entry> = objects.into_iter().map(|object| object.entry).collect();
     let mut ready: Vec<(usize, NewObject, VerifiedObject)> = Vec::with_capacity(entries.len());
@@ -69,101 +69,74 @@ async fn read(transfer: &Transfer, entries: &[Entry]) -> Vec<Prepared> {
             for (index, outcome) in batch.drain(..) {
                 let entry = &entries[bodies[index]];
                 let checked = match outcome {
-                    Ok((payload, attributes)) => check(transfer, entry, payload, attributes).await,
+                    Ok(object) => check(entry, object).await,
                     Err(error) => Err(error),
                 };
                 prepared.push((bodies[index], checked));
             }
         }
     };
-    tokio::join!(transfer.source.read_small(wanted, found), check);
+    tokio::join!(transfer.source.read_pack(wanted, found), check);
     prepared
 }
 
-/// Bytes up to which hashing on the spot costs less than handing the work to another thread.
-const HASH_INLINE_BYTES: u64 = 64 << 10;
-
-/// The stages between read and write for one object that fits a few chunks.
+/// The stages between link and write for one object that fits a few chunks.
 async fn check(
-    transfer: &Transfer,
     entry: &Entry,
-    payload: Payload,
-    attributes: Attributes,
+    object: CompressedObject,
 ) -> Result<(Attributes, VerifiedObject), StoreError> {
-    let bytes = payload.len();
-    transfer.wait_for_bandwidth(bytes).await;
-    let stages = stages(transfer, payload);
+    let bytes: u64 = object.chunks.iter().map(|chunk| chunk.plain_bytes).sum();
+    let CompressedObject { root, attributes, chunks, cut_from } = object;
+    let stages = move || receive(root, chunks, cut_from);
     let verified = if bytes <= HASH_INLINE_BYTES { stages() } else { blocking(stages).await };
     let verified = verified.map_err(|why| corrupt(entry, why))?;
     Ok((attributes, verified))
 }
 
-/// Hash, compress, link, decompress and verify, as one piece of work for the CPU.
-fn stages(
-    transfer: &Transfer,
-    payload: Payload,
-) -> impl FnOnce() -> Result<VerifiedObject, String> + Send + 'static {
-    let (compression, faults) = (transfer.compression, transfer.faults.clone());
-    move || {
-        let root = hash::root(&payload);
-        let pieces = pieces(&payload);
-        let object_size = payload.len();
-        let mut arrived = Vec::with_capacity(pieces.len());
-        for (offset, piece) in pieces {
-            let mut chunk = compress(hash::hash(object_size, offset, piece), compression);
-            if let Some(faults) = &faults {
-                faults.on_link(&mut chunk);
-            }
-            arrived.push(decompress(chunk).map_err(|error| error.to_string())?.payload);
+/// Decompress and verify as one piece of work for the CPU. The root covers every byte, so that
+/// values of single chunks need not be looked at.
+fn receive(
+    root: Root,
+    chunks: Vec<CompressedChunk>,
+    cut_from: Option<Payload>,
+) -> Result<VerifiedObject, String> {
+    let mut arrived = Vec::with_capacity(chunks.len());
+    for chunk in chunks {
+        arrived.push(decompress(chunk).map_err(|error| error.to_string())?.payload);
+    }
+    verify_object(root, join(arrived, cut_from)).map_err(|error| error.to_string())
+}
+
+/// What arrived, in one piece; `cut_from` is given back when the pieces are still its own.
+fn join(arrived: Vec<Payload>, cut_from: Option<Payload>) -> Payload {
+    if let [single] = &arrived[..] {
+        return single.clone();
+    }
+    match cut_from {
+        Some(whole) if are_pieces(&arrived, &whole) => whole,
+        _ if arrived.iter().all(|piece| matches!(piece, Payload::Zero(_))) => {
+            Payload::Zero(arrived.iter().map(Payload::len).sum())
         }
-        verify_object(root, join(arrived, payload)).map_err(|error| error.to_string())
+        _ => {
+            let bytes = arrived.iter().map(|piece| piece.len() as usize).sum();
+            let mut joined = Vec::with_capacity(bytes);
+            arrived.iter().for_each(|piece| joined.extend_from_slice(&contiguous(piece)));
+            Payload::Bytes(joined.into())
+        }
     }
 }
 
-/// The chunks of a payload.
-fn pieces(payload: &Payload) -> Vec<(u64, Payload)> {
-    use airlift_protocol::limits::CHUNK_BYTES;
-    use airlift_protocol::shard::chunks;
-    use airlift_protocol::units::ByteRange;
-
-    if payload.len() <= CHUNK_BYTES {
-        return vec![(0, payload.clone())];
-    }
-    chunks(ByteRange::new(0, payload.len()))
-        .map(|range| match payload {
-            Payload::Zero(_) => (range.start, Payload::Zero(range.len())),
-            Payload::Bytes(bytes) => {
-                let slice = bytes.slice(range.start as usize..range.end as usize);
-                (range.start, Payload::Bytes(slice))
-            }
-        })
-        .collect()
-}
-
-/// What arrived, in one piece; `sent` is given back when the pieces are still its own slices.
-fn join(arrived: Vec<Payload>, sent: Payload) -> Payload {
-    match (&arrived[..], &sent) {
-        ([single], _) => return single.clone(),
-        (pieces, Payload::Bytes(bytes)) => {
-            let mut at = 0;
-            let are_slices = pieces.iter().all(|piece| {
-                let is_slice = matches!(piece, Payload::Bytes(slice)
-                    if slice.as_ptr() == bytes[at..].as_ptr());
-                at += piece.len() as usize;
-                is_slice
-            });
-            if are_slices && at == bytes.len() {
-                return sent;
-            }
-        }
-        (pieces, Payload::Zero(_)) => {
-            if pieces.iter().all(|piece| matches!(piece, Payload::Zero(_))) {
-                return sent;
-            }
-        }
-    }
-    let joined: Vec<u8> = arrived.iter().flat_map(crate::store::contiguous).collect();
-    Payload::Bytes(joined.into())
+/// Whether `pieces` are, in order and together, the memory of `whole`.
+fn are_pieces(pieces: &[Payload], whole: &Payload) -> bool {
+    let Payload::Bytes(bytes) = whole else { return false };
+    let mut at = 0;
+    let are_slices = pieces.iter().all(|piece| {
+        let is_slice = matches!(piece, Payload::Bytes(slice)
+            if at <= bytes.len() && slice.as_ptr() == bytes[at..].as_ptr());
+        at += piece.len() as usize;
+        is_slice
+    });
+    are_slices && at == bytes.len()
 }
 
 fn without_body(entry: &Entry) -> (Attributes, VerifiedObject) {

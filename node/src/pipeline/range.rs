@@ -23,8 +23,9 @@ use tokio::time::Instant;
 
 use super::budget::Permit;
 use super::chunk::VerifiedChunk;
-use super::compress::{CompressedChunk, compress, decompress};
-use super::{Transfer, Trouble, blocking, corrupt, hash, verify};
+use super::compress::decompress;
+use super::source::InFlight;
+use super::{Transfer, Trouble, blocking, corrupt, verify};
 use crate::runtime::clock;
 use crate::store::{Attributes, StoreError, Upload};
 
@@ -36,9 +37,6 @@ const CHECKPOINT_AGE: Duration = Duration::from_secs(1);
 
 /// Chunks on the link at once, per shard.
 const LINK_CHUNKS: usize = 4;
-
-/// A chunk on its way, with its share of the budget.
-type InFlight = (CompressedChunk, Permit);
 
 /// Moves `range` of `object` into its upload.
 ///
@@ -119,8 +117,8 @@ fn gaps(range: ByteRange, part_bytes: u64, held: &BTreeMap<u64, SpanValue>) -> V
     gaps
 }
 
-/// Reads, hashes and compresses on one side, decompresses, verifies and writes on the other, with
-/// a bounded link between them.
+/// The source reads, hashes and compresses; here it is decompressed, verified and written, with a
+/// bounded link between the two.
 async fn copy(
     transfer: &Transfer,
     entry: &Entry,
@@ -129,37 +127,11 @@ async fn copy(
 ) -> Result<BTreeMap<u64, SpanValue>, StoreError> {
     let (link, arrived) = mpsc::channel(LINK_CHUNKS);
     let (sent, received) =
-        tokio::join!(send(transfer, entry, range, link), receiver.receive(arrived));
-    // When the target fails, the link closes and the sender ends without error of its own.
+        tokio::join!(transfer.source.read_range(entry, range, link), receiver.receive(arrived));
+    // When the target fails, the link closes and the source ends without error of its own.
     let values = received?;
     sent?;
     Ok(values)
-}
-
-async fn send(
-    transfer: &Transfer,
-    entry: &Entry,
-    range: ByteRange,
-    link: mpsc::Sender<InFlight>,
-) -> Result<(), StoreError> {
-    let mut reader = transfer.source.read_range(entry, range).await?;
-    let mut offset = range.start;
-    loop {
-        let bytes = CHUNK_BYTES.min(range.end - offset);
-        transfer.wait_for_bandwidth(bytes).await;
-        let permit = transfer.budget.take(bytes).await;
-        let Some(payload) = reader.next().await? else { return Ok(()) };
-        let (object_size, at, compression) = (entry.size, offset, transfer.compression);
-        offset += payload.len();
-        let mut chunk =
-            blocking(move || compress(hash::hash(object_size, at, payload), compression)).await;
-        if let Some(faults) = &transfer.faults {
-            faults.on_link(&mut chunk);
-        }
-        if link.send((chunk, permit)).await.is_err() {
-            return Ok(());
-        }
-    }
 }
 
 /// What a finished write or checkpoint leaves to be done.

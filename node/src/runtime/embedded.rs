@@ -13,10 +13,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use airlift_coordinator::event::{Event, Outcome};
+use airlift_coordinator::log::Batch;
 use airlift_coordinator::totals::Totals;
-use airlift_coordinator::{Agent, AgentEffect, AgentInput, Coordinator, Effect, Input};
+use airlift_coordinator::{
+    Agent, AgentEffect, AgentInput, Coordinator, Effect, Input, Request, RequestId,
+};
+use airlift_protocol::cluster::{Addresses, Boot};
+use airlift_protocol::control::Heartbeat;
 use airlift_protocol::error::{ErrorCode, Failure};
-use airlift_protocol::id::{AssignmentId, JobId, LogIndex, NodeId};
+use airlift_protocol::id::{AssignmentId, JobId, NodeId};
 use airlift_protocol::job::{JobSpec, LinkPolicy, Mode};
 use airlift_protocol::time::Timestamp;
 use futures::future::BoxFuture;
@@ -29,9 +34,11 @@ use self::state::StateDir;
 use super::clock;
 use super::executor::Executor;
 use super::filter::Filter;
+use crate::pipeline::bounds::Bounds;
 use crate::pipeline::budget::Budget;
 use crate::pipeline::compress::Compression;
 use crate::pipeline::limit::RateLimit;
+use crate::pipeline::local::LocalSource;
 use crate::pipeline::meter::Meter;
 use crate::pipeline::{FaultHook, Transfer};
 use crate::storage::log::LogFile;
@@ -160,19 +167,32 @@ pub async fn run_between(
         target.preflight(Access::Write).await?;
     }
     let state = StateDir::open(&options.state_dir, job).await?;
-    let transfer = Transfer {
-        source,
-        target,
-        journal: Arc::clone(&state.journal),
+    let bounds = Bounds {
         budget: Budget::new(options.memory_bytes),
         limit: spec.policy.bandwidth.map(|rate| Arc::new(RateLimit::new(rate))),
-        meter,
+    };
+    let local_source = LocalSource {
+        store: Arc::clone(&source),
+        bounds: bounds.clone(),
         compression: Compression::Off,
         faults: options.faults,
+    };
+    let transfer = Transfer {
+        source: Arc::new(local_source),
+        target,
+        journal: Arc::clone(&state.journal),
+        bounds,
+        meter,
         spec: Arc::new(spec.clone()),
     };
     let (outcome_sender, outcomes) = mpsc::channel(OUTCOMES_MAX);
-    let executor = Executor { transfer, filter, outcomes: outcome_sender };
+    let executor = Executor {
+        spec: Arc::new(spec.clone()),
+        transfer: Some(transfer),
+        source: Some(source),
+        filter,
+        outcomes: outcome_sender,
+    };
     let coordinator = state.replay().await?;
     let mut driver = Driver::new(coordinator, &state, executor, events);
     let end = driver.run(spec, options.slots, outcomes, stop).await;
@@ -194,6 +214,8 @@ struct Driver {
     coordinator: Coordinator,
     agent: Agent,
     node: NodeId,
+    boot: Boot,
+    slots: usize,
     executor: Executor,
     log: Arc<LogFile>,
     events: mpsc::Sender<Event>,
@@ -214,11 +236,13 @@ impl Driver {
         // The only node of its cluster: any fixed name serves. The seed of its retries need not
         // be secret either, only different from one run to the next.
         let node = NodeId([0; 32]);
-        let agent = Agent::new(Timestamp(0), clock::wall().0);
+        let seed = clock::wall().0;
         Self {
             coordinator,
-            agent,
+            agent: Agent::new(Timestamp(0), seed),
             node,
+            boot: Boot(seed),
+            slots: 0,
             executor,
             log: Arc::clone(&state.log),
             events,
@@ -237,9 +261,9 @@ impl Driver {
         mut stop: watch::Receiver<bool>,
     ) -> Result<JobEnd, RunError> {
         let job = spec.id();
-        let at = clock::wall();
-        self.feed(Input::Submit { spec: Box::new(spec), at }).await?;
-        self.feed(Input::NodeStarted { node: self.node, slots, at }).await?;
+        self.slots = slots;
+        self.ask(Request::Submit(Box::new(spec))).await?;
+        self.feed_agent(AgentInput::Timeout).await?;
         let mut is_stopping = false;
         loop {
             if let Some(end) = self.end.take() {
@@ -249,14 +273,14 @@ impl Driver {
             tokio::select! {
                 biased;
                 Some(answer) = self.disk.next() => self.feed(answer?).await?,
-                Some(outcome) = outcomes.recv(), if !self.coordinator.is_congested() => {
+                Some(outcome) = outcomes.recv(), if !self.is_congested() => {
                     self.feed_agent(outcome).await?;
                 }
                 changed = stop.changed(), if !is_stopping => {
                     // The sender going away means nobody can ask for a stop any more.
                     is_stopping = true;
                     if changed.is_ok() && *stop.borrow() {
-                        self.feed(Input::Stop { job, failure: interrupted() }).await?;
+                        self.ask(Request::Stop(job, interrupted())).await?;
                     }
                 }
                 () = tokio::time::sleep_until(timeout) => {
@@ -276,6 +300,15 @@ impl Driver {
         let timeouts = [self.coordinator.poll_timeout(), self.agent.poll_timeout()];
         let next = timeouts.into_iter().flatten().min().unwrap_or_else(|| self.now().plus(1000));
         self.started + Duration::from_millis(next.0)
+    }
+
+    fn is_congested(&self) -> bool {
+        self.coordinator.is_congested() || self.agent.is_congested()
+    }
+
+    /// Asks for something. The answer says no more than what observers hear anyway.
+    async fn ask(&mut self, request: Request) -> Result<(), RunError> {
+        self.feed(Input::Request { id: RequestId(0), request, at: clock::wall() }).await
     }
 
     async fn feed(&mut self, input: Input) -> Result<(), RunError> {
@@ -304,7 +337,7 @@ impl Driver {
 
     async fn carry_out(&mut self, effect: Effect) {
         match effect {
-            Effect::Persist { first, entries } => self.persist(first, entries),
+            Effect::Persist { number, batch } => self.persist(number, batch),
             Effect::LoadPage { job, end, index, page: _ } => {
                 let log = Arc::clone(&self.log);
                 self.on_disk(move || {
@@ -312,24 +345,30 @@ impl Driver {
                     Ok(Input::PageLoaded { job, end, page })
                 });
             }
-            Effect::Assign { node: _, assignment } => {
+            Effect::Order { node: _, order } => {
                 let now = self.now();
-                self.agent.handle(now, AgentInput::Assign(assignment));
-            }
-            Effect::Revoke { node: _, assignment } => {
-                let now = self.now();
-                self.agent.handle(now, AgentInput::Revoke(assignment));
+                self.agent.handle(now, AgentInput::Order(order));
             }
             Effect::Emit(event) => self.emit(event).await,
+            // There is no one else: no members, and no second process at the same state.
+            Effect::Answer { .. }
+            | Effect::MembersChanged
+            | Effect::Superseded { .. }
+            | Effect::Send { .. }
+            | Effect::SaveSnapshot { .. }
+            | Effect::FetchSnapshot { .. }
+            | Effect::SnapshotTooLarge { .. }
+            | Effect::Record { .. } => {}
         }
     }
 
     fn carry_out_agent(&mut self, effect: AgentEffect) {
         match effect {
-            AgentEffect::Start { assignment, attempt, work } => {
+            AgentEffect::Start { assignment, attempt } => {
                 let executor = self.executor.clone();
-                let task = tokio::spawn(executor.run(assignment, attempt, work));
-                self.tasks.insert(assignment, task);
+                let id = assignment.id;
+                let task = tokio::spawn(executor.run(id, attempt, assignment.work));
+                self.tasks.insert(id, task);
                 self.tasks.retain(|_, task| !task.is_finished());
             }
             AgentEffect::Cancel(assignment) => {
@@ -339,21 +378,38 @@ impl Driver {
             }
             AgentEffect::Report(report) => {
                 let now = self.now();
-                self.coordinator.handle(now, Input::Report(report));
+                self.coordinator.handle(now, Input::Report { node: self.node, report });
             }
-            AgentEffect::Heartbeat => {
-                let now = self.now();
-                self.coordinator.handle(now, Input::Heartbeat { node: self.node });
+            AgentEffect::Heartbeat { held } => {
+                let (now, at) = (self.now(), clock::wall());
+                let input = Input::Heartbeat { node: self.node, heartbeat: self.beat(held), at };
+                self.coordinator.handle(now, input);
             }
         }
     }
 
-    fn persist(&mut self, first: LogIndex, entries: Vec<Vec<u8>>) {
+    fn beat(&self, held: Vec<AssignmentId>) -> Heartbeat {
+        Heartbeat {
+            boot: self.boot,
+            addresses: Addresses::default(),
+            slots: u32::try_from(self.slots).unwrap_or(u32::MAX),
+            held,
+            written: Vec::new(),
+            members_version: 0,
+            version: String::new(),
+        }
+    }
+
+    fn persist(&mut self, number: u64, batch: Batch) {
         let log = Arc::clone(&self.log);
-        let through = LogIndex(first.0 + entries.len() as u64 - 1);
-        self.on_disk(move || {
-            log.append(first, &entries)?;
-            Ok(Input::Persisted { through })
+        self.on_disk(move || match batch {
+            Batch::Entries { first, entries } => {
+                log.append(first, &entries)?;
+                Ok(Input::Persisted { number })
+            }
+            Batch::Consensus(_) => {
+                Err(StoreError::new(ErrorCode::Bug, "a process that works alone has no voters"))
+            }
         });
     }
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use airlift_coordinator::AgentInput;
 use airlift_protocol::assignment::{End, Work};
 use airlift_protocol::error::{ErrorCode, Failure};
-use airlift_protocol::id::AssignmentId;
+use airlift_protocol::id::{AssignmentId, PageId};
+use airlift_protocol::job::JobSpec;
 use airlift_protocol::key::Key;
 use airlift_protocol::manifest::{Entry, PageBuilder};
 use airlift_protocol::report::{Completion, ListingEnd};
@@ -24,7 +25,11 @@ const LISTED_AHEAD: usize = 8;
 /// Works on the assignments of one job.
 #[derive(Clone, Debug)]
 pub(super) struct Executor {
-    pub(super) transfer: Transfer,
+    pub(super) spec: Arc<JobSpec>,
+    /// The pipeline; `None` where this node has nothing to do with the target.
+    pub(super) transfer: Option<Transfer>,
+    /// The source's store, for listing it; `None` where another node has it.
+    pub(super) source: Option<Arc<dyn Store>>,
     pub(super) filter: Arc<Filter>,
     /// Where outcomes go: the agent.
     pub(super) outcomes: mpsc::Sender<AgentInput>,
@@ -53,9 +58,12 @@ impl Executor {
         attempt: u32,
         work: Work,
     ) -> Result<Completion, Failure> {
-        let transfer = &self.transfer;
+        if let Work::List { end, after, next } = work {
+            return self.list((assignment, attempt), end, after, next).await;
+        }
+        let transfer = self.transfer.as_ref().ok_or_else(|| not_here(End::Target))?;
         match work {
-            Work::List { end, after, next: _ } => self.list(assignment, attempt, end, after).await,
+            Work::List { .. } => Err(Failure::new(ErrorCode::Bug, "a listing was begun twice")),
             Work::Compare { page } => Ok(compare::compare(transfer, page).await),
             Work::Open { object, resume, orphan_since } => {
                 object::open(transfer, &object, resume, orphan_since).await
@@ -82,22 +90,23 @@ impl Executor {
 
     async fn list(
         &self,
-        assignment: AssignmentId,
-        attempt: u32,
+        attempt: (AssignmentId, u32),
         end: End,
         after: Option<Key>,
+        next: PageId,
     ) -> Result<Completion, Failure> {
         let store = match end {
-            End::Source => &self.transfer.source,
-            End::Target => &self.transfer.target,
+            End::Source => self.source.as_ref(),
+            End::Target => self.transfer.as_ref().map(|transfer| &transfer.target),
         };
-        if let Some(single) = &self.transfer.spec.single {
-            return self.list_single(store, assignment, attempt, &single.source_key, after).await;
+        let store = store.ok_or_else(|| not_here(end))?;
+        if let Some(single) = &self.spec.single {
+            return self.list_single(store, attempt, &single.source_key, after).await;
         }
         let (found, listed) = mpsc::channel(LISTED_AHEAD);
         let request = ListRequest { after, until: None };
         let (lister, pages) =
-            tokio::join!(store.list(request, found), self.pages(assignment, attempt, listed));
+            tokio::join!(store.list(request, found), self.pages(attempt, next, listed));
         lister?;
         Ok(Completion::Listed(pages))
     }
@@ -106,8 +115,7 @@ impl Executor {
     async fn list_single(
         &self,
         store: &Arc<dyn Store>,
-        assignment: AssignmentId,
-        attempt: u32,
+        attempt: (AssignmentId, u32),
         key: &Key,
         after: Option<Key>,
     ) -> Result<Completion, Failure> {
@@ -118,20 +126,21 @@ impl Executor {
             };
             let mut found = store.lookup(vec![key.clone()]).await;
             let entry = found.pop().ok_or_else(missing)??.ok_or_else(missing)?;
-            self.hand_in(assignment, attempt, Ok(Completion::Page { entries: vec![entry] })).await;
+            self.page(attempt, PageId(0), vec![entry]).await;
         }
-        Ok(Completion::Listed(ListingEnd { unreadable: Vec::new(), unreadable_count: 0 }))
+        let pages = PageId(1);
+        Ok(Completion::Listed(ListingEnd { pages, unreadable: Vec::new(), unreadable_count: 0 }))
     }
 
     /// Turns findings into pages and hands each in as it is full.
     async fn pages(
         &self,
-        assignment: AssignmentId,
-        attempt: u32,
+        attempt: (AssignmentId, u32),
+        next: PageId,
         mut listed: mpsc::Receiver<Listed>,
     ) -> ListingEnd {
         let mut builder = PageBuilder::new();
-        let mut end = ListingEnd { unreadable: Vec::new(), unreadable_count: 0 };
+        let mut end = ListingEnd { pages: next, unreadable: Vec::new(), unreadable_count: 0 };
         while let Some(finding) = listed.recv().await {
             let entries = match finding {
                 Listed::Entries(entries) => entries,
@@ -144,20 +153,32 @@ impl Executor {
                 }
             };
             for entry in entries.into_iter().filter(|entry| self.filter.accepts(&entry.key)) {
-                if let Some(full) = builder.push(entry)
-                    && !self.page(assignment, attempt, full).await
-                {
-                    return end;
+                if let Some(full) = builder.push(entry) {
+                    if !self.page(attempt, end.pages, full).await {
+                        return end;
+                    }
+                    end.pages = end.pages.next();
                 }
             }
         }
         if let Some(rest) = builder.finish() {
-            self.page(assignment, attempt, rest).await;
+            self.page(attempt, end.pages, rest).await;
+            end.pages = end.pages.next();
         }
         end
     }
 
-    async fn page(&self, assignment: AssignmentId, attempt: u32, entries: Vec<Entry>) -> bool {
-        self.hand_in(assignment, attempt, Ok(Completion::Page { entries })).await
+    async fn page(
+        &self,
+        (assignment, attempt): (AssignmentId, u32),
+        page: PageId,
+        entries: Vec<Entry>,
+    ) -> bool {
+        self.hand_in(assignment, attempt, Ok(Completion::Page { page, entries })).await
     }
+}
+
+/// The order is for a node that reaches an end which this one does not.
+fn not_here(end: End) -> Failure {
+    Failure::new(ErrorCode::NodeLost, format!("this node does not reach the {end:?} of the job"))
 }

@@ -3,7 +3,7 @@
 use airlift_coordinator::AgentInput;
 use airlift_protocol::assignment::{End, Object, UploadToken, Work};
 use airlift_protocol::error::{ErrorCode, Failure};
-use airlift_protocol::id::AssignmentId;
+use airlift_protocol::id::{AssignmentId, PageId};
 use airlift_protocol::key::Key;
 use airlift_protocol::limits::SHARD_BYTES;
 use airlift_protocol::manifest::Entry;
@@ -37,8 +37,8 @@ impl World {
             let text = result.as_ref().err().map_or("done", |failure| failure.code.as_str());
             format!("attempt {attempt} at {} ends: {text}", assignment.0)
         });
-        if let (Work::List { end, after, next: _ }, Ok(_)) = (&work, &result) {
-            return self.list(assignment, attempt, *end, after.clone());
+        if let (Work::List { end, after, next }, Ok(_)) = (&work, &result) {
+            return self.list((assignment, attempt), *end, after.clone(), *next);
         }
         self.feed_agent(AgentInput::Outcome { assignment, attempt, result });
     }
@@ -61,7 +61,14 @@ impl World {
     }
 
     /// Hands in pages of random length, then the end.
-    fn list(&mut self, assignment: AssignmentId, attempt: u32, end: End, after: Option<Key>) {
+    fn list(
+        &mut self,
+        (assignment, attempt): (AssignmentId, u32),
+        end: End,
+        after: Option<Key>,
+        next: PageId,
+    ) {
+        let mut page = next;
         let objects = match end {
             End::Source => &self.stores.source,
             End::Target => &self.stores.target,
@@ -75,7 +82,8 @@ impl World {
             let most = self.options.page_entries;
             let length = (1 + self.timing.below(most) as usize).min(entries.len());
             let rest = entries.split_off(length);
-            let result = Ok(Completion::Page { entries });
+            let result = Ok(Completion::Page { page, entries });
+            page = page.next();
             self.feed_agent(AgentInput::Outcome { assignment, attempt, result });
             entries = rest;
             if self.faults.chance(self.options.transient / 2) {
@@ -83,7 +91,7 @@ impl World {
                 return self.feed_agent(AgentInput::Outcome { assignment, attempt, result });
             }
         }
-        let end = ListingEnd { unreadable: Vec::new(), unreadable_count: 0 };
+        let end = ListingEnd { pages: page, unreadable: Vec::new(), unreadable_count: 0 };
         let result = Ok(Completion::Listed(end));
         self.feed_agent(AgentInput::Outcome { assignment, attempt, result });
     }

@@ -96,6 +96,8 @@ impl Airlift {
     fn command(&self, name: &str) -> Command {
         let mut command = Command::new(&self.program);
         command.arg("--state-dir").arg(&self.state).arg(name).stdin(Stdio::null());
+        // The demonstration is about this machine, whatever cluster is configured.
+        command.args(["--cluster", ""]);
         command
     }
 }

@@ -1,6 +1,6 @@
 //! Tests of both forms of the summary.
 
-use airlift_protocol::error::Failure;
+use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::id::JobId;
 use airlift_protocol::job::{Filters, Policy};
 use airlift_protocol::location::Location;

@@ -1,0 +1,88 @@
+//! Requests: each becomes a command, or is refused at once.
+
+use airlift_protocol::control::JoinRequest;
+use airlift_protocol::error::{ErrorCode, Failure};
+use airlift_protocol::id::NodeId;
+use airlift_protocol::job::JobSpec;
+use airlift_protocol::limits::CLOCK_SKEW_MS_MAX;
+use airlift_protocol::location::Location;
+use airlift_protocol::time::Timestamp;
+
+use super::Coordinator;
+use crate::command::{Command, Joining};
+use crate::effect::{Answer, Effect};
+use crate::input::{Request, RequestId};
+
+impl Coordinator {
+    pub(super) fn on_request(&mut self, id: RequestId, request: Request, at: Timestamp) {
+        if !self.is_deciding {
+            self.effects.push_back(Effect::Answer { id, answer: Answer::NotLeader });
+            return;
+        }
+        match self.command(request, at) {
+            Ok(command) => self.log.propose(command, Some(id)),
+            Err(failure) => {
+                self.effects.push_back(Effect::Answer { id, answer: Answer::Refused(failure) });
+            }
+        }
+    }
+
+    fn command(&self, request: Request, at: Timestamp) -> Result<Command, Failure> {
+        Ok(match request {
+            Request::Submit(spec) => {
+                self.check_locations(&spec)?;
+                Command::Submit { spec, at }
+            }
+            Request::Stop(job, failure) => Command::Stop { job, failure },
+            Request::Pause(job) => Command::Pause { job },
+            Request::Resume(job) => Command::Resume { job },
+            Request::Cancel(job) => Command::Cancel { job },
+            Request::IssueToken(id, token) => Command::IssueToken { id, token },
+            Request::Join(node, join) => Command::Join(Box::new(self.joining(node, *join, at)?)),
+            Request::RemoveMember(node) => Command::RemoveMember { node },
+            Request::Found(founding) => Command::Found(founding),
+        })
+    }
+
+    /// A job's paths are on nodes that there are.
+    fn check_locations(&self, spec: &JobSpec) -> Result<(), Failure> {
+        let Some(cluster) = &self.state.cluster else { return Ok(()) };
+        for location in [&spec.source, &spec.target] {
+            let text = match location {
+                Location::Node { node, .. } if cluster.named(node).is_none() => {
+                    format!("{location}: no node of this cluster is named {node}")
+                }
+                Location::Path(_) => {
+                    format!("{location}: say on which node that is, as in NODE:/path")
+                }
+                Location::Node { .. } | Location::Bucket { .. } => continue,
+            };
+            return Err(Failure::new(ErrorCode::LocationMissing, text));
+        }
+        Ok(())
+    }
+
+    /// What a stranger shows, checked as far as the log cannot check it.
+    fn joining(&self, node: NodeId, join: JoinRequest, at: Timestamp) -> Result<Joining, Failure> {
+        let refuse = |text: String| Err(Failure::new(ErrorCode::Unauthorized, text));
+        let Some(cluster) = self.state.cluster.as_ref().filter(|own| own.id == join.cluster) else {
+            return refuse(format!("the join token is for another cluster, {}", join.cluster));
+        };
+        let skew = at.since(join.at).max(join.at.since(at));
+        if skew > CLOCK_SKEW_MS_MAX {
+            return refuse(format!(
+                "the clocks of the node and of the cluster differ by {} minutes: set them right \
+                 (signatures and expiry times depend on it)",
+                skew / 60_000
+            ));
+        }
+        // A token that is not known is refused by the log, with the other reasons.
+        if let Some(token) = cluster.tokens.get(&join.token)
+            && !join.secret.has_hash(token.secret_hash)
+        {
+            return refuse("the join token is not genuine: its secret is wrong".to_owned());
+        }
+        let JoinRequest { token, name, addresses, .. } = join;
+        Ok(Joining { token, node, name, addresses, at })
+    }
+}

@@ -1,0 +1,185 @@
+//! The membership: who belongs to the cluster, who may join, who may ask.
+
+use std::collections::BTreeMap;
+
+use airlift_protocol::cluster::{Addresses, ClusterId, Member, NodeName, Role, TokenId};
+use airlift_protocol::control::Members;
+use airlift_protocol::error::{ErrorCode, Failure};
+use airlift_protocol::id::{LogIndex, NodeId};
+use airlift_protocol::limits::{JOIN_TOKENS_MAX, MEMBERS_MAX};
+use airlift_protocol::raft::RaftId;
+use airlift_protocol::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::Fact;
+use crate::command::{Founding, Joining};
+
+/// A token with which one node may join, once. The log never has its secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JoinToken {
+    /// Hash of the secret.
+    pub secret_hash: [u8; 32],
+    /// What the node becomes.
+    pub role: Role,
+    /// Wall-clock time from which it admits nobody.
+    pub expires_at: Timestamp,
+    /// Who has used it.
+    pub used_by: Option<NodeId>,
+}
+
+/// The membership.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cluster {
+    /// Which cluster.
+    pub id: ClusterId,
+    /// Members by id.
+    pub members: BTreeMap<NodeId, Member>,
+    /// Tokens that were issued.
+    pub tokens: BTreeMap<TokenId, JoinToken>,
+    /// Hash of the administrator's API token.
+    pub admin: [u8; 32],
+    /// The log entry that changed the members last.
+    pub version: LogIndex,
+    /// The largest number that a voter was given.
+    raft_id_last: RaftId,
+}
+
+impl Cluster {
+    /// The members as nodes tell each other.
+    pub fn members(&self) -> Members {
+        Members { version: self.version.0, members: self.members.values().cloned().collect() }
+    }
+
+    /// The member of this name.
+    pub fn named(&self, name: &str) -> Option<&Member> {
+        self.members.values().find(|member| member.name.as_str() == name)
+    }
+
+    /// The voter of this number.
+    pub fn voter(&self, raft: RaftId) -> Option<NodeId> {
+        let voter = self.members.values().find(|member| member.raft == Some(raft))?;
+        Some(voter.id)
+    }
+
+    pub(super) fn found(index: LogIndex, founding: Founding) -> Self {
+        let Founding { cluster, founder, admin } = founding;
+        let raft_id_last = founder.raft.unwrap_or(RaftId(1));
+        Self {
+            id: cluster,
+            members: BTreeMap::from([(founder.id, founder)]),
+            tokens: BTreeMap::new(),
+            admin,
+            version: index,
+            raft_id_last,
+        }
+    }
+
+    /// Takes in a token; those that can admit nobody any more make room first.
+    pub(super) fn issue(&mut self, id: TokenId, token: JoinToken) -> Option<Failure> {
+        if self.tokens.len() >= JOIN_TOKENS_MAX {
+            self.tokens.retain(|_, other| other.used_by.is_none());
+        }
+        if self.tokens.len() >= JOIN_TOKENS_MAX {
+            let text = format!("{JOIN_TOKENS_MAX} join tokens are waiting to be used already");
+            return Some(Failure::new(ErrorCode::Conflict, text));
+        }
+        self.tokens.insert(id, token);
+        None
+    }
+
+    /// Makes a stranger a member, or says why not. A member that asks again, with the same token
+    /// and name, is told again.
+    pub(super) fn join(&mut self, index: LogIndex, joining: Joining) -> Result<(), Failure> {
+        let Joining { token, node, name, addresses, at } = joining;
+        let is_repeated = self.tokens.get(&token).is_some_and(|token| token.used_by == Some(node));
+        if is_repeated && self.members.get(&node).is_some_and(|member| member.name == name) {
+            return Ok(());
+        }
+        self.admit(token, node, &name, at)?;
+        let Some(token) = self.tokens.get_mut(&token) else { return Ok(()) };
+        token.used_by = Some(node);
+        let role = token.role;
+        let raft = (role == Role::Voter).then(|| {
+            self.raft_id_last = RaftId(self.raft_id_last.0 + 1);
+            self.raft_id_last
+        });
+        let member = Member { id: node, name, role, raft, addresses, joined_at: at };
+        self.members.insert(node, member);
+        self.version = index;
+        Ok(())
+    }
+
+    fn admit(
+        &self,
+        id: TokenId,
+        node: NodeId,
+        name: &NodeName,
+        at: Timestamp,
+    ) -> Result<(), Failure> {
+        let refuse = |code, text: String| Err(Failure::new(code, text));
+        match self.tokens.get(&id) {
+            None => {
+                let text = "the join token is not known here: it was used and forgotten, or is of \
+                            another cluster (ask for a new one with `airlift cluster token`)";
+                refuse(ErrorCode::Unauthorized, text.to_owned())
+            }
+            Some(token) if token.used_by.is_some() => {
+                let text = "the join token was used already; each admits one node (ask for a new \
+                            one with `airlift cluster token`)";
+                refuse(ErrorCode::Unauthorized, text.to_owned())
+            }
+            Some(token) if token.expires_at <= at => {
+                let text = "the join token has expired (ask for a new one with `airlift cluster \
+                            token`)";
+                refuse(ErrorCode::Unauthorized, text.to_owned())
+            }
+            Some(_) if self.members.contains_key(&node) => {
+                let text = "this identity is a member already: a copied data directory must not \
+                            run twice (use an empty one)";
+                refuse(ErrorCode::Conflict, text.to_owned())
+            }
+            Some(_) if self.named(name.as_str()).is_some() => {
+                let text = format!("a node named {name} is a member already: choose another name");
+                refuse(ErrorCode::Conflict, text)
+            }
+            Some(_) if self.members.len() >= MEMBERS_MAX => {
+                let text = format!("the cluster has {MEMBERS_MAX} members, as many as it can");
+                refuse(ErrorCode::Conflict, text)
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Whether nobody would be left to decide without this member.
+    pub(super) fn is_last_voter(&self, node: NodeId) -> bool {
+        let mut voters = self.members.values().filter(|member| member.raft.is_some());
+        voters.next().is_some_and(|first| first.id == node) && voters.next().is_none()
+    }
+
+    /// Takes a member out; whether it was one.
+    pub(super) fn remove(&mut self, index: LogIndex, node: NodeId) -> bool {
+        let was_member = self.members.remove(&node).is_some();
+        if was_member {
+            self.version = index;
+        }
+        was_member
+    }
+
+    /// Records where a member is reached.
+    pub(super) fn moved(&mut self, index: LogIndex, node: NodeId, addresses: Addresses) {
+        if let Some(member) = self.members.get_mut(&node)
+            && member.addresses != addresses
+        {
+            member.addresses = addresses;
+            self.version = index;
+        }
+    }
+}
+
+/// The fact that follows from a change of the members, or its refusal.
+pub(super) fn fact(outcome: Result<(), Failure>) -> Vec<Fact> {
+    vec![match outcome {
+        Ok(()) => Fact::Members,
+        Err(failure) => Fact::Refused(failure),
+    }]
+}

@@ -1,0 +1,319 @@
+//! Clusters of coordinators and agents: what must come out whatever the network, the disks and
+//! sudden deaths do.
+
+#![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
+
+#[path = "cluster/random.rs"]
+mod random;
+#[path = "cluster/work.rs"]
+mod work;
+#[path = "cluster/world.rs"]
+mod world;
+
+use std::collections::BTreeSet;
+
+use airlift_coordinator::command::Founding;
+use airlift_coordinator::state::{JoinToken, Phase};
+use airlift_coordinator::{Answer, Request};
+use airlift_protocol::cluster::{Addresses, ClusterId, Member, NodeName, Role, Secret, TokenId};
+use airlift_protocol::control::JoinRequest;
+use airlift_protocol::error::ErrorCode;
+use airlift_protocol::id::{JobId, NodeId};
+use airlift_protocol::job::{Filters, JobSpec, Mode, Policy};
+use airlift_protocol::key::Key;
+use airlift_protocol::location::Location;
+use airlift_protocol::raft::RaftId;
+use airlift_protocol::time::Timestamp;
+
+use self::work::{EXTRA, OBJECT_BYTES, OBJECTS};
+use self::world::{Faults, World};
+
+const CLUSTER: ClusterId = ClusterId([3; 16]);
+const WALL_START: u64 = 1_700_000_000_000;
+
+fn node(number: u8) -> NodeId {
+    NodeId([number; 32])
+}
+
+fn name(number: u8) -> NodeName {
+    NodeName::parse(&format!("n{number}")).unwrap()
+}
+
+fn founding(cluster: ClusterId) -> Request {
+    let founder = Member {
+        id: node(1),
+        name: name(1),
+        role: Role::Voter,
+        raft: Some(RaftId(1)),
+        addresses: Addresses::default(),
+        joined_at: Timestamp(WALL_START),
+    };
+    Request::Found(Box::new(Founding { cluster, founder, admin: [0; 32] }))
+}
+
+fn founded(seed: u64) -> World {
+    let mut world = World::new(seed);
+    world.add(node(1), RaftId(1), true);
+    assert_eq!(world.ask(&founding(CLUSTER)), Answer::Done);
+    world
+}
+
+/// Lets a node join; it is a voter when it has caught up.
+fn join(world: &mut World, number: u8) {
+    let (id, secret) = (TokenId([number; 8]), Secret([number; 32]));
+    let token = JoinToken {
+        secret_hash: secret.hash(),
+        role: Role::Voter,
+        expires_at: Timestamp(WALL_START + 3_600_000),
+        used_by: None,
+    };
+    assert_eq!(world.ask(&Request::IssueToken(id, token)), Answer::Done);
+    let request = JoinRequest {
+        cluster: CLUSTER,
+        token: id,
+        secret,
+        name: name(number),
+        addresses: Addresses::default(),
+        at: Timestamp(WALL_START + world.now),
+        version: String::new(),
+    };
+    assert_eq!(world.ask(&Request::Join(node(number), Box::new(request))), Answer::Done);
+    world.run_until(60_000, "a leader", |world| world.leader().is_some());
+    let leader = world.process(world.leader().unwrap()).unwrap();
+    let cluster = leader.coordinator.state().cluster.as_ref().unwrap();
+    let raft = cluster.members[&node(number)].raft.unwrap();
+    world.add(node(number), raft, false);
+}
+
+/// The voters as the leader knows them, unless they are changing.
+fn voters(world: &World) -> Option<BTreeSet<RaftId>> {
+    let leader = world.process(world.leader()?)?;
+    let configuration = leader.coordinator.consensus()?.status().configuration;
+    (!configuration.is_joint()).then_some(configuration.voters)
+}
+
+fn run_until_voters(world: &mut World, expected: &[u64]) {
+    let expected: BTreeSet<RaftId> = expected.iter().copied().map(RaftId).collect();
+    world.run_until(120_000, "the voters are as they should be", |world| {
+        voters(world).as_ref() == Some(&expected)
+    });
+}
+
+fn three(seed: u64) -> World {
+    three_with(seed, Faults::NONE)
+}
+
+fn three_with(seed: u64, faults: Faults) -> World {
+    let mut world = founded(seed);
+    world.faults = faults;
+    join(&mut world, 2);
+    join(&mut world, 3);
+    run_until_voters(&mut world, &[1, 2, 3]);
+    world
+}
+
+fn submit(world: &mut World, target: &str) -> JobId {
+    submit_with(world, target, Mode::Copy, Filters::default())
+}
+
+fn submit_with(world: &mut World, target: &str, mode: Mode, filters: Filters) -> JobId {
+    let bucket = |bucket: &str| Location::Bucket {
+        scheme: "s3".to_owned(),
+        bucket: bucket.to_owned(),
+        prefix: Key::default(),
+    };
+    let spec = JobSpec {
+        mode,
+        source: bucket("source"),
+        target: bucket(target),
+        single: None,
+        filters,
+        policy: Policy::default(),
+    };
+    let id = spec.id();
+    assert_eq!(world.ask(&Request::Submit(Box::new(spec))), Answer::Done);
+    id
+}
+
+fn has_ended(world: &World, job: JobId) -> bool {
+    world.job(job).is_some_and(|job| !job.is_running())
+}
+
+/// Every object came to its end once, and every replica says so.
+fn check_whole(world: &mut World, job: JobId) {
+    world.run_until(60_000, "all replicas agree", |world| {
+        let states = world
+            .nodes
+            .values()
+            .filter_map(|node| Some(node.process.as_ref()?.coordinator.state()));
+        let states: Vec<_> = states.collect();
+        states.windows(2).all(|pair| pair[0] == pair[1])
+    });
+    let ended = world.job(job).unwrap();
+    assert_eq!((ended.phase, &ended.failure), (Phase::Ended, &None));
+    let (objects, bytes) = (ended.totals.objects, ended.totals.bytes);
+    assert_eq!((objects.total, objects.done), (OBJECTS, OBJECTS));
+    let deleted = if ended.spec.mode == Mode::Sync { EXTRA } else { 0 };
+    assert_eq!((objects.deleted, ended.deletes_refused), (deleted, false));
+    assert_eq!((bytes.total, bytes.done), (OBJECTS * OBJECT_BYTES, OBJECTS * OBJECT_BYTES));
+    assert!(ended.leases.is_empty());
+}
+
+#[test]
+fn a_cluster_grows_from_one_voter_by_snapshots() {
+    for seed in 0..20 {
+        let mut world = three(seed);
+        assert!(world.snapshots_saved >= 1 && world.snapshots_fetched >= 2);
+        let job = submit(&mut world, "target");
+        world.run_until(60_000, "the job ends", |world| has_ended(world, job));
+        check_whole(&mut world, job);
+        let refused = world.ask(&founding(ClusterId([4; 16])));
+        assert!(matches!(refused, Answer::Refused(failure) if failure.code == ErrorCode::Conflict));
+    }
+}
+
+#[test]
+fn who_dies_while_it_joins_joins_when_it_is_back() {
+    for seed in 600..650 {
+        let mut world = founded(seed);
+        world.faults = Faults::MANY;
+        for number in 2..=3 {
+            join(&mut world, number);
+            for _ in 0..3 {
+                let pause = world.random.below(1_500);
+                world.run_for(pause);
+                let victim = node(1 + u8::try_from(world.random.below(number.into())).unwrap());
+                world.crash(victim);
+                let pause = world.random.below(500);
+                world.run_for(pause);
+                world.start(victim);
+            }
+        }
+        run_until_voters(&mut world, &[1, 2, 3]);
+        let job = submit(&mut world, "target");
+        world.run_until(180_000, "the job ends", |world| has_ended(world, job));
+        check_whole(&mut world, job);
+    }
+}
+
+#[test]
+fn a_state_that_nobody_could_read_is_not_saved() {
+    let mut world = founded(700);
+    for number in 0..9 {
+        let filters = Filters { exclude: vec!["x".repeat(1 << 20)], ..Filters::default() };
+        submit_with(&mut world, &format!("target-{number}"), Mode::Copy, filters);
+    }
+    join(&mut world, 2);
+    world.run_for(3_000);
+    assert_eq!((world.snapshots_too_large, world.snapshots_saved), (1, 0));
+    assert_eq!(voters(&world), Some(BTreeSet::from([RaftId(1)])));
+}
+
+#[test]
+fn who_joins_while_a_job_runs_goes_on_from_the_middle_of_it() {
+    for seed in 100..110 {
+        let mut world = founded(seed);
+        join(&mut world, 2);
+        let job = submit(&mut world, "target");
+        let delay = world.random.below(1_500);
+        world.run_for(delay);
+        join(&mut world, 3);
+        run_until_voters(&mut world, &[1, 2, 3]);
+        world.crash(node(1));
+        world.run_until(90_000, "the job ends", |world| has_ended(world, job));
+        world.start(node(1));
+        check_whole(&mut world, job);
+    }
+}
+
+#[test]
+fn a_new_leader_goes_on_with_the_leases_of_the_old_one() {
+    for seed in 200..220 {
+        let mut world = three(seed);
+        world.faults.work_ms = 4_000;
+        // Agents that were heard by the leader get work; let all of them be.
+        world.run_for(5_000);
+        let job = submit(&mut world, "target");
+        let delay = 100 + world.random.below(6_000);
+        world.run_for(delay);
+        if has_ended(&world, job) {
+            continue;
+        }
+        let old = world.leader().unwrap();
+        world.crash(old);
+        world.run_until(30_000, "a new leader", |world| world.leader().is_some());
+        world.run_until(90_000, "the job ends", |world| has_ended(world, job));
+        for (id, node) in &world.nodes {
+            assert!(*id == old || node.cancelled == 0, "seed {seed}: a lease was lost");
+        }
+        world.start(old);
+        check_whole(&mut world, job);
+    }
+}
+
+#[test]
+fn jobs_end_whole_whatever_happens_on_the_way() {
+    for seed in 300..350 {
+        let mut world = three_with(seed, Faults::MANY);
+        let mode = if seed % 2 == 0 { Mode::Copy } else { Mode::Sync };
+        let mut job = submit_with(&mut world, "target", mode, Filters::default());
+        for round in 0..6 {
+            let pause = 200 + world.random.below(3_000);
+            world.run_for(pause);
+            let victim = match world.leader() {
+                Some(leader) if world.random.per_mille(600) => leader,
+                _ => node(1 + u8::try_from(world.random.below(3)).unwrap()),
+            };
+            let outage = world.random.below(6_000);
+            if world.random.per_mille(500) {
+                world.crash(victim);
+                world.run_for(outage);
+                world.start(victim);
+            } else {
+                world.island = Some(victim);
+                world.run_for(outage);
+                world.island = None;
+            }
+            if has_ended(&world, job) {
+                check_whole(&mut world, job);
+                let target = format!("target-{round}");
+                job = submit_with(&mut world, &target, mode, Filters::default());
+            }
+        }
+        world.run_until(180_000, "the job ends", |world| has_ended(world, job));
+        check_whole(&mut world, job);
+    }
+}
+
+#[test]
+fn a_member_that_is_removed_is_out_even_if_it_leads() {
+    for seed in 400..420 {
+        let mut world = three(seed);
+        world.run_for(5_000);
+        let leader = world.leader().unwrap();
+        let removed = if seed % 2 == 0 { leader } else { node(3) };
+        let job = submit(&mut world, "target");
+        assert_eq!(world.ask(&Request::RemoveMember(removed)), Answer::Done);
+        let rest = world.nodes.iter().filter(|(id, _)| **id != removed);
+        let rest: Vec<u64> = rest.map(|(_, node)| node.raft.0).collect();
+        world.run_until(30_000, "the removed one does not lead", |world| {
+            world.leader().is_some_and(|leader| leader != removed)
+        });
+        run_until_voters(&mut world, &rest);
+        let orders = world.nodes[&removed].orders;
+        world.run_until(90_000, "the job ends", |world| has_ended(world, job));
+        let second = submit(&mut world, "second");
+        world.run_until(90_000, "the job ends", |world| has_ended(world, second));
+        assert_eq!(world.nodes[&removed].orders, orders, "it gets no orders");
+        world.crash(removed);
+        check_whole(&mut world, job);
+        check_whole(&mut world, second);
+    }
+}
+
+#[test]
+fn the_only_voter_cannot_leave() {
+    let mut world = founded(500);
+    let answer = world.ask(&Request::RemoveMember(node(1)));
+    assert!(matches!(answer, Answer::Refused(failure) if failure.code == ErrorCode::Conflict));
+}

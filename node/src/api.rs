@@ -1,0 +1,19 @@
+//! The HTTP API of a node: what a client may ask, the server that answers, and the client.
+//!
+//! ```text
+//!  airlift job … ──▶ Client ──HTTP──▶ ApiServer ──▶ dyn Service (the node)
+//! ```
+
+pub mod client;
+pub mod error;
+pub mod line;
+pub mod request;
+pub mod server;
+pub mod service;
+pub mod text;
+pub mod view;
+
+#[cfg(test)]
+pub(crate) mod fake;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,268 @@
+//! A node made up for tests: one job with fixed numbers, and answers that tests choose.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use airlift_coordinator::totals::{ByteCounts, ObjectCounts};
+use airlift_protocol::error::ErrorCode;
+use airlift_protocol::id::JobId;
+use async_trait::async_trait;
+use futures::StreamExt;
+
+use super::error::{ApiCode, ApiError};
+use super::line::JsonKey;
+use super::request::{LeaderRequest, Submission, TokenRequest};
+use super::server::{ApiServer, Limits, ServerOptions};
+use super::service::{JobOrder, Permission, ReportLines, Service};
+use super::text::ByteText;
+use super::view::*;
+
+/// The job that exists.
+pub(crate) const JOB: JobId = JobId([0xab; 16]);
+/// The token that allows everything.
+pub(crate) const TOKEN: &str = "everything";
+
+/// What a test chooses, and what it can look at afterwards.
+#[derive(Debug, Default)]
+pub(crate) struct Script {
+    /// The views that are shown one after the other; the last one again and again.
+    pub views: Mutex<Vec<JobView>>,
+    /// The report's lines.
+    pub lines: Mutex<Vec<String>>,
+    /// After so many lines the report breaks off, once.
+    pub break_after: Mutex<Option<usize>>,
+    /// The answer to everything but questions of permission.
+    pub refusal: Mutex<Option<ApiError>>,
+    /// What was submitted.
+    pub submitted: Mutex<Vec<Submission>>,
+    /// What else was ordered.
+    pub orders: Mutex<Vec<String>>,
+    /// How long each answer takes.
+    pub delay: Mutex<Duration>,
+    /// Requests answered.
+    pub answers: AtomicU32,
+}
+
+/// The made-up node.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Fake(pub(crate) Arc<Script>);
+
+impl Fake {
+    /// A node that shows `views`.
+    pub(crate) fn showing(views: Vec<JobView>) -> Self {
+        let fake = Self::default();
+        *fake.0.views.lock().unwrap() = views;
+        fake
+    }
+
+    /// Serves it on a free port.
+    pub(crate) async fn serve(&self, limits: Limits) -> ApiServer {
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let options = ServerOptions { address, allow_insecure: false, limits };
+        ApiServer::start(options, Arc::new(self.clone())).await.unwrap()
+    }
+
+    async fn answer(&self) -> Result<(), ApiError> {
+        self.0.answers.fetch_add(1, Ordering::Relaxed);
+        let delay = *self.0.delay.lock().unwrap();
+        tokio::time::sleep(delay).await;
+        self.0.refusal.lock().unwrap().clone().map_or(Ok(()), Err)
+    }
+
+    fn view(&self, job: JobId) -> Result<JobView, ApiError> {
+        let mut views = self.0.views.lock().unwrap();
+        let found = if views.len() > 1 { Some(views.remove(0)) } else { views.first().cloned() };
+        found
+            .filter(|_| job == JOB)
+            .ok_or_else(|| ApiError::not_found(format!("the job {job} does not exist")))
+    }
+
+    fn order_of(&self, text: String) {
+        self.0.orders.lock().unwrap().push(text);
+    }
+}
+
+/// The job, with nothing done yet.
+pub(crate) fn begun() -> JobView {
+    JobView {
+        job: JobSummary {
+            id: JOB,
+            run: 2,
+            mode: JobMode::Cp,
+            state: JobState::Moving,
+            source: ByteText(b"berlin:/data".to_vec()),
+            target: ByteText(b"s3://bucket/data/".to_vec()),
+            dry_run: false,
+            objects: ObjectCounts { total: 3, ..ObjectCounts::default() },
+            bytes: BytesView {
+                counts: ByteCounts { total: 3000, ..ByteCounts::default() },
+                wire: 0,
+            },
+            is_listed: true,
+            rate_bytes_per_second: 1000,
+            eta_seconds: Some(3),
+            submitted_at: "2026-11-21T12:00:00Z".to_owned(),
+            ended_at: None,
+            elapsed_ms: 0,
+            outcome: None,
+        },
+        single: None,
+        nodes: vec![JobNodeView {
+            name: "berlin".to_owned(),
+            id: "12D3".to_owned(),
+            role: JobRole::Source,
+            assignments: 2,
+            rate_bytes_per_second: 1000,
+        }],
+        bottleneck: Some("network".to_owned()),
+        errors: Vec::new(),
+        error_count: 0,
+        deletes_refused: Vec::new(),
+        failure: None,
+    }
+}
+
+/// The job at its end, with everything well.
+pub(crate) fn ended() -> JobView {
+    let mut view = begun();
+    view.job.state = JobState::Completed;
+    view.job.objects.done = 3;
+    view.job.bytes.counts.done = 3000;
+    view.job.bytes.counts.sent = 3000;
+    view.job.bytes.wire = 1500;
+    view.job.rate_bytes_per_second = 0;
+    view.job.eta_seconds = None;
+    view.job.ended_at = Some("2026-11-21T12:00:03Z".to_owned());
+    view.job.elapsed_ms = 3000;
+    view.job.outcome = Some(JobOutcome::Done);
+    view.nodes.clear();
+    view.bottleneck = None;
+    view
+}
+
+/// The job at its end, with one object that failed.
+pub(crate) fn ended_badly() -> JobView {
+    let mut view = ended();
+    view.job.outcome = Some(JobOutcome::Incomplete);
+    view.job.objects.done = 2;
+    view.job.objects.failed = 1;
+    view.error_count = 1;
+    view.errors.push(ErrorView {
+        key: JsonKey { key: "b\\xff".to_owned(), key_base64: Some("Yv8=".to_owned()) },
+        status: "failed".to_owned(),
+        code: Some("permission_denied".to_owned()),
+        reason: "open b: permission denied".to_owned(),
+    });
+    view
+}
+
+/// The job after it could not go on.
+pub(crate) fn stopped() -> JobView {
+    let mut view = ended();
+    view.job.state = JobState::Stopped;
+    view.job.outcome = Some(JobOutcome::Stopped);
+    let reason = "the target has no space left".to_owned();
+    view.failure = Some(FailureView { code: ErrorCode::NoSpace, reason });
+    view
+}
+
+/// A cluster of one voter and one worker.
+pub(crate) fn cluster() -> ClusterView {
+    let node = |name: &str, role, is_leader| NodeView {
+        name: name.to_owned(),
+        id: format!("12D3{name}"),
+        role,
+        addresses: vec!["192.0.2.1:7401".to_owned()],
+        state: NodeState::Alive,
+        last_heard_seconds: Some(0),
+        version: Some("0.1.0".to_owned()),
+        is_leader,
+        lag: is_leader.then_some(0),
+    };
+    ClusterView {
+        id: "c0ffee".to_owned(),
+        leader: Some("berlin".to_owned()),
+        term: 7,
+        commit_index: 1234,
+        has_quorum: true,
+        nodes: vec![
+            node("berlin", NodeRole::Voter, true),
+            NodeView { state: NodeState::Silent, ..node("paris", NodeRole::Worker, false) },
+        ],
+    }
+}
+
+#[async_trait]
+impl Service for Fake {
+    async fn authorize(&self, token: &str) -> Result<Permission, ApiError> {
+        match token {
+            TOKEN => Ok(Permission::Administer),
+            "operate" => Ok(Permission::Operate),
+            "read" => Ok(Permission::Read),
+            _ => Err(ApiError::new(ApiCode::Unauthorized, "the token is not known here")),
+        }
+    }
+
+    async fn submit(&self, submission: Submission) -> Result<Submitted, ApiError> {
+        self.answer().await?;
+        self.0.submitted.lock().unwrap().push(submission);
+        Ok(Submitted { id: JOB, run: 2 })
+    }
+
+    async fn jobs(&self) -> Result<JobList, ApiError> {
+        self.answer().await?;
+        let views = self.0.views.lock().unwrap();
+        Ok(JobList { jobs: views.iter().map(|view| view.job.clone()).collect() })
+    }
+
+    async fn job(&self, job: JobId) -> Result<JobView, ApiError> {
+        self.answer().await?;
+        self.view(job)
+    }
+
+    async fn order(&self, job: JobId, order: JobOrder) -> Result<JobView, ApiError> {
+        self.answer().await?;
+        self.order_of(order.as_str().to_owned());
+        self.view(job)
+    }
+
+    async fn report(&self, job: JobId, from: u64) -> Result<ReportLines, ApiError> {
+        self.answer().await?;
+        self.view(job)?;
+        let lines = self.0.lines.lock().unwrap().clone();
+        let mut rest: Vec<Result<String, ApiError>> =
+            lines.into_iter().skip(usize::try_from(from).unwrap()).map(Ok).collect();
+        if let Some(count) = self.0.break_after.lock().unwrap().take() {
+            rest.truncate(count);
+            rest.push(Err(ApiError::new(ApiCode::Unavailable, "broken")));
+        }
+        Ok(futures::stream::iter(rest).boxed())
+    }
+
+    async fn cluster(&self) -> Result<ClusterView, ApiError> {
+        self.answer().await?;
+        Ok(cluster())
+    }
+
+    async fn create_token(&self, request: TokenRequest) -> Result<JoinToken, ApiError> {
+        self.answer().await?;
+        self.order_of(format!("token {}", request.ttl_seconds));
+        let (token, expires_at) =
+            ("airlift1.c.v.i.s.a".to_owned(), "2026-11-21T13:00:00Z".to_owned());
+        Ok(JoinToken { token, role: request.role, expires_at })
+    }
+
+    async fn remove_node(&self, node: &str) -> Result<ClusterView, ApiError> {
+        self.answer().await?;
+        self.order_of(format!("remove {node}"));
+        Ok(cluster())
+    }
+
+    async fn transfer_leader(&self, request: LeaderRequest) -> Result<ClusterView, ApiError> {
+        self.answer().await?;
+        self.order_of(format!("transfer {:?}", request.node));
+        Ok(cluster())
+    }
+}

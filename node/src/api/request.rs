@@ -1,0 +1,433 @@
+//! What a client asks for, and how it becomes a job specification.
+
+use std::time::Duration;
+
+use airlift_protocol::job::{
+    Comparison, DeleteLimit, Filters, JobSpec, LinkPolicy, Mode, Policy, SingleObject, VerifyLevel,
+};
+use airlift_protocol::key::Key;
+use airlift_protocol::location::Location;
+use airlift_protocol::units::ByteRate;
+use globset::GlobBuilder;
+use serde::{Deserialize, Serialize};
+
+use super::error::ApiError;
+use super::text::ByteText;
+use super::view::{JobMode, NodeRole};
+use crate::store::locate::{Probe, is_served};
+
+/// Globs of one kind in one request.
+pub const GLOBS_MAX: usize = 1000;
+/// Bytes of one glob.
+pub const GLOB_BYTES_MAX: usize = 4096;
+/// The longest life of a token by which a node may join.
+pub const TOKEN_LIFE_MAX: Duration = Duration::from_secs(3600);
+
+/// How two objects of equal size are told apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ComparisonText {
+    /// By what the stores say.
+    #[default]
+    Attributes,
+    /// By reading both.
+    Content,
+}
+
+/// What is done with symbolic links.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LinksText {
+    /// Leave them out.
+    #[default]
+    Skip,
+    /// Copy the link.
+    Copy,
+    /// Copy what they point to.
+    Follow,
+}
+
+/// The most that a sync may delete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeleteLimitText {
+    /// This many objects.
+    Count(u64),
+    /// This share of the target's objects.
+    Percent(u8),
+}
+
+/// A job, as a client submits it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SubmitRequest {
+    /// What is to be done.
+    pub mode: JobMode,
+    /// Where objects are read: `NODE:/path` or `s3://BUCKET/PREFIX`; what is there decides whether
+    /// the job is about one object or all below.
+    pub source: ByteText,
+    /// Where they go.
+    pub target: ByteText,
+    /// When not empty, only keys that match one of these take part.
+    #[serde(default)]
+    pub include: Vec<String>,
+    /// Keys that match one of these do not take part.
+    #[serde(default)]
+    pub exclude: Vec<String>,
+    /// How equal objects are recognised.
+    #[serde(default)]
+    pub comparison: ComparisonText,
+    /// What is done with symbolic links.
+    #[serde(default)]
+    pub links: LinksText,
+    /// Share of the moved objects that is read back and hashed again.
+    #[serde(default)]
+    pub read_back_percent: u8,
+    /// Decide and report, but change nothing.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// Whether a sync may delete although the source has no object at all.
+    #[serde(default)]
+    pub allow_empty_source: bool,
+    /// The most that a sync may delete.
+    #[serde(default)]
+    pub max_delete: Option<DeleteLimitText>,
+    /// Bytes a second that the job may move, all nodes together.
+    #[serde(default)]
+    pub bandwidth_bytes_per_second: Option<u64>,
+}
+
+/// A request for a token by which a node may join.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenRequest {
+    /// The role of the node that will use it.
+    pub role: NodeRole,
+    /// How long it can be used.
+    pub ttl_seconds: u64,
+}
+
+impl TokenRequest {
+    /// Refuses a life of nothing or of more than [`TOKEN_LIFE_MAX`].
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub fn check(self) -> Result<Self, ApiError> {
+        let most = TOKEN_LIFE_MAX.as_secs();
+        match self.ttl_seconds {
+            0 => Err(ApiError::invalid("a token that lives for 0 seconds is of no use")),
+            seconds if seconds > most => Err(ApiError::invalid(format!(
+                "a token lives for at most {most} seconds, not {seconds}"
+            ))),
+            _ => Ok(self),
+        }
+    }
+}
+
+/// A request to hand over the lead.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LeaderRequest {
+    /// Name or id of the voter that is to lead; the cluster chooses when it is not given.
+    #[serde(default)]
+    pub node: Option<String>,
+}
+
+/// A submitted job, read and checked, before anyone has looked at its two ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Submission {
+    /// What is to be done.
+    pub mode: Mode,
+    /// Where objects are read, as written.
+    pub source: Location,
+    /// Where they go, as written.
+    pub target: Location,
+    /// Which keys take part.
+    pub filters: Filters,
+    /// How it is to be done.
+    pub policy: Policy,
+}
+
+/// What was found at a written location.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The same place without links and dots, where the node that has it can tell.
+    pub location: Location,
+    /// What is there. A directory is a container.
+    pub kind: Probe,
+}
+
+impl From<&Submission> for SubmitRequest {
+    fn from(submission: &Submission) -> Self {
+        let Submission { mode, source, target, filters, policy } = submission;
+        Self {
+            mode: JobMode::from(*mode),
+            source: ByteText::from(source),
+            target: ByteText::from(target),
+            include: filters.include.clone(),
+            exclude: filters.exclude.clone(),
+            comparison: match policy.comparison {
+                Comparison::Attributes => ComparisonText::Attributes,
+                Comparison::Content => ComparisonText::Content,
+            },
+            links: match policy.links {
+                LinkPolicy::Skip => LinksText::Skip,
+                LinkPolicy::Copy => LinksText::Copy,
+                LinkPolicy::Follow => LinksText::Follow,
+            },
+            read_back_percent: match policy.verify {
+                VerifyLevel::Committed => 0,
+                VerifyLevel::ReadBack(percent) => percent,
+            },
+            dry_run: policy.dry_run,
+            allow_empty_source: policy.allow_empty_source,
+            max_delete: policy.max_delete.map(|limit| match limit {
+                DeleteLimit::Count(count) => DeleteLimitText::Count(count),
+                DeleteLimit::Percent(percent) => DeleteLimitText::Percent(percent),
+            }),
+            bandwidth_bytes_per_second: policy.bandwidth.map(|rate| rate.0),
+        }
+    }
+}
+
+impl TryFrom<SubmitRequest> for Submission {
+    type Error = ApiError;
+
+    fn try_from(request: SubmitRequest) -> Result<Self, ApiError> {
+        let percents = [request.read_back_percent, percent_of(request.max_delete)];
+        if percents.iter().any(|percent| *percent > 100) {
+            return Err(ApiError::invalid("a share is at most 100 percent"));
+        }
+        if request.bandwidth_bytes_per_second == Some(0) {
+            return Err(ApiError::invalid("a bandwidth of 0 would stop the job: leave it out"));
+        }
+        check_globs("include", &request.include)?;
+        check_globs("exclude", &request.exclude)?;
+        let policy = Policy {
+            comparison: match request.comparison {
+                ComparisonText::Attributes => Comparison::Attributes,
+                ComparisonText::Content => Comparison::Content,
+            },
+            links: match request.links {
+                LinksText::Skip => LinkPolicy::Skip,
+                LinksText::Copy => LinkPolicy::Copy,
+                LinksText::Follow => LinkPolicy::Follow,
+            },
+            verify: match request.read_back_percent {
+                0 => VerifyLevel::Committed,
+                percent => VerifyLevel::ReadBack(percent),
+            },
+            dry_run: request.dry_run,
+            allow_empty_source: request.allow_empty_source,
+            max_delete: request.max_delete.map(|limit| match limit {
+                DeleteLimitText::Count(count) => DeleteLimit::Count(count),
+                DeleteLimitText::Percent(percent) => DeleteLimit::Percent(percent),
+            }),
+            bandwidth: request.bandwidth_bytes_per_second.map(ByteRate),
+        };
+        Ok(Self {
+            mode: Mode::from(request.mode),
+            source: parse_location(&request.source.0)?,
+            target: parse_location(&request.target.0)?,
+            filters: Filters { include: request.include, exclude: request.exclude },
+            policy,
+        })
+    }
+}
+
+fn percent_of(limit: Option<DeleteLimitText>) -> u8 {
+    match limit {
+        Some(DeleteLimitText::Percent(percent)) => percent,
+        Some(DeleteLimitText::Count(_)) | None => 0,
+    }
+}
+
+fn check_globs(name: &str, globs: &[String]) -> Result<(), ApiError> {
+    if globs.len() > GLOBS_MAX {
+        return Err(ApiError::invalid(format!("{name}: at most {GLOBS_MAX} globs are allowed")));
+    }
+    for glob in globs {
+        if glob.len() > GLOB_BYTES_MAX {
+            return Err(ApiError::invalid(format!(
+                "{name}: a glob of {} bytes is longer than the {GLOB_BYTES_MAX} that are allowed",
+                glob.len()
+            )));
+        }
+        GlobBuilder::new(glob).literal_separator(true).build().map_err(|error| {
+            let (glob, reason) = (glob.escape_debug(), error.kind());
+            ApiError::invalid(format!("{name}: '{glob}' is not a glob: {reason}"))
+        })?;
+    }
+    Ok(())
+}
+
+/// Reads a location that means the same place on every node.
+///
+/// # Errors
+/// When it cannot be read, is a bare path, or no store of this build serves it.
+pub fn parse_location(bytes: &[u8]) -> Result<Location, ApiError> {
+    let location = Location::parse(bytes).map_err(|error| ApiError::invalid(error.to_string()))?;
+    match &location {
+        Location::Node { .. } => Ok(location),
+        Location::Bucket { scheme, .. } if is_served(scheme) => Ok(location),
+        Location::Bucket { scheme, .. } => Err(ApiError::invalid(format!(
+            "'{scheme}://' is not served by this build: it serves files and s3://"
+        ))),
+        Location::Path(_) => Err(ApiError::invalid(format!(
+            "'{location}' does not say on which node it is: write NODE:/path with the node's name and an absolute path"
+        ))),
+    }
+}
+
+impl Submission {
+    /// The job that the submission means, given what is at its two ends.
+    ///
+    /// # Errors
+    /// When the source does not exist, the target is in the way, or one end lies in the other.
+    pub fn spec(self, source: Found, target: Found) -> Result<JobSpec, ApiError> {
+        let may_be_empty = self.mode == Mode::Sync && self.policy.allow_empty_source;
+        let is_bucket = matches!(source.location, Location::Bucket { .. });
+        let (source, target, single) = match source.kind {
+            Probe::Missing if !(may_be_empty && is_bucket) => {
+                let location = &source.location;
+                return Err(ApiError::not_found(format!("the source {location} does not exist")));
+            }
+            Probe::Missing | Probe::Container => {
+                (as_container(source.location), container_target(target)?, None)
+            }
+            Probe::Object => {
+                let (parent, source_key) = split(&source.location)?;
+                // Into the target under the name that was written, not the one a link leads to.
+                let (_, name) = split(&self.source)?;
+                let (target, target_key) = object_target(target, name)?;
+                (parent, target, Some(SingleObject { source_key, target_key }))
+            }
+        };
+        let Self { mode, filters, policy, .. } = self;
+        let spec = JobSpec { mode, source, target, single, filters, policy };
+        check_overlap(&spec)?;
+        Ok(spec)
+    }
+}
+
+fn container_target(target: Found) -> Result<Location, ApiError> {
+    match (&target.location, target.kind) {
+        (Location::Node { .. }, Probe::Object) => Err(ApiError::invalid(format!(
+            "the target {} is a file, but the source is a directory or prefix: name a directory",
+            target.location
+        ))),
+        _ => Ok(as_container(target.location)),
+    }
+}
+
+fn object_target(target: Found, name: Key) -> Result<(Location, Key), ApiError> {
+    let is_written_so = target.location.is_written_as_container();
+    match (&target.location, target.kind) {
+        (Location::Node { .. }, Probe::Object) if is_written_so => Err(ApiError::invalid(format!(
+            "the target {} is a file, not a directory: leave the '/' out to replace it",
+            target.location
+        ))),
+        (Location::Node { .. }, Probe::Container) => Ok((as_container(target.location), name)),
+        _ if is_written_so => Ok((as_container(target.location), name)),
+        _ => split(&target.location),
+    }
+}
+
+/// A prefix ends with a `/` unless it is the whole bucket; a directory does not unless it is the root.
+fn as_container(location: Location) -> Location {
+    match location {
+        Location::Bucket { scheme, bucket, prefix } => {
+            let mut bytes = prefix.as_bytes().to_vec();
+            if !bytes.is_empty() && !bytes.ends_with(b"/") {
+                bytes.push(b'/');
+            }
+            Location::Bucket { scheme, bucket, prefix: Key::new(bytes) }
+        }
+        Location::Node { node, mut path } => {
+            while path.len() > 1 && path.ends_with(b"/") {
+                path.pop();
+            }
+            Location::Node { node, path }
+        }
+        path @ Location::Path(_) => path,
+    }
+}
+
+/// The directory or prefix of an object, and its key there.
+fn split(location: &Location) -> Result<(Location, Key), ApiError> {
+    let at = |bytes: &[u8]| bytes.iter().rposition(|&byte| byte == b'/').map_or(0, |at| at + 1);
+    let (parent, name) = match location {
+        Location::Bucket { scheme, bucket, prefix } => {
+            let (parent, name) = prefix.as_bytes().split_at(at(prefix.as_bytes()));
+            let (scheme, bucket, prefix) = (scheme.clone(), bucket.clone(), Key::from(parent));
+            (Location::Bucket { scheme, bucket, prefix }, name)
+        }
+        Location::Node { node, path } => {
+            let (parent, name) = path.split_at(at(path));
+            (as_container(Location::Node { node: node.clone(), path: parent.to_vec() }), name)
+        }
+        Location::Path(path) => {
+            let (parent, name) = path.split_at(at(path));
+            (Location::Path(parent.to_vec()), name)
+        }
+    };
+    match name {
+        b"" | b"." | b".." => Err(ApiError::invalid(format!("{location} names no object"))),
+        name => Ok((parent, Key::from(name))),
+    }
+}
+
+/// Refuses ends of which one lies in the other, as far as their names tell.
+fn check_overlap(spec: &JobSpec) -> Result<(), ApiError> {
+    let (Some((source_root, source)), Some((target_root, target))) =
+        (place(&spec.source), place(&spec.target))
+    else {
+        return Ok(());
+    };
+    if source_root != target_root {
+        return Ok(());
+    }
+    let (source_end, target_end) = (&spec.source, &spec.target);
+    let is_same = source == target;
+    if let Some(single) = &spec.single {
+        return match is_same && single.source_key == single.target_key {
+            true => Err(ApiError::invalid(format!(
+                "source and target are the same object, {} of {source_end}",
+                single.source_key
+            ))),
+            false => Ok(()),
+        };
+    }
+    match spec.mode {
+        _ if is_same => {
+            Err(ApiError::invalid(format!("source and target are the same, {source_end}")))
+        }
+        Mode::Verify => Ok(()),
+        Mode::Copy | Mode::Sync if target.starts_with(&source) => Err(ApiError::invalid(format!(
+            "the target {target_end} lies inside the source {source_end}: the copy would feed on itself; choose a target outside"
+        ))),
+        Mode::Copy | Mode::Sync if source.starts_with(&target) => Err(ApiError::invalid(format!(
+            "the source {source_end} lies inside the target {target_end}: the job would write over its own source; choose a target outside"
+        ))),
+        Mode::Copy | Mode::Sync => Ok(()),
+    }
+}
+
+/// What holds a container, and its place therein with a `/` at its end.
+fn place(location: &Location) -> Option<((&str, &str), Vec<u8>)> {
+    let (root, path) = match location {
+        Location::Bucket { scheme, bucket, prefix } => {
+            ((scheme.as_str(), bucket.as_str()), prefix.as_bytes())
+        }
+        Location::Node { node, path } => (("", node.as_str()), path.as_slice()),
+        Location::Path(_) => return None,
+    };
+    let mut bytes = path.to_vec();
+    if !bytes.is_empty() && !bytes.ends_with(b"/") {
+        bytes.push(b'/');
+    }
+    Some((root, bytes))
+}
+
+#[cfg(test)]
+mod tests;

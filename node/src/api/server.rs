@@ -1,0 +1,167 @@
+//! The server of the API: a listener, its connections, and an orderly end.
+
+mod connections;
+mod failures;
+mod guard;
+mod routes;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use self::guard::Guard;
+use super::service::Service;
+
+/// Bounds of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections at once; more wait in the system's queue.
+    pub connections_max: usize,
+    /// Requests that are worked on at once; more are refused.
+    pub requests_max: usize,
+    /// Bytes of a request's body.
+    pub body_bytes_max: usize,
+    /// Time for a request's head, and for the next one on a connection kept open.
+    pub head_timeout: Duration,
+    /// Time from a request's head to that of its answer.
+    pub request_timeout: Duration,
+    /// Wrong tokens from one address in [`failure_window`](Self::failure_window), after which it is
+    /// refused without a look at its token.
+    pub failures_max: u32,
+    /// The time after which wrong tokens are forgotten.
+    pub failure_window: Duration,
+    /// Time that requests have to end when the server is stopped.
+    pub drain_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_max: 256,
+            requests_max: 64,
+            body_bytes_max: 1 << 20,
+            head_timeout: Duration::from_secs(15),
+            request_timeout: Duration::from_secs(30),
+            failures_max: 20,
+            failure_window: Duration::from_secs(10),
+            drain_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Where and how a server listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerOptions {
+    /// Address and port; port 0 lets the system choose one.
+    pub address: SocketAddr,
+    /// Whether an address that other machines reach is allowed although nothing is encrypted.
+    pub allow_insecure: bool,
+    /// Bounds.
+    pub limits: Limits,
+}
+
+/// Why a server could not begin.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// Tokens would cross the network in plain text.
+    #[error(
+        "the API at {address} would send tokens over the network in plain text: listen on 127.0.0.1 (and reach it through a tunnel), or accept that with --api-insecure"
+    )]
+    Insecure {
+        /// The address asked for.
+        address: SocketAddr,
+    },
+    /// The address cannot be listened on.
+    #[error("listen on {address} for the API: {error}")]
+    Listen {
+        /// The address asked for.
+        address: SocketAddr,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+/// Refuses an address that other machines reach, unless that was allowed.
+///
+/// # Errors
+/// When it is refused.
+pub fn check_address(address: SocketAddr, allow_insecure: bool) -> Result<(), StartError> {
+    match address.ip().to_canonical().is_loopback() || allow_insecure {
+        true => Ok(()),
+        false => Err(StartError::Insecure { address }),
+    }
+}
+
+/// A running server. Dropped, it ends at once.
+#[derive(Debug)]
+pub struct ApiServer {
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+    drain_timeout: Duration,
+}
+
+impl ApiServer {
+    /// Listens, and answers for `service` from now on.
+    ///
+    /// # Errors
+    /// When the address is refused or taken.
+    pub async fn start(
+        options: ServerOptions,
+        service: Arc<dyn Service>,
+    ) -> Result<Self, StartError> {
+        let ServerOptions { address, allow_insecure, limits } = options;
+        check_address(address, allow_insecure)?;
+        let failed = |error| StartError::Listen { address, error };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        let (stop, stopped) = watch::channel(false);
+        let router = routes::router(Arc::new(Guard::new(service, limits)));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(connections::accept(listener, router, limits, stopped));
+        Ok(Self { address, stop, tasks, drain_timeout: limits.drain_timeout })
+    }
+
+    /// Where the server listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Takes no more requests, lets those under way end within the limit, and ends.
+    pub async fn stop(mut self) {
+        self.stop.send_replace(true);
+        let ended = tokio::time::timeout(self.drain_timeout, self.tasks.join_next()).await;
+        if ended.is_err() {
+            tracing::warn!(address = %self.address, "API requests were cut off at the end");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_is_served_in_plain_text_unless_that_is_accepted() {
+        for (address, is_loopback) in [
+            ("127.0.0.1:1", true),
+            ("127.8.0.1:1", true),
+            ("[::1]:1", true),
+            ("[::ffff:127.0.0.1]:1", true),
+            ("0.0.0.0:1", false),
+            ("[::]:1", false),
+            ("192.0.2.1:1", false),
+            ("[::ffff:192.0.2.1]:1", false),
+        ] {
+            let address = address.parse().unwrap();
+            assert_eq!(check_address(address, false).is_ok(), is_loopback, "{address}");
+            assert!(check_address(address, true).is_ok());
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! What a node does for clients of its API.
+
+use airlift_protocol::id::JobId;
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+
+use super::error::ApiError;
+use super::request::{LeaderRequest, Submission, TokenRequest};
+use super::view::{ClusterView, JobList, JobView, JoinToken, Submitted};
+
+/// What a token allows. Each permission includes those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Permission {
+    /// Look at jobs and at the cluster.
+    Read,
+    /// Submit, pause, resume and cancel jobs.
+    Operate,
+    /// Change the cluster.
+    Administer,
+}
+
+/// An order about a job that exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobOrder {
+    /// Stop giving out work; what is under way ends.
+    Pause,
+    /// Go on after a pause.
+    Resume,
+    /// End the job where it is.
+    Cancel,
+}
+
+impl JobOrder {
+    /// The word that paths and the command line use.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Cancel => "cancel",
+        }
+    }
+}
+
+/// Lines of a report, without their line ends.
+pub type ReportLines = BoxStream<'static, Result<String, ApiError>>;
+
+/// A node, as its API sees it. Nodes that do not lead forward to the one that does; only when that
+/// cannot be reached is the answer `not_leader`.
+#[async_trait]
+pub trait Service: Send + Sync + 'static {
+    /// What `token` allows. Takes the same time for every wrong token.
+    ///
+    /// # Errors
+    /// When no such token is known, or that cannot be told now.
+    async fn authorize(&self, token: &str) -> Result<Permission, ApiError>;
+
+    /// Looks at both ends, makes the job of [`Submission::spec`] and begins it, or a new run of it
+    /// when it has ended. A job that runs goes on, and its run is the answer.
+    ///
+    /// # Errors
+    /// When it is refused, or the cluster cannot decide now.
+    async fn submit(&self, submission: Submission) -> Result<Submitted, ApiError>;
+
+    /// All jobs, newest first.
+    ///
+    /// # Errors
+    /// When the cluster cannot tell now.
+    async fn jobs(&self) -> Result<JobList, ApiError>;
+
+    /// One job.
+    ///
+    /// # Errors
+    /// When it does not exist, or the cluster cannot tell now.
+    async fn job(&self, job: JobId) -> Result<JobView, ApiError>;
+
+    /// Carries out an order; answers the job as it is then. An order that is carried out already is
+    /// no error.
+    ///
+    /// # Errors
+    /// When the job does not exist, has ended, or the cluster cannot decide now.
+    async fn order(&self, job: JobId, order: JobOrder) -> Result<JobView, ApiError>;
+
+    /// The report of the job's last run from its line `from` on, counted from 0: objects that came
+    /// to their end, each in the form of [`ReportLine`](super::line::ReportLine), without a summary.
+    /// Once the job has ended, every node gives the same lines in the same order.
+    ///
+    /// # Errors
+    /// When the job does not exist, or the cluster cannot tell now.
+    async fn report(&self, job: JobId, from: u64) -> Result<ReportLines, ApiError>;
+
+    /// The cluster as this node sees it, without a leader too.
+    ///
+    /// # Errors
+    /// When not even that can be told.
+    async fn cluster(&self) -> Result<ClusterView, ApiError>;
+
+    /// Makes a token by which one node may join.
+    ///
+    /// # Errors
+    /// When the cluster cannot decide now.
+    async fn create_token(&self, request: TokenRequest) -> Result<JoinToken, ApiError>;
+
+    /// Removes the node with this name or id; answers the cluster without it.
+    ///
+    /// # Errors
+    /// When it does not exist, the voters left would be too few, or the cluster cannot decide now.
+    async fn remove_node(&self, node: &str) -> Result<ClusterView, ApiError>;
+
+    /// Hands over the lead; answers the cluster when another node leads.
+    ///
+    /// # Errors
+    /// When the node does not exist, is no voter, is too far behind, or nobody leads now.
+    async fn transfer_leader(&self, request: LeaderRequest) -> Result<ClusterView, ApiError>;
+}

@@ -1,0 +1,4 @@
+//! Tests of server and client together, over real sockets.
+
+mod client;
+mod server;

@@ -1,0 +1,414 @@
+//! What the API shows: jobs, the cluster, and answers to orders. JSON in `snake_case`.
+
+use airlift_coordinator::state::Phase;
+use airlift_coordinator::totals::{ByteCounts, ObjectCounts, Totals};
+use airlift_protocol::error::ErrorCode;
+use airlift_protocol::id::JobId;
+use airlift_protocol::job::{Mode, SingleObject};
+use airlift_protocol::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::line::JsonKey;
+use super::text::{ByteText, job_id};
+use crate::runtime::clock;
+
+/// Errors that a job's view names; the report has them all.
+pub const ERRORS_SHOWN_MAX: usize = 100;
+
+/// What a job does, in the words of the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobMode {
+    /// Copy and delete nothing.
+    Cp,
+    /// Mirror.
+    Sync,
+    /// Compare.
+    Verify,
+}
+
+impl From<Mode> for JobMode {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Copy => Self::Cp,
+            Mode::Sync => Self::Sync,
+            Mode::Verify => Self::Verify,
+        }
+    }
+}
+
+impl From<JobMode> for Mode {
+    fn from(mode: JobMode) -> Self {
+        match mode {
+            JobMode::Cp => Self::Copy,
+            JobMode::Sync => Self::Sync,
+            JobMode::Verify => Self::Verify,
+        }
+    }
+}
+
+/// Where a job stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobState {
+    /// The source's listing has begun; nothing moves yet.
+    Listing,
+    /// Objects move (verify: are compared), while listing may go on.
+    Moving,
+    /// The target is listed.
+    ListingTarget,
+    /// The two listings are compared.
+    Comparing,
+    /// What the source does not have is deleted.
+    Deleting,
+    /// The job's own traces are removed.
+    Cleaning,
+    /// A user stopped it for a while.
+    Paused,
+    /// Every listed object has come to its end.
+    Completed,
+    /// It could not go on; nothing is lost.
+    Stopped,
+    /// A user ended it; nothing is lost.
+    Cancelled,
+}
+
+impl JobState {
+    /// The state of a job that no user has paused or ended; `is_empty` while nothing was listed yet.
+    pub fn of_phase(phase: Phase, is_empty: bool) -> Self {
+        match phase {
+            Phase::Moving if is_empty => Self::Listing,
+            Phase::Moving => Self::Moving,
+            Phase::ListingTarget => Self::ListingTarget,
+            Phase::Diffing => Self::Comparing,
+            Phase::Deleting => Self::Deleting,
+            Phase::Cleaning => Self::Cleaning,
+            Phase::Ended => Self::Completed,
+            Phase::Stopped => Self::Stopped,
+        }
+    }
+
+    /// The word that JSON and tables use.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Listing => "listing",
+            Self::Moving => "moving",
+            Self::ListingTarget => "listing_target",
+            Self::Comparing => "comparing",
+            Self::Deleting => "deleting",
+            Self::Cleaning => "cleaning",
+            Self::Paused => "paused",
+            Self::Completed => "completed",
+            Self::Stopped => "stopped",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// How a run of a job ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobOutcome {
+    /// Everything that was listed is well.
+    Done,
+    /// Some objects failed, differ, were skipped, or could not be listed; or deletes were refused.
+    Incomplete,
+    /// The job could not go on.
+    Stopped,
+    /// A user ended it.
+    Cancelled,
+}
+
+/// Counts of bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BytesView {
+    /// As the job counts them.
+    #[serde(flatten)]
+    pub counts: ByteCounts,
+    /// Bytes that crossed the network, after compression.
+    pub wire: u64,
+}
+
+/// A job in a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobSummary {
+    /// Its id.
+    #[serde(with = "job_id")]
+    pub id: JobId,
+    /// Counts submissions, from 1.
+    pub run: u32,
+    /// What it does.
+    pub mode: JobMode,
+    /// Where it stands.
+    pub state: JobState,
+    /// Where objects are read.
+    pub source: ByteText,
+    /// Where they go.
+    pub target: ByteText,
+    /// Whether it changes nothing.
+    pub dry_run: bool,
+    /// Objects by what became of them, in this run.
+    pub objects: ObjectCounts,
+    /// Bytes, in this run.
+    pub bytes: BytesView,
+    /// Whether `total` of objects and bytes is final.
+    pub is_listed: bool,
+    /// Bytes a second that the job moves now; 0 when it has ended.
+    pub rate_bytes_per_second: u64,
+    /// Seconds that are left, when that can be told.
+    pub eta_seconds: Option<u64>,
+    /// When this run was submitted, in UTC.
+    pub submitted_at: String,
+    /// When it ended, in UTC.
+    pub ended_at: Option<String>,
+    /// Milliseconds from the submission to the end, or until now.
+    pub elapsed_ms: u64,
+    /// How it ended.
+    pub outcome: Option<JobOutcome>,
+}
+
+impl JobSummary {
+    /// The job's numbers as the coordinator has them.
+    pub fn totals(&self) -> Totals {
+        Totals { objects: self.objects, bytes: self.bytes.counts }
+    }
+}
+
+/// A job in full.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobView {
+    /// What a list shows too.
+    #[serde(flatten)]
+    pub job: JobSummary,
+    /// Set when the job is about one object.
+    pub single: Option<SingleView>,
+    /// Who works on it now.
+    pub nodes: Vec<JobNodeView>,
+    /// What is in the way of going faster, when that can be told.
+    pub bottleneck: Option<String>,
+    /// What went wrong, the first [`ERRORS_SHOWN_MAX`].
+    pub errors: Vec<ErrorView>,
+    /// How much went wrong.
+    pub error_count: u64,
+    /// Why deletes were called off.
+    pub deletes_refused: Vec<String>,
+    /// Why the job stopped.
+    pub failure: Option<FailureView>,
+}
+
+/// The one object that a job is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SingleView {
+    /// Its key at the source.
+    pub source_key: ByteText,
+    /// Its key at the target.
+    pub target_key: ByteText,
+}
+
+impl From<&SingleObject> for SingleView {
+    fn from(single: &SingleObject) -> Self {
+        Self {
+            source_key: ByteText::from(&single.source_key),
+            target_key: ByteText::from(&single.target_key),
+        }
+    }
+}
+
+/// The part of a node in a job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobNodeView {
+    /// Its name.
+    pub name: String,
+    /// Its id.
+    pub id: String,
+    /// Which part it has.
+    pub role: JobRole,
+    /// Orders that it works on.
+    pub assignments: u64,
+    /// Bytes a second that it moves now.
+    pub rate_bytes_per_second: u64,
+}
+
+/// What a node does for a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobRole {
+    /// It reads.
+    Source,
+    /// It writes.
+    Target,
+    /// It reads and writes.
+    Both,
+}
+
+/// One thing that went wrong, or was left out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorView {
+    /// Which object or place.
+    #[serde(flatten)]
+    pub key: JsonKey,
+    /// What became of it.
+    pub status: String,
+    /// The error's code.
+    pub code: Option<String>,
+    /// What happened, for people.
+    pub reason: String,
+}
+
+/// Why a job stopped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailureView {
+    /// The error's code.
+    pub code: ErrorCode,
+    /// What happened, for people.
+    pub reason: String,
+}
+
+/// The answer to a list of jobs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobList {
+    /// The jobs, newest first.
+    pub jobs: Vec<JobSummary>,
+}
+
+/// The answer to a submission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Submitted {
+    /// The job's id.
+    #[serde(with = "job_id")]
+    pub id: JobId,
+    /// The run that was begun, or goes on: earlier runs are another matter.
+    pub run: u32,
+}
+
+/// Role of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NodeRole {
+    /// It decides with the others, and moves data.
+    Voter,
+    /// It moves data.
+    Worker,
+}
+
+impl NodeRole {
+    /// The word that JSON and tables use.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Voter => "voter",
+            Self::Worker => "worker",
+        }
+    }
+}
+
+/// Whether a node was heard lately.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NodeState {
+    /// It was.
+    Alive,
+    /// It was not.
+    Silent,
+}
+
+impl NodeState {
+    /// The word that JSON and tables use.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Alive => "alive",
+            Self::Silent => "silent",
+        }
+    }
+}
+
+/// A node of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeView {
+    /// Its name.
+    pub name: String,
+    /// Its id.
+    pub id: String,
+    /// Its role.
+    pub role: NodeRole,
+    /// Where other nodes reach it.
+    pub addresses: Vec<String>,
+    /// Whether it was heard lately.
+    pub state: NodeState,
+    /// Seconds since it was heard; `None` when it never was by the node that answers.
+    pub last_heard_seconds: Option<u64>,
+    /// The version of its program, when it said so.
+    pub version: Option<String>,
+    /// Whether it leads.
+    pub is_leader: bool,
+    /// Entries of the log that it does not have yet, for voters, when that is known.
+    pub lag: Option<u64>,
+}
+
+/// The cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterView {
+    /// Its id.
+    pub id: String,
+    /// The name of the leader, when there is one.
+    pub leader: Option<String>,
+    /// The term.
+    pub term: u64,
+    /// Entries of the log that are committed.
+    pub commit_index: u64,
+    /// Whether enough voters are alive to decide.
+    pub has_quorum: bool,
+    /// All nodes, by name.
+    pub nodes: Vec<NodeView>,
+}
+
+/// A token by which a node may join.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JoinToken {
+    /// The token itself: a secret.
+    pub token: String,
+    /// The role of the node that uses it.
+    pub role: NodeRole,
+    /// When it expires, in UTC.
+    pub expires_at: String,
+}
+
+/// The secret stays out of logs.
+impl std::fmt::Debug for JoinToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = f.debug_struct("JoinToken");
+        shown.field("role", &self.role).field("expires_at", &self.expires_at);
+        shown.finish_non_exhaustive()
+    }
+}
+
+/// A wall-clock time as views show it.
+pub fn utc(at: Timestamp) -> String {
+    clock::utc(i64::try_from(at.0).unwrap_or(i64::MAX).saturating_mul(1_000_000))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_in_utc_and_a_clock_gone_wild_breaks_nothing() {
+        assert_eq!(utc(Timestamp(951_782_400_999)), "2000-02-29T00:00:00Z");
+        assert!(utc(Timestamp(u64::MAX)).starts_with("2262-"));
+    }
+
+    #[test]
+    fn words_of_tables_are_those_of_json() {
+        for state in [JobState::Listing, JobState::ListingTarget, JobState::Cancelled] {
+            assert_eq!(json(state), state.as_str());
+        }
+        assert_eq!(json(NodeRole::Voter), NodeRole::Voter.as_str());
+        assert_eq!(json(NodeState::Silent), NodeState::Silent.as_str());
+        for code in [ErrorCode::KindUnsupported, ErrorCode::Io, ErrorCode::CorruptState] {
+            assert_eq!(json(code), code.as_str());
+        }
+    }
+
+    fn json(value: impl Serialize) -> String {
+        serde_json::to_value(value).unwrap().as_str().unwrap().to_owned()
+    }
+}

@@ -1,0 +1,279 @@
+//! `cluster`: look at a cluster, let nodes in, take them out, hand over the lead; and begin one.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum, ValueHint};
+
+use super::args::{FlagSetting, Global};
+use super::connect::{Cluster, ClusterArgs};
+use super::console::{Console, unless_closed};
+use super::exit::{CliError, ExitCode};
+use super::format::count;
+use super::job::print;
+use super::node::{parse_name, resolve_api, resolve_host};
+use super::{duration, table};
+use crate::api::request::{LeaderRequest, TOKEN_LIFE_MAX, TokenRequest};
+use crate::api::view::{ClusterView, NodeRole, NodeView};
+use crate::config::Config;
+
+/// Life of a token when nothing else is said.
+const TOKEN_LIFE_DEFAULT: &str = "1h";
+
+const TOKEN_EXAMPLES: &str = "\
+Prints a token on standard output, and when it expires on standard error. One node can use it, once.
+A voter takes part in decisions: have an odd number of them, on machines that you trust.
+
+Examples:
+  airlift cluster token --role worker > token
+  airlift cluster token --role voter --ttl 10m";
+
+const INIT_EXAMPLES: &str = "\
+Makes the identity of a new cluster and of its first node, a voter, in an empty directory.
+
+Examples:
+  airlift cluster init --data-dir /var/lib/airlift --name berlin --listen 192.0.2.1:7401 \\
+    --api 127.0.0.1:7400";
+
+/// `cluster`.
+#[derive(Clone, Debug, Subcommand)]
+pub enum ClusterCommand {
+    /// Make a token by which one node can join
+    #[command(after_help = TOKEN_EXAMPLES)]
+    Token(TokenArgs),
+    /// Show the cluster and its nodes
+    #[command(after_help = "Examples:\n  airlift cluster status --cluster http://127.0.0.1:7400")]
+    Status(ClusterArgs),
+    /// Remove a node for good
+    #[command(after_help = "Examples:\n  airlift cluster remove paris")]
+    Remove(RemoveArgs),
+    /// Let another voter lead
+    #[command(
+        after_help = "Examples:\n  airlift cluster transfer-leader\n  airlift cluster transfer-leader paris"
+    )]
+    TransferLeader(TransferLeaderArgs),
+}
+
+/// Role of the node that is to join.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RoleArg {
+    /// It decides with the others, and moves data
+    Voter,
+    /// It moves data
+    Worker,
+}
+
+/// `cluster token`.
+#[derive(Clone, Debug, Args)]
+pub struct TokenArgs {
+    /// What the node will be
+    #[arg(long, value_enum)]
+    pub role: RoleArg,
+    /// How long the token can be used, such as 90s, 30m or 1h; at most 1h
+    #[arg(long, value_name = "TIME", default_value = TOKEN_LIFE_DEFAULT, value_parser = parse_life)]
+    pub ttl: Duration,
+    /// Which cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+}
+
+/// `cluster remove`.
+#[derive(Clone, Debug, Args)]
+pub struct RemoveArgs {
+    /// Name or id of the node
+    #[arg(value_name = "NODE")]
+    pub node: String,
+    /// Which cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+}
+
+/// `cluster transfer-leader`.
+#[derive(Clone, Debug, Args)]
+pub struct TransferLeaderArgs {
+    /// Name or id of the voter that is to lead; the cluster chooses when it is not given
+    #[arg(value_name = "NODE")]
+    pub node: Option<String>,
+    /// Which cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+}
+
+/// `cluster init`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = INIT_EXAMPLES)]
+pub struct InitArgs {
+    /// Directory for what the node keeps; made if need be
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub data_dir: PathBuf,
+    /// Name of the first node, as in NAME:/path
+    #[arg(long, value_name = "NAME", value_parser = parse_name)]
+    pub name: String,
+    /// Address at which other nodes reach this one
+    #[arg(long, value_name = "HOST:PORT", value_hint = ValueHint::Hostname)]
+    pub listen: String,
+    /// Address of the API
+    #[arg(long, value_name = "HOST:PORT", value_hint = ValueHint::Hostname, default_value = "127.0.0.1:7400")]
+    pub api: String,
+    /// Allow an API address that other machines reach, although nothing is encrypted
+    #[arg(long)]
+    pub api_insecure: bool,
+}
+
+/// What a new cluster begins with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InitOptions {
+    /// Directory for what the node keeps.
+    pub data_dir: PathBuf,
+    /// Name of the first node.
+    pub name: String,
+    /// Address at which other nodes reach it.
+    pub listen: SocketAddr,
+    /// Address of the API.
+    pub api: SocketAddr,
+    /// Whether other machines may reach the API in plain text.
+    pub allow_insecure_api: bool,
+}
+
+impl InitArgs {
+    /// Resolves names of hosts, and checks what can be checked.
+    ///
+    /// # Errors
+    /// When a host is not known, or the API would be open to the network.
+    pub fn options(&self) -> Result<InitOptions, CliError> {
+        Ok(InitOptions {
+            data_dir: self.data_dir.clone(),
+            name: self.name.clone(),
+            listen: resolve_host("--listen", &self.listen)?,
+            api: resolve_api(&self.api, self.api_insecure)?,
+            allow_insecure_api: self.api_insecure,
+        })
+    }
+}
+
+fn parse_life(text: &str) -> Result<Duration, String> {
+    match duration::parse(text)? {
+        life if life > TOKEN_LIFE_MAX => Err("a token lives for at most 1h".to_owned()),
+        life => Ok(life),
+    }
+}
+
+impl ClusterCommand {
+    /// Key, flag and text of each flag that sets something.
+    pub(super) fn settings(&self) -> Vec<FlagSetting> {
+        match self {
+            Self::Status(cluster) => cluster.settings(),
+            Self::Token(args) => args.cluster.settings(),
+            Self::Remove(args) => args.cluster.settings(),
+            Self::TransferLeader(args) => args.cluster.settings(),
+        }
+    }
+}
+
+/// Runs one of the commands.
+///
+/// # Errors
+/// When no node answers, or the answer is an error.
+pub(super) async fn run(
+    command: &ClusterCommand,
+    global: &Global,
+    config: &Config,
+    console: &Console,
+) -> Result<ExitCode, CliError> {
+    let client = Cluster::require(config)?.client;
+    let view = match command {
+        ClusterCommand::Token(args) => {
+            let role = match args.role {
+                RoleArg::Voter => NodeRole::Voter,
+                RoleArg::Worker => NodeRole::Worker,
+            };
+            let request = TokenRequest { role, ttl_seconds: args.ttl.as_secs() };
+            let token = client.create_token(&request).await?;
+            if !global.quiet && !global.json {
+                let (role, at) = (token.role.as_str(), &token.expires_at);
+                console.note(&format!("for one {role}, until {at}: airlift node --join TOKEN"));
+            }
+            return print(&token, token.token.clone(), global, console);
+        }
+        ClusterCommand::Status(_) => client.cluster().await?,
+        ClusterCommand::Remove(args) => client.remove_node(&args.node).await?,
+        ClusterCommand::TransferLeader(args) => {
+            client.transfer_leader(&LeaderRequest { node: args.node.clone() }).await?
+        }
+    };
+    if !global.json {
+        unless_closed(console.print(&head(&view)))?;
+    }
+    print(&view, nodes(&view), global, console)
+}
+
+fn head(view: &ClusterView) -> String {
+    let voters = || view.nodes.iter().filter(|node| node.role == NodeRole::Voter);
+    let alive = voters().filter(|node| node.state.as_str() == "alive").count();
+    let quorum = if view.has_quorum { "yes" } else { "NO: nothing can be decided" };
+    [
+        format!("cluster  {}", view.id),
+        format!("leader   {}", view.leader.as_deref().unwrap_or("none")),
+        format!("quorum   {quorum} ({alive} of {} voters alive)", voters().count()),
+        format!("log      term {}, {} committed", view.term, count(view.commit_index)),
+    ]
+    .join("\n")
+}
+
+fn nodes(view: &ClusterView) -> String {
+    let heads = ["NODE", "ROLE", "STATE", "HEARD", "LAG", "VERSION", "ID", "ADDRESSES"];
+    let rows = view.nodes.iter().map(|node: &NodeView| {
+        let dash = || "-".to_owned();
+        let role = match node.is_leader {
+            true => format!("{}, leads", node.role.as_str()),
+            false => node.role.as_str().to_owned(),
+        };
+        [
+            node.name.clone(),
+            role,
+            node.state.as_str().to_owned(),
+            node.last_heard_seconds.map_or_else(dash, |seconds| format!("{seconds} s ago")),
+            node.lag.map_or_else(dash, count),
+            node.version.clone().unwrap_or_else(dash),
+            node.id.clone(),
+            node.addresses.join(" "),
+        ]
+    });
+    table::print(heads.map(str::to_owned), rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Init {
+        #[command(flatten)]
+        args: InitArgs,
+    }
+
+    fn init(line: &str) -> InitArgs {
+        Init::try_parse_from(line.split(' ')).unwrap().args
+    }
+
+    #[test]
+    fn a_cluster_begins_with_loopback_for_the_api() {
+        Init::command().debug_assert();
+        let args = init("init --data-dir /d --name berlin --listen 192.0.2.1:7401");
+        let options = args.options().unwrap();
+        assert_eq!(options.api, "127.0.0.1:7400".parse().unwrap());
+        assert_eq!(options.listen, "192.0.2.1:7401".parse().unwrap());
+    }
+
+    #[test]
+    fn an_api_in_plain_text_on_the_network_has_to_be_asked_for() {
+        let line = "init --data-dir /d --name b --listen 192.0.2.1:7401 --api 192.0.2.1:7400";
+        let error = init(line).options().unwrap_err();
+        assert_eq!(error.exit, ExitCode::Usage);
+        assert!(error.message.contains("--api-insecure"), "{error}");
+        assert!(init(&format!("{line} --api-insecure")).options().unwrap().allow_insecure_api);
+    }
+}

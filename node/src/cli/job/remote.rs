@@ -1,0 +1,258 @@
+//! Watching a job that a cluster runs, and saying what came of it as if it had run here.
+
+use std::path::Path;
+use std::time::Duration;
+
+use airlift_coordinator::event::Outcome;
+use airlift_protocol::error::{ErrorCode, Failure};
+use airlift_protocol::id::JobId;
+use airlift_protocol::job::{Filters, JobSpec, Mode, Policy, SingleObject};
+use airlift_protocol::key::Key;
+use airlift_protocol::location::Location;
+use tokio::time::MissedTickBehavior;
+
+use crate::api::client::ClientError;
+use crate::api::line::ReportLine;
+use crate::api::view::{JobOutcome, JobState, JobView, Submitted};
+use crate::cli::args::Global;
+use crate::cli::connect::Cluster;
+use crate::cli::console::{Console, unless_closed};
+use crate::cli::exit::{CliError, ExitCode};
+use crate::cli::progress::{Progress, TICK};
+use crate::cli::report::Report;
+use crate::cli::summary::{Findings, Summary, result_text, start_line};
+use crate::cli::transfer::{Interrupts, progress_style};
+use crate::config::{Config, ProgressStyle};
+use crate::runtime::embedded::JobEnd;
+
+/// Time between two looks at the job.
+const LOOK_PERIOD: Duration = Duration::from_millis(500);
+
+/// Where a watched job is shown.
+#[derive(Debug)]
+pub(in crate::cli) struct Shown<'a> {
+    global: &'a Global,
+    console: &'a Console,
+    report: Option<Report>,
+    has_result_lines: bool,
+}
+
+impl<'a> Shown<'a> {
+    /// Opens the report, so that one that cannot be written is known before anything begins.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub(in crate::cli) fn new(
+        global: &'a Global,
+        report: Option<&Path>,
+        console: &'a Console,
+    ) -> Result<Self, CliError> {
+        let has_result_lines = !global.json && report != Some(Path::new("-"));
+        let report = report.map(Report::create).transpose()?;
+        Ok(Self { global, console, report, has_result_lines })
+    }
+}
+
+/// Watches a job to its end.
+///
+/// # Errors
+/// When no node answers any more, the user has seen enough, or the result cannot be written.
+pub(in crate::cli) async fn watch(
+    cluster: &Cluster,
+    submitted: Submitted,
+    config: &Config,
+    shown: Shown<'_>,
+) -> Result<ExitCode, CliError> {
+    let mut interrupts = Interrupts::listen()?;
+    let work = async {
+        let view = follow(cluster, submitted, config, &shown).await?;
+        conclude(cluster, &view, shown).await
+    };
+    tokio::select! {
+        end = work => end,
+        () = interrupts.next() => Err(CliError {
+            exit: ExitCode::Interrupted,
+            message: format!(
+                "no longer watching; the job goes on: airlift job watch {0} shows it, airlift job cancel {0} ends it",
+                submitted.id
+            ),
+        }),
+    }
+}
+
+/// Shows progress until the job ends; answers the job as it is then.
+async fn follow(
+    cluster: &Cluster,
+    submitted: Submitted,
+    config: &Config,
+    shown: &Shown<'_>,
+) -> Result<JobView, CliError> {
+    let Shown { global, console, .. } = shown;
+    let style = progress_style(global, config);
+    let mut progress = Progress::start(style, console);
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let (mut sent, mut state) = (0, None);
+    let mut next = Box::pin(look(cluster, submitted.id, Duration::ZERO));
+    let view = loop {
+        tokio::select! {
+            view = &mut next => {
+                let view = view?;
+                // A node that lags behind may still show an earlier run.
+                if view.job.run >= submitted.run {
+                    if style != ProgressStyle::None {
+                        tell_change(state, &view, console)?;
+                    }
+                    state = Some(view.job.state);
+                    sent = view.job.bytes.counts.sent;
+                    progress.observe(&view.job);
+                    if view.job.outcome.is_some() {
+                        break view;
+                    }
+                }
+                next = Box::pin(look(cluster, submitted.id, LOOK_PERIOD));
+            }
+            _ = ticks.tick() => progress.tick(sent, 0),
+        }
+    };
+    progress.finish();
+    Ok(view)
+}
+
+async fn look(cluster: &Cluster, job: JobId, pause: Duration) -> Result<JobView, ClientError> {
+    tokio::time::sleep(pause).await;
+    cluster.client.job(job).await
+}
+
+/// What people want to know at once: what begins, and that nothing happens for a while.
+fn tell_change(
+    before: Option<JobState>,
+    view: &JobView,
+    console: &Console,
+) -> Result<(), CliError> {
+    let (id, state) = (view.job.id, view.job.state);
+    if before.is_none() {
+        console.note(&start_line(&spec(view)?));
+        console.note(&format!("job {id}"));
+    }
+    if state == JobState::Paused && before != Some(state) {
+        console.note(&format!("the job is paused; airlift job resume {id} goes on with it"));
+    }
+    Ok(())
+}
+
+/// Reads what is to be read of the report, and says what came of the job.
+async fn conclude(
+    cluster: &Cluster,
+    view: &JobView,
+    mut shown: Shown<'_>,
+) -> Result<ExitCode, CliError> {
+    let (spec, end) = (spec(view)?, end(view));
+    let is_result = spec.policy.dry_run || spec.mode == Mode::Verify;
+    let has_result_lines = shown.has_result_lines && is_result;
+    if shown.report.is_some() || has_result_lines {
+        let mut lines = cluster.client.report(view.job.id);
+        while let Some(line) = lines.next().await? {
+            if let Some(report) = &mut shown.report {
+                report.add(&line)?;
+            }
+            if has_result_lines && let Some(text) = result_of(spec.mode, &line)? {
+                unless_closed(shown.console.print(&text))?;
+            }
+        }
+    }
+    let findings = Findings::of_view(view);
+    let summary = Summary {
+        spec: &spec,
+        end: &end,
+        findings: &findings,
+        moved: 0,
+        elapsed: Duration::from_millis(view.job.elapsed_ms),
+        has_report: shown.report.is_some(),
+        has_result_lines: shown.has_result_lines,
+    };
+    if view.job.outcome == Some(JobOutcome::Cancelled) && !shown.global.quiet {
+        shown.console.note("the job was cancelled");
+    }
+    summary.tell(shown.global.json, shown.global.quiet, shown.console);
+    summary.record(shown.report, shown.global.json, shown.console)?;
+    Ok(ExitCode::of_job(&end))
+}
+
+fn result_of(mode: Mode, line: &str) -> Result<Option<String>, CliError> {
+    let line: ReportLine = serde_json::from_str(line).map_err(|error| {
+        CliError::cannot_run(format!("a line of the report is not understood: {error}"))
+    })?;
+    let key = line.key.to_key().unwrap_or_else(|| Key::from(line.key.key.as_str()));
+    Ok(result_text(mode, &line.status, &key))
+}
+
+/// Copies a report as far as it has got; of a job that has ended, with the summary.
+///
+/// # Errors
+/// When it cannot be read or written.
+pub(super) async fn copy_report(
+    cluster: &Cluster,
+    job: JobId,
+    mut report: Report,
+) -> Result<ExitCode, CliError> {
+    let view = cluster.client.job(job).await?;
+    let mut lines = cluster.client.report(job);
+    while let Some(line) = lines.next().await? {
+        report.add(&line)?;
+    }
+    if view.job.outcome.is_none() {
+        report.flush()?;
+        return Ok(ExitCode::Done);
+    }
+    let (spec, end, findings) = (spec(&view)?, end(&view), Findings::of_view(&view));
+    let summary = Summary {
+        spec: &spec,
+        end: &end,
+        findings: &findings,
+        moved: 0,
+        elapsed: Duration::from_millis(view.job.elapsed_ms),
+        has_report: true,
+        has_result_lines: false,
+    };
+    report.finish(&summary.json())?;
+    Ok(ExitCode::Done)
+}
+
+/// The specification, as far as a view has it: enough to say what the job was.
+fn spec(view: &JobView) -> Result<JobSpec, CliError> {
+    let location = |bytes: &[u8]| {
+        Location::parse(bytes).map_err(|error| {
+            CliError::cannot_run(format!("the cluster names a location wrongly: {error}"))
+        })
+    };
+    let single = view.single.as_ref().map(|single| SingleObject {
+        source_key: Key::new(single.source_key.0.clone()),
+        target_key: Key::new(single.target_key.0.clone()),
+    });
+    Ok(JobSpec {
+        mode: Mode::from(view.job.mode),
+        source: location(&view.job.source.0)?,
+        target: location(&view.job.target.0)?,
+        single,
+        filters: Filters::default(),
+        policy: Policy { dry_run: view.job.dry_run, ..Policy::default() },
+    })
+}
+
+fn end(view: &JobView) -> JobEnd {
+    let outcome = match (view.job.outcome, &view.failure) {
+        (Some(JobOutcome::Done), _) => Outcome::Completed { incomplete: false },
+        (Some(JobOutcome::Incomplete), _) => Outcome::Completed { incomplete: true },
+        (Some(JobOutcome::Cancelled), _) => {
+            Outcome::Stopped(Failure::new(ErrorCode::Cancelled, "cancelled"))
+        }
+        (Some(JobOutcome::Stopped), Some(failure)) => {
+            Outcome::Stopped(Failure::new(failure.code, failure.reason.as_str()))
+        }
+        (Some(JobOutcome::Stopped), None) | (None, _) => {
+            Outcome::Stopped(Failure::new(ErrorCode::Protocol, "the cluster gave no reason"))
+        }
+    };
+    JobEnd { outcome, totals: view.job.totals() }
+}

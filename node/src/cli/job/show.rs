@@ -1,0 +1,141 @@
+//! Jobs as text.
+
+use std::time::Duration;
+
+use airlift_protocol::units::{ByteCount, ByteRate};
+
+use crate::api::view::{JobList, JobMode, JobSummary, JobView};
+use crate::cli::format::{clock, count};
+use crate::cli::table::{self, Row};
+
+/// One line a job.
+pub(super) fn table(list: &JobList) -> String {
+    if list.jobs.is_empty() {
+        return "no jobs".to_owned();
+    }
+    let heads: Row<8> = ["JOB", "MODE", "STATE", "OBJECTS", "BYTES", "RATE", "SUBMITTED", "ENDS"];
+    let rows = list.jobs.iter().map(|job| {
+        let more = if job.is_listed { "" } else { "+" };
+        let objects = &job.objects;
+        let finished = objects.total.min(
+            objects.done + objects.unchanged + objects.equal + objects.failed + objects.skipped,
+        );
+        let rate = match job.rate_bytes_per_second {
+            0 => "-".to_owned(),
+            rate => ByteRate(rate).to_string(),
+        };
+        [
+            job.id.to_string(),
+            mode(job.mode).to_owned(),
+            job.state.as_str().to_owned(),
+            format!("{}/{}{more}", count(finished), count(objects.total)),
+            format!("{}/{}{more}", ByteCount(job.bytes.counts.done), ByteCount(objects_bytes(job))),
+            rate,
+            job.submitted_at.clone(),
+            format!("{} → {}", job.source, job.target),
+        ]
+    });
+    table::print(heads.map(str::to_owned), rows)
+}
+
+fn objects_bytes(job: &JobSummary) -> u64 {
+    job.bytes.counts.total
+}
+
+fn mode(mode: JobMode) -> &'static str {
+    match mode {
+        JobMode::Cp => "cp",
+        JobMode::Sync => "sync",
+        JobMode::Verify => "verify",
+    }
+}
+
+/// All of one job.
+pub(super) fn page(view: &JobView) -> String {
+    let job = &view.job;
+    let (objects, bytes) = (&job.objects, &job.bytes);
+    let more = if job.is_listed { "" } else { "+" };
+    let mut lines = vec![
+        format!("job         {}  run {}", job.id, job.run),
+        format!("mode        {}{}", mode(job.mode), if job.dry_run { ", dry run" } else { "" }),
+        format!("state       {}", job.state.as_str()),
+        format!("source      {}", job.source),
+        format!("target      {}", job.target),
+    ];
+    if let Some(single) = &view.single {
+        lines.push(format!("object      {} → {}", single.source_key, single.target_key));
+    }
+    let mut counts = vec![format!("{}{more}", count(objects.total))];
+    for (number, name) in [
+        (objects.done, "done"),
+        (objects.unchanged, "unchanged"),
+        (objects.equal, "equal"),
+        (objects.differs, "differ"),
+        (objects.missing, "missing"),
+        (objects.extra, "extra"),
+        (objects.deleted, "deleted"),
+        (objects.skipped, "skipped"),
+        (objects.failed, "failed"),
+    ] {
+        if number > 0 {
+            counts.push(format!("{} {name}", count(number)));
+        }
+    }
+    lines.push(format!("objects     {}", counts.join(", ")));
+    lines.push(format!(
+        "bytes       {}{more}, {} done, {} sent, {} on the wire, {} again",
+        ByteCount(bytes.counts.total),
+        ByteCount(bytes.counts.done),
+        ByteCount(bytes.counts.sent),
+        ByteCount(bytes.wire),
+        ByteCount(bytes.counts.resent),
+    ));
+    lines.push(format!("submitted   {}", job.submitted_at));
+    match &job.ended_at {
+        Some(at) => lines.push(format!("ended       {at}")),
+        None => lines.push(format!("rate        {}", pace(job))),
+    }
+    if let Some(bottleneck) = &view.bottleneck {
+        lines.push(format!("bottleneck  {bottleneck}"));
+    }
+    for node in &view.nodes {
+        let rate = ByteRate(node.rate_bytes_per_second);
+        lines.push(format!("node        {}  {rate}  {} at once", node.name, node.assignments));
+    }
+    if let Some(failure) = &view.failure {
+        lines.push(format!("stopped by  {}", plain(&failure.reason)));
+    }
+    lines
+        .extend(view.deletes_refused.iter().map(|reason| format!("deletes     {}", plain(reason))));
+    lines.extend(troubles(view));
+    lines.join("\n")
+}
+
+fn pace(job: &JobSummary) -> String {
+    let rate = ByteRate(job.rate_bytes_per_second);
+    match job.eta_seconds {
+        Some(seconds) => format!("{rate}, ETA {}", clock(Duration::from_secs(seconds))),
+        None => rate.to_string(),
+    }
+}
+
+fn troubles(view: &JobView) -> Vec<String> {
+    let mut lines: Vec<String> = view
+        .errors
+        .iter()
+        .map(|error| {
+            let key = error.key.to_key().unwrap_or_default();
+            format!("  {:<9} {key}: {}", error.status, plain(&error.reason))
+        })
+        .collect();
+    let rest = view.error_count.saturating_sub(lines.len() as u64);
+    if rest > 0 {
+        lines.push(format!("  and {} more; airlift job report names all", count(rest)));
+    }
+    lines
+}
+
+/// Text of other machines, without what moves a cursor.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}

@@ -1,0 +1,173 @@
+//! `node`: what a node of a cluster is started with.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+
+use clap::{Args, ValueHint};
+
+use super::connect::read_token;
+use super::console::words;
+use super::exit::CliError;
+use crate::api::client::Secret;
+use crate::api::server::check_address;
+
+/// Characters of a node's name.
+const NAME_CHARS_MAX: usize = 63;
+
+const EXAMPLES: &str = "\
+The first start of a node joins a cluster with a token of airlift cluster token; later ones need the
+directory only.
+
+Examples:
+  airlift node --data-dir /var/lib/airlift --name paris --listen 192.0.2.2:7401 --join-file token
+  airlift node --data-dir /var/lib/airlift";
+
+/// `node`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct NodeArgs {
+    /// Directory for what the node keeps
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub data_dir: PathBuf,
+    /// Name of the node, as in NAME:/path; kept after the first start
+    #[arg(long, value_name = "NAME", value_parser = parse_name)]
+    pub name: Option<String>,
+    /// Address at which other nodes reach this one; kept after the first start
+    #[arg(long, value_name = "HOST:PORT", value_hint = ValueHint::Hostname)]
+    pub listen: Option<String>,
+    /// Address of the API; kept after the first start
+    #[arg(long, value_name = "HOST:PORT", value_hint = ValueHint::Hostname)]
+    pub api: Option<String>,
+    /// Allow an API address that other machines reach, although nothing is encrypted
+    #[arg(long)]
+    pub api_insecure: bool,
+    /// Token by which the node joins a cluster; other users of this machine may see it
+    #[arg(long, value_name = "TOKEN", conflicts_with = "join_file")]
+    pub join: Option<String>,
+    /// File with that token
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub join_file: Option<PathBuf>,
+}
+
+/// What a node is started with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeOptions {
+    /// Directory for what the node keeps.
+    pub data_dir: PathBuf,
+    /// Its name, when it is given anew.
+    pub name: Option<String>,
+    /// Address at which other nodes reach it, when it is given anew.
+    pub listen: Option<SocketAddr>,
+    /// Address of the API, when it is given anew.
+    pub api: Option<SocketAddr>,
+    /// Whether other machines may reach the API in plain text.
+    pub allow_insecure_api: bool,
+    /// Token by which it joins a cluster.
+    pub join: Option<Secret>,
+}
+
+impl NodeArgs {
+    /// Resolves names of hosts, reads the token, and checks what can be checked.
+    ///
+    /// # Errors
+    /// When a host is not known, the API would be open to the network, or the token cannot be read.
+    pub fn options(&self) -> Result<NodeOptions, CliError> {
+        let listen = self.listen.as_deref().map(|text| resolve_host("--listen", text));
+        let api = self.api.as_deref().map(|text| resolve_api(text, self.api_insecure));
+        let join = match (&self.join, &self.join_file) {
+            (Some(text), _) => Some(Secret::new(text.trim())),
+            (None, Some(path)) => Some(read_token(path)?),
+            (None, None) => None,
+        };
+        Ok(NodeOptions {
+            data_dir: self.data_dir.clone(),
+            name: self.name.clone(),
+            listen: listen.transpose()?,
+            api: api.transpose()?,
+            allow_insecure_api: self.api_insecure,
+            join,
+        })
+    }
+}
+
+/// Reads a name that can stand in `NAME:/path`.
+///
+/// # Errors
+/// When it cannot: what to write.
+pub(super) fn parse_name(text: &str) -> Result<String, String> {
+    let is_word = text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || ".-_".contains(c));
+    match is_word && text.len() <= NAME_CHARS_MAX {
+        true => Ok(text.to_owned()),
+        false => Err(format!(
+            "write a letter, then letters, digits, '.', '-' or '_', at most {NAME_CHARS_MAX} in all"
+        )),
+    }
+}
+
+/// Reads `HOST:PORT`, asking the system for the address of a name.
+///
+/// # Errors
+/// When it is something else, or the name is not known.
+pub(super) fn resolve_host(flag: &str, text: &str) -> Result<SocketAddr, CliError> {
+    let shown = text.escape_debug();
+    let mut addresses = text.to_socket_addrs().map_err(|error| {
+        let reason = words(&error);
+        CliError::usage(format!("{flag} {shown}: {reason}; write HOST:PORT"))
+    })?;
+    addresses
+        .next()
+        .ok_or_else(|| CliError::usage(format!("{flag} {shown}: the host has no address")))
+}
+
+/// Reads the address of the API, and refuses one that is open to the network unless that is wanted.
+///
+/// # Errors
+/// As [`resolve_host`], and when it is refused.
+pub(super) fn resolve_api(text: &str, allow_insecure: bool) -> Result<SocketAddr, CliError> {
+    let address = resolve_host("--api", text)?;
+    check_address(address, allow_insecure).map_err(|error| CliError::usage(error.to_string()))?;
+    Ok(address)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Node {
+        #[command(flatten)]
+        args: NodeArgs,
+    }
+
+    #[test]
+    fn a_node_can_be_started_again_with_its_directory_only() {
+        Node::command().debug_assert();
+        let args = Node::try_parse_from(["node", "--data-dir", "/d"]).unwrap().args;
+        let options = args.options().unwrap();
+        assert_eq!((options.name, options.listen, options.join), (None, None, None));
+    }
+
+    #[test]
+    fn names_fit_into_locations() {
+        for name in ["a", "berlin-1", "rack.3_x"] {
+            assert_eq!(parse_name(name).as_deref(), Ok(name));
+            let location =
+                airlift_protocol::location::Location::parse(format!("{name}:/x").as_bytes());
+            assert!(matches!(location, Ok(airlift_protocol::location::Location::Node { .. })));
+        }
+        for name in ["", "1a", "a b", "a:b", "a/b", "é", &"a".repeat(64)] {
+            assert!(parse_name(name).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn addresses_need_a_port() {
+        assert!(resolve_host("--listen", "127.0.0.1:1").is_ok());
+        let error = resolve_host("--listen", "127.0.0.1").unwrap_err();
+        assert!(error.message.starts_with("--listen 127.0.0.1: "), "{error}");
+        assert!(resolve_api("192.0.2.1:1", false).is_err());
+    }
+}

@@ -1,0 +1,210 @@
+//! The data plane's transport: bytes between nodes, over QUIC.
+//!
+//! ```text
+//! target's node                                   source's node
+//!  RemoteSource ──open──▶ DataNetwork ═══QUIC═══▶ DataNetwork ──Serve──▶ SourceServer ──▶ Source
+//!       ▲                                              │
+//!       └───────────── frames of one stream ◀──────────┘
+//! ```
+//!
+//! One stream is one request of a target's half to a source's half. Streams are opened by whoever
+//! needs data, on whatever session the two nodes have: a node that cannot be dialled serves
+//! requests on the session that it made itself. Both ends prove their identity in the handshake;
+//! membership decides what a proven identity may do, at the handshake and on every stream.
+//!
+//! What this never does: look into payloads, decide on retries, write to a store.
+
+mod certificate;
+mod peer;
+pub mod remote;
+pub mod serve;
+mod session;
+mod shared;
+mod stream;
+mod transport;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::time::Duration;
+
+use airlift_protocol::error::{ErrorCode, Failure};
+use airlift_protocol::frame::{self, RequestHeader};
+use airlift_protocol::id::NodeId;
+use async_trait::async_trait;
+use libp2p::identity::Keypair;
+use quinn::{Endpoint, EndpointConfig, TokioRuntime};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use self::peer::Close;
+use self::session::drive;
+use self::shared::{Ends, Shared};
+use self::stream::broken;
+pub use self::stream::{FrameStream, FrameWriter};
+
+/// Sessions that were dialled and are not served yet.
+const DIALLED_MAX: usize = 64;
+
+/// Time until a peer allows one more stream.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Answers requests of other members.
+#[async_trait]
+pub trait Serve: Debug + Send + Sync {
+    /// Writes the answer of `request`, which `peer` made, but for its end. An error becomes the
+    /// end. The future is dropped when the peer wants no more.
+    async fn serve(
+        &self,
+        peer: NodeId,
+        request: RequestHeader,
+        frames: &mut FrameWriter,
+    ) -> Result<(), Failure>;
+}
+
+/// How a node takes part in the data plane.
+#[derive(Clone, Debug)]
+pub struct DataOptions {
+    /// Time after which a session on which nothing is asked is closed by who dialled.
+    pub idle_close: Duration,
+    /// Streams of others that are served at once.
+    pub serving_max: usize,
+}
+
+impl Default for DataOptions {
+    fn default() -> Self {
+        Self { idle_close: Duration::from_secs(60), serving_max: 256 }
+    }
+}
+
+/// What has passed between this node and another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerStatus {
+    /// The other node.
+    pub node: NodeId,
+    /// Sessions with it.
+    pub sessions: usize,
+    /// Bytes of frames and payloads sent to it.
+    pub bytes_sent: u64,
+    /// Bytes of requests, frames and payloads received from it.
+    pub bytes_received: u64,
+}
+
+/// What a node's data plane is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataStatus {
+    /// Where this node can be dialled.
+    pub listen: SocketAddr,
+    /// Members that were met, by id.
+    pub peers: Vec<PeerStatus>,
+}
+
+/// A node's part of the data plane. Dropping it closes every session.
+#[derive(Debug)]
+pub struct DataNetwork {
+    shared: Arc<Shared>,
+    listen: SocketAddr,
+    /// The one task that owns all others; ends with the network.
+    _driver: JoinSet<()>,
+}
+
+impl DataNetwork {
+    /// Listens on `listen`, with nobody as a member yet. Must be called within a runtime.
+    ///
+    /// # Errors
+    /// When the address cannot be bound, or the keypair is no Ed25519 keypair.
+    pub fn start(
+        keypair: &Keypair,
+        listen: SocketAddr,
+        serve: Arc<dyn Serve>,
+        options: DataOptions,
+    ) -> Result<Self, Failure> {
+        let own = certificate::node_of(keypair)?;
+        let transport = transport::config();
+        let server = certificate::server(keypair, &transport)?;
+        let cannot = |error: std::io::Error| {
+            Failure::new(ErrorCode::Io, format!("listen on {listen} for the data plane: {error}"))
+        };
+        let socket = UdpSocket::bind(listen).map_err(cannot)?;
+        let runtime = Arc::new(TokioRuntime);
+        let endpoint = Endpoint::new(EndpointConfig::default(), Some(server), socket, runtime)
+            .map_err(cannot)?;
+        let listen = endpoint.local_addr().map_err(cannot)?;
+        let (dialled, sessions) = mpsc::channel(DIALLED_MAX);
+        let ends = Ends { keypair: keypair.clone(), transport, endpoint, dialled };
+        let shared = Arc::new(Shared::new(own, ends, serve, options));
+        let mut driver = JoinSet::new();
+        driver.spawn(drive(Arc::clone(&shared), sessions));
+        Ok(Self { shared, listen, _driver: driver })
+    }
+
+    /// This node's id.
+    pub fn node(&self) -> NodeId {
+        self.shared.own
+    }
+
+    /// Where this node can be dialled, with the port that the system gave.
+    pub fn listen_address(&self) -> SocketAddr {
+        self.listen
+    }
+
+    /// Says who is a member from now on. Sessions of all others are closed at once.
+    pub fn set_members(&self, members: BTreeSet<NodeId>) {
+        self.shared.set_members(members);
+    }
+
+    /// Says to which members a session is kept though nothing is asked on it: for a node that
+    /// cannot be dialled and is to serve. Lost sessions are dialled again.
+    pub fn set_kept(&self, kept: BTreeMap<NodeId, Vec<SocketAddr>>) {
+        self.shared.set_kept(kept);
+    }
+
+    /// Opens a stream to `to` with `request`: on a session that is there, or by dialling
+    /// `addresses`.
+    ///
+    /// # Errors
+    /// Transient when `to` cannot be reached or is no member now.
+    pub async fn open(
+        &self,
+        to: NodeId,
+        addresses: &[SocketAddr],
+        request: &RequestHeader,
+    ) -> Result<FrameStream, Failure> {
+        let refused = |error| Failure::new(ErrorCode::Bug, format!("a request: {error}"));
+        let bytes = frame::encode_request(request).map_err(refused)?;
+        let peer = self.shared.peer(to)?;
+        let permit = Arc::clone(&peer.opening).acquire_owned().await;
+        let permit = permit.expect("invariant: the semaphore is never closed");
+        let connection = self.shared.connection(&peer, addresses).await?;
+        let opened = async {
+            let (mut send, receive) =
+                connection.open_bi().await.map_err(|error| broken(&peer, error))?;
+            send.write_all(&bytes).await.map_err(|error| broken(&peer, error))?;
+            send.finish().map_err(|error| broken(&peer, error))?;
+            Ok::<_, Failure>(receive)
+        };
+        let late = |_| broken(&peer, "allows no more streams");
+        let receive = timeout(OPEN_TIMEOUT, opened).await.map_err(late)??;
+        Ok(FrameStream::new(receive, peer, permit))
+    }
+
+    /// What is going on.
+    pub fn status(&self) -> DataStatus {
+        let peers = self.shared.peers().into_iter().map(|peer| {
+            let (bytes_sent, bytes_received) = peer.bytes();
+            PeerStatus { node: peer.node, sessions: peer.live_count(), bytes_sent, bytes_received }
+        });
+        DataStatus { listen: self.listen, peers: peers.collect() }
+    }
+}
+
+impl Drop for DataNetwork {
+    fn drop(&mut self) {
+        self.shared.endpoint.close(Close::Shutdown.code(), b"shutdown");
+    }
+}

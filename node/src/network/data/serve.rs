@@ -1,0 +1,185 @@
+//! The source's node: runs the sending half of the pipeline and writes its frames.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use airlift_protocol::error::{ErrorCode, Failure};
+use airlift_protocol::frame::{Description, Frame, Request, RequestHeader};
+use airlift_protocol::id::{JobId, NodeId};
+use airlift_protocol::key::Key;
+use airlift_protocol::manifest::Entry;
+use airlift_protocol::units::ByteRange;
+use async_trait::async_trait;
+use tokio::sync::mpsc;
+
+use super::{FrameWriter, Serve};
+use crate::pipeline::budget::Budget;
+use crate::pipeline::source::{CompressedObject, Source};
+use crate::store::StoreError;
+
+/// Chunks between the pipeline and the stream.
+const LINK_CHUNKS: usize = 4;
+
+/// Objects between the pipeline and the stream.
+const LINK_OBJECTS: usize = 64;
+
+/// The jobs whose source this node can read.
+#[async_trait]
+pub trait Jobs: Debug + Send + Sync {
+    /// The source of `job`, as its chunks are to cross the link.
+    ///
+    /// # Errors
+    /// When this node does not know the job, or cannot open its source.
+    async fn source(&self, job: JobId) -> Result<Arc<dyn Source>, Failure>;
+}
+
+/// Serves the sources of jobs.
+#[derive(Debug)]
+pub struct SourceServer {
+    jobs: Arc<dyn Jobs>,
+    /// Bound on the bytes of packs that are being sent.
+    budget: Budget,
+}
+
+impl SourceServer {
+    /// A server of `jobs`. `budget` (and that of the sources) must not be the one from which this
+    /// node receives: two nodes that wait for each other's bytes would wait for ever.
+    pub fn new(jobs: Arc<dyn Jobs>, budget: Budget) -> Self {
+        Self { jobs, budget }
+    }
+}
+
+#[async_trait]
+impl Serve for SourceServer {
+    async fn serve(
+        &self,
+        peer: NodeId,
+        request: RequestHeader,
+        frames: &mut FrameWriter,
+    ) -> Result<(), Failure> {
+        let RequestHeader { order, request } = request;
+        tracing::debug!(?peer, job = %order.job, assignment = order.assignment.0, "serves");
+        let source = self.jobs.source(order.job).await?;
+        match request {
+            Request::Range { entry, range } => send_range(source, entry, range, frames).await,
+            Request::Pack { entries } => {
+                let bytes = entries.iter().map(|entry| entry.size).sum();
+                let _permit = self.budget.take(bytes).await;
+                send_pack(source, entries, frames).await
+            }
+            Request::Stat { key } => {
+                let info = source.stat(&key).await?;
+                frames.frame(&Frame::Info(info)).await
+            }
+            Request::Lookup { keys } => send_lookup(source, keys, frames).await,
+            Request::Roots { entries } => {
+                let roots = source.roots(entries).await;
+                send_each(roots, |place, root| Frame::ObjectRoot { place, root }, frames).await
+            }
+            Request::Describe => {
+                let keeps_mtime = source.keeps_mtime().await?;
+                frames.frame(&Frame::Description(Description { keeps_mtime })).await
+            }
+        }
+    }
+}
+
+async fn send_range(
+    source: Arc<dyn Source>,
+    entry: Entry,
+    range: ByteRange,
+    frames: &mut FrameWriter,
+) -> Result<(), Failure> {
+    let (link, mut arrived) = mpsc::channel(LINK_CHUNKS);
+    // Owns its end of the link, so that the reader stops when the stream does.
+    let write = async move {
+        while let Some((chunk, permit)) = arrived.recv().await {
+            frames.chunk(0, chunk).await?;
+            drop(permit);
+            if arrived.is_empty() {
+                frames.flush().await?;
+            }
+        }
+        Ok::<(), Failure>(())
+    };
+    let (read, written) = tokio::join!(source.read_range(&entry, range, link), write);
+    written?;
+    Ok(read?)
+}
+
+async fn send_pack(
+    source: Arc<dyn Source>,
+    entries: Vec<Entry>,
+    frames: &mut FrameWriter,
+) -> Result<(), Failure> {
+    let (found, mut arrived) = mpsc::channel(LINK_OBJECTS);
+    let write = async move {
+        while let Some((place, outcome)) = arrived.recv().await {
+            let place = place_of(place)?;
+            match outcome {
+                Ok(object) => send_object(place, object, frames).await?,
+                Err(error) => frames.frame(&failed(place, error)).await?,
+            }
+            if arrived.is_empty() {
+                frames.flush().await?;
+            }
+        }
+        Ok::<(), Failure>(())
+    };
+    let ((), written) = tokio::join!(source.read_pack(entries, found), write);
+    written
+}
+
+async fn send_object(
+    place: u32,
+    object: CompressedObject,
+    frames: &mut FrameWriter,
+) -> Result<(), Failure> {
+    let CompressedObject { root, attributes, chunks, cut_from: _ } = object;
+    let bytes = chunks.iter().map(|chunk| chunk.plain_bytes).sum();
+    match frames.frame(&Frame::ObjectHead { place, attributes, root, bytes }).await {
+        Ok(()) => {}
+        // This object cannot be described on the wire; the others can.
+        Err(failure) if failure.code == ErrorCode::TooLarge => {
+            return frames.frame(&Frame::ObjectError { place, failure }).await;
+        }
+        Err(failure) => return Err(failure),
+    }
+    for chunk in chunks {
+        frames.chunk(place, chunk).await?;
+    }
+    Ok(())
+}
+
+async fn send_lookup(
+    source: Arc<dyn Source>,
+    keys: Vec<Key>,
+    frames: &mut FrameWriter,
+) -> Result<(), Failure> {
+    let found = source.lookup(keys).await;
+    send_each(found, |place, entry| Frame::Found { place, entry }, frames).await
+}
+
+async fn send_each<T>(
+    outcomes: Vec<Result<T, StoreError>>,
+    to_frame: impl Fn(u32, T) -> Frame,
+    frames: &mut FrameWriter,
+) -> Result<(), Failure> {
+    for (place, outcome) in outcomes.into_iter().enumerate() {
+        let place = place_of(place)?;
+        let frame = match outcome {
+            Ok(value) => to_frame(place, value),
+            Err(error) => failed(place, error),
+        };
+        frames.frame(&frame).await?;
+    }
+    Ok(())
+}
+
+fn failed(place: u32, error: StoreError) -> Frame {
+    Frame::ObjectError { place, failure: error.into() }
+}
+
+fn place_of(place: usize) -> Result<u32, Failure> {
+    u32::try_from(place).map_err(|_| Failure::new(ErrorCode::Bug, "a place beyond its request"))
+}

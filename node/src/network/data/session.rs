@@ -1,0 +1,189 @@
+//! What runs as long as the network does: takes in connections, serves their streams, keeps those
+//! that are to be kept, and closes what is idle.
+//!
+//! ```text
+//! drive ─┬─ handshake ──▶ serve_session ─┬─ serve_stream
+//!        ├─ dialled ────▶ serve_session  └─ serve_stream
+//!        └─ keep
+//! ```
+//!
+//! Every task is owned by the one to its left, and the first by the network itself.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use airlift_protocol::frame::Frame;
+use airlift_protocol::id::NodeId;
+use quinn::{Connection, Incoming, RecvStream, SendStream};
+use tokio::sync::mpsc;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use super::certificate;
+use super::peer::{Close, Peer};
+use super::shared::Shared;
+use super::stream::{FrameWriter, read_request};
+use crate::runtime::clock;
+
+/// Time for a handshake.
+pub(super) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Handshakes of others that run at once.
+const HANDSHAKES_MAX: usize = 64;
+
+/// Time between looks at the sessions that are to be kept.
+const KEEP_INTERVAL: Duration = Duration::from_millis(500);
+
+/// A connection whose other end is known to be a member.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) peer: Arc<Peer>,
+    pub(super) connection: Connection,
+    /// Whether this node dialled: who dialled closes what is idle.
+    pub(super) is_dialled: bool,
+}
+
+/// Runs until the endpoint is closed.
+pub(super) async fn drive(shared: Arc<Shared>, mut dialled: mpsc::Receiver<Session>) {
+    let mut handshakes: JoinSet<Option<Session>> = JoinSet::new();
+    let mut sessions: JoinSet<()> = JoinSet::new();
+    let mut dials: JoinSet<()> = JoinSet::new();
+    let mut keep = interval(KEEP_INTERVAL);
+    keep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            incoming = shared.endpoint.accept() => match incoming {
+                None => return,
+                Some(incoming) if handshakes.len() < HANDSHAKES_MAX => {
+                    handshakes.spawn(handshake(Arc::clone(&shared), incoming));
+                }
+                Some(incoming) => incoming.refuse(),
+            },
+            Some(done) = handshakes.join_next(), if !handshakes.is_empty() => {
+                if let Some(session) = finished(done).flatten() {
+                    sessions.spawn(serve_session(Arc::clone(&shared), session));
+                }
+            }
+            Some(session) = dialled.recv() => {
+                sessions.spawn(serve_session(Arc::clone(&shared), session));
+            }
+            Some(done) = sessions.join_next(), if !sessions.is_empty() => {
+                finished(done);
+            }
+            Some(done) = dials.join_next(), if !dials.is_empty() => {
+                finished(done);
+            }
+            _ = keep.tick(), if dials.is_empty() => {
+                for (node, addresses) in shared.kept() {
+                    dials.spawn(keep_session(Arc::clone(&shared), node, addresses));
+                }
+            }
+        }
+    }
+}
+
+/// What a task left, unless it panicked: that ends the one session, not the network.
+fn finished<T>(done: Result<T, JoinError>) -> Option<T> {
+    done.inspect_err(|error| tracing::error!(%error, "a task of the data plane panicked")).ok()
+}
+
+/// Finishes the handshake of someone who dialled, and takes in who is a member.
+async fn handshake(shared: Arc<Shared>, incoming: Incoming) -> Option<Session> {
+    let address = incoming.remote_address();
+    let connecting = incoming.accept().ok()?;
+    let connection = match timeout(HANDSHAKE_TIMEOUT, connecting).await {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(error)) => {
+            tracing::debug!(%address, %error, "a handshake failed");
+            return None;
+        }
+        Err(_) => {
+            tracing::debug!(%address, "a handshake took too long");
+            return None;
+        }
+    };
+    let node = certificate::node_at(&connection);
+    let peer = node.and_then(|node| shared.adopt(node, &connection));
+    let Some(peer) = peer else {
+        tracing::warn!(%address, ?node, "refused a connection from who is no member");
+        Close::NotAMember.close(&connection);
+        return None;
+    };
+    Some(Session { peer, connection, is_dialled: false })
+}
+
+async fn keep_session(shared: Arc<Shared>, node: NodeId, addresses: Vec<SocketAddr>) {
+    let Ok(peer) = shared.peer(node) else { return };
+    if let Err(failure) = shared.connection(&peer, &addresses).await {
+        tracing::debug!(?node, %failure, "a session that is to be kept could not be made");
+    }
+}
+
+/// Serves the streams that the other end opens, until the connection is closed.
+async fn serve_session(shared: Arc<Shared>, session: Session) {
+    let Session { peer, connection, is_dialled } = session;
+    let mut streams: JoinSet<()> = JoinSet::new();
+    let idle_close = shared.options.idle_close;
+    let mut check = interval((idle_close / 4).max(Duration::from_millis(10)));
+    check.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut busy_at = clock::now();
+    loop {
+        tokio::select! {
+            opened = connection.accept_bi() => {
+                let Ok((send, receive)) = opened else { break };
+                if !shared.is_member(peer.node) {
+                    Close::NotAMember.close(&connection);
+                    break;
+                }
+                streams.spawn(serve_stream(Arc::clone(&shared), Arc::clone(&peer), send, receive));
+            }
+            Some(done) = streams.join_next(), if !streams.is_empty() => {
+                finished(done);
+            }
+            _ = check.tick() => {
+                let is_idle = is_dialled && streams.is_empty() && peer.asks_nothing();
+                if !is_idle || peer.is_kept.load(Ordering::Relaxed) {
+                    busy_at = clock::now();
+                } else if clock::now() - busy_at >= idle_close {
+                    Close::Idle.close(&connection);
+                    break;
+                }
+            }
+        }
+    }
+    peer.sweep();
+}
+
+async fn serve_stream(
+    shared: Arc<Shared>,
+    peer: Arc<Peer>,
+    send: SendStream,
+    mut receive: RecvStream,
+) {
+    // The peer's own share first: who waits for it must not hold what others could use.
+    let own = peer.serving.acquire().await;
+    let all = shared.serving.acquire().await;
+    let request = read_request(&peer, &mut receive).await;
+    let mut frames = FrameWriter::new(send, Arc::clone(&peer));
+    let outcome = match request {
+        Ok(header) => {
+            let stopped = frames.stopped();
+            tokio::select! {
+                outcome = shared.serve.serve(peer.node, header, &mut frames) => outcome,
+                () = stopped => return,
+            }
+        }
+        Err(failure) => {
+            tracing::warn!(peer = ?peer.node, %failure, "refused a request");
+            Err(failure)
+        }
+    };
+    let last = match outcome {
+        Ok(()) => Frame::End,
+        Err(failure) => Frame::Error(failure),
+    };
+    frames.end(&last).await;
+    drop((own, all));
+}

@@ -1,0 +1,227 @@
+//! What all parts of the data network share: who is a member, and the sessions with them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use airlift_protocol::error::{ErrorCode, Failure};
+use airlift_protocol::id::NodeId;
+use futures::stream::{FuturesUnordered, StreamExt};
+use libp2p::identity::Keypair;
+use quinn::{Connection, Endpoint, TransportConfig};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::{sleep_until, timeout};
+
+use super::peer::{Close, Peer};
+use super::session::{HANDSHAKE_TIMEOUT, Session};
+use super::{DataOptions, Serve, certificate};
+use crate::runtime::clock;
+
+/// Addresses of one node that are tried.
+const ADDRESSES_MAX: usize = 8;
+
+/// The name in the handshake. It means nothing: who answers is known by the key.
+const SERVER_NAME: &str = "airlift";
+
+#[derive(Debug, Default)]
+struct Membership {
+    members: BTreeSet<NodeId>,
+    /// Members that were met.
+    peers: BTreeMap<NodeId, Arc<Peer>>,
+    /// Members to which a session is kept, with their addresses.
+    kept: BTreeMap<NodeId, Vec<SocketAddr>>,
+}
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) own: NodeId,
+    keypair: Keypair,
+    transport: Arc<TransportConfig>,
+    pub(super) endpoint: Endpoint,
+    pub(super) serve: Arc<dyn Serve>,
+    pub(super) options: DataOptions,
+    /// Streams that are served at once, over all peers.
+    pub(super) serving: Semaphore,
+    membership: Mutex<Membership>,
+    /// Connections that this node made, to be served as those that others made.
+    dialled: mpsc::Sender<Session>,
+}
+
+fn unavailable(text: String) -> Failure {
+    Failure::new(ErrorCode::Unavailable, text)
+}
+
+/// How a [`Shared`] reaches the world.
+pub(super) struct Ends {
+    pub(super) keypair: Keypair,
+    pub(super) transport: Arc<TransportConfig>,
+    pub(super) endpoint: Endpoint,
+    pub(super) dialled: mpsc::Sender<Session>,
+}
+
+impl Shared {
+    pub(super) fn new(
+        own: NodeId,
+        ends: Ends,
+        serve: Arc<dyn Serve>,
+        options: DataOptions,
+    ) -> Self {
+        let Ends { keypair, transport, endpoint, dialled } = ends;
+        let serving = Semaphore::new(options.serving_max);
+        let membership = Mutex::default();
+        Self { own, keypair, transport, endpoint, serve, options, serving, membership, dialled }
+    }
+
+    fn membership(&self) -> MutexGuard<'_, Membership> {
+        self.membership.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn is_member(&self, node: NodeId) -> bool {
+        self.membership().members.contains(&node)
+    }
+
+    pub(super) fn set_members(&self, members: BTreeSet<NodeId>) {
+        let mut membership = self.membership();
+        membership.members = members;
+        let Membership { members, peers, .. } = &mut *membership;
+        peers.retain(|node, peer| {
+            let stays = members.contains(node);
+            if !stays {
+                peer.close(Close::NotAMember);
+            }
+            stays
+        });
+    }
+
+    pub(super) fn set_kept(&self, kept: BTreeMap<NodeId, Vec<SocketAddr>>) {
+        let mut membership = self.membership();
+        for (node, peer) in &membership.peers {
+            peer.is_kept.store(kept.contains_key(node), Ordering::Relaxed);
+        }
+        membership.kept = kept;
+    }
+
+    /// Members to which a session is to be kept and is not there.
+    pub(super) fn kept(&self) -> Vec<(NodeId, Vec<SocketAddr>)> {
+        let membership = self.membership();
+        let is_missing = |node: &NodeId| {
+            let peer = membership.peers.get(node);
+            membership.members.contains(node) && peer.is_none_or(|peer| peer.live().is_none())
+        };
+        let missing = membership.kept.iter().filter(|(node, _)| is_missing(node));
+        missing.map(|(node, addresses)| (*node, addresses.clone())).collect()
+    }
+
+    pub(super) fn peers(&self) -> Vec<Arc<Peer>> {
+        self.membership().peers.values().cloned().collect()
+    }
+
+    /// What is known of a member.
+    pub(super) fn peer(&self, node: NodeId) -> Result<Arc<Peer>, Failure> {
+        let mut membership = self.membership();
+        if !membership.members.contains(&node) || node == self.own {
+            return Err(unavailable(format!("{node:?} is no member of the cluster")));
+        }
+        let is_kept = membership.kept.contains_key(&node);
+        let peer = membership.peers.entry(node).or_insert_with(|| Arc::new(Peer::new(node)));
+        peer.is_kept.store(is_kept, Ordering::Relaxed);
+        Ok(Arc::clone(peer))
+    }
+
+    /// Takes in a connection with `node`, if that is a member. Under the lock of the membership:
+    /// a node that is removed at the same time loses this connection, too.
+    pub(super) fn adopt(&self, node: NodeId, connection: &Connection) -> Option<Arc<Peer>> {
+        let mut membership = self.membership();
+        if !membership.members.contains(&node) || node == self.own {
+            return None;
+        }
+        let is_kept = membership.kept.contains_key(&node);
+        let peer = membership.peers.entry(node).or_insert_with(|| Arc::new(Peer::new(node)));
+        peer.is_kept.store(is_kept, Ordering::Relaxed);
+        peer.add(connection.clone());
+        Some(Arc::clone(peer))
+    }
+
+    /// A session with `peer`: one that is there, or a new one. Who waits while another dials
+    /// shares the outcome.
+    pub(super) async fn connection(
+        &self,
+        peer: &Arc<Peer>,
+        addresses: &[SocketAddr],
+    ) -> Result<Connection, Failure> {
+        if let Some(connection) = peer.live() {
+            return Ok(connection);
+        }
+        if addresses.is_empty() {
+            let text = format!("{:?} has not connected, and its address is not known", peer.node);
+            return Err(unavailable(text));
+        }
+        let dials_seen = peer.dials.load(Ordering::Acquire);
+        let mut dialling = peer.dialling.lock().await;
+        if let Some(connection) = peer.live() {
+            return Ok(connection);
+        }
+        if peer.dials.load(Ordering::Acquire) != dials_seen
+            && let Some(failure) = &dialling.failure
+        {
+            return Err(failure.clone());
+        }
+        if let Some(not_before) = dialling.not_before {
+            sleep_until(not_before).await;
+            // The peer may have dialled in the meantime.
+            if let Some(connection) = peer.live() {
+                return Ok(connection);
+            }
+        }
+        let outcome = self.dial(peer.node, addresses).await;
+        peer.dials.fetch_add(1, Ordering::AcqRel);
+        match &outcome {
+            Ok(_) => dialling.on_success(),
+            Err(failure) => dialling.on_failure(clock::now(), failure.clone()),
+        }
+        outcome
+    }
+
+    /// Dials every address at once; the first that answers as `node` is taken.
+    async fn dial(&self, node: NodeId, addresses: &[SocketAddr]) -> Result<Connection, Failure> {
+        let config = certificate::client(&self.keypair, &self.transport, node)?;
+        let mut dials = FuturesUnordered::new();
+        for &address in addresses.iter().take(ADDRESSES_MAX) {
+            let config = config.clone();
+            dials.push(async move {
+                let failed = |why: &dyn std::fmt::Display| {
+                    unavailable(format!("{node:?} at {address}: {why}"))
+                };
+                let connecting = self.endpoint.connect_with(config, address, SERVER_NAME);
+                let connecting = connecting.map_err(|error| failed(&error))?;
+                let connected = timeout(HANDSHAKE_TIMEOUT, connecting).await;
+                connected.map_err(|_| failed(&"no answer"))?.map_err(|error| failed(&error))
+            });
+        }
+        let mut last = unavailable(format!("{node:?} has no address"));
+        while let Some(outcome) = dials.next().await {
+            match outcome {
+                Ok(connection) => return self.take_in(node, connection).await,
+                Err(failure) => last = failure,
+            }
+        }
+        Err(last)
+    }
+
+    async fn take_in(&self, node: NodeId, connection: Connection) -> Result<Connection, Failure> {
+        if certificate::node_at(&connection) != Some(node) {
+            Close::NotAMember.close(&connection);
+            return Err(unavailable(format!("{node:?}: someone else answered")));
+        }
+        let Some(peer) = self.adopt(node, &connection) else {
+            Close::NotAMember.close(&connection);
+            return Err(unavailable(format!("{node:?} is no member of the cluster")));
+        };
+        let session = Session { peer, connection: connection.clone(), is_dialled: true };
+        if self.dialled.send(session).await.is_err() {
+            return Err(unavailable("the data network is going down".to_owned()));
+        }
+        Ok(connection)
+    }
+}

@@ -1,0 +1,231 @@
+//! What holds for every source, in this process or on another node.
+
+use airlift_protocol::chunk;
+use airlift_protocol::job::LinkPolicy;
+use airlift_protocol::limits::CHUNK_BYTES;
+use airlift_protocol::location::Location;
+
+use super::*;
+use crate::pipeline::compress::{CompressedChunk, Encoding};
+use crate::store::locate::{self, StoreOptions};
+
+/// The same store as a source in this process and on another node; the nodes are to be kept.
+fn both(store: &(impl Store + Clone + 'static)) -> (Vec<Box<dyn Source>>, (Node, Node)) {
+    let (target, source) = pair(local(store.clone()));
+    let remote = target.remote(&source);
+    (vec![Box::new(local(store.clone())), Box::new(remote)], (target, source))
+}
+
+#[tokio::test]
+async fn ranges_arrive_verified_and_in_order() {
+    let store = MemoryStore::new();
+    let content = bytes(5 * MIB + 17);
+    store.insert("a", content.clone(), 1);
+    let entry = entry_of(&store, "a").await;
+    let (sources, _nodes) = both(&store);
+    for source in sources {
+        for (start, end) in
+            [(0, content.len() as u64), (MIB, 2 * MIB), (4 * MIB, 5 * MIB + 17), (3 * MIB, 3 * MIB)]
+        {
+            let range = ByteRange::new(start, end);
+            let (read, _) = read_range(&*source, &entry, range).await.unwrap();
+            assert!(read == content[start as usize..end as usize], "{source:?} {range:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn packs_arrive_with_roots_and_attributes() {
+    let store = MemoryStore::new();
+    let sizes = [0, 1, 5000, 20_000, 70_000, MIB, 3 * MIB + 5, 8 * MIB];
+    for size in sizes {
+        store.insert(format!("{size:09}").as_str(), bytes(size), size as i64);
+    }
+    let keys = store.keys();
+    let found = store.lookup(keys).await;
+    let entries: Vec<Entry> = found.into_iter().map(|entry| entry.unwrap().unwrap()).collect();
+    let (sources, _nodes) = both(&store);
+    for source in sources {
+        let objects = read_pack(&*source, &entries).await;
+        for (size, object) in sizes.into_iter().zip(objects) {
+            let (read, root, attributes) = object.unwrap();
+            assert!(read == bytes(size), "{size}");
+            assert_eq!(root, Root::of(&read));
+            assert_eq!(attributes.mtime_ns, Some(size as i64));
+        }
+        let roots: Vec<Root> =
+            source.roots(entries.clone()).await.into_iter().map(Result::unwrap).collect();
+        assert_eq!(roots, sizes.map(|size| Root::of(&bytes(size))));
+    }
+}
+
+#[tokio::test]
+async fn a_pack_larger_than_a_request_is_split_and_complete() {
+    let store = MemoryStore::new();
+    let keys: Vec<String> = (0..1500).map(|i| format!("{i:01000}")).collect();
+    for key in &keys {
+        store.insert(key.as_str(), key.clone(), 1);
+    }
+    let found = store.lookup(store.keys()).await;
+    let entries: Vec<Entry> = found.into_iter().map(|entry| entry.unwrap().unwrap()).collect();
+    let (sources, _nodes) = both(&store);
+    for source in sources {
+        let objects = read_pack(&*source, &entries).await;
+        assert_eq!(objects.len(), keys.len());
+        for (key, object) in keys.iter().zip(objects) {
+            assert_eq!(object.unwrap().0, key.as_bytes());
+        }
+    }
+}
+
+#[tokio::test]
+async fn holes_of_files_cross_as_a_number() {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, size) in [("large", 12 * MIB + 5), ("small", 3 * MIB)] {
+        let file = std::fs::File::create(directory.path().join(name)).unwrap();
+        file.set_len(size).unwrap();
+    }
+    let location = Location::parse(directory.path().as_os_str().as_encoded_bytes()).unwrap();
+    let options = StoreOptions::default();
+    let store = locate::open(&location, JOB, LinkPolicy::Copy, &options).await.unwrap();
+    let source = LocalSource { store: Arc::clone(&store), ..local(MemoryStore::new()) };
+    let (target, node) = pair(source);
+    let remote = target.remote(&node);
+    let found = store.lookup(vec![Key::from("large"), Key::from("small")]).await;
+    let entries: Vec<Entry> = found.into_iter().map(|entry| entry.unwrap().unwrap()).collect();
+    let range = ByteRange::new(0, entries[0].size);
+    let (read, _) = read_range(&remote, &entries[0], range).await.unwrap();
+    assert!(read == vec![0; entries[0].size as usize]);
+    let objects = read_pack(&remote, &entries[1..]).await;
+    assert!(objects[0].as_ref().unwrap().0 == vec![0; 3 << 20]);
+    let received = target.network.status().peers[0].bytes_received;
+    assert!(received < 8 << 10, "{received} bytes crossed for zeros");
+}
+
+#[tokio::test]
+async fn what_is_missing_or_changed_is_named_with_its_own_code() {
+    let store = MemoryStore::new();
+    for key in ["changed", "gone", "kept"] {
+        store.insert(key, bytes(12 * MIB), 1);
+    }
+    let mut entries = Vec::new();
+    for key in ["changed", "gone", "kept"] {
+        entries.push(entry_of(&store, key).await);
+    }
+    store.insert("changed", bytes(12 * MIB), 2);
+    store.remove(&Key::from("gone"));
+    let (sources, _nodes) = both(&store);
+    for source in sources {
+        let range = ByteRange::new(0, 12 * MIB);
+        let codes = [Some(ErrorCode::SourceChanged), Some(ErrorCode::NotFound), None];
+        for (entry, code) in entries.iter().zip(codes) {
+            let outcome = read_range(&*source, entry, range).await;
+            assert_eq!(outcome.err().map(|error| error.code), code, "{source:?}");
+        }
+        let roots = source.roots(entries.clone()).await;
+        let found: Vec<_> = roots.into_iter().map(|root| root.err().map(|e| e.code)).collect();
+        assert_eq!(found, codes);
+        let keys = ["changed", "gone", "kept"].map(Key::from).to_vec();
+        let found = source.lookup(keys).await;
+        let found: Vec<bool> = found.into_iter().map(|entry| entry.unwrap().is_some()).collect();
+        assert_eq!(found, [true, false, true]);
+        assert_eq!(source.stat(&Key::from("gone")).await.unwrap(), None);
+        let info = source.stat(&Key::from("kept")).await.unwrap().unwrap();
+        assert_eq!((info.entry, info.attributes.mtime_ns), (entries[2].clone(), Some(1)));
+        assert!(source.keeps_mtime().await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn one_object_of_a_pack_fails_alone() {
+    let store = MemoryStore::new();
+    for key in ["a", "b", "c", "d"] {
+        store.insert(key, bytes(100), 1);
+    }
+    let found = store.lookup(store.keys()).await;
+    let entries: Vec<Entry> = found.into_iter().map(|entry| entry.unwrap().unwrap()).collect();
+    store.insert("b", bytes(100), 2);
+    store.remove(&Key::from("c"));
+    let (sources, _nodes) = both(&store);
+    for source in sources {
+        let objects = read_pack(&*source, &entries).await;
+        let codes: Vec<_> = objects.into_iter().map(|o| o.err().map(|e| e.code)).collect();
+        let expected = [None, Some(ErrorCode::SourceChanged), Some(ErrorCode::NotFound), None];
+        assert_eq!(codes, expected, "{source:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_source_that_changes_in_the_middle_is_noticed() {
+    let store = MemoryStore::new();
+    let (sources, _nodes) = both(&store);
+    for source in sources {
+        store.insert("a", bytes(40 * MIB), 1);
+        let entry = entry_of(&store, "a").await;
+        let (link, mut arrived) = mpsc::channel(1);
+        let change = async {
+            let first = arrived.recv().await.unwrap();
+            store.insert("a", bytes(40 * MIB), 2);
+            drop(first);
+            while arrived.recv().await.is_some() {}
+        };
+        let range = ByteRange::new(0, 40 * MIB);
+        let (outcome, ()) = tokio::join!(source.read_range(&entry, range, link), change);
+        assert_eq!(outcome.unwrap_err().code, ErrorCode::SourceChanged, "{source:?}");
+    }
+}
+
+#[derive(Debug)]
+struct Flip;
+
+impl FaultHook for Flip {
+    fn on_link(&self, chunk: &mut CompressedChunk) {
+        if let Encoding::Plain(bytes) | Encoding::Zstd(bytes) = &mut chunk.encoding {
+            let mut altered = bytes.to_vec();
+            let middle = altered.len() / 2;
+            altered[middle] ^= 1;
+            *bytes = altered.into();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_bit_that_flips_on_the_way_is_caught() {
+    let store = MemoryStore::new();
+    store.insert("a", bytes(2 * MIB), 1);
+    store.insert("b", bytes(64), 1);
+    let source = LocalSource {
+        faults: Some(Arc::new(Flip)),
+        compression: Compression::Off,
+        ..local(store.clone())
+    };
+    let (target, node) = pair(source);
+    let remote = target.remote(&node);
+    let entry = entry_of(&store, "a").await;
+    let outcome = read_range(&remote, &entry, ByteRange::new(0, 2 * MIB)).await;
+    assert_eq!(outcome.unwrap_err().code, ErrorCode::CorruptChunk);
+    let objects = read_pack(&remote, &[entry_of(&store, "b").await]).await;
+    assert_eq!(objects[0].as_ref().unwrap_err().code, ErrorCode::CorruptChunk);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ranges_on_parallel_streams_merge_to_the_root() {
+    let store = MemoryStore::new();
+    let content = bytes(100 * MIB);
+    store.insert("a", content.clone(), 1);
+    let entry = entry_of(&store, "a").await;
+    let (target, node) = pair(local(store));
+    let remote = target.remote(&node);
+    let ranges = [(0, 32), (32, 64), (64, 96), (96, 100)];
+    let reads = ranges.map(|(start, end)| {
+        let range = ByteRange::new(start * MIB, end * MIB);
+        let (remote, entry) = (&remote, &entry);
+        async move { read_range(remote, entry, range).await.unwrap() }
+    });
+    let parts = futures::future::join_all(reads).await;
+    let values: Vec<SpanValue> = parts.iter().flat_map(|(_, values)| values.clone()).collect();
+    let whole = ByteRange::new(0, entry.size);
+    let root = chunk::merge(entry.size, whole, CHUNK_BYTES, &values);
+    assert_eq!(Root(root.0), Root::of(&content));
+    assert_eq!(target.network.status().peers[0].sessions, 1, "streams share a session");
+}

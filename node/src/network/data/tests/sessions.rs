@@ -1,0 +1,188 @@
+//! Who may connect, how sessions begin and end.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use airlift_protocol::frame::Frame;
+
+use super::*;
+use crate::network::data::FrameStream;
+use crate::pipeline::compress::CompressedChunk;
+
+/// A source with one object under `a`, larger than all windows and queues of a stream.
+async fn large() -> (LocalSource, Entry) {
+    let store = MemoryStore::new();
+    store.insert("a", bytes(24 * MIB), 1);
+    let entry = entry_of(&store, "a").await;
+    (local(store), entry)
+}
+
+async fn take_chunk(stream: &mut FrameStream, entry: &Entry) -> Result<(), Failure> {
+    match stream.next().await? {
+        Frame::Chunk(head) => stream.payload(entry.size, &head).await.map(drop),
+        frame => panic!("{frame:?}"),
+    }
+}
+
+fn whole(entry: &Entry) -> Request {
+    Request::Range { entry: entry.clone(), range: ByteRange::new(0, entry.size) }
+}
+
+#[tokio::test]
+async fn a_stranger_is_refused() {
+    let (source, entry) = large().await;
+    let (target, node) = pair(source);
+    let stranger = Node::start(Arc::new(local(MemoryStore::new())));
+    // The stranger takes the others for members; they do not know it.
+    stranger.network.set_members([stranger.id(), target.id(), node.id()].into());
+    let failure = stranger.remote(&node).stat(&entry.key).await.unwrap_err();
+    assert_eq!(failure.code.class(), Class::Transient);
+    assert!(stranger.network.status().peers.iter().all(|peer| peer.bytes_received == 0));
+    assert!(node.network.status().peers.iter().all(|peer| peer.node != stranger.id()));
+    // And it is not dialled either.
+    let failure = target.remote(&stranger).stat(&entry.key).await.unwrap_err();
+    assert!(failure.detail().contains("no member"), "{failure}");
+}
+
+#[tokio::test]
+async fn who_answers_under_another_identity_is_refused() {
+    let (source, entry) = large().await;
+    let (target, node) = pair(source);
+    let other = Node::start(Arc::new(local(MemoryStore::new())));
+    introduce(&[&target, &node, &other]);
+    let failure =
+        target.remote_at(&other, vec![node.address()]).stat(&entry.key).await.unwrap_err();
+    assert_eq!(failure.code, ErrorCode::Unavailable);
+    // The address that is right is found among those that are not.
+    let addresses = vec![other.address(), node.address()];
+    let info = target.remote_at(&node, addresses).stat(&entry.key).await;
+    // The failed dial of `other` does not hold up the one of `node`.
+    assert_eq!(info.unwrap().unwrap().entry, entry);
+}
+
+#[tokio::test]
+async fn jobs_that_the_node_does_not_know_are_refused() {
+    let (source, entry) = large().await;
+    let (target, node) = pair(source);
+    let order = Order { job: JobId([9; 16]), ..order() };
+    let header = RequestHeader { order, request: whole(&entry) };
+    let mut stream = target.network.open(node.id(), &[node.address()], &header).await.unwrap();
+    assert_eq!(stream.next().await.unwrap_err().code, ErrorCode::Unauthorized);
+}
+
+#[tokio::test]
+async fn a_member_that_is_removed_is_cut_off_at_once() {
+    let (source, entry) = large().await;
+    let (target, node) = pair(source);
+    let request = header(whole(&entry));
+    let mut stream = target.network.open(node.id(), &[node.address()], &request).await.unwrap();
+    take_chunk(&mut stream, &entry).await.unwrap();
+    node.network.set_members([node.id()].into());
+    let rest = async {
+        loop {
+            if let Err(failure) = take_chunk(&mut stream, &entry).await {
+                return failure;
+            }
+        }
+    };
+    let failure = tokio::time::timeout(Duration::from_secs(1), rest).await.unwrap();
+    assert_eq!(failure.code, ErrorCode::Unavailable);
+    assert!(target.remote(&node).stat(&entry.key).await.is_err());
+    // Taken back in, it is served again.
+    introduce(&[&target, &node]);
+    assert!(target.remote(&node).stat(&entry.key).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_node_that_only_dials_out_serves_on_its_own_session() {
+    let (source, entry) = large().await;
+    let (target, node) = pair(source);
+    let nowhere = target.remote_at(&node, Vec::new());
+    assert_eq!(nowhere.stat(&entry.key).await.unwrap_err().code, ErrorCode::Unavailable);
+    node.network.set_kept([(target.id(), vec![target.address()])].into());
+    let has_session = || target.network.status().peers.iter().any(|peer| peer.sessions == 1);
+    eventually("the node dials", has_session).await;
+    let range = ByteRange::new(0, entry.size);
+    let (read, _) = read_range(&nowhere, &entry, range).await.unwrap();
+    assert!(read == bytes(entry.size));
+    // And it dials again when the session is lost.
+    target.network.set_members([target.id()].into());
+    introduce(&[&target, &node]);
+    eventually("the node dials again", has_session).await;
+    assert!(nowhere.stat(&entry.key).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn idle_sessions_end_and_begin_again() {
+    let (source, entry) = large().await;
+    let options = DataOptions { idle_close: Duration::from_millis(40), ..DataOptions::default() };
+    let target = Node::with_options(Arc::new(local(MemoryStore::new())), options);
+    let node = Node::start(Arc::new(source));
+    introduce(&[&target, &node]);
+    let remote = target.remote(&node);
+    for _ in 0..2 {
+        assert!(remote.stat(&entry.key).await.unwrap().is_some());
+        eventually("idle", || target.network.status().peers[0].sessions == 0).await;
+        eventually("idle", || node.network.status().peers[0].sessions == 0).await;
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_dies_in_the_middle_is_a_transient_failure() {
+    let (source, entry) = large().await;
+    let (target, node) = pair(source);
+    let remote = target.remote(&node);
+    let (link, mut arrived) = mpsc::channel(1);
+    let mut node = Some(node);
+    let kill = async {
+        arrived.recv().await.unwrap();
+        node.take();
+        while arrived.recv().await.is_some() {}
+    };
+    let range = ByteRange::new(0, entry.size);
+    let (outcome, ()) = tokio::join!(remote.read_range(&entry, range, link), kill);
+    let error = outcome.unwrap_err();
+    assert_eq!(error.code, ErrorCode::Unavailable);
+    assert_eq!(error.code.class(), Class::Transient);
+}
+
+#[derive(Debug, Default)]
+struct Count(AtomicU64);
+
+impl FaultHook for Count {
+    fn on_link(&self, _: &mut CompressedChunk) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[tokio::test]
+async fn dropping_a_stream_stops_the_sender_and_frees_its_budget() {
+    let (source, entry) = large().await;
+    let count = Arc::new(Count::default());
+    let source =
+        LocalSource { faults: Some(count.clone()), compression: Compression::Off, ..source };
+    let budget = source.bounds.budget.clone();
+    let (target, node) = pair(source);
+    let request = header(whole(&entry));
+    let mut stream = target.network.open(node.id(), &[node.address()], &request).await.unwrap();
+    stream.next().await.unwrap();
+    drop(stream);
+    let all = tokio::time::timeout(Duration::from_secs(5), budget.take(BUDGET)).await;
+    drop(all.expect("the sender gives back what it holds"));
+    let sent = count.0.load(Ordering::Relaxed);
+    assert!(sent < 16, "{sent} of 24 chunks were read for a stream that was dropped");
+}
+
+#[tokio::test]
+async fn a_slow_reader_slows_only_its_own_stream() {
+    let (source, entry) = large().await;
+    let (target, node) = pair(source);
+    let mut idle = Vec::new();
+    for _ in 0..4 {
+        let request = header(whole(&entry));
+        idle.push(target.network.open(node.id(), &[node.address()], &request).await.unwrap());
+    }
+    let remote = target.remote(&node);
+    let read = read_range(&remote, &entry, ByteRange::new(0, entry.size));
+    let (read, _) = tokio::time::timeout(Duration::from_secs(20), read).await.unwrap().unwrap();
+    assert_eq!(read.len() as u64, entry.size);
+}

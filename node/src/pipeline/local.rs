@@ -1,0 +1,157 @@
+//! The source's half of the pipeline in this process: around a store.
+
+use std::sync::Arc;
+
+use airlift_protocol::chunk::{self, Root, SpanValue};
+use airlift_protocol::key::Key;
+use airlift_protocol::limits::CHUNK_BYTES;
+use airlift_protocol::manifest::Entry;
+use airlift_protocol::shard;
+use airlift_protocol::units::ByteRange;
+use async_trait::async_trait;
+use tokio::sync::mpsc;
+
+use super::bounds::Bounds;
+use super::chunk::Payload;
+use super::compress::{Compression, compress};
+use super::source::{CompressedObject, InFlight, PackResult, Source};
+use super::{FaultHook, HASH_INLINE_BYTES, blocking, content, hash};
+use crate::store::{Attributes, ObjectInfo, Store, StoreError};
+
+/// Objects on the way from the reader to the hasher.
+const READ_AHEAD: usize = 64;
+
+/// A store in this process as the source of a job.
+#[derive(Clone, Debug)]
+pub struct LocalSource {
+    /// Where objects are read.
+    pub store: Arc<dyn Store>,
+    /// What bounds the reading.
+    pub bounds: Bounds,
+    /// What the link does to chunks.
+    pub compression: Compression,
+    /// Set by tests only.
+    pub faults: Option<Arc<dyn FaultHook>>,
+}
+
+#[async_trait]
+impl Source for LocalSource {
+    async fn keeps_mtime(&self) -> Result<bool, StoreError> {
+        Ok(self.store.capabilities().keeps_mtime)
+    }
+
+    async fn stat(&self, key: &Key) -> Result<Option<ObjectInfo>, StoreError> {
+        self.store.stat(key).await
+    }
+
+    async fn lookup(&self, keys: Vec<Key>) -> Vec<Result<Option<Entry>, StoreError>> {
+        self.store.lookup(keys).await
+    }
+
+    async fn roots(&self, entries: Vec<Entry>) -> Vec<Result<Root, StoreError>> {
+        // One object alone is read chunk by chunk, however small: many may be asked for at once.
+        match &entries[..] {
+            [single] => vec![content::root_of(&self.bounds, &self.store, single).await],
+            _ => content::roots_of(&self.bounds, &self.store, entries).await,
+        }
+    }
+
+    async fn read_range(
+        &self,
+        entry: &Entry,
+        range: ByteRange,
+        link: mpsc::Sender<InFlight>,
+    ) -> Result<(), StoreError> {
+        let mut reader = self.store.read_range(entry, range).await?;
+        let mut offset = range.start;
+        loop {
+            let bytes = CHUNK_BYTES.min(range.end - offset);
+            self.bounds.wait_for_bandwidth(bytes).await;
+            let permit = self.bounds.budget.take(bytes).await;
+            let Some(payload) = reader.next().await? else { return Ok(()) };
+            let (object_size, at, compression) = (entry.size, offset, self.compression);
+            offset += payload.len();
+            let mut chunk =
+                blocking(move || compress(hash::hash(object_size, at, payload), compression)).await;
+            if let Some(faults) = &self.faults {
+                faults.on_link(&mut chunk);
+            }
+            if link.send((chunk, permit)).await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn read_pack(&self, entries: Vec<Entry>, found: mpsc::Sender<PackResult>) {
+        let (read, mut arrived) = mpsc::channel(READ_AHEAD);
+        // Owns its end of the channel, so that the reader stops when nobody takes objects any more.
+        let send = async move {
+            let mut batch = Vec::with_capacity(READ_AHEAD);
+            while arrived.recv_many(&mut batch, READ_AHEAD).await > 0 {
+                for (place, outcome) in batch.drain(..) {
+                    let object = match outcome {
+                        Ok((payload, attributes)) => Ok(self.prepare(payload, attributes).await),
+                        Err(error) => Err(error),
+                    };
+                    if found.send((place, object)).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        };
+        tokio::join!(self.store.read_small(entries, read), send);
+    }
+}
+
+impl LocalSource {
+    /// The stages between read and link for one object that fits a few chunks.
+    async fn prepare(&self, payload: Payload, attributes: Attributes) -> CompressedObject {
+        let bytes = payload.len();
+        self.bounds.wait_for_bandwidth(bytes).await;
+        let stages = self.stages(payload, attributes);
+        if bytes <= HASH_INLINE_BYTES { stages() } else { blocking(stages).await }
+    }
+
+    /// Hash and compress as one piece of work for the CPU. The root is merged from the values of
+    /// the chunks, so that bytes are hashed once.
+    fn stages(
+        &self,
+        payload: Payload,
+        attributes: Attributes,
+    ) -> impl FnOnce() -> CompressedObject + Send + 'static {
+        let (compression, faults) = (self.compression, self.faults.clone());
+        move || {
+            let size = payload.len();
+            let (values, chunks): (Vec<SpanValue>, Vec<_>) = pieces(&payload)
+                .into_iter()
+                .map(|(offset, piece)| {
+                    let hashed = hash::hash(size, offset, piece);
+                    let value = hashed.value;
+                    let mut chunk = compress(hashed, compression);
+                    if let Some(faults) = &faults {
+                        faults.on_link(&mut chunk);
+                    }
+                    (value, chunk)
+                })
+                .unzip();
+            let root = chunk::merge(size, ByteRange::new(0, size), CHUNK_BYTES, &values);
+            CompressedObject { root: Root(root.0), attributes, chunks, cut_from: Some(payload) }
+        }
+    }
+}
+
+/// The chunks of a payload, at least one.
+fn pieces(payload: &Payload) -> Vec<(u64, Payload)> {
+    if payload.len() <= CHUNK_BYTES {
+        return vec![(0, payload.clone())];
+    }
+    shard::chunks(ByteRange::new(0, payload.len()))
+        .map(|range| match payload {
+            Payload::Zero(_) => (range.start, Payload::Zero(range.len())),
+            Payload::Bytes(bytes) => {
+                let slice = bytes.slice(range.start as usize..range.end as usize);
+                (range.start, Payload::Bytes(slice))
+            }
+        })
+        .collect()
+}
