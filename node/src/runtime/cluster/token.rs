@@ -116,7 +116,7 @@ pub(crate) fn voters_hash(voters: &[NodeId]) -> [u8; 32] {
 }
 
 /// Bytes that nobody can guess, from where the keys of nodes come too.
-fn random() -> [u8; 32] {
+pub(super) fn random() -> [u8; 32] {
     let drawn = ed25519::SecretKey::generate();
     let mut bytes = [0; 32];
     bytes.copy_from_slice(drawn.as_ref());

@@ -194,7 +194,10 @@ pub(super) fn from_answer(answer: ControlAnswer) -> Result<Value, ApiError> {
         | ControlAnswer::Alive(_)
         | ControlAnswer::Job(_)
         | ControlAnswer::Cluster { .. }
-        | ControlAnswer::Joined(_) => Err(ApiError::new(
+        | ControlAnswer::Joined(_)
+        | ControlAnswer::Page(_)
+        | ControlAnswer::Snapshot(_)
+        | ControlAnswer::Probed(..) => Err(ApiError::new(
             ApiCode::Internal,
             "the leader gave an answer that does not belong to a client's request",
         )),
