@@ -211,7 +211,7 @@ mod tests {
             parts.join(".")
         };
         let list = |text: &str| with(5, &BASE64URL_NOPAD.encode(text.as_bytes()));
-        let many = vec!["a:1"; TOKEN_ADDRESSES_MAX + 1].join(",");
+        let many = ["a:1"; TOKEN_ADDRESSES_MAX + 1].join(",");
         for (text, wanted) in [
             (String::new(), "no join token"),
             ("secret".to_owned(), "no join token"),
