@@ -78,6 +78,8 @@ impl fmt::Debug for Workshop {
 #[derive(Debug)]
 struct Job {
     id: JobId,
+    /// Counts submissions, each with a policy of its own.
+    run: u32,
     spec: Arc<JobSpec>,
     filter: Arc<Filter>,
     meter: Arc<Meter>,
@@ -125,41 +127,38 @@ impl Workshop {
         jobs.iter().map(|(id, job)| (*id, job.meter.sent.load(Ordering::Relaxed))).collect()
     }
 
-    /// Learns what a job is, so that nobody needs to be asked. A job that is submitted again with
-    /// another policy is another one from then on.
-    pub(super) fn learn(&self, spec: &JobSpec) -> Result<(), Failure> {
-        self.insert(spec.clone()).map(drop)
-    }
-
-    fn insert(&self, spec: JobSpec) -> Result<Arc<Job>, Failure> {
+    fn insert(&self, spec: JobSpec, run: u32) -> Result<Arc<Job>, Failure> {
         let id = spec.id();
         let mut jobs = locked(&self.jobs);
-        if let Some(job) = jobs.get(&id).filter(|job| *job.spec == spec) {
+        if let Some(job) = jobs.get(&id).filter(|job| job.run >= run) {
             return Ok(Arc::clone(job));
         }
+        // A second journal at the same file would be refused.
+        let journal = jobs.get(&id).map(|job| job.journal.clone()).unwrap_or_default();
         let filter =
             Filter::new(&spec.filters).map_err(|text| Failure::new(ErrorCode::Protocol, text))?;
         let job = Arc::new(Job {
             id,
+            run,
             spec: Arc::new(spec),
             filter: Arc::new(filter),
             meter: Arc::new(Meter::default()),
             source: OnceCell::new(),
             target: OnceCell::new(),
-            journal: OnceCell::new(),
+            journal,
             limit: Mutex::new(None),
         });
         jobs.insert(id, Arc::clone(&job));
         Ok(job)
     }
 
-    fn known(&self, id: JobId) -> Option<Arc<Job>> {
-        locked(&self.jobs).get(&id).map(Arc::clone)
+    fn known(&self, id: JobId, run: u32) -> Option<Arc<Job>> {
+        locked(&self.jobs).get(&id).filter(|job| job.run >= run).map(Arc::clone)
     }
 
-    /// The job, asked for at the leader when it is new here.
-    async fn job(&self, id: JobId) -> Result<Arc<Job>, Failure> {
-        if let Some(job) = self.known(id) {
+    /// The job as of its run, asked for at the leader when it is new here.
+    async fn job(&self, id: JobId, run: u32) -> Result<Arc<Job>, Failure> {
+        if let Some(job) = self.known(id, run) {
             return Ok(job);
         }
         let unknown = |why: &dyn fmt::Display| {
@@ -171,7 +170,7 @@ impl Workshop {
         let answer = self.setup.control.request(leader, question, FIND_TIMEOUT).await;
         let answer = answer.map_err(|error| unknown(&error))?;
         match codec::decode(&answer, LOG_ENTRY_BYTES_MAX) {
-            Ok(ControlAnswer::Job(Some(spec))) => self.insert(*spec),
+            Ok(ControlAnswer::Job(Some(spec))) => self.insert(*spec, run),
             _ => Err(unknown(&"the leader does not know it")),
         }
     }
@@ -251,7 +250,7 @@ impl Workshop {
         data: Arc<DataNetwork>,
         assignment: &Assignment,
     ) -> Result<Executor, Failure> {
-        let job = self.job(assignment.job).await?;
+        let job = self.job(assignment.job, assignment.run).await?;
         let (spec, filter) = (Arc::clone(&job.spec), Arc::clone(&job.filter));
         let outcomes = self.setup.outcomes.clone();
         if let Work::List { end: End::Source, .. } = &assignment.work {
@@ -325,7 +324,7 @@ pub(super) fn here(location: &Location) -> Location {
 #[async_trait]
 impl Jobs for Workshop {
     async fn source(&self, id: JobId) -> Result<Arc<dyn Source>, Failure> {
-        let job = self.job(id).await?;
+        let job = self.job(id, 0).await?;
         // The job's bandwidth is bounded where its bytes arrive.
         Ok(Arc::new(LocalSource {
             store: self.source_store(&job).await?,
