@@ -9,8 +9,8 @@ use clap_complete::Shell;
 
 use super::cluster::ClusterCommand;
 use super::connect::ClusterArgs;
-use super::node::NodeArgs;
 use super::job::JobCommand;
+use super::node::NodeArgs;
 
 use crate::config::SETTINGS;
 

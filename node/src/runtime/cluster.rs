@@ -25,7 +25,9 @@ use std::sync::Arc;
 use airlift_coordinator::Coordinator;
 use airlift_coordinator::consensus::{Config, Consensus, Durable};
 use airlift_coordinator::state::State;
-use airlift_protocol::cluster::{Address, Addresses, Boot, ClusterId, Member, NodeName, Role, Secret};
+use airlift_protocol::cluster::{
+    Address, Addresses, Boot, ClusterId, Member, NodeName, Role, Secret,
+};
 use airlift_protocol::codec;
 use airlift_protocol::id::NodeId;
 use airlift_protocol::limits::LOG_ENTRY_BYTES_MAX;
@@ -198,19 +200,25 @@ pub async fn run(options: ClusterOptions, stop: watch::Receiver<bool>) -> Result
     let (control, incoming) = started.map_err(|error| network(&error))?;
     let control = Arc::new(control);
     let (outcome_sender, outcomes) = mpsc::channel(OUTCOMES_MAX);
+    let (asker, asks) = Asker::new();
     let workshop = Arc::new(Workshop::new(Setup {
         node: identity.node(),
         directory: directory.clone(),
         stores: options.stores.clone(),
         control: Arc::clone(&control),
+        asker: asker.clone(),
         memory_bytes: options.memory_bytes,
         outcomes: outcome_sender,
     }));
     let server = SourceServer::new(Arc::clone(&workshop) as _, workshop.serving());
     let data_listen = SocketAddr::new(listen.ip(), 0);
-    let data =
-        DataNetwork::start(identity.keypair(), data_listen, Arc::new(server), DataOptions::default())
-            .map_err(|failure| network(&failure))?;
+    let data = DataNetwork::start(
+        identity.keypair(),
+        data_listen,
+        Arc::new(server),
+        DataOptions::default(),
+    )
+    .map_err(|failure| network(&failure))?;
     let api = options.api.or(earlier.as_ref().map(|record| record.api));
     let addresses = Addresses {
         control: control.listen_addresses().iter().map(|at| Address(at.to_string())).collect(),
@@ -222,14 +230,11 @@ pub async fn run(options: ClusterOptions, stop: watch::Receiver<bool>) -> Result
         None => first_start(&options, &control, &directory, listen, &addresses).await?,
     };
     directory.write(&record)?;
-    serve(options, Networks { identity, control, incoming, data: Arc::new(data) }, Rest {
-        directory,
-        record,
-        addresses,
-        workshop,
-        outcomes,
-        stop,
-    })
+    serve(
+        options,
+        Networks { identity, control, incoming, data: Arc::new(data) },
+        Rest { directory, record, addresses, workshop, outcomes, asker, asks, stop },
+    )
     .await
 }
 
@@ -248,14 +253,15 @@ struct Rest {
     addresses: Addresses,
     workshop: Arc<Workshop>,
     outcomes: mpsc::Receiver<airlift_coordinator::AgentInput>,
+    asker: Asker,
+    asks: mpsc::Receiver<ask::Ask>,
     stop: watch::Receiver<bool>,
 }
 
 async fn serve(options: ClusterOptions, networks: Networks, rest: Rest) -> Result<(), RunError> {
     let Networks { identity, control, incoming, data } = networks;
-    let Rest { directory, record, addresses, workshop, outcomes, stop } = rest;
+    let Rest { directory, record, addresses, workshop, outcomes, asker, asks, stop } = rest;
     let cluster = ClusterId(record.cluster);
-    let (asker, asks) = Asker::new();
     let records = Arc::new(RecordFile::open(&directory.records())?);
     let started = clock::now();
     let boot = Boot(u64::from_le_bytes(eighth(random())));
@@ -365,7 +371,8 @@ fn listen_address(
     earlier: Option<&NodeRecord>,
 ) -> Result<SocketAddr, RunError> {
     let listen = options.listen.or(earlier.map(|record| record.listen));
-    listen.ok_or_else(|| RunError::usage("say where other nodes reach this one: --listen HOST:PORT"))
+    listen
+        .ok_or_else(|| RunError::usage("say where other nodes reach this one: --listen HOST:PORT"))
 }
 
 /// A later start: what is given anew takes the place of what was.
@@ -452,8 +459,7 @@ impl Probe for Prober {
             Location::Node { node, .. } => {
                 let name = node.clone();
                 let found = self.asker.look(move |sight| {
-                    let member =
-                        sight.members.members.iter().find(|it| it.name.as_str() == name);
+                    let member = sight.members.members.iter().find(|it| it.name.as_str() == name);
                     member.map(|member| (member.id, sight.node == member.id))
                 });
                 let (id, is_here) = found.await.map_err(stopping)?.ok_or_else(|| {

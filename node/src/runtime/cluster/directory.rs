@@ -137,8 +137,7 @@ impl Directory {
 
 /// Writes a file that is there whole or not at all, for its owner only.
 fn write_durably(path: &Path, content: &[u8]) -> Result<(), StoreError> {
-    let failed =
-        |error: std::io::Error| StoreError::io("write", path.display(), &error);
+    let failed = |error: std::io::Error| StoreError::io("write", path.display(), &error);
     let staged = path.with_extension("new");
     let mut file = fs::OpenOptions::new()
         .write(true)

@@ -258,8 +258,7 @@ impl Driver {
         match founding {
             Ok(founder) => {
                 let cluster = airlift_protocol::cluster::ClusterId(self.parts.record.cluster);
-                let founding =
-                    airlift_coordinator::command::Founding { cluster, founder, admin };
+                let founding = airlift_coordinator::command::Founding { cluster, founder, admin };
                 let id = self.next_request();
                 let request = Request::Found(Box::new(founding));
                 self.feed(Input::Request { id, request, at: clock::wall() });
@@ -725,7 +724,9 @@ impl Driver {
 
     fn on_heartbeat(&mut self, from: NodeId, heartbeat: Heartbeat) -> ControlAnswer {
         if !self.is_leader() {
-            return ControlAnswer::NotLeader(self.leader.filter(|leader| *leader != self.parts.node));
+            return ControlAnswer::NotLeader(
+                self.leader.filter(|leader| *leader != self.parts.node),
+            );
         }
         let knows = heartbeat.members_version;
         self.superseded = false;

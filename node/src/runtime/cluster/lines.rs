@@ -80,7 +80,8 @@ impl Records for Lines {
         let mut skipped = 0;
         let mut lines = Vec::new();
         for (end, page_id, index) in listings.pages {
-            let facts = self.records.of_page((job, listings.run), end, page_id).map_err(internal)?;
+            let facts =
+                self.records.of_page((job, listings.run), end, page_id).map_err(internal)?;
             if facts.is_empty() || skipped + facts.len() as u64 <= from {
                 skipped += facts.len() as u64;
                 continue;

@@ -24,10 +24,7 @@ pub(super) async fn here(location: &Location, stores: &StoreOptions) -> ControlA
     }
 }
 
-async fn look(
-    location: Location,
-    stores: &StoreOptions,
-) -> Result<(Location, Place), StoreError> {
+async fn look(location: Location, stores: &StoreOptions) -> Result<(Location, Place), StoreError> {
     match location {
         Location::Node { node, path } => {
             let (path, place) = blocking(move || look_at_path(&path)).await?;

@@ -21,6 +21,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::{OnceCell, mpsc};
 
+use super::ask::Asker;
 use super::directory::Directory;
 use crate::network::control::ControlNetwork;
 use crate::network::data::DataNetwork;
@@ -50,6 +51,7 @@ pub(super) struct Setup {
     pub(super) directory: Directory,
     pub(super) stores: StoreOptions,
     pub(super) control: Arc<ControlNetwork>,
+    pub(super) asker: Asker,
     /// Bytes that the pipeline may hold at once.
     pub(super) memory_bytes: u64,
     pub(super) outcomes: mpsc::Sender<AgentInput>,
@@ -156,13 +158,25 @@ impl Workshop {
         locked(&self.jobs).get(&id).filter(|job| job.run >= run).map(Arc::clone)
     }
 
-    /// The job as of its run, asked for at the leader when it is new here.
+    /// The job as of its run: from this node's own state, or asked for at the leader.
     async fn job(&self, id: JobId, run: u32) -> Result<Arc<Job>, Failure> {
         if let Some(job) = self.known(id, run) {
             return Ok(job);
         }
+        let look = self.setup.asker.look(move |sight| {
+            let job = sight.coordinator?.state().jobs.get(&id)?;
+            Some((job.spec.clone(), job.run))
+        });
+        if let Ok(Some((spec, known))) = look.await
+            && known >= run
+        {
+            return self.insert(spec, known);
+        }
         let unknown = |why: &dyn fmt::Display| {
-            Failure::new(ErrorCode::NodeLost, format!("what job {id} is cannot be found out: {why}"))
+            Failure::new(
+                ErrorCode::NodeLost,
+                format!("what job {id} is cannot be found out: {why}"),
+            )
         };
         let leader = *locked(&self.leader);
         let leader = leader.ok_or_else(|| unknown(&"no leader is known"))?;
@@ -237,8 +251,7 @@ impl Workshop {
         match self.executor(data, &assignment).await {
             Ok(executor) => executor.run(id, attempt, assignment.work).await,
             Err(failure) => {
-                let outcome =
-                    AgentInput::Outcome { assignment: id, attempt, result: Err(failure) };
+                let outcome = AgentInput::Outcome { assignment: id, attempt, result: Err(failure) };
                 // Nobody takes it when the node is stopping.
                 let _ = self.setup.outcomes.send(outcome).await;
             }
