@@ -5,6 +5,7 @@ use airlift_protocol::chunk::Root;
 use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::id::JobId;
 use airlift_protocol::key::Key;
+use serde::{Deserialize, Serialize};
 
 use crate::totals::Totals;
 
@@ -83,7 +84,7 @@ pub struct ObjectEnd {
 }
 
 /// What became of an object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Status {
     /// Moved, committed and checked.
     Done,

@@ -105,7 +105,8 @@ pub enum Input {
         is_fetched: bool,
     },
     /// These voters may lead this node, though its log does not say so yet: a node that has just
-    /// joined was told so by the cluster. Replaces what was said before.
+    /// joined was told so by the cluster. Replaces what was said before, and is to be said again
+    /// whenever the node hears of other members: a leader that it does not know, it does not hear.
     Introduce(BTreeSet<RaftId>),
     /// A manifest page was read back.
     PageLoaded {

@@ -82,7 +82,7 @@ pub enum Fact {
 }
 
 /// How one object ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectFact {
     /// What became of it.
     pub status: Status,

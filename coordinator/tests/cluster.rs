@@ -219,6 +219,8 @@ fn who_joins_while_a_job_runs_goes_on_from_the_middle_of_it() {
         world.run_for(delay);
         join(&mut world, 3);
         run_until_voters(&mut world, &[1, 2, 3]);
+        // Until the others know that as well, they need a majority of the two that were before.
+        world.run_for(1_000);
         world.crash(node(1));
         world.run_until(90_000, "the job ends", |world| has_ended(world, job));
         world.start(node(1));

@@ -222,7 +222,7 @@ fn pack_of(keys: &[&str]) -> Assignment {
     });
     let work = Work::MovePack { objects: objects.collect() };
     let (id, job, epoch) = (AssignmentId(3), JobId([0; 16]), Epoch(9));
-    Assignment { id, job, epoch, work, source: None, bandwidth: None }
+    Assignment { id, job, run: 1, epoch, work, source: None, bandwidth: None }
 }
 
 fn effects(agent: &mut Agent) -> Vec<AgentEffect> {

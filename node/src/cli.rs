@@ -110,6 +110,10 @@ fn run(cli: Cli, console: &Console) -> Result<ExitCode, CliError> {
             let config = load(global, command.settings())?.config;
             return block_on(cluster::run(command, global, &config, console))?;
         }
+        Command::Node(args) => {
+            let config = load(global, Vec::new())?.config;
+            return block_on(node::run(args, config))?;
+        }
         Command::Cp(args) => Transfer::copy(args),
         Command::Sync(args) => Transfer::sync(args),
         Command::Verify(args) => Transfer::verify(args),

@@ -2,6 +2,7 @@
 
 pub(crate) mod blocking;
 pub mod clock;
+pub mod cluster;
 pub mod embedded;
 mod executor;
 mod filter;

@@ -1,6 +1,6 @@
 //! What this node keeps on its own disk: the coordinator's log and the receiver's journal.
 
 pub mod consensus;
-mod database;
+pub(crate) mod database;
 pub mod journal;
 pub mod log;

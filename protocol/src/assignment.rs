@@ -117,6 +117,8 @@ pub struct Assignment {
     pub id: AssignmentId,
     /// For which job.
     pub job: JobId,
+    /// For which run of it.
+    pub run: u32,
     /// Fencing number: nothing done under a smaller one counts.
     pub epoch: Epoch,
     /// What to do.

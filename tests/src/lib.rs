@@ -2,6 +2,7 @@
 
 pub mod airlift;
 pub mod canned;
+pub mod cluster;
 pub mod conformance;
 pub mod corpus;
 pub mod moto;

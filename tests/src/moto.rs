@@ -1,12 +1,13 @@
 //! `moto`, an S3 server that nobody here wrote, when it is installed.
 
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use crate::cluster::free_port;
 use crate::s3::Access;
 
 const STARTS_MAX: usize = 5;
@@ -118,12 +119,6 @@ fn stop(process: &mut Child) {
     // It may have ended by itself, which is as well.
     drop(process.kill());
     drop(process.wait());
-}
-
-/// A port that was free a moment ago; another program may take it, and then we try another.
-fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    listener.local_addr().expect("a listener has an address").port()
 }
 
 fn is_ready(process: &mut Child, port: u16) -> bool {

@@ -33,6 +33,15 @@ impl Coordinator {
         self.log.is_damaged()
     }
 
+    /// Asks to be elected now: the only voter of a cluster need not wait for it.
+    pub fn campaign(&mut self) {
+        if let Some(consensus) = self.log.consensus_mut()
+            && consensus.status().configuration.members().len() == 1
+        {
+            consensus.campaign();
+        }
+    }
+
     /// Hands the lead to another voter.
     ///
     /// # Errors

@@ -21,7 +21,8 @@ pub(crate) fn assignment(
     let resolver = Resolver { id: job_id, job, pages };
     let work = resolver.resolve(&lease.task)?;
     let bandwidth = job.spec.policy.bandwidth.map(|rate| share(rate, movers));
-    Some(Assignment { id, job: job_id, epoch: lease.epoch, work, source: lease.source, bandwidth })
+    let (run, epoch, source) = (job.run, lease.epoch, lease.source);
+    Some(Assignment { id, job: job_id, run, epoch, work, source, bandwidth })
 }
 
 /// What one of `movers` nodes may move a second, so that all together keep to `rate`.

@@ -166,11 +166,21 @@ impl World {
         let node = Node { raft, process: None, cancelled: 0, orders: 0, disk, starts: 0 };
         self.nodes.insert(id, node);
         self.start(id);
+        // Every node hears of a new member, by the log or without.
+        let ids: Vec<NodeId> = self.nodes.keys().copied().collect();
+        for id in ids {
+            let introduction = Input::Introduce(self.voters());
+            self.feed(id, introduction);
+        }
+    }
+
+    fn voters(&self) -> BTreeSet<RaftId> {
+        self.nodes.values().map(|node| node.raft).collect()
     }
 
     pub(crate) fn start(&mut self, id: NodeId) {
         let now = Timestamp(self.now);
-        let ids: BTreeSet<RaftId> = self.nodes.values().map(|node| node.raft).collect();
+        let voters = self.voters();
         let node = self.nodes.get_mut(&id).unwrap();
         node.starts += 1;
         let seed = Random(self.seed ^ (node.raft.0 << 32) ^ node.starts).next();
@@ -185,7 +195,7 @@ impl World {
             armed: None,
             recorded: BTreeSet::new(),
         });
-        self.feed(id, Input::Introduce(ids));
+        self.feed(id, Input::Introduce(voters));
         self.feed_agent(id, AgentInput::Timeout);
     }
 

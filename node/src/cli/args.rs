@@ -10,6 +10,7 @@ use clap_complete::Shell;
 use super::cluster::ClusterCommand;
 use super::connect::ClusterArgs;
 use super::job::JobCommand;
+use super::node::NodeArgs;
 
 use crate::config::SETTINGS;
 
@@ -128,6 +129,8 @@ pub enum Command {
     /// Look at a cluster, and change it
     #[command(subcommand)]
     Cluster(ClusterCommand),
+    /// Run a node of a cluster
+    Node(NodeArgs),
     /// Print a completion script for a shell
     #[command(
         after_help = "Examples:\n  airlift completions bash > ~/.local/share/bash-completion/completions/airlift"

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
+use serde::Serialize;
 
 use super::args::{FlagSetting, Global};
 use super::connect::{Cluster, ClusterArgs};
@@ -17,6 +18,7 @@ use super::{duration, table};
 use crate::api::request::{LeaderRequest, TOKEN_LIFE_MAX, TokenRequest};
 use crate::api::view::{ClusterView, NodeRole, NodeView};
 use crate::config::Config;
+use crate::runtime::cluster::{Beginning, begin};
 
 /// Life of a token when nothing else is said.
 const TOKEN_LIFE_DEFAULT: &str = "1h";
@@ -39,6 +41,8 @@ Examples:
 /// `cluster`.
 #[derive(Clone, Debug, Subcommand)]
 pub enum ClusterCommand {
+    /// Begin a cluster with this machine as its first node
+    Init(InitArgs),
     /// Make a token by which one node can join
     #[command(after_help = TOKEN_EXAMPLES)]
     Token(TokenArgs),
@@ -163,6 +167,7 @@ impl ClusterCommand {
     /// Key, flag and text of each flag that sets something.
     pub(super) fn settings(&self) -> Vec<FlagSetting> {
         match self {
+            Self::Init(_) => Vec::new(),
             Self::Status(cluster) => cluster.settings(),
             Self::Token(args) => args.cluster.settings(),
             Self::Remove(args) => args.cluster.settings(),
@@ -181,6 +186,9 @@ pub(super) async fn run(
     config: &Config,
     console: &Console,
 ) -> Result<ExitCode, CliError> {
+    if let ClusterCommand::Init(args) = command {
+        return init(args, global, console);
+    }
     let client = Cluster::require(config)?.client;
     let view = match command {
         ClusterCommand::Token(args) => {
@@ -196,7 +204,7 @@ pub(super) async fn run(
             }
             return print(&token, token.token.clone(), global, console);
         }
-        ClusterCommand::Status(_) => client.cluster().await?,
+        ClusterCommand::Init(_) | ClusterCommand::Status(_) => client.cluster().await?,
         ClusterCommand::Remove(args) => client.remove_node(&args.node).await?,
         ClusterCommand::TransferLeader(args) => {
             client.transfer_leader(&LeaderRequest { node: args.node.clone() }).await?
@@ -206,6 +214,37 @@ pub(super) async fn run(
         unless_closed(console.print(&head(&view)))?;
     }
     print(&view, nodes(&view), global, console)
+}
+
+fn init(args: &InitArgs, global: &Global, console: &Console) -> Result<ExitCode, CliError> {
+    let options = args.options()?;
+    let begun = begin(&Beginning {
+        data_dir: options.data_dir.clone(),
+        name: options.name,
+        listen: options.listen,
+        api: options.api,
+        allow_insecure_api: options.allow_insecure_api,
+    })?;
+    let (directory, token) = (options.data_dir.display(), begun.token_file.display());
+    let text = format!(
+        "cluster  {}\nnode     {}\ntoken    {token}\n\nStart the node:  airlift node --data-dir \
+         {directory}\nAsk it:          airlift cluster status --cluster http://{} --token-file {token}",
+        begun.cluster, begun.node, options.api
+    );
+    let document = InitView {
+        cluster: begun.cluster.clone(),
+        node: begun.node.clone(),
+        token_file: token.to_string(),
+    };
+    print(&document, text, global, console)
+}
+
+/// What `cluster init --json` prints.
+#[derive(Debug, Serialize)]
+struct InitView {
+    cluster: String,
+    node: String,
+    token_file: String,
 }
 
 fn head(view: &ClusterView) -> String {

@@ -4,12 +4,16 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 
 use super::connect::read_token;
 use super::console::words;
-use super::exit::CliError;
+use super::exit::{CliError, ExitCode};
 use crate::api::client::Secret;
 use crate::api::server::check_address;
+use crate::config::Config;
+use crate::runtime::cluster::{self, ClusterOptions};
 
 /// Characters of a node's name.
 const NAME_CHARS_MAX: usize = 63;
@@ -88,6 +92,51 @@ impl NodeArgs {
             join,
         })
     }
+}
+
+/// Runs a node until a signal ends it.
+///
+/// # Errors
+/// When it cannot begin, or not go on.
+pub(super) async fn run(args: &NodeArgs, config: Config) -> Result<ExitCode, CliError> {
+    let options = args.options()?;
+    let (stop, stopped) = watch::channel(false);
+    let node = cluster::run(
+        ClusterOptions {
+            data_dir: options.data_dir,
+            name: options.name,
+            listen: options.listen,
+            api: options.api,
+            allow_insecure_api: options.allow_insecure_api,
+            join: options.join.map(|secret| secret.reveal().to_owned()),
+            stores: config.stores,
+            slots: config.slots,
+            memory_bytes: config.memory_bytes,
+        },
+        stopped,
+    );
+    let listen = |kind| {
+        signal(kind).map_err(|error| CliError::cannot_run(format!("listen for signals: {error}")))
+    };
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut terminate = listen(SignalKind::terminate())?;
+    let signals = async {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        stop.send_replace(true);
+    };
+    let (ended, ()) = futures::future::join(node, async {
+        // A node that ends by itself must not wait for a signal.
+        tokio::select! {
+            () = signals => {}
+            () = stop.closed() => {}
+        }
+    })
+    .await;
+    ended?;
+    Ok(ExitCode::Done)
 }
 
 /// Reads a name that can stand in `NAME:/path`.

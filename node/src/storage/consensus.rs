@@ -7,12 +7,14 @@
 
 use std::path::{Path, PathBuf};
 
+use airlift_coordinator::command::Command;
 use airlift_coordinator::consensus::{Durable, Persist};
 use airlift_protocol::codec;
 use airlift_protocol::error::ErrorCode;
 use airlift_protocol::id::LogIndex;
 use airlift_protocol::limits::LOG_ENTRY_BYTES_MAX;
-use airlift_protocol::raft::{HardState, LogEntry, LogPosition, RaftId, SnapshotRef};
+use airlift_protocol::manifest::Page;
+use airlift_protocol::raft::{HardState, LogEntry, LogPayload, LogPosition, RaftId, SnapshotRef};
 use airlift_protocol::version::{FormatVersion, LOG_FORMAT};
 use redb::{ReadTransaction, ReadableTable, Table, TableDefinition, WriteTransaction};
 use serde::de::DeserializeOwned;
@@ -176,6 +178,27 @@ impl ConsensusFile {
             }
             put(transaction, BASE, &base)
         })
+    }
+
+    /// The manifest page that entry `index` holds; `None` when the log does not have that entry.
+    ///
+    /// # Errors
+    /// When the entry is damaged, or holds something else.
+    pub fn find_page(&self, index: LogIndex) -> Result<Option<Page>, StoreError> {
+        let row = self.read(|transaction| {
+            let table = transaction.open_table(ENTRIES)?;
+            Ok(table.get(index.0)?.map(|row| row.value().to_vec()))
+        })?;
+        let Some(row) = row else { return Ok(None) };
+        let altered = || damaged(&self.path, format!("entry {} is no manifest page", index.0));
+        // Its place in the chain was checked when the log was loaded, or written by this process.
+        let content = row.get(HASH_BYTES..).ok_or_else(altered)?;
+        let entry: LogEntry = codec::decode(content, LOG_ENTRY_BYTES_MAX).map_err(|_| altered())?;
+        let LogPayload::Command(bytes) = entry.payload else { return Err(altered()) };
+        match codec::decode(&bytes, LOG_ENTRY_BYTES_MAX) {
+            Ok(Command::Page { page, .. }) => Ok(Some(page)),
+            _ => Err(altered()),
+        }
     }
 
     fn find_identity(&self) -> Result<Option<MemberIdentity>, StoreError> {

@@ -19,7 +19,7 @@ const CACHE_BYTES: usize = 8 << 20;
 
 /// A database of this node, open in this process only.
 #[derive(Debug)]
-pub(super) struct NodeDatabase {
+pub(crate) struct NodeDatabase {
     /// `None` only while it is being closed.
     database: Option<Database>,
     path: PathBuf,
@@ -27,7 +27,7 @@ pub(super) struct NodeDatabase {
 
 impl NodeDatabase {
     /// Opens or creates the database at `path`; a second process at the same file is refused.
-    pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
         let opened = guarded(|| Database::builder().set_cache_size(CACHE_BYTES).create(path));
         let database = match opened {
             Ok(Ok(database)) => database,
@@ -39,7 +39,7 @@ impl NodeDatabase {
     }
 
     /// Runs `read` in a read transaction.
-    pub(super) fn read<T>(
+    pub(crate) fn read<T>(
         &self,
         read: impl FnOnce(&ReadTransaction) -> Result<T, redb::Error>,
     ) -> Result<T, StoreError> {
@@ -47,7 +47,7 @@ impl NodeDatabase {
     }
 
     /// Runs `write` in a write transaction, and returns when it is durable.
-    pub(super) fn write(
+    pub(crate) fn write(
         &self,
         write: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error>,
     ) -> Result<(), StoreError> {
@@ -60,7 +60,7 @@ impl NodeDatabase {
     }
 
     /// The error for content that is not what was written.
-    pub(super) fn damaged(&self, what: impl std::fmt::Display) -> StoreError {
+    pub(crate) fn damaged(&self, what: impl std::fmt::Display) -> StoreError {
         damaged(&self.path, what)
     }
 

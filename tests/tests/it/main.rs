@@ -4,6 +4,7 @@
 
 mod changes;
 mod cloud;
+mod cluster;
 mod conformance;
 mod conformance_s3;
 mod copy;

@@ -1,0 +1,491 @@
+//! A node of a cluster: both state machines, the two networks, the API.
+//!
+//! ```text
+//!            clients ──▶ api ──▶ service ──▶ ask ─┐
+//!  other nodes ◀──▶ control network ◀──────────▶ driver ◀──▶ coordinator, agent
+//!  other nodes ◀──▶ data network ◀──▶ work ◀──────┘  └──▶ consensus file, records
+//! ```
+
+mod ask;
+mod directory;
+mod driver;
+mod join;
+mod lines;
+mod probe;
+mod records;
+mod service;
+mod talk;
+mod token;
+mod work;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use airlift_coordinator::Coordinator;
+use airlift_coordinator::consensus::{Config, Consensus, Durable};
+use airlift_coordinator::state::State;
+use airlift_protocol::cluster::{
+    Address, Addresses, Boot, ClusterId, Member, NodeName, Role, Secret,
+};
+use airlift_protocol::codec;
+use airlift_protocol::id::NodeId;
+use airlift_protocol::limits::LOG_ENTRY_BYTES_MAX;
+use airlift_protocol::location::Location;
+use airlift_protocol::raft::RaftId;
+use airlift_protocol::time::Timestamp;
+use airlift_protocol::version::LOG_FORMAT;
+use async_trait::async_trait;
+use data_encoding::HEXLOWER;
+use tokio::sync::{mpsc, watch};
+
+use self::ask::Asker;
+use self::directory::{Directory, NodeRecord};
+use self::driver::{Driver, Parts, Sources};
+use self::lines::Lines;
+use self::records::RecordFile;
+use self::service::{ClusterService, Probe};
+use self::token::{JoinTokenText, random};
+use self::work::{Setup, Workshop};
+use super::clock;
+use super::embedded::RunError;
+use crate::api::error::{ApiCode, ApiError};
+use crate::api::request::Found;
+use crate::api::server::{ApiServer, Limits, ServerOptions};
+use crate::network::control::{ControlNetwork, ControlOptions};
+use crate::network::data::serve::SourceServer;
+use crate::network::data::{DataNetwork, DataOptions};
+use crate::network::identity::Identity;
+use crate::storage::consensus::{ConsensusFile, MemberIdentity};
+use crate::store::StoreError;
+use crate::store::locate::{self, StoreOptions};
+
+/// Outcomes on their way to the agent; each may be a manifest page.
+const OUTCOMES_MAX: usize = 4;
+
+/// How a node is run.
+#[derive(Clone, Debug)]
+pub struct ClusterOptions {
+    /// Its directory.
+    pub data_dir: PathBuf,
+    /// Its name, at its first start.
+    pub name: Option<String>,
+    /// Where other nodes reach it, when that is new.
+    pub listen: Option<SocketAddr>,
+    /// Where clients reach it, when that is new.
+    pub api: Option<SocketAddr>,
+    /// Whether the API may be reached from other machines in plain text.
+    pub allow_insecure_api: bool,
+    /// The token by which it joins, at its first start.
+    pub join: Option<String>,
+    /// How stores are reached.
+    pub stores: StoreOptions,
+    /// Assignments at once.
+    pub slots: usize,
+    /// Bytes that the pipeline may hold at once.
+    pub memory_bytes: u64,
+}
+
+/// What a new cluster begins with.
+#[derive(Clone, Debug)]
+pub struct Beginning {
+    /// Directory of the first node.
+    pub data_dir: PathBuf,
+    /// Its name.
+    pub name: String,
+    /// Where other nodes reach it.
+    pub listen: SocketAddr,
+    /// Where clients reach it.
+    pub api: SocketAddr,
+    /// Whether the API may be reached from other machines in plain text.
+    pub allow_insecure_api: bool,
+}
+
+/// What was begun.
+#[derive(Clone, Debug)]
+pub struct Begun {
+    /// The cluster, in hex.
+    pub cluster: String,
+    /// Its first node, in hex.
+    pub node: String,
+    /// The file with the administrator's token.
+    pub token_file: PathBuf,
+}
+
+/// Prepares a new cluster: identity, log, and the administrator's token. Nothing runs yet.
+///
+/// # Errors
+/// When the directory belongs to a node already, or cannot be written.
+pub fn begin(beginning: &Beginning) -> Result<Begun, RunError> {
+    let directory = Directory::create(&beginning.data_dir)?;
+    if directory.read()?.is_some() {
+        let path = directory.path().display();
+        return Err(RunError::usage(format!("{path} belongs to a node already: choose another")));
+    }
+    node_name(&beginning.name)?;
+    let identity = identity(directory.path())?;
+    let cluster = ClusterId(half(random()));
+    let state = codec::encode(&State::default());
+    let digest = *blake3::hash(&state).as_bytes();
+    let durable = Durable::found(RaftId(1), digest, state.len() as u64);
+    let admin = Secret(random());
+    let token = HEXLOWER.encode(&admin.0);
+    directory.write_snapshot(&state)?;
+    directory.write_admin_token(&token)?;
+    create_log(&directory, cluster, RaftId(1), &durable)?;
+    directory.write(&NodeRecord {
+        name: beginning.name.clone(),
+        listen: beginning.listen,
+        api: beginning.api,
+        allow_insecure_api: beginning.allow_insecure_api,
+        cluster: cluster.0,
+        raft: Some(1),
+        founding: Some(admin.hash()),
+        members: Vec::new(),
+        members_version: 0,
+    })?;
+    let node = identity.node().to_string();
+    let token_file = directory.admin_token();
+    Ok(Begun { cluster: cluster.to_string(), node, token_file })
+}
+
+fn half(bytes: [u8; 32]) -> [u8; 16] {
+    let mut half = [0; 16];
+    half.copy_from_slice(&bytes[..16]);
+    half
+}
+
+fn identity(directory: &Path) -> Result<Identity, RunError> {
+    Identity::load_or_create(directory).map_err(|error| RunError::cannot_run(error.to_string()))
+}
+
+fn node_name(name: &str) -> Result<NodeName, RunError> {
+    NodeName::parse(name).map_err(|error| RunError::usage(error.to_string()))
+}
+
+fn create_log(
+    directory: &Directory,
+    cluster: ClusterId,
+    id: RaftId,
+    durable: &Durable,
+) -> Result<(), StoreError> {
+    let incarnation = half(random());
+    let member = MemberIdentity { format: LOG_FORMAT, cluster: cluster.0, id, incarnation };
+    ConsensusFile::create(&directory.consensus(), &member, durable).map(drop)
+}
+
+/// The founder as its cluster knows it.
+fn founder(record: &NodeRecord, node: NodeId, addresses: &Addresses) -> Result<Member, RunError> {
+    Ok(Member {
+        id: node,
+        name: node_name(&record.name)?,
+        role: Role::Voter,
+        raft: record.raft.map(RaftId),
+        addresses: addresses.clone(),
+        joined_at: clock::wall(),
+    })
+}
+
+/// Runs a node until `stop` turns true.
+///
+/// # Errors
+/// When it cannot begin, or not go on; what it has done so far is kept.
+pub async fn run(options: ClusterOptions, stop: watch::Receiver<bool>) -> Result<(), RunError> {
+    let directory = Directory::create(&options.data_dir)?;
+    let identity = identity(directory.path())?;
+    let earlier = directory.read()?;
+    let listen = listen_address(&options, earlier.as_ref())?;
+    let network = |error: &dyn std::fmt::Display| RunError::cannot_run(error.to_string());
+    let started = ControlNetwork::start(&identity, ControlOptions::new(listen)).await;
+    let (control, incoming) = started.map_err(|error| network(&error))?;
+    let control = Arc::new(control);
+    let (outcome_sender, outcomes) = mpsc::channel(OUTCOMES_MAX);
+    let (asker, asks) = Asker::new();
+    let workshop = Arc::new(Workshop::new(Setup {
+        node: identity.node(),
+        directory: directory.clone(),
+        stores: options.stores.clone(),
+        control: Arc::clone(&control),
+        asker: asker.clone(),
+        memory_bytes: options.memory_bytes,
+        outcomes: outcome_sender,
+    }));
+    let server = SourceServer::new(Arc::clone(&workshop) as _, workshop.serving());
+    let data_listen = SocketAddr::new(listen.ip(), 0);
+    let data = DataNetwork::start(
+        identity.keypair(),
+        data_listen,
+        Arc::new(server),
+        DataOptions::default(),
+    )
+    .map_err(|failure| network(&failure))?;
+    let api = options.api.or(earlier.as_ref().map(|record| record.api));
+    let addresses = Addresses {
+        control: control.listen_addresses().iter().map(|at| Address(at.to_string())).collect(),
+        data: vec![Address(data.listen_address().to_string())],
+        api: api.map(|at| Address(at.to_string())),
+    };
+    let record = match earlier {
+        Some(record) => again(record, &options)?,
+        None => first_start(&options, &control, &directory, listen, &addresses).await?,
+    };
+    directory.write(&record)?;
+    serve(
+        options,
+        Networks { identity, control, incoming, data: Arc::new(data) },
+        Rest { directory, record, addresses, workshop, outcomes, asker, asks, stop },
+    )
+    .await
+}
+
+/// The node's ways to others.
+struct Networks {
+    identity: Identity,
+    control: Arc<ControlNetwork>,
+    incoming: mpsc::Receiver<crate::network::control::Incoming>,
+    data: Arc<DataNetwork>,
+}
+
+/// The rest of what a node consists of.
+struct Rest {
+    directory: Directory,
+    record: NodeRecord,
+    addresses: Addresses,
+    workshop: Arc<Workshop>,
+    outcomes: mpsc::Receiver<airlift_coordinator::AgentInput>,
+    asker: Asker,
+    asks: mpsc::Receiver<ask::Ask>,
+    stop: watch::Receiver<bool>,
+}
+
+async fn serve(options: ClusterOptions, networks: Networks, rest: Rest) -> Result<(), RunError> {
+    let Networks { identity, control, incoming, data } = networks;
+    let Rest { directory, record, addresses, workshop, outcomes, asker, asks, stop } = rest;
+    let cluster = ClusterId(record.cluster);
+    let records = Arc::new(RecordFile::open(&directory.records())?);
+    let started = clock::now();
+    let boot = Boot(u64::from_le_bytes(eighth(random())));
+    let (coordinator, file) = match record.raft {
+        Some(raft) => {
+            let (coordinator, file) = voter(&directory, cluster, RaftId(raft), boot)?;
+            (Some(coordinator), Some(Arc::new(file)))
+        }
+        None => (None, None),
+    };
+    let lines = Lines {
+        asker: asker.clone(),
+        control: Arc::clone(&control),
+        file: file.clone(),
+        records: Arc::clone(&records),
+        runtime: tokio::runtime::Handle::current(),
+    };
+    let probe = Prober {
+        asker: asker.clone(),
+        control: Arc::clone(&control),
+        stores: options.stores.clone(),
+    };
+    let service = ClusterService::new(
+        cluster,
+        asker.clone(),
+        Arc::clone(&control),
+        Arc::new(lines),
+        Arc::new(probe),
+    );
+    let server = ApiServer::start(
+        ServerOptions {
+            address: record.api,
+            allow_insecure: record.allow_insecure_api,
+            limits: Limits::default(),
+        },
+        Arc::new(service.clone()),
+    );
+    let server = server.await.map_err(|error| RunError::cannot_run(error.to_string()))?;
+    tracing::info!(name = record.name, node = %identity.node(), api = %server.address(), "runs");
+    let driver = Driver::new(Parts {
+        directory,
+        record,
+        node: identity.node(),
+        boot,
+        addresses,
+        slots: options.slots,
+        coordinator,
+        file,
+        records,
+        control: Arc::clone(&control),
+        data,
+        workshop,
+        service: Arc::new(service),
+        asker,
+        stores: options.stores,
+        started,
+    });
+    let ended = driver.run(Sources { incoming, asks, outcomes, stop }).await;
+    server.stop().await;
+    control.shutdown().await;
+    ended
+}
+
+fn eighth(bytes: [u8; 32]) -> [u8; 8] {
+    let mut eighth = [0; 8];
+    eighth.copy_from_slice(&bytes[..8]);
+    eighth
+}
+
+/// The control plane that goes on where the disk ends.
+fn voter(
+    directory: &Directory,
+    cluster: ClusterId,
+    raft: RaftId,
+    boot: Boot,
+) -> Result<(Coordinator, ConsensusFile), RunError> {
+    let (file, identity) = ConsensusFile::open(&directory.consensus())?;
+    if identity.cluster != cluster.0 || identity.id != raft {
+        let path = directory.path().display();
+        return Err(RunError::cannot_run(format!(
+            "{path}: the log is of another node or cluster: it must not be mixed up"
+        )));
+    }
+    let durable = file.load()?;
+    let state = match &durable.snapshot {
+        Some(reference) => {
+            let bytes = directory.read_snapshot()?;
+            let state = codec::decode(&bytes, LOG_ENTRY_BYTES_MAX).ok();
+            state.filter(|_| reference.is_of(&bytes)).ok_or_else(|| {
+                RunError::cannot_run(format!(
+                    "{}: the snapshot is damaged: remove this node from its cluster, and let it \
+                     join anew with an empty directory",
+                    directory.path().display()
+                ))
+            })?
+        }
+        None => State::default(),
+    };
+    let config = Config { id: raft, seed: boot.0 };
+    let consensus = Consensus::restore(config, durable)
+        .map_err(|error| RunError::cannot_run(error.to_string()))?;
+    Ok((Coordinator::voter(Timestamp(0), state, consensus), file))
+}
+
+fn listen_address(
+    options: &ClusterOptions,
+    earlier: Option<&NodeRecord>,
+) -> Result<SocketAddr, RunError> {
+    let listen = options.listen.or(earlier.map(|record| record.listen));
+    listen
+        .ok_or_else(|| RunError::usage("say where other nodes reach this one: --listen HOST:PORT"))
+}
+
+/// A later start: what is given anew takes the place of what was.
+fn again(record: NodeRecord, options: &ClusterOptions) -> Result<NodeRecord, RunError> {
+    if options.join.is_some() {
+        return Err(RunError::usage(format!(
+            "{} belongs to a node of cluster {} already: leave --join out, or choose an empty \
+             directory",
+            options.data_dir.display(),
+            ClusterId(record.cluster)
+        )));
+    }
+    if options.name.as_ref().is_some_and(|name| *name != record.name) {
+        return Err(RunError::usage(format!(
+            "this node is named {}; a name is for life",
+            record.name
+        )));
+    }
+    Ok(NodeRecord {
+        listen: options.listen.unwrap_or(record.listen),
+        api: options.api.unwrap_or(record.api),
+        allow_insecure_api: record.allow_insecure_api || options.allow_insecure_api,
+        ..record
+    })
+}
+
+/// The first start: the node joins.
+async fn first_start(
+    options: &ClusterOptions,
+    control: &ControlNetwork,
+    directory: &Directory,
+    listen: SocketAddr,
+    addresses: &Addresses,
+) -> Result<NodeRecord, RunError> {
+    let Some(join) = &options.join else {
+        let path = directory.path().display();
+        return Err(RunError::usage(format!(
+            "{path} belongs to no node yet: begin a cluster with `airlift cluster init`, or join \
+             one with --join TOKEN"
+        )));
+    };
+    let token = JoinTokenText::parse(join).map_err(RunError::usage)?;
+    let name = options.name.as_ref();
+    let name = name.ok_or_else(|| RunError::usage("give the node a name: --name NAME"))?;
+    let api = options.api.ok_or_else(|| {
+        RunError::usage("say where clients reach this node: --api 127.0.0.1:PORT")
+    })?;
+    let name = node_name(name)?;
+    let joined = join::join(control, &token, name.clone(), addresses.clone()).await?;
+    let members = joined.members;
+    let own = members.members.iter().find(|member| member.id == control.node());
+    let own = own.ok_or_else(|| RunError::cannot_run("the cluster admitted another node"))?;
+    if let Some(raft) = own.raft {
+        create_log(directory, token.cluster, raft, &Durable::joining())?;
+    }
+    Ok(NodeRecord {
+        name: name.as_str().to_owned(),
+        listen,
+        api,
+        allow_insecure_api: options.allow_insecure_api,
+        cluster: token.cluster.0,
+        raft: own.raft.map(|raft| raft.0),
+        founding: None,
+        members_version: members.version,
+        members: members.members.clone(),
+    })
+}
+
+/// Looks at places from wherever they are reached.
+#[derive(Debug)]
+struct Prober {
+    asker: Asker,
+    control: Arc<ControlNetwork>,
+    stores: StoreOptions,
+}
+
+#[async_trait]
+impl Probe for Prober {
+    async fn probe(&self, location: &Location) -> Result<Found, ApiError> {
+        use airlift_protocol::control::{ControlAnswer, ControlMessage, Place};
+        let unavailable = |text: String| ApiError::new(ApiCode::Unavailable, text);
+        let stopping = |_| unavailable("the node is stopping".to_owned());
+        let answer = match location {
+            Location::Node { node, .. } => {
+                let name = node.clone();
+                let found = self.asker.look(move |sight| {
+                    let member = sight.members.members.iter().find(|it| it.name.as_str() == name);
+                    member.map(|member| (member.id, sight.node == member.id))
+                });
+                let (id, is_here) = found.await.map_err(stopping)?.ok_or_else(|| {
+                    ApiError::invalid(format!("{location}: no node is named {node}"))
+                })?;
+                if is_here {
+                    probe::here(location, &self.stores).await
+                } else {
+                    let message = ControlMessage::Probe(location.clone());
+                    let asked = talk::ask(&self.control, id, &message, probe::TIMEOUT).await;
+                    asked.map_err(|text| unavailable(format!("{location}: {text}")))?
+                }
+            }
+            _ => probe::here(location, &self.stores).await,
+        };
+        match answer {
+            ControlAnswer::Probed(location, place) => {
+                let kind = match place {
+                    Place::Object => locate::Probe::Object,
+                    Place::Container => locate::Probe::Container,
+                    Place::Missing => locate::Probe::Missing,
+                };
+                Ok(Found { location, kind })
+            }
+            ControlAnswer::Refused(failure) => Err(ApiError::invalid(failure.detail())),
+            _ => Err(unavailable(format!("{location}: an answer to another question"))),
+        }
+    }
+}

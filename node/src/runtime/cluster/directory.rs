@@ -1,0 +1,154 @@
+//! The directory of a cluster's node: what it is, and what it must not forget.
+//!
+//! ```text
+//! identity.key     the node's key, for its eyes only
+//! admin.token      the administrator's token, on the node that founded the cluster
+//! node.json        name, addresses, cluster, the members as last heard
+//! consensus.redb   a voter's log, term and vote
+//! snapshot         the state that a voter's log builds on
+//! records.redb     what became of each object, for reports
+//! jobs/ID/         journals of uploads under way
+//! ```
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use airlift_protocol::cluster::Member;
+use airlift_protocol::error::ErrorCode;
+use airlift_protocol::id::JobId;
+use serde::{Deserialize, Serialize};
+
+use crate::runtime::embedded::RunError;
+use crate::store::StoreError;
+
+/// What a node is, in its own words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NodeRecord {
+    /// Its name.
+    pub(crate) name: String,
+    /// Where its control plane listens.
+    pub(crate) listen: std::net::SocketAddr,
+    /// Where its API listens.
+    pub(crate) api: std::net::SocketAddr,
+    /// Whether the API may be reached from other machines in plain text.
+    pub(crate) allow_insecure_api: bool,
+    /// The cluster, in hex.
+    pub(crate) cluster: [u8; 16],
+    /// Its number, when it is a voter.
+    pub(crate) raft: Option<u64>,
+    /// Hash of the administrator's token, until the cluster is founded.
+    pub(crate) founding: Option<[u8; 32]>,
+    /// The members as last heard.
+    pub(crate) members: Vec<Member>,
+    /// Which change of the members that was.
+    pub(crate) members_version: u64,
+}
+
+/// A node's directory.
+#[derive(Clone, Debug)]
+pub(crate) struct Directory {
+    path: PathBuf,
+}
+
+impl Directory {
+    /// The directory, made if need be.
+    pub(crate) fn create(path: &Path) -> Result<Self, RunError> {
+        fs::create_dir_all(path).map_err(|error| {
+            RunError::cannot_run(format!("make the directory {}: {error}", path.display()))
+        })?;
+        Ok(Self { path: path.to_owned() })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn consensus(&self) -> PathBuf {
+        self.path.join("consensus.redb")
+    }
+
+    pub(crate) fn records(&self) -> PathBuf {
+        self.path.join("records.redb")
+    }
+
+    pub(crate) fn admin_token(&self) -> PathBuf {
+        self.path.join("admin.token")
+    }
+
+    fn record(&self) -> PathBuf {
+        self.path.join("node.json")
+    }
+
+    fn snapshot(&self) -> PathBuf {
+        self.path.join("snapshot")
+    }
+
+    /// The directory of a job's journal, made if need be.
+    pub(crate) fn job(&self, job: JobId) -> Result<PathBuf, StoreError> {
+        let path = self.path.join("jobs").join(job.to_string());
+        fs::create_dir_all(&path)
+            .map_err(|error| StoreError::io("create the directory", path.display(), &error))?;
+        Ok(path)
+    }
+
+    /// What the node is, unless this is its first start.
+    pub(crate) fn read(&self) -> Result<Option<NodeRecord>, RunError> {
+        let path = self.record();
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => {
+                return Err(RunError::cannot_run(format!("read {}: {error}", path.display())));
+            }
+        };
+        serde_json::from_slice(&text).map(Some).map_err(|error| {
+            RunError::cannot_run(format!(
+                "{} is damaged ({error}): remove this node from its cluster, and let it join anew \
+                 with an empty directory",
+                path.display()
+            ))
+        })
+    }
+
+    /// Records what the node is.
+    pub(crate) fn write(&self, record: &NodeRecord) -> Result<(), StoreError> {
+        let text = serde_json::to_vec_pretty(record).map_err(|error| {
+            StoreError::new(ErrorCode::Bug, format!("write the node's record: {error}"))
+        })?;
+        write_durably(&self.record(), &text)
+    }
+
+    pub(crate) fn write_snapshot(&self, state: &[u8]) -> Result<(), StoreError> {
+        write_durably(&self.snapshot(), state)
+    }
+
+    pub(crate) fn read_snapshot(&self) -> Result<Vec<u8>, StoreError> {
+        let path = self.snapshot();
+        fs::read(&path).map_err(|error| StoreError::io("read", path.display(), &error))
+    }
+
+    pub(crate) fn write_admin_token(&self, token: &str) -> Result<(), StoreError> {
+        write_durably(&self.admin_token(), format!("{token}\n").as_bytes())
+    }
+}
+
+/// Writes a file that is there whole or not at all, for its owner only.
+fn write_durably(path: &Path, content: &[u8]) -> Result<(), StoreError> {
+    let failed = |error: std::io::Error| StoreError::io("write", path.display(), &error);
+    let staged = path.with_extension("new");
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&staged)
+        .map_err(failed)?;
+    file.write_all(content).map_err(failed)?;
+    file.sync_all().map_err(failed)?;
+    fs::rename(&staged, path).map_err(failed)?;
+    let parent = path.parent().unwrap_or(path);
+    fs::File::open(parent).and_then(|directory| directory.sync_all()).map_err(failed)
+}

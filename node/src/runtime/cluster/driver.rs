@@ -1,0 +1,791 @@
+//! The loop of a cluster's node: it owns the two state machines, carries out their effects, and
+//! feeds them with what the network, the disk, the clients and the pipeline answer.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use airlift_coordinator::consensus::Persist;
+use airlift_coordinator::log::Batch;
+use airlift_coordinator::{
+    Agent, AgentEffect, AgentInput, Answer, Coordinator, Effect, Input, Request, RequestId,
+};
+use airlift_protocol::assignment::Assignment;
+use airlift_protocol::cluster::{Addresses, Boot};
+use airlift_protocol::codec;
+use airlift_protocol::control::{
+    Alive, ControlAnswer, ControlMessage, Heartbeat, JoinRequest, Joined, Members, Order,
+};
+use airlift_protocol::error::{ErrorCode, Failure};
+use airlift_protocol::id::{AssignmentId, NodeId};
+use airlift_protocol::limits::{LOG_ENTRY_BYTES_MAX, RAFT_MESSAGE_BYTES_MAX};
+use airlift_protocol::raft::RaftId;
+use airlift_protocol::time::Timestamp;
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::stream::{FuturesUnordered, StreamExt};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::Instant;
+
+use super::ask::{Ask, Asker, Sight};
+use super::directory::{Directory, NodeRecord};
+use super::records::{Record, RecordFile};
+use super::service::ClusterService;
+use super::work::Workshop;
+use crate::network::control::{ControlNetwork, Incoming, Member as Peer};
+use crate::network::data::DataNetwork;
+use crate::runtime::blocking::blocking;
+use crate::runtime::clock;
+use crate::runtime::embedded::RunError;
+use crate::storage::consensus::ConsensusFile;
+use crate::store::StoreError;
+use crate::store::locate::StoreOptions;
+
+/// Bytes of one message between nodes.
+const MESSAGE_BYTES_MAX: usize = RAFT_MESSAGE_BYTES_MAX + (64 << 10);
+
+/// Time for the leader to answer a sign of life.
+const ALIVE_TIMEOUT: Duration = Duration::from_millis(1500);
+
+/// What an effect that took time came to.
+pub(super) enum Done {
+    /// Something for the control plane.
+    Input(Input),
+    /// The batch under way is durable.
+    Persisted { number: u64 },
+    /// The leader answered a sign of life, or another node did, or nobody.
+    Heard { asked: NodeId, answer: Option<ControlAnswer> },
+    /// The disk has failed: the node must stop.
+    Failed(StoreError),
+    /// Records are durable.
+    Recorded,
+    /// Nothing follows.
+    Nothing,
+}
+
+/// The parts that a driver is made of.
+pub(super) struct Parts {
+    pub(super) directory: Directory,
+    pub(super) record: NodeRecord,
+    pub(super) node: NodeId,
+    pub(super) boot: Boot,
+    pub(super) addresses: Addresses,
+    pub(super) slots: usize,
+    pub(super) coordinator: Option<Coordinator>,
+    pub(super) file: Option<Arc<ConsensusFile>>,
+    pub(super) records: Arc<RecordFile>,
+    pub(super) control: Arc<ControlNetwork>,
+    pub(super) data: Arc<DataNetwork>,
+    pub(super) workshop: Arc<Workshop>,
+    pub(super) service: Arc<ClusterService>,
+    pub(super) asker: Asker,
+    pub(super) stores: StoreOptions,
+    pub(super) started: Instant,
+}
+
+pub(super) struct Driver {
+    parts: Parts,
+    agent: Agent,
+    members: Members,
+    leader: Option<NodeId>,
+    done: FuturesUnordered<BoxFuture<'static, Done>>,
+    tasks: BTreeMap<AssignmentId, AbortHandle>,
+    work: JoinSet<()>,
+    /// What waits for the batch under way.
+    waiting: Vec<Persist>,
+    waiting_number: u64,
+    is_persisting: bool,
+    asked: BTreeMap<RequestId, oneshot::Sender<Answer>>,
+    next_request: u64,
+    /// What became of objects, not written yet.
+    records: Vec<Record>,
+    is_recording: bool,
+    superseded: bool,
+    failure: Option<RunError>,
+    /// Whether a sign of life waits for its answer.
+    is_beating: bool,
+}
+
+/// What comes in from outside.
+pub(super) struct Sources {
+    pub(super) incoming: mpsc::Receiver<Incoming>,
+    pub(super) asks: mpsc::Receiver<Ask>,
+    pub(super) outcomes: mpsc::Receiver<AgentInput>,
+    pub(super) stop: watch::Receiver<bool>,
+}
+
+impl Driver {
+    pub(super) fn new(parts: Parts) -> Self {
+        let members = Members {
+            version: parts.record.members_version,
+            members: parts.record.members.clone(),
+        };
+        let mut driver = Self {
+            agent: Agent::new(Timestamp(0), parts.boot.0),
+            members,
+            leader: None,
+            done: FuturesUnordered::new(),
+            tasks: BTreeMap::new(),
+            work: JoinSet::new(),
+            waiting: Vec::new(),
+            waiting_number: 0,
+            is_persisting: false,
+            asked: BTreeMap::new(),
+            next_request: 0,
+            records: Vec::new(),
+            is_recording: false,
+            superseded: false,
+            failure: None,
+            is_beating: false,
+            parts,
+        };
+        driver.spread_members();
+        driver
+    }
+
+    /// Runs until it is told to stop, or cannot go on.
+    pub(super) async fn run(mut self, mut sources: Sources) -> Result<(), RunError> {
+        self.begin();
+        loop {
+            self.drain();
+            if let Some(failure) = self.failure.take() {
+                return Err(failure);
+            }
+            let deadline = self.deadline();
+            tokio::select! {
+                biased;
+                changed = sources.stop.changed() => {
+                    if changed.is_err() || *sources.stop.borrow() {
+                        return Ok(());
+                    }
+                }
+                Some(done) = self.done.next() => self.on_done(done),
+                Some(incoming) = sources.incoming.recv() => self.on_incoming(incoming),
+                Some(ask) = sources.asks.recv() => self.on_ask(ask),
+                Some(outcome) = sources.outcomes.recv(), if !self.agent.is_congested() => {
+                    let now = self.now();
+                    self.agent.handle(now, outcome);
+                }
+                Some(_) = self.work.join_next() => {}
+                () = tokio::time::sleep_until(deadline) => self.on_timeout(),
+            }
+        }
+    }
+
+    /// A founder founds its cluster; the only voter of a group need not wait for an election.
+    fn begin(&mut self) {
+        let voters: std::collections::BTreeSet<RaftId> =
+            self.members.members.iter().filter_map(|member| member.raft).collect();
+        self.feed(Input::Introduce(voters));
+        if let Some(coordinator) = &mut self.parts.coordinator {
+            coordinator.campaign();
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        let elapsed = clock::now() - self.parts.started;
+        Timestamp(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    fn deadline(&self) -> Instant {
+        let coordinator = self.parts.coordinator.as_ref().and_then(Coordinator::poll_timeout);
+        let next = coordinator.into_iter().chain(self.agent.poll_timeout()).min();
+        let next = next.unwrap_or_else(|| self.now().plus(1000));
+        self.parts.started + Duration::from_millis(next.0)
+    }
+
+    fn feed(&mut self, input: Input) {
+        let now = self.now();
+        if let Some(coordinator) = &mut self.parts.coordinator {
+            coordinator.handle(now, input);
+        }
+    }
+
+    fn on_timeout(&mut self) {
+        let now = self.now();
+        self.agent.handle(now, AgentInput::Timeout);
+        self.feed(Input::Timeout);
+    }
+
+    /// Carries out effects until neither machine has any.
+    fn drain(&mut self) {
+        loop {
+            let effect = self.parts.coordinator.as_mut().and_then(Coordinator::poll_effect);
+            if let Some(effect) = effect {
+                self.carry_out(effect);
+            } else if let Some(effect) = self.agent.poll_effect() {
+                self.carry_out_agent(effect);
+            } else {
+                break;
+            }
+        }
+        self.record();
+        self.follow_leader();
+        self.found();
+        if self.parts.coordinator.as_ref().is_some_and(Coordinator::is_damaged) {
+            self.fail("the log has an entry that this build cannot read: run a newer one");
+        }
+    }
+
+    fn fail(&mut self, text: impl Into<String>) {
+        self.failure.get_or_insert_with(|| RunError::cannot_run(text));
+    }
+
+    /// Writes what became of objects, one batch at a time.
+    fn record(&mut self) {
+        if self.is_recording || self.records.is_empty() {
+            return;
+        }
+        self.is_recording = true;
+        let records = std::mem::take(&mut self.records);
+        let file = Arc::clone(&self.parts.records);
+        self.on_disk(move || {
+            file.keep(&records)?;
+            Ok(Done::Recorded)
+        });
+    }
+
+    /// Proposes the first entry of a new cluster's log, once this node leads.
+    fn found(&mut self) {
+        let Some(admin) = self.parts.record.founding else { return };
+        let Some(coordinator) = &self.parts.coordinator else { return };
+        if !coordinator.is_deciding() || coordinator.state().cluster.is_some() {
+            return;
+        }
+        let founding = super::founder(&self.parts.record, self.parts.node, &self.parts.addresses);
+        self.parts.record.founding = None;
+        match founding {
+            Ok(founder) => {
+                let cluster = airlift_protocol::cluster::ClusterId(self.parts.record.cluster);
+                let founding = airlift_coordinator::command::Founding { cluster, founder, admin };
+                let id = self.next_request();
+                let request = Request::Found(Box::new(founding));
+                self.feed(Input::Request { id, request, at: clock::wall() });
+            }
+            Err(error) => self.failure = Some(error),
+        }
+    }
+
+    fn next_request(&mut self) -> RequestId {
+        self.next_request += 1;
+        RequestId(self.next_request)
+    }
+
+    /// Looks who leads, where this node can see it for itself.
+    fn follow_leader(&mut self) {
+        let Some(coordinator) = &self.parts.coordinator else { return };
+        let Some(consensus) = coordinator.consensus() else { return };
+        let leader = consensus.status().leader.and_then(|raft| self.node_of(raft));
+        if leader.is_some() {
+            self.set_leader(leader);
+        }
+    }
+
+    fn set_leader(&mut self, leader: Option<NodeId>) {
+        if self.leader == leader {
+            return;
+        }
+        self.leader = leader;
+        self.parts.workshop.set_leader(leader);
+        tracing::info!(?leader, "the leader is");
+        if leader.is_some() {
+            let now = self.now();
+            self.agent.handle(now, AgentInput::LeaderChanged);
+        }
+    }
+
+    fn node_of(&self, raft: RaftId) -> Option<NodeId> {
+        let member = self.members.members.iter().find(|member| member.raft == Some(raft));
+        member.map(|member| member.id)
+    }
+
+    fn is_leader(&self) -> bool {
+        self.parts.coordinator.as_ref().is_some_and(Coordinator::is_deciding)
+    }
+
+    fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::Persist { number, batch: Batch::Consensus(persists) } => {
+                self.waiting.extend(persists);
+                self.waiting_number = number;
+                self.persist();
+            }
+            Effect::Persist { .. } => self.fail("a voter's log came as that of a single process"),
+            Effect::Send { to, message } => {
+                if let Some(node) = self.node_of(to) {
+                    self.send(node, &ControlMessage::Raft(*message));
+                }
+            }
+            Effect::LoadPage { job, end, page: _, index } => {
+                self.load_page(job, end, index);
+            }
+            Effect::Order { node, order } => self.order(node, order),
+            Effect::Superseded { .. } => self.superseded = true,
+            Effect::Answer { id, answer } => {
+                if let Some(reply) = self.asked.remove(&id) {
+                    // Whoever asked may have stopped waiting.
+                    let _ = reply.send(answer);
+                }
+            }
+            Effect::Record { job, run, end, position, fact } => {
+                self.records.push(Record { job, run, end, position, fact });
+            }
+            Effect::MembersChanged => self.on_members_changed(),
+            Effect::SaveSnapshot { reference, state } => {
+                let (directory, file) = (self.parts.directory.clone(), self.parts.file.clone());
+                self.on_disk(move || {
+                    directory.write_snapshot(&state)?;
+                    if let Some(file) = file {
+                        file.compact(airlift_protocol::id::LogIndex(0), &reference)?;
+                    }
+                    Ok(Done::Input(Input::SnapshotSaved { reference }))
+                });
+            }
+            Effect::FetchSnapshot { from, reference } => self.fetch_snapshot(from, reference),
+            Effect::SnapshotTooLarge { bytes } => {
+                tracing::error!(bytes, "a node waits to join, but the state is too large to copy");
+            }
+            Effect::Emit(event) => tracing::info!(?event, "job"),
+        }
+    }
+
+    fn order(&mut self, node: NodeId, order: Order) {
+        if node == self.parts.node {
+            let now = self.now();
+            self.agent.handle(now, AgentInput::Order(order));
+        } else {
+            self.send(node, &ControlMessage::Orders(vec![order]));
+        }
+    }
+
+    fn send(&self, node: NodeId, message: &ControlMessage) {
+        self.parts.control.send(node, Bytes::from(codec::encode(message)));
+    }
+
+    /// Writes what consensus asks for, one batch at a time: what comes meanwhile is written with the
+    /// next.
+    fn persist(&mut self) {
+        if self.is_persisting || self.waiting.is_empty() {
+            return;
+        }
+        let Some(file) = self.parts.file.clone() else { return };
+        self.is_persisting = true;
+        let persists = std::mem::take(&mut self.waiting);
+        let number = self.waiting_number;
+        self.on_disk(move || {
+            file.persist(&persists)?;
+            Ok(Done::Persisted { number })
+        });
+    }
+
+    fn on_disk(&mut self, work: impl FnOnce() -> Result<Done, StoreError> + Send + 'static) {
+        self.done.push(Box::pin(async move { blocking(work).await.unwrap_or_else(Done::Failed) }));
+    }
+
+    fn on_done(&mut self, done: Done) {
+        match done {
+            Done::Input(input) => self.feed(input),
+            Done::Persisted { number } => {
+                self.is_persisting = false;
+                self.feed(Input::Persisted { number });
+                self.persist();
+            }
+            Done::Heard { asked, answer } => self.on_heard(asked, answer),
+            Done::Failed(error) => {
+                // What the disk has is not known any more: only a restart finds out.
+                self.fail(format!("the disk of this node failed: {}", error.detail()));
+            }
+            Done::Recorded => self.is_recording = false,
+            Done::Nothing => {}
+        }
+    }
+
+    fn load_page(
+        &mut self,
+        job: airlift_protocol::id::JobId,
+        end: airlift_protocol::assignment::End,
+        index: airlift_protocol::id::LogIndex,
+    ) {
+        let Some(file) = self.parts.file.clone() else { return };
+        let others: Vec<NodeId> = self
+            .members
+            .members
+            .iter()
+            .filter(|member| member.raft.is_some() && member.id != self.parts.node)
+            .map(|member| member.id)
+            .collect();
+        let control = Arc::clone(&self.parts.control);
+        self.done.push(Box::pin(async move {
+            let found = blocking(move || file.find_page(index)).await;
+            let page = match found {
+                Ok(Some(page)) => Some(page),
+                Ok(None) => super::talk::find_page(&control, &others, index).await,
+                Err(error) => return Done::Failed(error),
+            };
+            match page {
+                Some(page) => Done::Input(Input::PageLoaded { job, end, page }),
+                None => {
+                    tracing::warn!(index = index.0, "a manifest page is on no voter that answers");
+                    Done::Nothing
+                }
+            }
+        }));
+    }
+
+    fn fetch_snapshot(&mut self, from: RaftId, reference: airlift_protocol::raft::SnapshotRef) {
+        let node = self.node_of(from);
+        let control = Arc::clone(&self.parts.control);
+        let directory = self.parts.directory.clone();
+        self.done.push(Box::pin(async move {
+            let fetched = match node {
+                Some(node) => super::talk::find_snapshot(&control, node, &reference).await,
+                None => None,
+            };
+            let Some(state) = fetched.filter(|state| reference.is_of(state)) else {
+                return Done::Input(Input::SnapshotFetched { reference, state: None });
+            };
+            let written = {
+                let state = state.clone();
+                blocking(move || directory.write_snapshot(&state)).await
+            };
+            match written {
+                Ok(()) => Done::Input(Input::SnapshotFetched { reference, state: Some(state) }),
+                Err(error) => Done::Failed(error),
+            }
+        }));
+    }
+
+    fn carry_out_agent(&mut self, effect: AgentEffect) {
+        match effect {
+            AgentEffect::Start { assignment, attempt } => self.start(*assignment, attempt),
+            AgentEffect::Cancel(id) => {
+                if let Some(task) = self.tasks.remove(&id) {
+                    task.abort();
+                }
+            }
+            AgentEffect::Report(report) => {
+                if self.is_leader() {
+                    self.feed(Input::Report { node: self.parts.node, report });
+                } else if let Some(leader) = self.leader {
+                    self.send(leader, &ControlMessage::Report(report));
+                }
+            }
+            AgentEffect::Heartbeat { held } => self.beat(held),
+        }
+    }
+
+    fn start(&mut self, assignment: Assignment, attempt: u32) {
+        let id = assignment.id;
+        let workshop = Arc::clone(&self.parts.workshop);
+        let data = Arc::clone(&self.parts.data);
+        let task = self.work.spawn(workshop.carry_out(data, assignment, attempt));
+        self.tasks.insert(id, task);
+        self.tasks.retain(|_, task| !task.is_finished());
+    }
+
+    fn beat(&mut self, held: Vec<AssignmentId>) {
+        let heartbeat = Heartbeat {
+            boot: self.parts.boot,
+            addresses: self.parts.addresses.clone(),
+            slots: u32::try_from(self.parts.slots).unwrap_or(u32::MAX),
+            held,
+            written: self.parts.workshop.written(),
+            members_version: self.members.version,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        if self.is_leader() {
+            let at = clock::wall();
+            self.feed(Input::Heartbeat { node: self.parts.node, heartbeat, at });
+            return;
+        }
+        if self.is_beating {
+            return;
+        }
+        let Some(asked) = self.leader.or_else(|| self.another_voter(None)) else { return };
+        self.is_beating = true;
+        let control = Arc::clone(&self.parts.control);
+        let message = Bytes::from(codec::encode(&ControlMessage::Heartbeat(heartbeat)));
+        self.done.push(Box::pin(async move {
+            let answer = control.request(asked, message, ALIVE_TIMEOUT).await;
+            let answer =
+                answer.ok().and_then(|bytes| codec::decode(&bytes, MESSAGE_BYTES_MAX).ok());
+            Done::Heard { asked, answer }
+        }));
+    }
+
+    /// A voter to ask after `last`, in turn.
+    fn another_voter(&self, last: Option<NodeId>) -> Option<NodeId> {
+        let own = self.parts.node;
+        let mut voters: Vec<NodeId> = self
+            .members
+            .members
+            .iter()
+            .filter(|member| member.raft.is_some() && member.id != own)
+            .map(|member| member.id)
+            .collect();
+        voters.sort();
+        let next = voters.iter().find(|voter| last.is_none_or(|last| **voter > last));
+        next.or_else(|| voters.first()).copied()
+    }
+
+    fn on_heard(&mut self, asked: NodeId, answer: Option<ControlAnswer>) {
+        self.is_beating = false;
+        match answer {
+            Some(ControlAnswer::Alive(Alive { members })) => {
+                self.set_leader(Some(asked));
+                if let Some(members) = members {
+                    self.learn_members(members);
+                }
+            }
+            Some(ControlAnswer::NotLeader(Some(leader))) if leader != self.parts.node => {
+                self.set_leader(Some(leader));
+            }
+            Some(ControlAnswer::Refused(failure)) => self.fail(failure.detail()),
+            // A voter sees for itself who leads; a worker asks the next one.
+            _ if self.parts.coordinator.is_none() => {
+                let next = self.another_voter(Some(asked));
+                if self.leader != next {
+                    self.set_leader(next);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn on_members_changed(&mut self) {
+        let Some(coordinator) = &self.parts.coordinator else { return };
+        let Some(cluster) = &coordinator.state().cluster else { return };
+        let members = cluster.members();
+        if members.version > self.members.version {
+            self.learn_members(members);
+        }
+    }
+
+    fn learn_members(&mut self, members: Members) {
+        if !members.members.iter().any(|member| member.id == self.parts.node) {
+            self.fail("this node is no member of its cluster any more: it was removed");
+            return;
+        }
+        self.members = members;
+        self.spread_members();
+        self.parts.record.members = self.members.members.clone();
+        self.parts.record.members_version = self.members.version;
+        let (directory, record) = (self.parts.directory.clone(), self.parts.record.clone());
+        self.on_disk(move || {
+            directory.write(&record)?;
+            Ok(Done::Nothing)
+        });
+    }
+
+    fn spread_members(&mut self) {
+        let address = |address: &airlift_protocol::cluster::Address| address.0.parse().ok();
+        let peers = self.members.members.iter().map(|member| Peer {
+            node: member.id,
+            addresses: member.addresses.control.iter().filter_map(address).collect(),
+        });
+        self.parts.control.set_members(peers.collect());
+        let nodes = self.members.members.iter().map(|member| member.id);
+        self.parts.data.set_members(nodes.collect());
+        self.parts.workshop.set_members(self.members.clone());
+        let voters = self.members.members.iter().filter_map(|member| member.raft).collect();
+        self.feed(Input::Introduce(voters));
+    }
+
+    fn on_ask(&mut self, ask: Ask) {
+        match ask {
+            Ask::Request(request, reply) => self.ask(request, reply),
+            Ask::Look(look) => look(Sight {
+                node: self.parts.node,
+                leader: self.leader,
+                members: &self.members,
+                coordinator: self.parts.coordinator.as_ref(),
+                now: self.now(),
+            }),
+            Ask::Transfer(to, reply) => {
+                let outcome = self.transfer(to);
+                let _ = reply.send(outcome);
+            }
+        }
+    }
+
+    fn ask(&mut self, request: Request, reply: oneshot::Sender<Answer>) {
+        if self.parts.coordinator.is_none() {
+            let _ = reply.send(Answer::NotLeader);
+            return;
+        }
+        let id = self.next_request();
+        self.asked.retain(|_, reply| !reply.is_closed());
+        self.asked.insert(id, reply);
+        self.feed(Input::Request { id, request, at: clock::wall() });
+    }
+
+    fn transfer(&mut self, to: Option<NodeId>) -> Result<(), String> {
+        let own = self.parts.node;
+        let raft_of = |node: NodeId| {
+            self.members.members.iter().find(|member| member.id == node).and_then(|it| it.raft)
+        };
+        let others = self.members.members.iter().filter(|member| member.id != own);
+        let candidates: Vec<RaftId> = match to {
+            Some(node) => raft_of(node).into_iter().collect(),
+            None => others.filter_map(|member| member.raft).collect(),
+        };
+        let Some(coordinator) = &mut self.parts.coordinator else {
+            return Err("this node is no voter".to_owned());
+        };
+        let mut reason = "there is no other voter".to_owned();
+        for candidate in candidates {
+            match coordinator.transfer_to(candidate) {
+                Ok(()) => return Ok(()),
+                Err(error) => reason = error.to_string(),
+            }
+        }
+        Err(reason)
+    }
+
+    fn on_incoming(&mut self, incoming: Incoming) {
+        let Incoming { from, is_member: _, body, reply } = incoming;
+        let is_member = self.members.members.iter().any(|member| member.id == from);
+        let Ok(message) = codec::decode::<ControlMessage>(&body, MESSAGE_BYTES_MAX) else {
+            tracing::debug!(?from, "a message that cannot be read");
+            return;
+        };
+        let answer = |reply: crate::network::control::Reply, answer: &ControlAnswer| {
+            // The other end may have stopped waiting.
+            let _ = reply.send(Bytes::from(codec::encode(answer)));
+        };
+        match message {
+            ControlMessage::Identify => answer(reply, &self.identify()),
+            ControlMessage::Join(join) => self.on_join(from, join, reply),
+            _ if !is_member => {
+                let text = "only members of the cluster are answered";
+                let refused = Failure::new(ErrorCode::Unauthorized, text);
+                answer(reply, &ControlAnswer::Refused(refused));
+            }
+            ControlMessage::Raft(message) => {
+                let raft = self.members.members.iter().find(|it| it.id == from);
+                if let Some(from) = raft.and_then(|member| member.raft) {
+                    self.feed(Input::Message { from, message: Box::new(message) });
+                }
+            }
+            ControlMessage::Heartbeat(heartbeat) => {
+                let said = self.on_heartbeat(from, heartbeat);
+                answer(reply, &said);
+            }
+            ControlMessage::Report(report) => self.feed(Input::Report { node: from, report }),
+            ControlMessage::Orders(orders) => self.on_orders(from, orders),
+            ControlMessage::FindJob(job) => {
+                let state = self.parts.coordinator.as_ref().map(Coordinator::state);
+                let spec = state.and_then(|state| state.jobs.get(&job)).map(|job| &job.spec);
+                answer(reply, &ControlAnswer::Job(spec.cloned().map(Box::new)));
+            }
+            ControlMessage::Forward(forwarded) => {
+                let service = Arc::clone(&self.parts.service);
+                self.work.spawn(async move {
+                    let said = service.answer(forwarded).await;
+                    let _ = reply.send(Bytes::from(codec::encode(&said)));
+                });
+            }
+            ControlMessage::FindPage(index) => {
+                let Some(file) = self.parts.file.clone() else { return };
+                self.work.spawn(async move {
+                    let found = blocking(move || file.find_page(index)).await.ok().flatten();
+                    let said = ControlAnswer::Page(found.map(Box::new));
+                    let _ = reply.send(Bytes::from(codec::encode(&said)));
+                });
+            }
+            ControlMessage::FindSnapshot(reference) => {
+                let directory = self.parts.directory.clone();
+                self.work.spawn(async move {
+                    let read = blocking(move || directory.read_snapshot()).await.ok();
+                    let found = read.filter(|state| reference.is_of(state));
+                    let said = ControlAnswer::Snapshot(found);
+                    let _ = reply.send(Bytes::from(codec::encode(&said)));
+                });
+            }
+            ControlMessage::Probe(location) => {
+                let stores = self.parts.stores.clone();
+                self.work.spawn(async move {
+                    let said = super::probe::here(&location, &stores).await;
+                    let _ = reply.send(Bytes::from(codec::encode(&said)));
+                });
+            }
+        }
+    }
+
+    fn identify(&self) -> ControlAnswer {
+        let members = self.members.members.iter();
+        let mut voters: Vec<NodeId> =
+            members.filter(|member| member.raft.is_some()).map(|member| member.id).collect();
+        voters.sort();
+        let id = airlift_protocol::cluster::ClusterId(self.parts.record.cluster);
+        ControlAnswer::Cluster { id, voters }
+    }
+
+    fn on_heartbeat(&mut self, from: NodeId, heartbeat: Heartbeat) -> ControlAnswer {
+        if !self.is_leader() {
+            return ControlAnswer::NotLeader(
+                self.leader.filter(|leader| *leader != self.parts.node),
+            );
+        }
+        let knows = heartbeat.members_version;
+        self.superseded = false;
+        self.feed(Input::Heartbeat { node: from, heartbeat, at: clock::wall() });
+        self.drain();
+        if std::mem::take(&mut self.superseded) {
+            let text = "another process runs with this node's identity: a data directory must not \
+                        be used twice";
+            return ControlAnswer::Refused(Failure::new(ErrorCode::Conflict, text));
+        }
+        let members = (knows != self.members.version).then(|| self.members.clone());
+        ControlAnswer::Alive(Alive { members })
+    }
+
+    /// Only a voter leads; an order of one that led before is fenced by its epoch.
+    fn on_orders(&mut self, from: NodeId, orders: Vec<Order>) {
+        let is_voter = |it: &&airlift_protocol::cluster::Member| it.id == from && it.raft.is_some();
+        if self.members.members.iter().find(is_voter).is_none() {
+            return;
+        }
+        let now = self.now();
+        for order in orders {
+            self.agent.handle(now, AgentInput::Order(order));
+        }
+    }
+
+    fn on_join(
+        &mut self,
+        from: NodeId,
+        join: Box<JoinRequest>,
+        reply: crate::network::control::Reply,
+    ) {
+        if !self.is_leader() {
+            let leader = self.leader.filter(|leader| *leader != self.parts.node);
+            let said = ControlAnswer::NotLeader(leader);
+            let _ = reply.send(Bytes::from(codec::encode(&said)));
+            return;
+        }
+        let (sender, decided) = oneshot::channel();
+        self.ask(Request::Join(from, join), sender);
+        let asker = self.parts.asker.clone();
+        self.work.spawn(async move {
+            let said = match decided.await {
+                Ok(Answer::Done) => joined(&asker).await,
+                Ok(Answer::Refused(failure)) => ControlAnswer::Refused(failure),
+                _ => ControlAnswer::NotLeader(None),
+            };
+            let _ = reply.send(Bytes::from(codec::encode(&said)));
+        });
+    }
+}
+
+/// What a new member learns, once the driver has taken it in.
+async fn joined(asker: &Asker) -> ControlAnswer {
+    match asker.look(|sight| sight.members.clone()).await {
+        Ok(members) => ControlAnswer::Joined(Box::new(Joined { members })),
+        Err(_) => ControlAnswer::NotLeader(None),
+    }
+}
+
+/// Bytes of an answer that carries a state.
+pub(super) const ANSWER_BYTES_MAX: usize = LOG_ENTRY_BYTES_MAX + (64 << 10);

@@ -1,0 +1,109 @@
+//! How a node becomes a member: it shows its token to the cluster that the token is for.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use airlift_protocol::cluster::{Addresses, NodeName, Secret};
+use airlift_protocol::control::{ControlAnswer, ControlMessage, JoinRequest, Joined};
+use airlift_protocol::id::NodeId;
+
+use super::talk;
+use super::token::{JoinTokenText, voters_hash};
+use crate::network::control::{ControlNetwork, Member as Peer};
+use crate::runtime::clock;
+use crate::runtime::embedded::RunError;
+
+/// Times that the members named by the token are asked, all in turn.
+const ROUNDS_MAX: usize = 20;
+
+/// Pause between rounds: an election takes a second or two.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Time for a member to answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Joins the cluster of `token`.
+///
+/// # Errors
+/// When no member answers, the cluster is not the one of the token, or it refuses.
+pub(super) async fn join(
+    control: &ControlNetwork,
+    token: &JoinTokenText,
+    name: NodeName,
+    addresses: Addresses,
+) -> Result<Joined, RunError> {
+    let mut last = "the token names no address".to_owned();
+    for round in 0..ROUNDS_MAX {
+        if round > 0 {
+            tokio::time::sleep(PAUSE).await;
+        }
+        for address in &token.addresses {
+            match ask(control, token, address, &name, &addresses).await {
+                Ok(joined) => return Ok(joined),
+                Err(Refusal::Final(text)) => return Err(RunError::cannot_run(text)),
+                Err(Refusal::Later(text)) => last = format!("{address}: {text}"),
+            }
+        }
+    }
+    Err(RunError::cannot_run(format!("the cluster cannot be joined now: {last}")))
+}
+
+enum Refusal {
+    /// Asking again gives the same answer.
+    Final(String),
+    /// Another member, or the same one later, may say something else.
+    Later(String),
+}
+
+async fn ask(
+    control: &ControlNetwork,
+    token: &JoinTokenText,
+    address: &str,
+    name: &NodeName,
+    addresses: &Addresses,
+) -> Result<Joined, Refusal> {
+    let later = |text: String| Refusal::Later(text);
+    let socket: SocketAddr =
+        address.parse().map_err(|_| later("is no address of a node".to_owned()))?;
+    let node = control.dial_join(socket).await.map_err(|error| later(error.to_string()))?;
+    // Asked before it is known whether it is the right one: this question tells it nothing.
+    control.set_members(vec![Peer { node, addresses: vec![socket] }]);
+    let said = talk::ask(control, node, &ControlMessage::Identify, ANSWER_TIMEOUT).await;
+    check(token, node, said.map_err(later)?)?;
+    let request = JoinRequest {
+        cluster: token.cluster,
+        token: token.id,
+        secret: Secret(token.secret.0),
+        name: name.clone(),
+        addresses: addresses.clone(),
+        at: clock::wall(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    let message = ControlMessage::Join(Box::new(request));
+    match talk::ask(control, node, &message, ANSWER_TIMEOUT).await.map_err(later)? {
+        ControlAnswer::Joined(joined) => Ok(*joined),
+        ControlAnswer::Refused(failure) => Err(Refusal::Final(failure.detail().to_owned())),
+        ControlAnswer::NotLeader(_) => Err(later("it does not lead the cluster now".to_owned())),
+        _ => Err(later("it gave an answer to another question".to_owned())),
+    }
+}
+
+/// Whether the one who answers belongs to the cluster that the token is for: a stranger must not
+/// get the token's secret.
+fn check(token: &JoinTokenText, node: NodeId, said: ControlAnswer) -> Result<(), Refusal> {
+    let ControlAnswer::Cluster { id, voters } = said else {
+        return Err(Refusal::Later("it gave an answer to another question".to_owned()));
+    };
+    if id != token.cluster {
+        return Err(Refusal::Final(format!(
+            "the join token is for cluster {}, and the node there belongs to {id}",
+            token.cluster
+        )));
+    }
+    if voters_hash(&voters) != token.voters_hash || !voters.contains(&node) {
+        let text = "the voters of the cluster are not those of the join token any more: ask for a \
+                    new one with `airlift cluster token`";
+        return Err(Refusal::Final(text.to_owned()));
+    }
+    Ok(())
+}

@@ -1,0 +1,434 @@
+//! Jobs as the API shows them.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use airlift_coordinator::Coordinator;
+use airlift_coordinator::state::{Job, Lease, Phase, Task};
+use airlift_protocol::assignment::End;
+use airlift_protocol::cluster::Member;
+use airlift_protocol::error::{ErrorCode, Failure};
+use airlift_protocol::id::{JobId, NodeId};
+use airlift_protocol::key::Key;
+use airlift_protocol::time::Timestamp;
+
+use crate::api::error::ApiError;
+use crate::api::line::JsonKey;
+use crate::api::text::ByteText;
+use crate::api::view::{
+    BytesView, ERRORS_SHOWN_MAX, ErrorView, FailureView, JobList, JobMode, JobNodeView, JobOutcome,
+    JobRole, JobState, JobSummary, JobView, SingleView, utc,
+};
+use crate::network::identity::peer_id;
+
+/// Bytes a second that each node moves now.
+type Rates = BTreeMap<NodeId, u64>;
+
+/// All jobs, newest first; `wall` is the time now.
+pub(super) fn list(coordinator: &Coordinator, wall: Timestamp) -> JobList {
+    let mut jobs: Vec<(JobId, &Job)> =
+        coordinator.state().jobs.iter().map(|(id, job)| (*id, job)).collect();
+    jobs.sort_by_key(|(id, job)| (Reverse(job.submitted_at), *id));
+    let show = |(id, job)| summary(id, job, &rates(coordinator, id), wall);
+    JobList { jobs: jobs.into_iter().map(show).collect() }
+}
+
+/// One job.
+pub(super) fn show(
+    coordinator: &Coordinator,
+    id: JobId,
+    wall: Timestamp,
+) -> Result<JobView, ApiError> {
+    let state = coordinator.state();
+    let job = state.jobs.get(&id).ok_or_else(|| missing(id))?;
+    let nobody = BTreeMap::new();
+    let members = state.cluster.as_ref().map_or(&nobody, |cluster| &cluster.members);
+    Ok(view(id, job, members, &rates(coordinator, id), wall))
+}
+
+/// The answer about a job that does not exist.
+pub(super) fn missing(id: JobId) -> ApiError {
+    ApiError::not_found(format!("there is no job {id}"))
+}
+
+/// Whether a user has ended the job, and that is over.
+pub(super) fn is_cancelled(job: &Job) -> bool {
+    job.phase == Phase::Stopped
+        && job.failure.as_ref().is_some_and(|failure| failure.code == ErrorCode::Cancelled)
+}
+
+fn rates(coordinator: &Coordinator, id: JobId) -> Rates {
+    let nodes = coordinator.inventory().nodes();
+    nodes.filter_map(|(node, seen)| Some((node, *seen.rates.get(&id)?))).collect()
+}
+
+fn summary(id: JobId, job: &Job, rates: &Rates, wall: Timestamp) -> JobSummary {
+    let rate = match job.is_active() {
+        true => rates.values().fold(0, |sum: u64, rate| sum.saturating_add(*rate)),
+        false => 0,
+    };
+    JobSummary {
+        id,
+        run: job.run,
+        mode: JobMode::from(job.spec.mode),
+        state: state(job),
+        source: ByteText::from(&job.spec.source),
+        target: ByteText::from(&job.spec.target),
+        dry_run: job.spec.policy.dry_run,
+        objects: job.totals.objects,
+        // What crosses the network is not in the log.
+        bytes: BytesView { counts: job.totals.bytes, wire: 0 },
+        is_listed: job.source.end.is_some(),
+        rate_bytes_per_second: rate,
+        eta_seconds: eta(job, rate),
+        submitted_at: utc(job.submitted_at),
+        ended_at: job.ended_at.map(utc),
+        elapsed_ms: job.ended_at.unwrap_or(wall).since(job.submitted_at),
+        outcome: outcome(job),
+    }
+}
+
+fn state(job: &Job) -> JobState {
+    if is_cancelled(job) {
+        JobState::Cancelled
+    } else if job.is_running() && job.is_paused {
+        JobState::Paused
+    } else {
+        JobState::of_phase(job.phase, job.source.objects == 0)
+    }
+}
+
+/// Seconds until all is moved, once the whole is known.
+fn eta(job: &Job, rate: u64) -> Option<u64> {
+    if rate == 0 || job.phase != Phase::Moving || job.source.end.is_none() {
+        return None;
+    }
+    let bytes = &job.totals.bytes;
+    // What is sent of objects that are not done yet counts too: a job may be one large object.
+    let moved = bytes.done.max(bytes.sent.saturating_sub(bytes.resent));
+    Some(bytes.total.saturating_sub(moved).div_ceil(rate))
+}
+
+fn outcome(job: &Job) -> Option<JobOutcome> {
+    let objects = &job.totals.objects;
+    let troubles =
+        [objects.failed, objects.skipped, objects.differs, objects.missing, objects.extra];
+    match job.phase {
+        Phase::Stopped if is_cancelled(job) => Some(JobOutcome::Cancelled),
+        Phase::Stopped => Some(JobOutcome::Stopped),
+        Phase::Ended if job.is_incomplete() || troubles.iter().any(|count| *count > 0) => {
+            Some(JobOutcome::Incomplete)
+        }
+        Phase::Ended => Some(JobOutcome::Done),
+        Phase::Moving
+        | Phase::ListingTarget
+        | Phase::Diffing
+        | Phase::Deleting
+        | Phase::Cleaning => None,
+    }
+}
+
+fn view(
+    id: JobId,
+    job: &Job,
+    members: &BTreeMap<NodeId, Member>,
+    rates: &Rates,
+    wall: Timestamp,
+) -> JobView {
+    let failure = job.failure.as_ref().filter(|_| !job.is_running());
+    JobView {
+        job: summary(id, job, rates, wall),
+        single: job.spec.single.as_ref().map(SingleView::from),
+        nodes: nodes(job, members, rates),
+        bottleneck: None,
+        errors: errors(job),
+        error_count: error_count(job),
+        deletes_refused: deletes_refused(job).into_iter().collect(),
+        failure: failure
+            .map(|failure| FailureView { code: failure.code, reason: failure.detail().to_owned() }),
+    }
+}
+
+/// The part of one node.
+#[derive(Clone, Copy, Debug, Default)]
+struct Part {
+    reads: bool,
+    writes: bool,
+    assignments: u64,
+}
+
+/// Who works on the job, by name.
+fn nodes(job: &Job, members: &BTreeMap<NodeId, Member>, rates: &Rates) -> Vec<JobNodeView> {
+    if !job.is_active() {
+        return Vec::new();
+    }
+    let mut parts: BTreeMap<NodeId, Part> = BTreeMap::new();
+    for lease in job.leases.values() {
+        take_part(&mut parts, lease);
+    }
+    for node in rates.iter().filter(|(_, rate)| **rate > 0).map(|(node, _)| node) {
+        // Between two orders it works nevertheless.
+        parts.entry(*node).or_default().writes = true;
+    }
+    let mut nodes: Vec<JobNodeView> = parts
+        .into_iter()
+        .map(|(node, part)| {
+            let id = peer_id(node).to_string();
+            let name = members.get(&node).map(|member| member.name.as_str().to_owned());
+            JobNodeView {
+                name: name.unwrap_or_else(|| id.clone()),
+                id,
+                role: match (part.reads, part.writes) {
+                    (true, true) => JobRole::Both,
+                    (true, false) => JobRole::Source,
+                    (false, _) => JobRole::Target,
+                },
+                assignments: part.assignments,
+                rate_bytes_per_second: rates.get(&node).copied().unwrap_or(0),
+            }
+        })
+        .collect();
+    nodes.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
+    nodes
+}
+
+fn take_part(parts: &mut BTreeMap<NodeId, Part>, lease: &Lease) {
+    let (reads, writes) = match &lease.task {
+        Task::List(End::Source) => (true, false),
+        Task::List(End::Target) | Task::ReadBack(_) | Task::Discard(_) | Task::Clean => {
+            (false, true)
+        }
+        Task::Compare(_)
+        | Task::Open(..)
+        | Task::Range(..)
+        | Task::Pack(..)
+        | Task::Commit(_)
+        | Task::Verify(..)
+        | Task::Delete(..) => (lease.source.is_none(), true),
+    };
+    let holder = parts.entry(lease.node).or_default();
+    holder.reads |= reads;
+    holder.writes |= writes;
+    holder.assignments += 1;
+    if let Some(reader) = lease.source {
+        let reader = parts.entry(reader).or_default();
+        reader.reads = true;
+        reader.assignments += 1;
+    }
+}
+
+/// The first things that went wrong: places that could not be listed, then objects, whose keys the
+/// texts have.
+fn errors(job: &Job) -> Vec<ErrorView> {
+    let listings = [&job.source, &job.target];
+    let places = listings.iter().filter_map(|listing| listing.end.as_ref());
+    let unreadable = places.flat_map(|end| &end.unreadable);
+    let unreadable = unreadable.map(|(key, failure)| error(key, "unreadable", failure));
+    let nameless = Key::default();
+    let failed = job.failures.iter().map(|failure| error(&nameless, "failed", failure));
+    unreadable.chain(failed).take(ERRORS_SHOWN_MAX).collect()
+}
+
+fn error(key: &Key, status: &str, failure: &Failure) -> ErrorView {
+    ErrorView {
+        key: JsonKey::from(key),
+        status: status.to_owned(),
+        code: Some(failure.code.as_str().to_owned()),
+        reason: failure.detail().to_owned(),
+    }
+}
+
+fn error_count(job: &Job) -> u64 {
+    let listings = [&job.source, &job.target];
+    let ends = listings.iter().filter_map(|listing| listing.end.as_ref());
+    ends.map(|end| end.unreadable_count)
+        .fold(job.totals.objects.failed, |sum, count| sum.saturating_add(count))
+}
+
+fn deletes_refused(job: &Job) -> Option<String> {
+    let (count, objects) = (job.extraneous_count, job.target.objects);
+    job.deletes_refused.then(|| {
+        format!(
+            "nothing was deleted: {count} of the {objects} objects at the target would have gone"
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use airlift_coordinator::command::Command;
+    use airlift_coordinator::state::State;
+    use airlift_protocol::id::{AssignmentId, Epoch, LogIndex, PageId};
+    use airlift_protocol::job::{Filters, JobSpec, Mode, Policy};
+    use airlift_protocol::location::Location;
+    use airlift_protocol::report::ListingEnd;
+
+    use super::*;
+
+    const BERLIN: NodeId = NodeId([1; 32]);
+    const PARIS: NodeId = NodeId([2; 32]);
+
+    fn job() -> Job {
+        let at = |name: &str| Location::Node { node: name.to_owned(), path: b"/data".to_vec() };
+        let spec = JobSpec {
+            mode: Mode::Sync,
+            source: at("berlin"),
+            target: at("paris"),
+            single: None,
+            filters: Filters::default(),
+            policy: Policy::default(),
+        };
+        let mut state = State::default();
+        let submit = Command::Submit { spec: Box::new(spec), at: Timestamp(10_000) };
+        state.apply(LogIndex(1), submit);
+        let (_, job) = state.jobs.pop_first().unwrap();
+        job
+    }
+
+    fn shown(job: &Job, rates: &Rates) -> JobView {
+        view(JobId([7; 16]), job, &BTreeMap::new(), rates, Timestamp(15_000))
+    }
+
+    fn ended(unreadable: u64) -> Option<ListingEnd> {
+        let failure = Failure::new(ErrorCode::PermissionDenied, "denied");
+        let unreadable_by_name = (0..unreadable).map(|_| (Key::from("x"), failure.clone()));
+        Some(ListingEnd {
+            pages: PageId(0),
+            unreadable: unreadable_by_name.collect(),
+            unreadable_count: unreadable,
+        })
+    }
+
+    fn cancelled() -> Failure {
+        Failure::new(ErrorCode::Cancelled, "cancelled")
+    }
+
+    #[test]
+    fn the_state_is_what_users_did_and_then_the_phase() {
+        let with = |phase, is_paused, failure| {
+            let mut job = job();
+            (job.phase, job.is_paused, job.failure) = (phase, is_paused, failure);
+            (state(&job), outcome(&job))
+        };
+        let no_space = || Some(Failure::new(ErrorCode::NoSpace, "full"));
+        for (found, expected) in [
+            (with(Phase::Moving, false, None), (JobState::Listing, None)),
+            (with(Phase::Moving, true, None), (JobState::Paused, None)),
+            (with(Phase::Diffing, false, None), (JobState::Comparing, None)),
+            (with(Phase::Cleaning, false, Some(cancelled())), (JobState::Cleaning, None)),
+            (
+                with(Phase::Stopped, false, Some(cancelled())),
+                (JobState::Cancelled, Some(JobOutcome::Cancelled)),
+            ),
+            (
+                with(Phase::Stopped, true, no_space()),
+                (JobState::Stopped, Some(JobOutcome::Stopped)),
+            ),
+            (with(Phase::Ended, true, None), (JobState::Completed, Some(JobOutcome::Done))),
+        ] {
+            assert_eq!(found, expected);
+        }
+    }
+
+    #[test]
+    fn an_end_with_trouble_is_incomplete() {
+        let change: [fn(&mut Job); 6] = [
+            |job| job.totals.objects.failed = 1,
+            |job| job.totals.objects.skipped = 1,
+            |job| job.totals.objects.differs = 1,
+            |job| job.totals.objects.extra = 1,
+            |job| job.deletes_refused = true,
+            |job| job.target.end = ended(1),
+        ];
+        for change in change {
+            let mut job = job();
+            job.phase = Phase::Ended;
+            change(&mut job);
+            assert_eq!(outcome(&job), Some(JobOutcome::Incomplete));
+        }
+    }
+
+    #[test]
+    fn the_end_is_foretold_once_the_whole_is_known() {
+        let mut job = job();
+        job.totals.bytes.total = 1001;
+        job.totals.bytes.done = 100;
+        let rates = BTreeMap::from([(BERLIN, 60), (PARIS, 40)]);
+        let eta = |job: &Job| shown(job, &rates).job.eta_seconds;
+        assert_eq!(eta(&job), None);
+        job.source.end = ended(0);
+        assert_eq!(eta(&job), Some(10));
+        job.totals.bytes.sent = 700;
+        job.totals.bytes.resent = 100;
+        assert_eq!(eta(&job), Some(5));
+        job.totals.bytes.sent = 5000;
+        assert_eq!(eta(&job), Some(0));
+        job.is_paused = true;
+        let view = shown(&job, &rates);
+        assert_eq!((view.job.eta_seconds, view.job.rate_bytes_per_second), (None, 0));
+        assert_eq!(shown(&job, &BTreeMap::new()).job.elapsed_ms, 5000);
+    }
+
+    #[test]
+    fn nodes_have_the_part_that_their_orders_give_them() {
+        let mut job = job();
+        let lease = |node, source, task| Lease { node, source, task, epoch: Epoch(1), bytes: 1 };
+        for (id, lease) in [
+            lease(BERLIN, None, Task::List(End::Source)),
+            lease(PARIS, Some(BERLIN), Task::Pack(PageId(0), vec![0])),
+            lease(PARIS, None, Task::Clean),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            job.leases.insert(AssignmentId(id as u64), lease);
+        }
+        let rates = BTreeMap::from([(PARIS, 5)]);
+        let found: Vec<(String, JobRole, u64, u64)> = shown(&job, &rates)
+            .nodes
+            .into_iter()
+            .map(|node| (node.id, node.role, node.assignments, node.rate_bytes_per_second))
+            .collect();
+        let mut expected = vec![
+            (peer_id(BERLIN).to_string(), JobRole::Source, 2, 0),
+            (peer_id(PARIS).to_string(), JobRole::Target, 2, 5),
+        ];
+        expected.sort_by(|a, b| a.0.cmp(&b.0));
+        assert_eq!(found, expected);
+
+        job.leases.retain(|_, lease| lease.task == Task::Clean);
+        for lease in job.leases.values_mut() {
+            lease.task = Task::Pack(PageId(0), vec![0]);
+        }
+        let nodes = shown(&job, &BTreeMap::new()).nodes;
+        assert_eq!((nodes.len(), nodes[0].role), (1, JobRole::Both));
+        job.phase = Phase::Ended;
+        assert!(shown(&job, &rates).nodes.is_empty());
+    }
+
+    #[test]
+    fn errors_are_bounded_and_counted() {
+        let mut job = job();
+        job.source.end = ended(3);
+        job.failures = vec![Failure::new(ErrorCode::Io, "read b: broken"); ERRORS_SHOWN_MAX];
+        job.totals.objects.failed = 1000;
+        let view = shown(&job, &BTreeMap::new());
+        assert_eq!((view.errors.len(), view.error_count), (ERRORS_SHOWN_MAX, 1003));
+        assert_eq!(
+            (view.errors[0].key.key.as_str(), view.errors[0].status.as_str()),
+            ("x", "unreadable")
+        );
+        assert_eq!(view.errors[3].reason, "read b: broken");
+    }
+
+    #[test]
+    fn a_running_job_has_no_failure_yet() {
+        let mut job = job();
+        job.failure = Some(cancelled());
+        job.phase = Phase::Cleaning;
+        assert_eq!(shown(&job, &BTreeMap::new()).failure, None);
+        job.phase = Phase::Stopped;
+        assert!(shown(&job, &BTreeMap::new()).failure.is_some());
+        assert!(is_cancelled(&job));
+    }
+}

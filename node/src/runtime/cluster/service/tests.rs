@@ -1,0 +1,358 @@
+//! The service on a leader and on a worker, with drivers made up around a real control plane.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use airlift_coordinator::command::{Command, Founding};
+use airlift_coordinator::coordinator::Replay;
+use airlift_coordinator::{Effect, Input, RequestId};
+use airlift_protocol::cluster::{Address, Addresses, Member, NodeName};
+use airlift_protocol::control::Members;
+use airlift_protocol::id::LogIndex;
+use airlift_protocol::raft::RaftId;
+use airlift_protocol::time::Timestamp;
+use airlift_protocol::version::LOG_FORMAT;
+use futures::TryStreamExt;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::*;
+use crate::api::request::{ComparisonText, LinksText};
+use crate::api::text::ByteText;
+use crate::api::view::{JobMode, JobState};
+use crate::network::control::{ControlOptions, Incoming, Member as Contact};
+use crate::network::identity::Identity;
+use crate::runtime::cluster::ask::Ask;
+use crate::runtime::cluster::token::voters_hash;
+use crate::store::locate::Probe as Kind;
+
+const CLUSTER: ClusterId = ClusterId([0xc0; 16]);
+const SECRET: Secret = Secret([0xa5; 32]);
+
+/// Lines of the report of every job.
+const LINES: usize = 2 * LINES_MAX + 1;
+
+struct FixedRecords;
+
+impl Records for FixedRecords {
+    fn lines(&self, _: JobId, from: u64, max: usize) -> Result<Vec<String>, ApiError> {
+        let from = usize::try_from(from).unwrap();
+        Ok((0..LINES).skip(from).take(max).map(|line| line.to_string()).collect())
+    }
+}
+
+/// Finds a directory wherever it looks.
+struct FixedProbe;
+
+#[async_trait]
+impl Probe for FixedProbe {
+    async fn probe(&self, location: &Location) -> Result<Found, ApiError> {
+        Ok(Found { location: location.clone(), kind: Kind::Container })
+    }
+}
+
+/// What tests choose and count.
+#[derive(Default)]
+struct Script {
+    /// Requests that the control plane takes in and never answers.
+    unknown: AtomicU32,
+    requests: AtomicU32,
+}
+
+/// A node: its service, and the tasks that keep it going.
+struct Node {
+    service: ClusterService,
+    script: Arc<Script>,
+    _tasks: JoinSet<()>,
+}
+
+struct Network {
+    identity: Identity,
+    control: Arc<ControlNetwork>,
+    incoming: mpsc::Receiver<Incoming>,
+}
+
+impl Network {
+    async fn start() -> Self {
+        let identity = Identity::generate();
+        let options = ControlOptions::new(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let (control, incoming) = ControlNetwork::start(&identity, options).await.unwrap();
+        Self { identity, control: Arc::new(control), incoming }
+    }
+
+    fn contact(&self) -> Contact {
+        Contact { node: self.identity.node(), addresses: self.control.listen_addresses() }
+    }
+
+    /// Starts the service; `coordinator` is that of the leader.
+    fn serve(self, leader: NodeId, members: Members, coordinator: Option<Coordinator>) -> Node {
+        let Self { identity, control, mut incoming } = self;
+        let (asker, asks) = Asker::new();
+        let script = Arc::new(Script::default());
+        let driver =
+            Driver { node: identity.node(), leader, members, coordinator, script: script.clone() };
+        let mut tasks = JoinSet::new();
+        tasks.spawn(driver.run(asks));
+        let (records, probe) = (Arc::new(FixedRecords), Arc::new(FixedProbe));
+        let service = ClusterService::new(CLUSTER, asker, control, records, probe);
+        let answering = service.clone();
+        tasks.spawn(async move {
+            while let Some(Incoming { body, reply, .. }) = incoming.recv().await {
+                if let Ok(ControlMessage::Forward(forwarded)) =
+                    codec::decode(&body, REQUEST_BYTES_MAX)
+                {
+                    let answer = answering.answer(forwarded).await;
+                    reply.send(codec::encode(&answer).into());
+                }
+            }
+        });
+        Node { service, script, _tasks: tasks }
+    }
+}
+
+struct Driver {
+    node: NodeId,
+    leader: NodeId,
+    members: Members,
+    coordinator: Option<Coordinator>,
+    script: Arc<Script>,
+}
+
+impl Driver {
+    async fn run(mut self, mut asks: mpsc::Receiver<Ask>) {
+        while let Some(ask) = asks.recv().await {
+            match ask {
+                Ask::Request(request, reply) => {
+                    let _ = reply.send(self.request(request));
+                }
+                Ask::Look(look) => look(Sight {
+                    node: self.node,
+                    leader: Some(self.leader),
+                    members: &self.members,
+                    coordinator: self.coordinator.as_ref(),
+                    now: Timestamp(1),
+                }),
+                Ask::Transfer(_, reply) => {
+                    let _ = reply.send(Err("there is no other voter".to_owned()));
+                }
+            }
+        }
+    }
+
+    fn request(&mut self, request: Request) -> Answer {
+        let number = self.script.requests.fetch_add(1, Ordering::Relaxed);
+        let Some(coordinator) = &mut self.coordinator else { return Answer::NotLeader };
+        let (id, at) = (RequestId(u64::from(number)), Timestamp(1_000_000));
+        coordinator.handle(Timestamp(1), Input::Request { id, request, at });
+        let mut found = Answer::Unknown;
+        while let Some(effect) = coordinator.poll_effect() {
+            match effect {
+                Effect::Persist { number, .. } => {
+                    coordinator.handle(Timestamp(1), Input::Persisted { number });
+                }
+                Effect::Answer { answer, .. } => found = answer,
+                _ => {}
+            }
+        }
+        let unknown = &self.script.unknown;
+        let is_lost = unknown
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
+            .is_ok();
+        if is_lost { Answer::Unknown } else { found }
+    }
+}
+
+fn member(id: NodeId, name: &str, role: Role) -> Member {
+    let control = vec![Address(format!("{name}.example:7401"))];
+    Member {
+        id,
+        name: NodeName::parse(name).unwrap(),
+        role,
+        raft: (role == Role::Voter).then_some(RaftId(1)),
+        addresses: Addresses { control, ..Addresses::default() },
+        joined_at: Timestamp(0),
+    }
+}
+
+/// The control plane of a cluster whose only voter is `founder`.
+fn founded(founder: Member) -> Coordinator {
+    let mut replay = Replay::default();
+    replay.apply(LogIndex(1), Command::Format(LOG_FORMAT));
+    let founding = Founding { cluster: CLUSTER, founder, admin: SECRET.hash() };
+    replay.apply(LogIndex(2), Command::Found(Box::new(founding)));
+    replay.finish()
+}
+
+/// A leader `berlin`, and a worker `paris` that knows of it.
+async fn pair() -> (Node, Node) {
+    let (berlin, paris) = (Network::start().await, Network::start().await);
+    berlin.control.set_members(vec![paris.contact()]);
+    paris.control.set_members(vec![berlin.contact()]);
+    let leader = berlin.identity.node();
+    let founder = member(leader, "berlin", Role::Voter);
+    let worker = member(paris.identity.node(), "paris", Role::Worker);
+    let members = Members { version: 2, members: vec![founder.clone(), worker] };
+    let berlin = berlin.serve(leader, members.clone(), Some(founded(founder)));
+    (berlin, paris.serve(leader, members, None))
+}
+
+fn token() -> String {
+    HEXLOWER.encode(&SECRET.0)
+}
+
+fn submission(target: &str) -> Submission {
+    let request = SubmitRequest {
+        mode: JobMode::Cp,
+        source: ByteText(b"berlin:/source".to_vec()),
+        target: ByteText(target.as_bytes().to_vec()),
+        include: Vec::new(),
+        exclude: Vec::new(),
+        comparison: ComparisonText::default(),
+        links: LinksText::default(),
+        read_back_percent: 0,
+        dry_run: false,
+        allow_empty_source: false,
+        max_delete: None,
+        bandwidth_bytes_per_second: None,
+    };
+    Submission::try_from(request).unwrap()
+}
+
+#[test]
+fn only_the_right_token_allows_anything() {
+    let hash = SECRET.hash();
+    for token in [token(), token().to_uppercase()] {
+        assert_eq!(judge(&token, hash), Ok(Permission::Administer));
+    }
+    for wrong in ["", "a5", &"a4".repeat(32), &"a5".repeat(33), &"zz".repeat(32)] {
+        assert_eq!(judge(wrong, hash).unwrap_err().code, ApiCode::Unauthorized, "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn a_worker_serves_as_the_leader_does() {
+    let (berlin, paris) = pair().await;
+    for node in [&berlin, &paris] {
+        let service = &node.service;
+        let wrong = service.authorize(&"00".repeat(32)).await.unwrap_err();
+        assert_eq!(wrong.code, ApiCode::Unauthorized);
+        assert_eq!(service.authorize(&token()).await, Ok(Permission::Administer));
+
+        let Submitted { id, run } = service.submit(submission("berlin:/target")).await.unwrap();
+        assert_eq!(run, 1);
+        assert_eq!(service.jobs().await.unwrap().jobs.len(), 1);
+        let view = service.order(id, JobOrder::Pause).await.unwrap();
+        assert_eq!((view.job.id, view.job.state), (id, JobState::Paused));
+        let view = service.order(id, JobOrder::Resume).await.unwrap();
+        assert_eq!(view.job.state, JobState::Listing);
+        let again = service.job(id).await.unwrap();
+        assert_eq!((again.job.id, again.job.state), (id, view.job.state));
+
+        let cluster = service.cluster().await.unwrap();
+        assert_eq!((cluster.id, cluster.leader.as_deref()), (CLUSTER.to_string(), Some("berlin")));
+        assert!(cluster.has_quorum);
+    }
+}
+
+#[tokio::test]
+async fn refusals_reach_the_client_wherever_it_asks() {
+    let (berlin, paris) = pair().await;
+    let nobody = JobId([1; 16]);
+    for node in [&berlin, &paris] {
+        let service = &node.service;
+        service.authorize(&token()).await.unwrap();
+        let codes = [
+            service.job(nobody).await.unwrap_err().code,
+            service.order(nobody, JobOrder::Cancel).await.unwrap_err().code,
+            service.report(nobody, 0).await.err().unwrap().code,
+            service.submit(submission("nowhere:/x")).await.unwrap_err().code,
+            service.submit(submission("berlin:/source/in")).await.unwrap_err().code,
+            service.remove_node("nobody").await.unwrap_err().code,
+            service.remove_node("berlin").await.unwrap_err().code,
+            service.transfer_leader(LeaderRequest::default()).await.unwrap_err().code,
+        ];
+        let expected = [
+            ApiCode::NotFound,
+            ApiCode::NotFound,
+            ApiCode::NotFound,
+            ApiCode::NotFound,
+            ApiCode::Invalid,
+            ApiCode::NotFound,
+            ApiCode::Conflict,
+            ApiCode::Conflict,
+        ];
+        assert_eq!(codes, expected);
+    }
+}
+
+#[tokio::test]
+async fn the_leader_asks_for_the_token_again() {
+    let (berlin, paris) = pair().await;
+    let error = paris.service.jobs().await.unwrap_err();
+    assert_eq!(error.code, ApiCode::Unauthorized);
+    let forwarded = Call::Jobs.forward(&"00".repeat(32)).unwrap();
+    let answer = berlin.service.answer(forwarded).await;
+    assert_eq!(call::from_answer(answer).unwrap_err().code, ApiCode::Unauthorized);
+    // Nobody forwards what was forwarded.
+    let forwarded = Call::Jobs.forward(&token()).unwrap();
+    assert!(matches!(paris.service.answer(forwarded).await, ControlAnswer::NotLeader(Some(_))));
+}
+
+#[tokio::test]
+async fn a_report_comes_whole_in_batches() {
+    let (berlin, paris) = pair().await;
+    for node in [&berlin, &paris] {
+        node.service.authorize(&token()).await.unwrap();
+        let submitted = node.service.submit(submission("berlin:/target")).await.unwrap();
+        for from in [0, 3, LINES - 1, LINES, LINES + 1] {
+            let lines = node.service.report(submitted.id, from as u64).await.unwrap();
+            let lines: Vec<String> = lines.try_collect().await.unwrap();
+            let expected: Vec<String> = (from..LINES).map(|line| line.to_string()).collect();
+            assert_eq!(lines, expected);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_may_be_done_already_is_repeated_only_where_that_does_no_harm() {
+    let (berlin, _paris) = pair().await;
+    let service = &berlin.service;
+    service.authorize(&token()).await.unwrap();
+    let job = service.submit(submission("berlin:/target")).await.unwrap().id;
+    let asked = |before: u32| berlin.script.requests.load(Ordering::Relaxed) - before;
+
+    let before = asked(0);
+    berlin.script.unknown.store(1, Ordering::Relaxed);
+    assert_eq!(service.order(job, JobOrder::Pause).await.unwrap().job.state, JobState::Paused);
+    assert_eq!(asked(before), 2);
+
+    let before = asked(0);
+    berlin.script.unknown.store(1, Ordering::Relaxed);
+    let request = TokenRequest { role: NodeRole::Worker, ttl_seconds: 60 };
+    assert_eq!(service.create_token(request).await.unwrap_err().code, ApiCode::Unavailable);
+    assert_eq!(asked(before), 1);
+}
+
+#[tokio::test]
+async fn a_join_token_says_where_the_cluster_is_and_what_it_admits() {
+    let (berlin, paris) = pair().await;
+    let leader = berlin.service.control.node();
+    paris.service.authorize(&token()).await.unwrap();
+    let request = TokenRequest { role: NodeRole::Voter, ttl_seconds: 60 };
+    let made = paris.service.create_token(request).await.unwrap();
+    let text = JoinTokenText::parse(&made.token).unwrap();
+    assert_eq!((text.cluster, made.role), (CLUSTER, NodeRole::Voter));
+    assert_eq!(text.voters_hash, voters_hash(&[leader]));
+    assert_eq!(text.addresses, ["berlin.example:7401"]);
+    let (id, secret) = (text.id, text.secret);
+    let issued = berlin.service.look_leading(move |leading| {
+        let cluster = leading.state().cluster.as_ref().unwrap();
+        cluster.tokens[&id].clone()
+    });
+    let issued = issued.await.unwrap();
+    assert!(secret.has_hash(issued.secret_hash));
+    assert_eq!((issued.role, issued.used_by), (Role::Voter, None));
+
+    let request = TokenRequest { role: NodeRole::Voter, ttl_seconds: 0 };
+    assert_eq!(paris.service.create_token(request).await.unwrap_err().code, ApiCode::Invalid);
+}

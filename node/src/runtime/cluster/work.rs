@@ -1,0 +1,349 @@
+//! The jobs that this node works on: their ends opened once, their orders carried out.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use airlift_coordinator::AgentInput;
+use airlift_protocol::assignment::{Assignment, End, Work};
+use airlift_protocol::codec;
+use airlift_protocol::control::{ControlAnswer, ControlMessage, Members};
+use airlift_protocol::error::{ErrorCode, Failure};
+use airlift_protocol::frame;
+use airlift_protocol::id::{JobId, NodeId};
+use airlift_protocol::job::{JobSpec, LinkPolicy, Mode};
+use airlift_protocol::limits::LOG_ENTRY_BYTES_MAX;
+use airlift_protocol::location::Location;
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::sync::{OnceCell, mpsc};
+
+use super::ask::Asker;
+use super::directory::Directory;
+use crate::network::control::ControlNetwork;
+use crate::network::data::DataNetwork;
+use crate::network::data::remote::{RemoteSource, Route};
+use crate::network::data::serve::Jobs;
+use crate::pipeline::Transfer;
+use crate::pipeline::bounds::Bounds;
+use crate::pipeline::budget::Budget;
+use crate::pipeline::compress::Compression;
+use crate::pipeline::limit::RateLimit;
+use crate::pipeline::local::LocalSource;
+use crate::pipeline::meter::Meter;
+use crate::pipeline::source::Source;
+use crate::runtime::blocking::blocking;
+use crate::runtime::executor::Executor;
+use crate::runtime::filter::Filter;
+use crate::storage::journal::Journal;
+use crate::store::locate::{self, StoreOptions};
+use crate::store::{Access, Store, StoreError};
+
+/// Time for another node to say what a job is.
+const FIND_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How a workshop is set up.
+pub(super) struct Setup {
+    pub(super) node: NodeId,
+    pub(super) directory: Directory,
+    pub(super) stores: StoreOptions,
+    pub(super) control: Arc<ControlNetwork>,
+    pub(super) asker: Asker,
+    /// Bytes that the pipeline may hold at once.
+    pub(super) memory_bytes: u64,
+    pub(super) outcomes: mpsc::Sender<AgentInput>,
+}
+
+/// What all jobs of this node share.
+pub(super) struct Workshop {
+    setup: Setup,
+    /// Bound on the bytes that are received.
+    receiving: Budget,
+    /// Bound on the bytes that are read for others. Were it the same, two nodes that read from each
+    /// other could wait for each other for ever.
+    serving: Budget,
+    members: Mutex<Members>,
+    leader: Mutex<Option<NodeId>>,
+    jobs: Mutex<BTreeMap<JobId, Arc<Job>>>,
+}
+
+impl fmt::Debug for Workshop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Workshop").field("node", &self.setup.node).finish_non_exhaustive()
+    }
+}
+
+/// A job as far as this node has to do with it.
+#[derive(Debug)]
+struct Job {
+    id: JobId,
+    /// Counts submissions, each with a policy of its own.
+    run: u32,
+    spec: Arc<JobSpec>,
+    filter: Arc<Filter>,
+    meter: Arc<Meter>,
+    source: OnceCell<Arc<dyn Store>>,
+    target: OnceCell<Arc<dyn Store>>,
+    journal: OnceCell<Arc<Journal>>,
+    limit: Mutex<Option<Arc<RateLimit>>>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Workshop {
+    pub(super) fn new(setup: Setup) -> Self {
+        let half = setup.memory_bytes / 2;
+        Self {
+            setup,
+            receiving: Budget::new(half),
+            serving: Budget::new(half),
+            members: Mutex::new(Members { version: 0, members: Vec::new() }),
+            leader: Mutex::new(None),
+            jobs: Mutex::new(BTreeMap::new()),
+        }
+    }
+
+    /// Bound on the bytes that are read for others.
+    pub(super) fn serving(&self) -> Budget {
+        self.serving.clone()
+    }
+
+    /// Learns who belongs to the cluster.
+    pub(super) fn set_members(&self, members: Members) {
+        *locked(&self.members) = members;
+    }
+
+    /// Learns whom to ask about jobs.
+    pub(super) fn set_leader(&self, leader: Option<NodeId>) {
+        *locked(&self.leader) = leader;
+    }
+
+    /// Bytes verified and written since the process started, by job.
+    pub(super) fn written(&self) -> Vec<(JobId, u64)> {
+        let jobs = locked(&self.jobs);
+        jobs.iter().map(|(id, job)| (*id, job.meter.sent.load(Ordering::Relaxed))).collect()
+    }
+
+    fn insert(&self, spec: JobSpec, run: u32) -> Result<Arc<Job>, Failure> {
+        let id = spec.id();
+        let mut jobs = locked(&self.jobs);
+        if let Some(job) = jobs.get(&id).filter(|job| job.run >= run) {
+            return Ok(Arc::clone(job));
+        }
+        // A second journal at the same file would be refused.
+        let journal = jobs.get(&id).map(|job| job.journal.clone()).unwrap_or_default();
+        let filter =
+            Filter::new(&spec.filters).map_err(|text| Failure::new(ErrorCode::Protocol, text))?;
+        let job = Arc::new(Job {
+            id,
+            run,
+            spec: Arc::new(spec),
+            filter: Arc::new(filter),
+            meter: Arc::new(Meter::default()),
+            source: OnceCell::new(),
+            target: OnceCell::new(),
+            journal,
+            limit: Mutex::new(None),
+        });
+        jobs.insert(id, Arc::clone(&job));
+        Ok(job)
+    }
+
+    fn known(&self, id: JobId, run: u32) -> Option<Arc<Job>> {
+        locked(&self.jobs).get(&id).filter(|job| job.run >= run).map(Arc::clone)
+    }
+
+    /// The job as of its run: from this node's own state, or asked for at the leader.
+    async fn job(&self, id: JobId, run: u32) -> Result<Arc<Job>, Failure> {
+        if let Some(job) = self.known(id, run) {
+            return Ok(job);
+        }
+        let look = self.setup.asker.look(move |sight| {
+            let job = sight.coordinator?.state().jobs.get(&id)?;
+            Some((job.spec.clone(), job.run))
+        });
+        if let Ok(Some((spec, known))) = look.await
+            && known >= run
+        {
+            return self.insert(spec, known);
+        }
+        let unknown = |why: &dyn fmt::Display| {
+            Failure::new(
+                ErrorCode::NodeLost,
+                format!("what job {id} is cannot be found out: {why}"),
+            )
+        };
+        let leader = *locked(&self.leader);
+        let leader = leader.ok_or_else(|| unknown(&"no leader is known"))?;
+        let question = Bytes::from(codec::encode(&ControlMessage::FindJob(id)));
+        let answer = self.setup.control.request(leader, question, FIND_TIMEOUT).await;
+        let answer = answer.map_err(|error| unknown(&error))?;
+        match codec::decode(&answer, LOG_ENTRY_BYTES_MAX) {
+            Ok(ControlAnswer::Job(Some(spec))) => self.insert(*spec, run),
+            _ => Err(unknown(&"the leader does not know it")),
+        }
+    }
+
+    /// Whether `location` is opened on this node.
+    fn reaches(&self, location: &Location) -> bool {
+        match location {
+            Location::Path(_) => false,
+            Location::Bucket { .. } => true,
+            Location::Node { node, .. } => {
+                let members = locked(&self.members);
+                let own = members.members.iter().find(|member| member.id == self.setup.node);
+                own.is_some_and(|member| member.name.as_str() == node)
+            }
+        }
+    }
+
+    async fn open(&self, job: &Job, end: End) -> Result<Arc<dyn Store>, StoreError> {
+        let policy = &job.spec.policy;
+        let (location, links, access) = match end {
+            End::Source => (&job.spec.source, policy.links, Some(Access::Read)),
+            // At the target a link is a link: what it points to is not the job's.
+            End::Target => {
+                let writes = job.spec.mode != Mode::Verify && !policy.dry_run;
+                (&job.spec.target, LinkPolicy::Copy, writes.then_some(Access::Write))
+            }
+        };
+        if !self.reaches(location) {
+            let text = format!("{location} is not on this node");
+            return Err(StoreError::new(ErrorCode::NodeLost, text));
+        }
+        let store = locate::open(&here(location), job.id, links, &self.setup.stores).await?;
+        if let Some(access) = access {
+            store.preflight(access).await?;
+        }
+        Ok(store)
+    }
+
+    async fn source_store(&self, job: &Job) -> Result<Arc<dyn Store>, StoreError> {
+        job.source.get_or_try_init(|| self.open(job, End::Source)).await.cloned()
+    }
+
+    async fn target_store(&self, job: &Job) -> Result<Arc<dyn Store>, StoreError> {
+        job.target.get_or_try_init(|| self.open(job, End::Target)).await.cloned()
+    }
+
+    async fn journal(&self, job: &Job) -> Result<Arc<Journal>, StoreError> {
+        let open = || async {
+            let (directory, id) = (self.setup.directory.clone(), job.id);
+            let opened = blocking(move || Journal::open(&directory.job(id)?.join("journal.redb")));
+            opened.await.map(Arc::new)
+        };
+        job.journal.get_or_try_init(open).await.cloned()
+    }
+
+    /// Carries out an attempt and hands in its outcome.
+    pub(super) async fn carry_out(
+        self: Arc<Self>,
+        data: Arc<DataNetwork>,
+        assignment: Assignment,
+        attempt: u32,
+    ) {
+        let id = assignment.id;
+        match self.executor(data, &assignment).await {
+            Ok(executor) => executor.run(id, attempt, assignment.work).await,
+            Err(failure) => {
+                let outcome = AgentInput::Outcome { assignment: id, attempt, result: Err(failure) };
+                // Nobody takes it when the node is stopping.
+                let _ = self.setup.outcomes.send(outcome).await;
+            }
+        }
+    }
+
+    async fn executor(
+        &self,
+        data: Arc<DataNetwork>,
+        assignment: &Assignment,
+    ) -> Result<Executor, Failure> {
+        let job = self.job(assignment.job, assignment.run).await?;
+        let (spec, filter) = (Arc::clone(&job.spec), Arc::clone(&job.filter));
+        let outcomes = self.setup.outcomes.clone();
+        if let Work::List { end: End::Source, .. } = &assignment.work {
+            let source = Some(self.source_store(&job).await?);
+            return Ok(Executor { spec, transfer: None, source, filter, outcomes });
+        }
+        let bounds = Bounds { budget: self.receiving.clone(), limit: job.limit(assignment) };
+        let transfer = Transfer {
+            spec: Arc::clone(&spec),
+            source: self.source(data, &job, assignment, &bounds).await?,
+            target: self.target_store(&job).await?,
+            journal: self.journal(&job).await?,
+            bounds,
+            meter: Arc::clone(&job.meter),
+        };
+        Ok(Executor { spec, transfer: Some(transfer), source: None, filter, outcomes })
+    }
+
+    async fn source(
+        &self,
+        network: Arc<DataNetwork>,
+        job: &Job,
+        assignment: &Assignment,
+        bounds: &Bounds,
+    ) -> Result<Arc<dyn Source>, Failure> {
+        if assignment.source.is_none() && self.reaches(&job.spec.source) {
+            return Ok(Arc::new(LocalSource {
+                store: self.source_store(job).await?,
+                bounds: bounds.clone(),
+                compression: Compression::Off,
+                faults: None,
+            }));
+        }
+        // An order that needs nothing of the source names nobody to read it; asked after all, this
+        // way leads nowhere, and the answer says so.
+        let node = assignment.source.unwrap_or(self.setup.node);
+        let route = Route { network, node, addresses: self.data_addresses(node) };
+        let Assignment { id, job, epoch, .. } = *assignment;
+        let order = frame::Order { job, assignment: id, epoch };
+        Ok(Arc::new(RemoteSource::new(route, order, bounds.clone())))
+    }
+
+    fn data_addresses(&self, node: NodeId) -> Vec<SocketAddr> {
+        let members = locked(&self.members);
+        let member = members.members.iter().find(|member| member.id == node);
+        let addresses = member.map(|member| member.addresses.data.as_slice()).unwrap_or_default();
+        addresses.iter().filter_map(|address| address.0.parse().ok()).collect()
+    }
+}
+
+impl Job {
+    /// The limit of this node's share of the job's bandwidth; all orders of the job share it.
+    fn limit(&self, assignment: &Assignment) -> Option<Arc<RateLimit>> {
+        let rate = assignment.bandwidth?;
+        let mut limit = locked(&self.limit);
+        if limit.as_ref().is_none_or(|limit| limit.rate() != rate) {
+            *limit = Some(Arc::new(RateLimit::new(rate)));
+        }
+        limit.clone()
+    }
+}
+
+/// A location of this node as its stores know it.
+pub(super) fn here(location: &Location) -> Location {
+    match location {
+        Location::Node { path, .. } => Location::Path(path.clone()),
+        other => other.clone(),
+    }
+}
+
+#[async_trait]
+impl Jobs for Workshop {
+    async fn source(&self, id: JobId) -> Result<Arc<dyn Source>, Failure> {
+        let job = self.job(id, 0).await?;
+        // The job's bandwidth is bounded where its bytes arrive.
+        Ok(Arc::new(LocalSource {
+            store: self.source_store(&job).await?,
+            bounds: Bounds { budget: self.serving.clone(), limit: None },
+            compression: Compression::Off,
+            faults: None,
+        }))
+    }
+}
