@@ -66,7 +66,7 @@ impl Cluster {
         let mut cluster = Self { airlift, root, nodes: Vec::new() };
         let (directory, name) = (cluster.data_dir(0), "node0".to_owned());
         let (listen, port) = (format!("127.0.0.1:{}", free_port()), free_port());
-        let (directory, api) = (directory.to_str().unwrap(), format!("127.0.0.1:{port}"));
+        let (directory, api) = (utf8(&directory), format!("127.0.0.1:{port}"));
         let init = ["cluster", "init", "--data-dir", directory, "--name", &name];
         let rest = ["--listen", &listen, "--api", &api, "--json"];
         let begun = cluster.airlift.run(init.iter().chain(&rest)).expect(0).json();
@@ -133,7 +133,7 @@ impl Cluster {
         let directory = self.data_dir(index);
         let (listen, api) =
             (format!("127.0.0.1:{}", free_port()), format!("127.0.0.1:{}", node.api));
-        ["node", "--data-dir", directory.to_str().unwrap(), "--name", &node.name]
+        ["node", "--data-dir", utf8(&directory), "--name", &node.name]
             .into_iter()
             .chain(["--listen", &listen, "--api", &api, "--join", token])
             .map(str::to_owned)
@@ -160,7 +160,7 @@ impl Cluster {
     /// Starts node `index` again, where it left off.
     pub fn restart(&mut self, index: usize) {
         let directory = self.data_dir(index);
-        let arguments = ["node", "--data-dir", directory.to_str().unwrap()];
+        let arguments = ["node", "--data-dir", utf8(&directory)];
         self.nodes[index].process = Some(self.airlift.start(arguments));
     }
 
@@ -169,8 +169,7 @@ impl Cluster {
         let urls: Vec<String> =
             self.nodes.iter().map(|node| format!("http://127.0.0.1:{}", node.api)).collect();
         let token = self.data_dir(0).join("admin.token");
-        let rest = ["--cluster", &urls.join(","), "--token-file", token.to_str().unwrap()]
-            .map(str::to_owned);
+        let rest = ["--cluster", &urls.join(","), "--token-file", utf8(&token)].map(str::to_owned);
         words.into_iter().map(str::to_owned).chain(rest).collect()
     }
 
@@ -212,4 +211,8 @@ impl Cluster {
             std::thread::sleep(POLL);
         }
     }
+}
+
+fn utf8(path: &std::path::Path) -> &str {
+    path.to_str().expect("temporary paths are text")
 }

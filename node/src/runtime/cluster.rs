@@ -219,7 +219,7 @@ pub async fn run(options: ClusterOptions, stop: watch::Receiver<bool>) -> Result
         DataOptions::default(),
     )
     .map_err(|failure| network(&failure))?;
-    let api = options.api.or(earlier.as_ref().map(|record| record.api));
+    let api = options.api.or_else(|| earlier.as_ref().map(|record| record.api));
     let addresses = Addresses {
         control: control.listen_addresses().iter().map(|at| Address(at.to_string())).collect(),
         data: vec![Address(data.listen_address().to_string())],
@@ -370,7 +370,7 @@ fn listen_address(
     options: &ClusterOptions,
     earlier: Option<&NodeRecord>,
 ) -> Result<SocketAddr, RunError> {
-    let listen = options.listen.or(earlier.map(|record| record.listen));
+    let listen = options.listen.or_else(|| earlier.map(|record| record.listen));
     listen
         .ok_or_else(|| RunError::usage("say where other nodes reach this one: --listen HOST:PORT"))
 }

@@ -1,6 +1,8 @@
 //! The loop of a cluster's node: it owns the two state machines, carries out their effects, and
 //! feeds them with what the network, the disk, the clients and the pipeline answer.
 
+mod hear;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +15,7 @@ use airlift_coordinator::{
 use airlift_protocol::assignment::Assignment;
 use airlift_protocol::cluster::{Addresses, Boot};
 use airlift_protocol::codec;
-use airlift_protocol::control::{
-    Alive, ControlAnswer, ControlMessage, Heartbeat, JoinRequest, Joined, Members, Order,
-};
-use airlift_protocol::error::{ErrorCode, Failure};
+use airlift_protocol::control::{Alive, ControlAnswer, ControlMessage, Heartbeat, Members, Order};
 use airlift_protocol::id::{AssignmentId, NodeId};
 use airlift_protocol::limits::{LOG_ENTRY_BYTES_MAX, RAFT_MESSAGE_BYTES_MAX};
 use airlift_protocol::raft::RaftId;
@@ -641,149 +640,6 @@ impl Driver {
             }
         }
         Err(reason)
-    }
-
-    fn on_incoming(&mut self, incoming: Incoming) {
-        let Incoming { from, is_member: _, body, reply } = incoming;
-        let is_member = self.members.members.iter().any(|member| member.id == from);
-        let Ok(message) = codec::decode::<ControlMessage>(&body, MESSAGE_BYTES_MAX) else {
-            tracing::debug!(?from, "a message that cannot be read");
-            return;
-        };
-        let answer = |reply: crate::network::control::Reply, answer: &ControlAnswer| {
-            // The other end may have stopped waiting.
-            let _ = reply.send(Bytes::from(codec::encode(answer)));
-        };
-        match message {
-            ControlMessage::Identify => answer(reply, &self.identify()),
-            ControlMessage::Join(join) => self.on_join(from, join, reply),
-            _ if !is_member => {
-                let text = "only members of the cluster are answered";
-                let refused = Failure::new(ErrorCode::Unauthorized, text);
-                answer(reply, &ControlAnswer::Refused(refused));
-            }
-            ControlMessage::Raft(message) => {
-                let raft = self.members.members.iter().find(|it| it.id == from);
-                if let Some(from) = raft.and_then(|member| member.raft) {
-                    self.feed(Input::Message { from, message: Box::new(message) });
-                }
-            }
-            ControlMessage::Heartbeat(heartbeat) => {
-                let said = self.on_heartbeat(from, heartbeat);
-                answer(reply, &said);
-            }
-            ControlMessage::Report(report) => self.feed(Input::Report { node: from, report }),
-            ControlMessage::Orders(orders) => self.on_orders(from, orders),
-            ControlMessage::FindJob(job) => {
-                let state = self.parts.coordinator.as_ref().map(Coordinator::state);
-                let spec = state.and_then(|state| state.jobs.get(&job)).map(|job| &job.spec);
-                answer(reply, &ControlAnswer::Job(spec.cloned().map(Box::new)));
-            }
-            ControlMessage::Forward(forwarded) => {
-                let service = Arc::clone(&self.parts.service);
-                self.work.spawn(async move {
-                    let said = service.answer(forwarded).await;
-                    let _ = reply.send(Bytes::from(codec::encode(&said)));
-                });
-            }
-            ControlMessage::FindPage(index) => {
-                let Some(file) = self.parts.file.clone() else { return };
-                self.work.spawn(async move {
-                    let found = blocking(move || file.find_page(index)).await.ok().flatten();
-                    let said = ControlAnswer::Page(found.map(Box::new));
-                    let _ = reply.send(Bytes::from(codec::encode(&said)));
-                });
-            }
-            ControlMessage::FindSnapshot(reference) => {
-                let directory = self.parts.directory.clone();
-                self.work.spawn(async move {
-                    let read = blocking(move || directory.read_snapshot()).await.ok();
-                    let found = read.filter(|state| reference.is_of(state));
-                    let said = ControlAnswer::Snapshot(found);
-                    let _ = reply.send(Bytes::from(codec::encode(&said)));
-                });
-            }
-            ControlMessage::Probe(location) => {
-                let stores = self.parts.stores.clone();
-                self.work.spawn(async move {
-                    let said = super::probe::here(&location, &stores).await;
-                    let _ = reply.send(Bytes::from(codec::encode(&said)));
-                });
-            }
-        }
-    }
-
-    fn identify(&self) -> ControlAnswer {
-        let members = self.members.members.iter();
-        let mut voters: Vec<NodeId> =
-            members.filter(|member| member.raft.is_some()).map(|member| member.id).collect();
-        voters.sort();
-        let id = airlift_protocol::cluster::ClusterId(self.parts.record.cluster);
-        ControlAnswer::Cluster { id, voters }
-    }
-
-    fn on_heartbeat(&mut self, from: NodeId, heartbeat: Heartbeat) -> ControlAnswer {
-        if !self.is_leader() {
-            return ControlAnswer::NotLeader(
-                self.leader.filter(|leader| *leader != self.parts.node),
-            );
-        }
-        let knows = heartbeat.members_version;
-        self.superseded = false;
-        self.feed(Input::Heartbeat { node: from, heartbeat, at: clock::wall() });
-        self.drain();
-        if std::mem::take(&mut self.superseded) {
-            let text = "another process runs with this node's identity: a data directory must not \
-                        be used twice";
-            return ControlAnswer::Refused(Failure::new(ErrorCode::Conflict, text));
-        }
-        let members = (knows != self.members.version).then(|| self.members.clone());
-        ControlAnswer::Alive(Alive { members })
-    }
-
-    /// Only a voter leads; an order of one that led before is fenced by its epoch.
-    fn on_orders(&mut self, from: NodeId, orders: Vec<Order>) {
-        let is_voter = |it: &&airlift_protocol::cluster::Member| it.id == from && it.raft.is_some();
-        if self.members.members.iter().find(is_voter).is_none() {
-            return;
-        }
-        let now = self.now();
-        for order in orders {
-            self.agent.handle(now, AgentInput::Order(order));
-        }
-    }
-
-    fn on_join(
-        &mut self,
-        from: NodeId,
-        join: Box<JoinRequest>,
-        reply: crate::network::control::Reply,
-    ) {
-        if !self.is_leader() {
-            let leader = self.leader.filter(|leader| *leader != self.parts.node);
-            let said = ControlAnswer::NotLeader(leader);
-            let _ = reply.send(Bytes::from(codec::encode(&said)));
-            return;
-        }
-        let (sender, decided) = oneshot::channel();
-        self.ask(Request::Join(from, join), sender);
-        let asker = self.parts.asker.clone();
-        self.work.spawn(async move {
-            let said = match decided.await {
-                Ok(Answer::Done) => joined(&asker).await,
-                Ok(Answer::Refused(failure)) => ControlAnswer::Refused(failure),
-                _ => ControlAnswer::NotLeader(None),
-            };
-            let _ = reply.send(Bytes::from(codec::encode(&said)));
-        });
-    }
-}
-
-/// What a new member learns, once the driver has taken it in.
-async fn joined(asker: &Asker) -> ControlAnswer {
-    match asker.look(|sight| sight.members.clone()).await {
-        Ok(members) => ControlAnswer::Joined(Box::new(Joined { members })),
-        Err(_) => ControlAnswer::NotLeader(None),
     }
 }
 
