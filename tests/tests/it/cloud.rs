@@ -82,7 +82,7 @@ fn nasty_keys(access: &Access, bucket: &str, keys: impl Fn(&str) -> Vec<String>)
         // Some versions of moto have no route for a key with a line feed in it.
         match try_put(access, bucket, &format!("from/{key}"), tree::noise(i as u64, 100 + i)) {
             Ok(()) => count += 1,
-            Err(status) => assert_eq!((status, *key), (404, "new\nline")),
+            Err(status) => assert!(status == 404 && key.contains('\n'), "{key:?}: {status}"),
         }
     }
     let expected: Vec<String> = keys("from/");
