@@ -17,16 +17,10 @@ fn directory() -> TempDir {
 }
 
 fn put(access: &Access, bucket: &str, key: &str, bytes: Vec<u8>) {
-    assert_eq!(try_put(access, bucket, key, bytes), Ok(()));
-}
-
-/// Puts an object, or says with which HTTP status the server refuses it.
-fn try_put(access: &Access, bucket: &str, key: &str, bytes: Vec<u8>) -> Result<(), u16> {
     let runtime = Runtime::new().unwrap();
     let request = access.client().put_object().bucket(bucket).key(key);
     let request = request.content_type("text/x-nasty").metadata("owner", "tests");
-    let answer = runtime.block_on(request.body(Bytes::from(bytes).into()).send());
-    answer.map(drop).map_err(|error| error.raw_response().expect("an answer").status().as_u16())
+    runtime.block_on(request.body(Bytes::from(bytes).into()).send()).expect("a put");
 }
 
 /// Keys of a bucket below a prefix, as the server lists them.
@@ -76,14 +70,10 @@ fn a_tree_goes_to_s3_and_comes_back_the_same() {
 }
 
 /// Nasty keys from bucket to bucket, byte for byte, and to files: there, or named.
-fn nasty_keys(access: &Access, bucket: &str, keys: impl Fn(&str) -> Vec<String>) {
-    let mut count = 0;
-    for (i, key) in NASTY_KEYS.iter().enumerate() {
-        // Some versions of moto have no route for a key with a line feed in it.
-        match try_put(access, bucket, &format!("from/{key}"), tree::noise(i as u64, 100 + i)) {
-            Ok(()) => count += 1,
-            Err(status) => assert!(status == 404 && key.contains('\n'), "{key:?}: {status}"),
-        }
+fn nasty_keys(access: &Access, bucket: &str, nasty: &[&str], keys: impl Fn(&str) -> Vec<String>) {
+    let count = nasty.len();
+    for (i, key) in nasty.iter().enumerate() {
+        put(access, bucket, &format!("from/{key}"), tree::noise(i as u64, 100 + i));
     }
     let expected: Vec<String> = keys("from/");
     assert_eq!(expected.len(), count, "the server itself lost keys");
@@ -128,7 +118,7 @@ fn nasty_keys(access: &Access, bucket: &str, keys: impl Fn(&str) -> Vec<String>)
 #[test]
 fn nasty_keys_on_the_server_of_the_tests() {
     let server = S3Server::with_bucket("bucket");
-    nasty_keys(server.access(), "bucket", |prefix| {
+    nasty_keys(server.access(), "bucket", &NASTY_KEYS, |prefix| {
         server.keys("bucket").into_iter().filter(|key| key.starts_with(prefix)).collect()
     });
 }
@@ -139,7 +129,12 @@ fn nasty_keys_on_a_server_that_nobody_here_wrote() {
     let Some(moto) = runtime.block_on(Moto::shared()) else { return };
     let access = moto.access();
     runtime.block_on(access.client().create_bucket().bucket("nasty").send()).expect("a bucket");
-    nasty_keys(access, "nasty", |prefix| keys(access, "nasty", prefix));
+    // It has no route for line feeds, and writes other control characters into XML as they are,
+    // which nobody can read.
+    let held = NASTY_KEYS.into_iter().filter(|key| !key.chars().any(char::is_control));
+    let held: Vec<&str> = held.collect();
+    assert!(held.len() > 50, "{} keys are left", held.len());
+    nasty_keys(access, "nasty", &held, |prefix| keys(access, "nasty", prefix));
 }
 
 #[test]
