@@ -109,8 +109,14 @@ fn a_job_survives_the_death_of_each_of_its_ends() {
     wait_for_bytes(target.path());
     cluster.kill(2);
     cluster.restart(2);
-    std::thread::sleep(Duration::from_millis(700));
+    cluster.wait_until("the target's node is back", |view| {
+        view["nodes"].as_array().is_some_and(|all| all.iter().all(|it| it["state"] == "alive"))
+    });
     cluster.kill(1);
+    // For longer than a lease lasts, and than an attempt is tried again.
+    cluster.wait_until("the source's node is missed", |view| {
+        view["nodes"].as_array().is_some_and(|nodes| nodes.iter().any(|it| it["state"] == "silent"))
+    });
     cluster.restart(1);
     assert!(job.wait().success());
     assert_same(source.path(), target.path());

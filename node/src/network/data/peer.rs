@@ -165,7 +165,7 @@ mod tests {
         let now = clock::now();
         let mut pauses = Vec::new();
         for _ in 0..40 {
-            dialling.on_failure(now, Failure::new(ErrorCode::Unavailable, "x"));
+            dialling.on_failure(now, Failure::new(ErrorCode::NodeLost, "x"));
             pauses.push(dialling.not_before.unwrap() - now);
         }
         assert_eq!(pauses[..3], [PAUSE, PAUSE * 2, PAUSE * 4]);

@@ -49,7 +49,7 @@ pub(super) struct Shared {
 }
 
 fn unavailable(text: String) -> Failure {
-    Failure::new(ErrorCode::Unavailable, text)
+    Failure::new(ErrorCode::NodeLost, text)
 }
 
 /// How a [`Shared`] reaches the world.

@@ -30,7 +30,7 @@ const COPIED_BYTES_MAX: usize = 16 << 10;
 
 /// A peer's answer has broken off: another attempt may pass.
 pub(super) fn broken(peer: &Peer, why: impl std::fmt::Display) -> Failure {
-    Failure::new(ErrorCode::Unavailable, format!("{:?}: {why}", peer.node))
+    Failure::new(ErrorCode::NodeLost, format!("{:?}: {why}", peer.node))
 }
 
 /// What a peer sent is not what the protocol allows.

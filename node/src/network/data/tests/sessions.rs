@@ -51,7 +51,7 @@ async fn who_answers_under_another_identity_is_refused() {
     introduce(&[&target, &node, &other]);
     let failure =
         target.remote_at(&other, vec![node.address()]).stat(&entry.key).await.unwrap_err();
-    assert_eq!(failure.code, ErrorCode::Unavailable);
+    assert_eq!(failure.code, ErrorCode::NodeLost);
     // The address that is right is found among those that are not.
     let addresses = vec![other.address(), node.address()];
     let info = target.remote_at(&node, addresses).stat(&entry.key).await;
@@ -85,7 +85,7 @@ async fn a_member_that_is_removed_is_cut_off_at_once() {
         }
     };
     let failure = tokio::time::timeout(Duration::from_secs(1), rest).await.unwrap();
-    assert_eq!(failure.code, ErrorCode::Unavailable);
+    assert_eq!(failure.code, ErrorCode::NodeLost);
     assert!(target.remote(&node).stat(&entry.key).await.is_err());
     // Taken back in, it is served again.
     introduce(&[&target, &node]);
@@ -97,7 +97,7 @@ async fn a_node_that_only_dials_out_serves_on_its_own_session() {
     let (source, entry) = large().await;
     let (target, node) = pair(source);
     let nowhere = target.remote_at(&node, Vec::new());
-    assert_eq!(nowhere.stat(&entry.key).await.unwrap_err().code, ErrorCode::Unavailable);
+    assert_eq!(nowhere.stat(&entry.key).await.unwrap_err().code, ErrorCode::NodeLost);
     node.network.set_kept([(target.id(), vec![target.address()])].into());
     let has_session = || target.network.status().peers.iter().any(|peer| peer.sessions == 1);
     eventually("the node dials", has_session).await;
@@ -141,7 +141,7 @@ async fn a_peer_that_dies_in_the_middle_is_a_transient_failure() {
     let range = ByteRange::new(0, entry.size);
     let (outcome, ()) = tokio::join!(remote.read_range(&entry, range, link), kill);
     let error = outcome.unwrap_err();
-    assert_eq!(error.code, ErrorCode::Unavailable);
+    assert_eq!(error.code, ErrorCode::NodeLost);
     assert_eq!(error.code.class(), Class::Transient);
 }
 
