@@ -32,7 +32,7 @@ use airlift_protocol::codec;
 use airlift_protocol::id::NodeId;
 use airlift_protocol::limits::LOG_ENTRY_BYTES_MAX;
 use airlift_protocol::location::Location;
-use airlift_protocol::raft::RaftId;
+use airlift_protocol::raft::{RaftId, snapshot_digest};
 use airlift_protocol::time::Timestamp;
 use airlift_protocol::version::LOG_FORMAT;
 use async_trait::async_trait;
@@ -126,11 +126,11 @@ pub fn begin(beginning: &Beginning) -> Result<Begun, RunError> {
     let identity = identity(directory.path())?;
     let cluster = ClusterId(half(random()));
     let state = codec::encode(&State::default());
-    let digest = *blake3::hash(&state).as_bytes();
+    let digest = snapshot_digest(&state);
     let durable = Durable::found(RaftId(1), digest, state.len() as u64);
     let admin = Secret(random());
     let token = HEXLOWER.encode(&admin.0);
-    directory.write_snapshot(&state)?;
+    directory.write_snapshot(&digest, &state)?;
     directory.write_admin_token(&token)?;
     create_log(&directory, cluster, RaftId(1), &durable)?;
     directory.write(&NodeRecord {
@@ -348,7 +348,7 @@ fn voter(
     let durable = file.load()?;
     let state = match &durable.snapshot {
         Some(reference) => {
-            let bytes = directory.read_snapshot()?;
+            let bytes = directory.read_snapshot(&reference.digest)?;
             let state = codec::decode(&bytes, LOG_ENTRY_BYTES_MAX).ok();
             state.filter(|_| reference.is_of(&bytes)).ok_or_else(|| {
                 RunError::cannot_run(format!(
@@ -426,7 +426,10 @@ async fn first_start(
     let own = members.members.iter().find(|member| member.id == control.node());
     let own = own.ok_or_else(|| RunError::cannot_run("the cluster admitted another node"))?;
     if let Some(raft) = own.raft {
-        create_log(directory, token.cluster, raft, &Durable::joining())?;
+        // A first start that was killed may have made it already.
+        if !directory.consensus().exists() {
+            create_log(directory, token.cluster, raft, &Durable::joining())?;
+        }
     }
     Ok(NodeRecord {
         name: name.as_str().to_owned(),

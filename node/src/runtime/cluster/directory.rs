@@ -5,7 +5,7 @@
 //! admin.token      the administrator's token, on the node that founded the cluster
 //! node.json        name, addresses, cluster, the members as last heard
 //! consensus.redb   a voter's log, term and vote
-//! snapshot         the state that a voter's log builds on
+//! snapshot-DIGEST  the state that a voter's log builds on
 //! records.redb     what became of each object, for reports
 //! jobs/ID/         journals of uploads under way
 //! ```
@@ -18,10 +18,14 @@ use std::path::{Path, PathBuf};
 use airlift_protocol::cluster::Member;
 use airlift_protocol::error::ErrorCode;
 use airlift_protocol::id::JobId;
+use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 
 use crate::runtime::embedded::RunError;
 use crate::store::StoreError;
+
+/// What the name of a snapshot begins with.
+const SNAPSHOT: &str = "snapshot-";
 
 /// What a node is, in its own words.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,8 +86,10 @@ impl Directory {
         self.path.join("node.json")
     }
 
-    fn snapshot(&self) -> PathBuf {
-        self.path.join("snapshot")
+    /// Named by what it holds: a kill between the state and the log's reference to it loses neither
+    /// the one before nor the new one.
+    fn snapshot(&self, digest: &[u8; 32]) -> PathBuf {
+        self.path.join(format!("{SNAPSHOT}{}", HEXLOWER.encode(digest)))
     }
 
     /// The directory of a job's journal, made if need be.
@@ -121,13 +127,27 @@ impl Directory {
         write_durably(&self.record(), &text)
     }
 
-    pub(crate) fn write_snapshot(&self, state: &[u8]) -> Result<(), StoreError> {
-        write_durably(&self.snapshot(), state)
+    pub(crate) fn write_snapshot(&self, digest: &[u8; 32], state: &[u8]) -> Result<(), StoreError> {
+        write_durably(&self.snapshot(digest), state)
     }
 
-    pub(crate) fn read_snapshot(&self) -> Result<Vec<u8>, StoreError> {
-        let path = self.snapshot();
+    pub(crate) fn read_snapshot(&self, digest: &[u8; 32]) -> Result<Vec<u8>, StoreError> {
+        let path = self.snapshot(digest);
         fs::read(&path).map_err(|error| StoreError::io("read", path.display(), &error))
+    }
+
+    /// Removes the states that the log does not build on any more.
+    pub(crate) fn drop_snapshots_but(&self, digest: &[u8; 32]) -> Result<(), StoreError> {
+        let failed = |error| StoreError::io("clear", self.path.display(), &error);
+        let kept = self.snapshot(digest);
+        for entry in fs::read_dir(&self.path).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let is_snapshot = entry.file_name().as_encoded_bytes().starts_with(SNAPSHOT.as_bytes());
+            if is_snapshot && entry.path() != kept {
+                fs::remove_file(entry.path()).map_err(failed)?;
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn write_admin_token(&self, token: &str) -> Result<(), StoreError> {

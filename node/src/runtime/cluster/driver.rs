@@ -1,24 +1,24 @@
 //! The loop of a cluster's node: it owns the two state machines, carries out their effects, and
 //! feeds them with what the network, the disk, the clients and the pipeline answer.
 
+mod disk;
 mod hear;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use airlift_coordinator::consensus::Persist;
 use airlift_coordinator::log::Batch;
 use airlift_coordinator::{
     Agent, AgentEffect, AgentInput, Answer, Coordinator, Effect, Input, Request, RequestId,
 };
-use airlift_protocol::assignment::Assignment;
+use airlift_protocol::assignment::{Assignment, End};
 use airlift_protocol::cluster::{Addresses, Boot};
 use airlift_protocol::codec;
 use airlift_protocol::control::{Alive, ControlAnswer, ControlMessage, Heartbeat, Members, Order};
-use airlift_protocol::id::{AssignmentId, NodeId};
+use airlift_protocol::id::{AssignmentId, JobId, LogIndex, NodeId};
 use airlift_protocol::limits::{LOG_ENTRY_BYTES_MAX, RAFT_MESSAGE_BYTES_MAX};
-use airlift_protocol::raft::RaftId;
+use airlift_protocol::raft::{RaftId, SnapshotRef};
 use airlift_protocol::time::Timestamp;
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -27,6 +27,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
+use self::disk::{Write, Writes};
 use super::ask::{Ask, Asker, Sight};
 use super::directory::{Directory, NodeRecord};
 use super::records::{Record, RecordFile};
@@ -44,6 +45,9 @@ use crate::store::locate::StoreOptions;
 /// Bytes of one message between nodes.
 const MESSAGE_BYTES_MAX: usize = RAFT_MESSAGE_BYTES_MAX + (64 << 10);
 
+/// Pause before a manifest page that no voter had is asked for again.
+const PAGE_PAUSE: Duration = Duration::from_secs(1);
+
 /// Time for the leader to answer a sign of life.
 const ALIVE_TIMEOUT: Duration = Duration::from_millis(1500);
 
@@ -51,16 +55,18 @@ const ALIVE_TIMEOUT: Duration = Duration::from_millis(1500);
 pub(super) enum Done {
     /// Something for the control plane.
     Input(Input),
-    /// The batch under way is durable.
-    Persisted { number: u64 },
+    /// A write is durable, with what the control plane is to hear of it.
+    Written(Option<Input>),
+    /// No voter that answers has this manifest page.
+    PageMissing(JobId, End, LogIndex),
+    /// The state of another voter has arrived.
+    Fetched { reference: SnapshotRef, state: Vec<u8> },
     /// The leader answered a sign of life, or another node did, or nobody.
     Heard { asked: NodeId, answer: Option<ControlAnswer> },
     /// The disk has failed: the node must stop.
     Failed(StoreError),
     /// Records are durable.
     Recorded,
-    /// Nothing follows.
-    Nothing,
 }
 
 /// The parts that a driver is made of.
@@ -91,10 +97,8 @@ pub(super) struct Driver {
     done: FuturesUnordered<BoxFuture<'static, Done>>,
     tasks: BTreeMap<AssignmentId, AbortHandle>,
     work: JoinSet<()>,
-    /// What waits for the batch under way.
-    waiting: Vec<Persist>,
-    waiting_number: u64,
-    is_persisting: bool,
+    writes: Writes,
+    is_writing: bool,
     asked: BTreeMap<RequestId, oneshot::Sender<Answer>>,
     next_request: u64,
     /// What became of objects, not written yet.
@@ -127,9 +131,8 @@ impl Driver {
             done: FuturesUnordered::new(),
             tasks: BTreeMap::new(),
             work: JoinSet::new(),
-            waiting: Vec::new(),
-            waiting_number: 0,
-            is_persisting: false,
+            writes: Writes::new(),
+            is_writing: false,
             asked: BTreeMap::new(),
             next_request: 0,
             records: Vec::new(),
@@ -166,7 +169,13 @@ impl Driver {
                     let now = self.now();
                     self.agent.handle(now, outcome);
                 }
-                Some(_) = self.work.join_next() => {}
+                Some(ended) = self.work.join_next() => {
+                    if let Err(error) = ended
+                        && error.is_panic()
+                    {
+                        tracing::error!(%error, "a task of this node");
+                    }
+                }
                 () = tokio::time::sleep_until(deadline) => self.on_timeout(),
             }
         }
@@ -231,20 +240,6 @@ impl Driver {
         self.failure.get_or_insert_with(|| RunError::cannot_run(text));
     }
 
-    /// Writes what became of objects, one batch at a time.
-    fn record(&mut self) {
-        if self.is_recording || self.records.is_empty() {
-            return;
-        }
-        self.is_recording = true;
-        let records = std::mem::take(&mut self.records);
-        let file = Arc::clone(&self.parts.records);
-        self.on_disk(move || {
-            file.keep(&records)?;
-            Ok(Done::Recorded)
-        });
-    }
-
     /// Proposes the first entry of a new cluster's log, once this node leads.
     fn found(&mut self) {
         let Some(admin) = self.parts.record.founding else { return };
@@ -306,9 +301,7 @@ impl Driver {
     fn carry_out(&mut self, effect: Effect) {
         match effect {
             Effect::Persist { number, batch: Batch::Consensus(persists) } => {
-                self.waiting.extend(persists);
-                self.waiting_number = number;
-                self.persist();
+                self.enqueue(Write::Consensus { number, persists });
             }
             Effect::Persist { .. } => self.fail("a voter's log came as that of a single process"),
             Effect::Send { to, message } => {
@@ -317,7 +310,7 @@ impl Driver {
                 }
             }
             Effect::LoadPage { job, end, page: _, index } => {
-                self.load_page(job, end, index);
+                self.load_page(job, end, index, Duration::ZERO);
             }
             Effect::Order { node, order } => self.order(node, order),
             Effect::Superseded { .. } => self.superseded = true,
@@ -332,14 +325,7 @@ impl Driver {
             }
             Effect::MembersChanged => self.on_members_changed(),
             Effect::SaveSnapshot { reference, state } => {
-                let (directory, file) = (self.parts.directory.clone(), self.parts.file.clone());
-                self.on_disk(move || {
-                    directory.write_snapshot(&state)?;
-                    if let Some(file) = file {
-                        file.compact(airlift_protocol::id::LogIndex(0), &reference)?;
-                    }
-                    Ok(Done::Input(Input::SnapshotSaved { reference }))
-                });
+                self.enqueue(Write::Snapshot { reference, state });
             }
             Effect::FetchSnapshot { from, reference } => self.fetch_snapshot(from, reference),
             Effect::SnapshotTooLarge { bytes } => {
@@ -362,50 +348,38 @@ impl Driver {
         self.parts.control.send(node, Bytes::from(codec::encode(message)));
     }
 
-    /// Writes what consensus asks for, one batch at a time: what comes meanwhile is written with the
-    /// next.
-    fn persist(&mut self) {
-        if self.is_persisting || self.waiting.is_empty() {
-            return;
-        }
-        let Some(file) = self.parts.file.clone() else { return };
-        self.is_persisting = true;
-        let persists = std::mem::take(&mut self.waiting);
-        let number = self.waiting_number;
-        self.on_disk(move || {
-            file.persist(&persists)?;
-            Ok(Done::Persisted { number })
-        });
-    }
-
-    fn on_disk(&mut self, work: impl FnOnce() -> Result<Done, StoreError> + Send + 'static) {
-        self.done.push(Box::pin(async move { blocking(work).await.unwrap_or_else(Done::Failed) }));
-    }
-
     fn on_done(&mut self, done: Done) {
         match done {
             Done::Input(input) => self.feed(input),
-            Done::Persisted { number } => {
-                self.is_persisting = false;
-                self.feed(Input::Persisted { number });
-                self.persist();
+            Done::Fetched { reference, state } => {
+                self.enqueue(Write::Fetched { reference, state });
             }
+            Done::Written(input) => {
+                self.is_writing = false;
+                if let Some(input) = input {
+                    self.feed(input);
+                }
+                self.write();
+            }
+            // Whoever leads now, if it is another, asks for itself.
+            Done::PageMissing(job, end, index) if self.is_leader() => {
+                tracing::warn!(index = index.0, "a manifest page is on no voter that answers");
+                self.load_page(job, end, index, PAGE_PAUSE);
+            }
+            Done::PageMissing(..) => {}
             Done::Heard { asked, answer } => self.on_heard(asked, answer),
             Done::Failed(error) => {
                 // What the disk has is not known any more: only a restart finds out.
                 self.fail(format!("the disk of this node failed: {}", error.detail()));
             }
-            Done::Recorded => self.is_recording = false,
-            Done::Nothing => {}
+            Done::Recorded => {
+                self.is_recording = false;
+                self.write();
+            }
         }
     }
 
-    fn load_page(
-        &mut self,
-        job: airlift_protocol::id::JobId,
-        end: airlift_protocol::assignment::End,
-        index: airlift_protocol::id::LogIndex,
-    ) {
+    fn load_page(&mut self, job: JobId, end: End, index: LogIndex, after: Duration) {
         let Some(file) = self.parts.file.clone() else { return };
         let others: Vec<NodeId> = self
             .members
@@ -416,6 +390,7 @@ impl Driver {
             .collect();
         let control = Arc::clone(&self.parts.control);
         self.done.push(Box::pin(async move {
+            tokio::time::sleep(after).await;
             let found = blocking(move || file.find_page(index)).await;
             let page = match found {
                 Ok(Some(page)) => Some(page),
@@ -424,33 +399,22 @@ impl Driver {
             };
             match page {
                 Some(page) => Done::Input(Input::PageLoaded { job, end, page }),
-                None => {
-                    tracing::warn!(index = index.0, "a manifest page is on no voter that answers");
-                    Done::Nothing
-                }
+                None => Done::PageMissing(job, end, index),
             }
         }));
     }
 
-    fn fetch_snapshot(&mut self, from: RaftId, reference: airlift_protocol::raft::SnapshotRef) {
+    fn fetch_snapshot(&mut self, from: RaftId, reference: SnapshotRef) {
         let node = self.node_of(from);
         let control = Arc::clone(&self.parts.control);
-        let directory = self.parts.directory.clone();
         self.done.push(Box::pin(async move {
             let fetched = match node {
                 Some(node) => super::talk::find_snapshot(&control, node, &reference).await,
                 None => None,
             };
-            let Some(state) = fetched.filter(|state| reference.is_of(state)) else {
-                return Done::Input(Input::SnapshotFetched { reference, state: None });
-            };
-            let written = {
-                let state = state.clone();
-                blocking(move || directory.write_snapshot(&state)).await
-            };
-            match written {
-                Ok(()) => Done::Input(Input::SnapshotFetched { reference, state: Some(state) }),
-                Err(error) => Done::Failed(error),
+            match fetched.filter(|state| reference.is_of(state)) {
+                Some(state) => Done::Fetched { reference, state },
+                None => Done::Input(Input::SnapshotFetched { reference, state: None }),
             }
         }));
     }
@@ -570,11 +534,7 @@ impl Driver {
         self.spread_members();
         self.parts.record.members = self.members.members.clone();
         self.parts.record.members_version = self.members.version;
-        let (directory, record) = (self.parts.directory.clone(), self.parts.record.clone());
-        self.on_disk(move || {
-            directory.write(&record)?;
-            Ok(Done::Nothing)
-        });
+        self.enqueue(Write::Node(Box::new(self.parts.record.clone())));
     }
 
     fn spread_members(&mut self) {

@@ -31,8 +31,12 @@ impl Driver {
         match message {
             ControlMessage::Identify => answer(reply, &self.identify()),
             ControlMessage::Join(join) => self.on_join(from, join, reply),
+            // A voter that is behind may not know a member yet: only the leader turns away.
+            _ if !is_member && !self.is_leader() => {
+                answer(reply, &ControlAnswer::NotLeader(self.other_leader()));
+            }
             _ if !is_member => {
-                let text = "only members of the cluster are answered";
+                let text = "this node is no member of its cluster any more: it was removed";
                 let refused = Failure::new(ErrorCode::Unauthorized, text);
                 answer(reply, &ControlAnswer::Refused(refused));
             }
@@ -75,9 +79,9 @@ impl Driver {
                 });
             }
             ControlMessage::FindSnapshot(reference) => {
-                let directory = self.parts.directory.clone();
+                let (directory, digest) = (self.parts.directory.clone(), reference.digest);
                 self.work.spawn(async move {
-                    let read = blocking(move || directory.read_snapshot()).await;
+                    let read = blocking(move || directory.read_snapshot(&digest)).await;
                     if let Err(error) = &read {
                         tracing::warn!(%error, "a snapshot that another voter asks for");
                     }
@@ -95,6 +99,11 @@ impl Driver {
         }
     }
 
+    /// The leader, when it is another node.
+    fn other_leader(&self) -> Option<NodeId> {
+        self.leader.filter(|leader| *leader != self.parts.node)
+    }
+
     fn identify(&self) -> ControlAnswer {
         let members = self.members.members.iter();
         let mut voters: Vec<NodeId> =
@@ -106,9 +115,7 @@ impl Driver {
 
     fn on_heartbeat(&mut self, from: NodeId, heartbeat: Heartbeat) -> ControlAnswer {
         if !self.is_leader() {
-            return ControlAnswer::NotLeader(
-                self.leader.filter(|leader| *leader != self.parts.node),
-            );
+            return ControlAnswer::NotLeader(self.other_leader());
         }
         let knows = heartbeat.members_version;
         self.superseded = false;
@@ -137,8 +144,7 @@ impl Driver {
 
     fn on_join(&mut self, from: NodeId, join: Box<JoinRequest>, reply: Reply) {
         if !self.is_leader() {
-            let leader = self.leader.filter(|leader| *leader != self.parts.node);
-            answer(reply, &ControlAnswer::NotLeader(leader));
+            answer(reply, &ControlAnswer::NotLeader(self.other_leader()));
             return;
         }
         let (sender, decided) = oneshot::channel();

@@ -1,0 +1,121 @@
+//! What this node writes: one thing after the other, in the order in which it was asked for.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use airlift_coordinator::Input;
+use airlift_coordinator::consensus::Persist;
+use airlift_protocol::error::ErrorCode;
+use airlift_protocol::id::LogIndex;
+use airlift_protocol::raft::SnapshotRef;
+
+use super::super::directory::NodeRecord;
+use super::{Done, Driver};
+use crate::runtime::blocking::blocking;
+use crate::store::StoreError;
+
+/// One thing to write.
+pub(super) enum Write {
+    /// What consensus asks for, under its number.
+    Consensus { number: u64, persists: Vec<Persist> },
+    /// This node's state, and that the log builds on it from now on.
+    Snapshot { reference: SnapshotRef, state: Vec<u8> },
+    /// The state of another voter, beside what there is: the log may build on it later.
+    Fetched { reference: SnapshotRef, state: Vec<u8> },
+    /// What the node is.
+    Node(Box<NodeRecord>),
+}
+
+impl Driver {
+    /// Writes `write` when all before it is written.
+    pub(super) fn enqueue(&mut self, write: Write) {
+        self.writes.push_back(write);
+        self.write();
+    }
+
+    /// Begins the next write, unless one is under way.
+    pub(super) fn write(&mut self) {
+        // What became of objects is told again only from the snapshot on: it is written first.
+        let is_snapshot = matches!(self.writes.front(), Some(Write::Snapshot { .. }));
+        if self.is_writing || (is_snapshot && self.is_recording) {
+            return;
+        }
+        let Some(write) = self.writes.pop_front() else { return };
+        self.is_writing = true;
+        match write {
+            Write::Consensus { number, persists } => self.write_consensus(number, persists),
+            Write::Snapshot { reference, state } => self.write_snapshot(reference, state),
+            Write::Fetched { reference, state } => {
+                let directory = self.parts.directory.clone();
+                self.on_disk(move || {
+                    directory.write_snapshot(&reference.digest, &state)?;
+                    let state = Some(state);
+                    Ok(Done::Written(Some(Input::SnapshotFetched { reference, state })))
+                });
+            }
+            Write::Node(record) => {
+                let directory = self.parts.directory.clone();
+                self.on_disk(move || {
+                    directory.write(&record)?;
+                    Ok(Done::Written(None))
+                });
+            }
+        }
+    }
+
+    /// Writes a batch with all that follow it at once: the cost of a durable write is shared.
+    fn write_consensus(&mut self, mut number: u64, mut persists: Vec<Persist>) {
+        while let Some(Write::Consensus { number: next, persists: more }) =
+            self.writes.pop_front_if(|write| matches!(write, Write::Consensus { .. }))
+        {
+            number = next;
+            persists.extend(more);
+        }
+        let (file, directory) = (self.parts.file.clone(), self.parts.directory.clone());
+        self.on_disk(move || {
+            file.ok_or_else(not_a_voter)?.persist(&persists)?;
+            if let Some(installed) = persists.iter().rev().find_map(|it| it.snapshot.as_ref()) {
+                directory.drop_snapshots_but(&installed.digest)?;
+            }
+            Ok(Done::Written(Some(Input::Persisted { number })))
+        });
+    }
+
+    fn write_snapshot(&mut self, reference: SnapshotRef, state: Vec<u8>) {
+        let (file, directory) = (self.parts.file.clone(), self.parts.directory.clone());
+        let (records, kept) = (std::mem::take(&mut self.records), Arc::clone(&self.parts.records));
+        self.on_disk(move || {
+            kept.keep(&records)?;
+            directory.write_snapshot(&reference.digest, &state)?;
+            // The log itself stays as it is: manifest pages are read from it.
+            file.ok_or_else(not_a_voter)?.compact(LogIndex(0), &reference)?;
+            directory.drop_snapshots_but(&reference.digest)?;
+            Ok(Done::Written(Some(Input::SnapshotSaved { reference })))
+        });
+    }
+
+    /// Writes what became of objects, one batch at a time.
+    pub(super) fn record(&mut self) {
+        if self.is_recording || self.records.is_empty() {
+            return;
+        }
+        self.is_recording = true;
+        let records = std::mem::take(&mut self.records);
+        let file = Arc::clone(&self.parts.records);
+        self.on_disk(move || {
+            file.keep(&records)?;
+            Ok(Done::Recorded)
+        });
+    }
+
+    fn on_disk(&mut self, work: impl FnOnce() -> Result<Done, StoreError> + Send + 'static) {
+        self.done.push(Box::pin(async move { blocking(work).await.unwrap_or_else(Done::Failed) }));
+    }
+}
+
+/// Writes that wait.
+pub(super) type Writes = VecDeque<Write>;
+
+fn not_a_voter() -> StoreError {
+    StoreError::new(ErrorCode::Bug, "consensus on a node that is no voter")
+}
