@@ -34,7 +34,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 
 use airlift_protocol::id::LogIndex;
-use airlift_protocol::limits::{RAFT_COMMAND_BYTES_MAX, RAFT_TERMS_PER_MINUTE};
+use airlift_protocol::limits::{RAFT_COMMAND_BYTES_MAX, RAFT_TERMS_PER_MINUTE, STATE_BYTES_MAX};
 use airlift_protocol::raft::{
     Configuration, HardState, LogEntry, LogPosition, RaftBody, RaftId, RaftMessage, SnapshotRef,
 };
@@ -73,6 +73,37 @@ pub struct Config {
     pub id: RaftId,
     /// What election timeouts are derived from: drawn at random at each start, fixed in tests.
     pub seed: u64,
+    /// When the log is cut.
+    pub compaction: Compaction,
+}
+
+/// When the log is cut, and how much of it stays: members that are a little behind need no snapshot
+/// then.
+#[derive(Clone, Copy, Debug)]
+pub struct Compaction {
+    /// Entries after which it is cut.
+    pub entries_max: u64,
+    /// Bytes of commands after which it is cut.
+    pub bytes_max: u64,
+    /// Entries that stay, at most.
+    pub entries_kept: u64,
+    /// Bytes of commands that stay, at most.
+    pub bytes_kept: u64,
+    /// Memory that reading the state back may take: a larger one takes no log's place.
+    pub state_bytes_max: usize,
+}
+
+impl Default for Compaction {
+    fn default() -> Self {
+        let (entries_max, bytes_max) = (16_384, 64 << 20);
+        Self {
+            entries_max,
+            bytes_max,
+            entries_kept: entries_max / 8,
+            bytes_kept: bytes_max / 8,
+            state_bytes_max: STATE_BYTES_MAX,
+        }
+    }
 }
 
 /// What is to be made durable, in one transaction: all of it, or the role stops.
@@ -185,6 +216,7 @@ pub struct Consensus {
     raw: RawNode<Entries>,
     id: RaftId,
     seed: u64,
+    compaction: Compaction,
     configuration: Configuration,
     /// The entry that brought `configuration` about.
     configured: LogIndex,
@@ -251,6 +283,7 @@ impl Consensus {
             raw,
             id: config.id,
             seed: config.seed,
+            compaction: config.compaction,
             configuration,
             configured,
             introduced: BTreeSet::new(),
@@ -413,6 +446,11 @@ impl Consensus {
         self.reads.pop_front_if(|(_, index)| *index <= self.applied.index)
     }
 
+    /// The last entry that was handed out.
+    pub fn applied(&self) -> LogPosition {
+        self.applied
+    }
+
     /// A reference to the state as of the last entry that was handed out.
     pub fn snapshot_here(&self, digest: [u8; 32], bytes: u64) -> SnapshotRef {
         SnapshotRef {
@@ -440,8 +478,29 @@ impl Consensus {
             })
     }
 
-    /// Drops entries up to `through`, after the same was made durable. Keep some thousands that
-    /// `snapshot` contains: members that are a little behind need no snapshot then.
+    /// When the log is cut.
+    pub fn compaction(&self) -> &Compaction {
+        &self.compaction
+    }
+
+    /// The last entry that may go when the log is to be cut; the one that is gone already when it
+    /// need not be, or cannot.
+    pub fn cut(&self) -> LogIndex {
+        let log = self.raw.store();
+        let Compaction { entries_max, bytes_max, entries_kept, bytes_kept, .. } = self.compaction;
+        let is_long = log.len() >= entries_max || log.bytes() >= bytes_max;
+        match is_long && !self.is_installing() {
+            true => log.all_but_last(entries_kept, bytes_kept).min(self.applied.index),
+            false => self.compacted(),
+        }
+    }
+
+    /// Whether a snapshot is taking the place of the log: nothing else may be done to it meanwhile.
+    pub fn is_installing(&self) -> bool {
+        self.installing.is_some()
+    }
+
+    /// Drops entries up to `through`, after the same was made durable.
     ///
     /// # Errors
     /// When `snapshot` is not of the applied state, or does not contain `through`.
@@ -469,15 +528,40 @@ impl Consensus {
         self.raw.store().bytes()
     }
 
-    /// What this member knows of the group.
-    pub fn status(&self) -> Status {
-        let raft = &self.raw.raft;
-        let role = match raft.state {
+    /// What this member does in its term.
+    pub fn role(&self) -> Role {
+        match self.raw.raft.state {
             StateRole::Follower => Role::Follower,
             StateRole::PreCandidate => Role::PreCandidate,
             StateRole::Candidate => Role::Candidate,
             StateRole::Leader => Role::Leader,
-        };
+        }
+    }
+
+    /// Its term.
+    pub fn term(&self) -> u64 {
+        self.raw.raft.term
+    }
+
+    /// The leader of that term, if it knows one.
+    pub fn leader(&self) -> Option<RaftId> {
+        convert::member(self.raw.raft.leader_id)
+    }
+
+    /// Who takes part, as of the last entry that was handed out.
+    pub fn configuration(&self) -> &Configuration {
+        &self.configuration
+    }
+
+    /// The last entry of its log.
+    pub fn last(&self) -> LogIndex {
+        LogIndex(self.raw.raft.raft_log.last_index())
+    }
+
+    /// What this member knows of the group.
+    pub fn status(&self) -> Status {
+        let raft = &self.raw.raft;
+        let role = self.role();
         let matched = match role {
             Role::Leader => {
                 raft.prs().iter().map(|(id, it)| (RaftId(*id), LogIndex(it.matched))).collect()
@@ -486,11 +570,11 @@ impl Consensus {
         };
         Status {
             role,
-            term: raft.term,
-            leader: convert::member(raft.leader_id),
+            term: self.term(),
+            leader: self.leader(),
             committed: LogIndex(raft.raft_log.committed),
             applied: self.applied,
-            last: LogIndex(raft.raft_log.last_index()),
+            last: self.last(),
             configuration: self.configuration.clone(),
             matched,
         }

@@ -1,5 +1,7 @@
 //! Effects: everything a coordinator may ask for, as plain data, to be carried out in order.
 
+use std::collections::BTreeSet;
+
 use airlift_protocol::assignment::End;
 use airlift_protocol::control::Order;
 use airlift_protocol::error::Failure;
@@ -74,19 +76,30 @@ pub enum Effect {
         /// What became of it.
         fact: ObjectFact,
     },
-    /// Make the state durable, then that the log's snapshot is this one, after every
-    /// [`Persist`](Self::Persist) before and before every one after; then answer
-    /// [`Input::SnapshotSaved`](crate::Input::SnapshotSaved). The log stays as it is. Whoever asks
-    /// for the state by its reference gets it from now on; an earlier one may go when the answer is
-    /// given and nobody is reading it.
+    /// The job is not on record any more: what is kept of its objects may go.
+    Forget {
+        /// Which job.
+        job: JobId,
+    },
+    /// Make the state durable, then in one step that the log's snapshot is this one and that its
+    /// entries up to `through` are gone but for `pages`, after every [`Persist`](Self::Persist) and
+    /// [`Record`](Self::Record) before and before every one after; then answer
+    /// [`Input::SnapshotSaved`](crate::Input::SnapshotSaved). Whoever asks for the state by its
+    /// reference gets it from now on; an earlier one may go when the answer is given and nobody is
+    /// reading it.
     SaveSnapshot {
         /// What stands for the state in the log.
         reference: SnapshotRef,
         /// The state, encoded.
         state: Vec<u8>,
+        /// The last entry that goes.
+        through: LogIndex,
+        /// Entries that hold the manifest pages of the state's jobs.
+        pages: BTreeSet<LogIndex>,
     },
     /// Fetch the state that `reference` names from another voter, check it with
-    /// [`SnapshotRef::is_of`], make it durable beside what there is, and answer
+    /// [`SnapshotRef::is_of`], make it durable beside what there is, with the manifest pages that it
+    /// refers to ([`State::pages`](crate::state::State::pages)), and answer
     /// [`Input::SnapshotFetched`](crate::Input::SnapshotFetched), also when it cannot be had. A
     /// later one takes the place of one that is under way.
     FetchSnapshot {

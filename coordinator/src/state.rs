@@ -12,7 +12,7 @@ mod object;
 mod page;
 mod report;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use airlift_protocol::cluster::Boot;
 use airlift_protocol::error::{ErrorCode, Failure};
@@ -75,6 +75,8 @@ pub enum Fact {
     DeletesRefused(JobId, String),
     /// The job has ended or stopped.
     JobEnded(JobId),
+    /// The job ended long ago, and is not on record any more.
+    Forgotten(JobId),
     /// The members have changed.
     Members,
     /// What was asked is not possible.
@@ -120,6 +122,12 @@ impl State {
     /// Changes the state by one committed command and says what changed.
     pub fn apply(&mut self, index: LogIndex, command: Command) -> Vec<Fact> {
         apply::apply(self, index, command)
+    }
+
+    /// The log entries that hold the manifest pages of the jobs on record.
+    pub fn pages(&self) -> BTreeSet<LogIndex> {
+        let listings = self.jobs.values().flat_map(|job| [&job.source, &job.target]);
+        listings.flat_map(|listing| listing.pages.iter().copied()).collect()
     }
 
     fn next_assignment(&mut self) -> AssignmentId {

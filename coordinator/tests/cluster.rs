@@ -157,6 +157,9 @@ fn check_whole(world: &mut World, job: JobId) {
     assert_eq!((objects.deleted, ended.deletes_refused), (deleted, false));
     assert_eq!((bytes.total, bytes.done), (OBJECTS * OBJECT_BYTES, OBJECTS * OBJECT_BYTES));
     assert!(ended.leases.is_empty());
+    // What is on disk may lag behind by a write.
+    world.run_for(1_000);
+    world.assert_pages_are_everywhere();
 }
 
 #[test]
@@ -199,6 +202,9 @@ fn who_dies_while_it_joins_joins_when_it_is_back() {
 #[test]
 fn a_state_that_nobody_could_read_is_not_saved() {
     let mut world = founded(700);
+    world.compaction.state_bytes_max = 8 << 20;
+    world.crash(node(1));
+    world.start(node(1));
     for number in 0..9 {
         let filters = Filters { exclude: vec!["x".repeat(1 << 20)], ..Filters::default() };
         submit_with(&mut world, &format!("target-{number}"), Mode::Copy, filters);
@@ -207,6 +213,27 @@ fn a_state_that_nobody_could_read_is_not_saved() {
     world.run_for(3_000);
     assert_eq!((world.snapshots_too_large, world.snapshots_saved), (1, 0));
     assert_eq!(voters(&world), Some(BTreeSet::from([RaftId(1)])));
+}
+
+#[test]
+fn logs_stay_short_and_lose_no_page() {
+    for seed in (900..960).filter(|seed| seed % 3 == 0) {
+        let mut world = three_with(seed, if seed % 2 == 0 { Faults::NONE } else { Faults::MANY });
+        let mut jobs = Vec::new();
+        for number in 0..6 {
+            let job = submit(&mut world, &format!("target-{number}"));
+            // One that misses much of it needs a snapshot, and the pages with it.
+            let victim = node(1 + u8::try_from(world.random.below(3)).unwrap());
+            world.crash(victim);
+            world.run_until(180_000, "the job ends", |world| has_ended(world, job));
+            world.start(victim);
+            jobs.push(job);
+        }
+        for job in jobs {
+            check_whole(&mut world, job);
+        }
+        assert!(world.longest_log() < 40, "seed {seed}: {} entries", world.longest_log());
+    }
 }
 
 #[test]

@@ -6,13 +6,18 @@
 mod cluster;
 
 use airlift_coordinator::consensus::{
-    Config, Consensus, CorruptLog, Durable, MembershipError, ProposeError, ReadError, Role,
+    Compaction, Config, Consensus, CorruptLog, Durable, MembershipError, ProposeError, ReadError,
+    Role,
 };
 use airlift_protocol::id::LogIndex;
 use airlift_protocol::limits::RAFT_COMMAND_BYTES_MAX;
 use airlift_protocol::raft::{LogPayload, MembershipChange, RaftId};
 
 use self::cluster::{Cluster, Faults};
+
+fn config(seed: u64) -> Config {
+    Config { id: RaftId(1), seed, compaction: Compaction::default() }
+}
 
 const SEEDS: u64 = 100;
 const TURNS: u64 = 300;
@@ -114,7 +119,7 @@ fn members_come_and_go_under_faults() {
 #[test]
 fn a_single_voter_leads_when_its_vote_is_durable_and_not_before() {
     let durable = Durable::found(RaftId(1), [0; 32], 0);
-    let mut machine = Consensus::restore(Config { id: RaftId(1), seed: 7 }, durable).unwrap();
+    let mut machine = Consensus::restore(config(7), durable).unwrap();
     machine.campaign();
     machine.propose(b"x".to_vec()).unwrap();
     assert_eq!(machine.poll_committed(), None);
@@ -133,7 +138,7 @@ fn a_single_voter_leads_when_its_vote_is_durable_and_not_before() {
 #[test]
 fn a_change_of_membership_is_in_effect_only_when_its_commitment_is_durable() {
     let durable = Durable::found(RaftId(1), [0; 32], 0);
-    let mut machine = Consensus::restore(Config { id: RaftId(1), seed: 7 }, durable).unwrap();
+    let mut machine = Consensus::restore(config(7), durable).unwrap();
     machine.campaign();
     let elected = machine.poll_persist().unwrap();
     machine.on_persisted(elected.sequence);
@@ -167,7 +172,7 @@ fn a_single_voter_says_nothing_to_its_learner_before_its_term_is_durable() {
     }
     cluster.crash(RaftId(1));
     let disk = cluster.nodes[&RaftId(1)].disk.clone();
-    let mut machine = Consensus::restore(Config { id: RaftId(1), seed: 1 }, disk).unwrap();
+    let mut machine = Consensus::restore(config(1), disk).unwrap();
     while machine.poll_committed().is_some() {}
     machine.campaign();
     assert_eq!(machine.status().role, Role::Leader);
@@ -260,9 +265,7 @@ fn a_disk_that_no_honest_member_wrote_is_refused() {
     let mut cluster = Cluster::new(19, 3);
     cluster.turns(60);
     let sound = cluster.nodes[&RaftId(1)].disk.clone();
-    let restore = |durable: Durable| {
-        Consensus::restore(Config { id: RaftId(1), seed: 0 }, durable).map(|_| ())
-    };
+    let restore = |durable: Durable| Consensus::restore(config(0), durable).map(|_| ());
     assert_eq!(restore(sound.clone()), Ok(()));
     let first = sound.entries[0].index;
     let damage = |change: fn(&mut Durable)| {

@@ -24,6 +24,15 @@ pub const PAGE_BYTES_MAX: usize = 512 << 10;
 /// Encoded bytes of one log entry: a page, or a batch of reports.
 pub const LOG_ENTRY_BYTES_MAX: usize = 8 << 20;
 
+/// Encoded bytes of the replicated state, and the memory that reading it may take.
+pub const STATE_BYTES_MAX: usize = 128 << 20;
+
+/// Bytes of a state, or of records, that travel in one message.
+pub const PART_BYTES: usize = 1 << 20;
+
+/// Jobs that have ended and are still on record; the oldest are forgotten.
+pub const JOBS_ENDED_MAX: usize = 1000;
+
 /// Bytes of one command in a replicated log: an entry must fit into a message with all around it.
 pub const RAFT_COMMAND_BYTES_MAX: usize = LOG_ENTRY_BYTES_MAX - (64 << 10);
 

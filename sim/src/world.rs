@@ -336,6 +336,7 @@ impl World {
             Effect::Answer { .. } => {}
             effect @ (Effect::Persist { .. }
             | Effect::Send { .. }
+            | Effect::Forget { .. }
             | Effect::SaveSnapshot { .. }
             | Effect::FetchSnapshot { .. }
             | Effect::SnapshotTooLarge { .. }

@@ -78,6 +78,25 @@ impl Entries {
         self.entries.get(usize::try_from(offset).ok()?)
     }
 
+    pub(super) fn len(&self) -> u64 {
+        self.entries.len() as u64
+    }
+
+    /// The entry before the last ones, of which there are at most so many, with so many bytes.
+    pub(super) fn all_but_last(&self, entries: u64, bytes: u64) -> LogIndex {
+        let (mut left_entries, mut left_bytes) = (self.len(), self.bytes);
+        let mut through = self.compacted.index;
+        for entry in &self.entries {
+            if left_entries <= entries && left_bytes <= bytes {
+                break;
+            }
+            left_entries -= 1;
+            left_bytes -= entry.data.len() as u64;
+            through = LogIndex(entry.index);
+        }
+        through
+    }
+
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
     }

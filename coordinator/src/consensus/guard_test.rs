@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::consensus::{Config, Consensus, Durable, Role};
+use crate::consensus::{Compaction, Config, Consensus, Durable, Role};
 
 const ME: RaftId = RaftId(1);
 const LEADER: RaftId = RaftId(2);
@@ -287,7 +287,7 @@ fn group() -> BTreeMap<RaftId, Consensus> {
     let mut durable = Durable::found(ME, [0; 32], 0);
     durable.snapshot.as_mut().unwrap().configuration = configuration(&[1, 2, 3], &[4]);
     let member = |id| {
-        let config = Config { id: RaftId(id), seed: 1 };
+        let config = Config { id: RaftId(id), seed: 1, compaction: Compaction::default() };
         (RaftId(id), Consensus::restore(config, durable.clone()).unwrap())
     };
     (1..4).map(member).collect()

@@ -36,7 +36,7 @@ impl Coordinator {
     /// Asks to be elected now: the only voter of a cluster need not wait for it.
     pub fn campaign(&mut self) {
         if let Some(consensus) = self.log.consensus_mut()
-            && consensus.status().configuration.members().len() == 1
+            && consensus.configuration().members().len() == 1
         {
             consensus.campaign();
         }
@@ -122,7 +122,7 @@ impl Coordinator {
         let wanted: BTreeSet<RaftId> =
             cluster.members.values().filter_map(|member| member.raft).collect();
         let Some(consensus) = self.log.consensus_mut() else { return };
-        let configuration = consensus.status().configuration;
+        let configuration = consensus.configuration().clone();
         let removals = configuration.members().into_iter().filter(|id| !wanted.contains(id));
         let additions = wanted.iter().filter(|id| !configuration.contains(**id));
         let changes = removals

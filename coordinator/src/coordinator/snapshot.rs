@@ -1,20 +1,22 @@
 //! Snapshots: how a voter that has just joined comes by the state, and one that was left behind.
 //!
 //! ```text
+//! any      log is long ────▶ SaveSnapshot ─▶ SnapshotSaved ─▶ the log's older part is dropped
 //! leader   wants_snapshot ─▶ SaveSnapshot ─▶ SnapshotSaved ─▶ offered to whoever waits for it
 //! other    offer ─▶ FetchSnapshot ─▶ SnapshotFetched ─▶ Persist ─▶ Persisted ─▶ becomes the state
 //! ```
 //!
 //! A snapshot's bytes are the encoded [`State`]. Reading it may take no more memory than the codec
-//! grants anything, [`LOG_ENTRY_BYTES_MAX`]: the leader reads back what it is about to save.
+//! grants it, [`STATE_BYTES_MAX`]: who saves it reads it back first.
 //!
-//! The log itself stays whole, since manifest pages are read from it.
+//! Manifest pages are entries of the log. Those that the state still refers to outlive the cut, in a
+//! place of their own on the disk of every voter.
 
 use std::collections::BTreeSet;
 
 use airlift_protocol::codec;
 use airlift_protocol::id::LogIndex;
-use airlift_protocol::limits::LOG_ENTRY_BYTES_MAX;
+use airlift_protocol::limits::STATE_BYTES_MAX;
 use airlift_protocol::raft::{RaftId, SnapshotRef, snapshot_digest};
 
 use super::Coordinator;
@@ -28,8 +30,8 @@ const TOO_LARGE_ENTRIES: u64 = 1024;
 /// Snapshots under way.
 #[derive(Debug, Default)]
 pub(super) struct Snapshots {
-    /// Being written: one at a time.
-    saving: Option<SnapshotRef>,
+    /// Being written, one at a time, with the last entry that goes when it is.
+    saving: Option<(SnapshotRef, LogIndex)>,
     /// Fetched, and being installed by consensus.
     fetched: Option<(SnapshotRef, State)>,
     /// The entry as of which the state was too large.
@@ -44,7 +46,8 @@ impl Coordinator {
         codec::encode(&self.state)
     }
 
-    /// Saves a snapshot if somebody waits for one, and fetches the one that is offered.
+    /// Saves a snapshot if somebody waits for one or the log is long, and fetches the one that is
+    /// offered.
     pub(super) fn settle_snapshots(&mut self) {
         self.save_snapshot();
         let Some(consensus) = self.log.consensus_mut() else { return };
@@ -58,38 +61,44 @@ impl Coordinator {
         if self.snapshots.saving.is_some() || self.log.is_damaged() {
             return;
         }
-        let Some(consensus) = self.log.consensus().filter(|it| it.wants_snapshot()) else { return };
-        let applied = consensus.status().applied.index;
+        let Some(consensus) = self.log.consensus() else { return };
+        let through = consensus.cut();
+        if consensus.is_installing()
+            || (through <= consensus.compacted() && !consensus.wants_snapshot())
+        {
+            return;
+        }
+        let applied = consensus.applied().index;
         let is_soon = |at: LogIndex| applied.0 < at.0 + TOO_LARGE_ENTRIES;
         if self.snapshots.too_large.is_some_and(is_soon) {
             return;
         }
         let state = self.snapshot_bytes();
         let bytes = state.len() as u64;
-        if codec::decode::<State>(&state, LOG_ENTRY_BYTES_MAX).is_err() {
+        let bytes_max = consensus.compaction().state_bytes_max;
+        if codec::decode::<State>(&state, bytes_max).is_err() {
             self.snapshots.too_large = Some(applied);
             self.effects.push_back(Effect::SnapshotTooLarge { bytes });
             return;
         }
         let reference = consensus.snapshot_here(snapshot_digest(&state), bytes);
+        let pages = self.state.pages();
         self.snapshots.too_large = None;
-        self.snapshots.saving = Some(reference.clone());
-        self.effects.push_back(Effect::SaveSnapshot { reference, state });
+        self.snapshots.saving = Some((reference.clone(), through));
+        self.effects.push_back(Effect::SaveSnapshot { reference, state, through, pages });
     }
 
     pub(super) fn on_snapshot_saved(&mut self, reference: SnapshotRef) {
-        if self.snapshots.saving.take_if(|saving| *saving == reference).is_none() {
-            return;
-        }
+        let saved = self.snapshots.saving.take_if(|(saving, _)| *saving == reference);
+        let Some((_, through)) = saved else { return };
         let Some(consensus) = self.log.consensus_mut() else { return };
-        let through = consensus.compacted();
         // Refused only when another snapshot has taken the place of the log meanwhile: it is newer.
         let _ = consensus.compact(through, reference);
     }
 
     pub(super) fn on_snapshot_fetched(&mut self, reference: SnapshotRef, bytes: Option<&[u8]>) {
         let bytes = bytes.filter(|bytes| reference.is_of(bytes));
-        let state = bytes.and_then(|bytes| codec::decode(bytes, LOG_ENTRY_BYTES_MAX).ok());
+        let state = bytes.and_then(|bytes| codec::decode(bytes, STATE_BYTES_MAX).ok());
         let Some(consensus) = self.log.consensus_mut() else { return };
         if consensus.on_snapshot_fetched(&reference, state.is_some())
             && let Some(state) = state

@@ -30,6 +30,7 @@ impl Coordinator {
             Fact::Listing(job, end) => self.tell_listing(job, end),
             Fact::DeletesRefused(job, reason) => self.emit(Event::DeletesRefused { job, reason }),
             Fact::JobEnded(job) => self.tell_end(job),
+            Fact::Forgotten(job) => self.effects.push_back(Effect::Forget { job }),
             Fact::Granted(..) | Fact::Ended(..) | Fact::Members | Fact::Refused(_) => {}
         }
     }

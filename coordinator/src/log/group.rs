@@ -43,8 +43,10 @@ impl Group {
 
     /// Whether this voter leads, and has applied all that was committed before it did.
     pub(super) fn is_ready(&self) -> bool {
-        let status = self.consensus.status();
-        !self.is_damaged && status.role == Role::Leader && status.applied.term == status.term
+        let consensus = &self.consensus;
+        !self.is_damaged
+            && consensus.role() == Role::Leader
+            && consensus.applied().term == consensus.term()
     }
 
     pub(super) fn propose(&mut self, command: Command, proposed: Proposed) {
@@ -57,8 +59,8 @@ impl Group {
         while let Some((command, proposed)) = self.waiting.pop_front() {
             match self.consensus.propose(codec::encode(&command)) {
                 Ok(()) => {
-                    let status = self.consensus.status();
-                    let position = LogPosition { index: status.last, term: status.term };
+                    let (index, term) = (self.consensus.last(), self.consensus.term());
+                    let position = LogPosition { index, term };
                     self.in_flight.push_back(Entry { position, proposed });
                 }
                 Err(ProposeError::Congested) => {
@@ -131,7 +133,7 @@ impl Group {
 
     /// Requests that nobody will answer any more.
     pub(super) fn take_lost(&mut self) -> Vec<RequestId> {
-        if self.consensus.status().role != Role::Leader {
+        if self.consensus.role() != Role::Leader {
             let waiting = self.waiting.drain(..).map(|(_, proposed)| proposed);
             let in_flight = self.in_flight.drain(..).map(|entry| entry.proposed);
             self.lost.extend(in_flight.chain(waiting).filter_map(|proposed| proposed.request));

@@ -6,6 +6,7 @@ use airlift_protocol::cluster::{Addresses, Boot};
 use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::id::{AssignmentId, JobId, LogIndex, NodeId, PageId, Position};
 use airlift_protocol::job::{JobSpec, Mode};
+use airlift_protocol::limits::JOBS_ENDED_MAX;
 use airlift_protocol::manifest::Page;
 use airlift_protocol::time::Timestamp;
 
@@ -173,7 +174,24 @@ fn submit(state: &mut State, spec: JobSpec, at: Timestamp) -> Vec<Fact> {
     };
     facts.push(Fact::Started(id, job.run));
     state.jobs.insert(id, job);
+    facts.extend(forget_oldest(state));
     facts
+}
+
+/// Forgets the jobs that ended first, beyond those that are kept on record. What may have left an
+/// open upload at its target stays: submitted again, it goes on with it.
+fn forget_oldest(state: &mut State) -> Vec<Fact> {
+    let is_past = |job: &Job| !job.is_running() && job.uploads.is_empty();
+    let past = state.jobs.iter().filter(|(_, job)| is_past(job));
+    let mut past: Vec<(Timestamp, JobId)> =
+        past.map(|(id, job)| (job.ended_at.unwrap_or(job.submitted_at), *id)).collect();
+    past.sort_unstable();
+    let excess = past.len().saturating_sub(JOBS_ENDED_MAX);
+    past.truncate(excess);
+    for (_, id) in &past {
+        state.jobs.remove(id);
+    }
+    past.into_iter().map(|(_, id)| Fact::Forgotten(id)).collect()
 }
 
 fn ended_leases(job: &Job) -> Vec<Fact> {
@@ -362,4 +380,48 @@ pub(super) fn stop(job: &mut Job, id: JobId, failure: Failure) -> Vec<Fact> {
     job.failure = Some(failure);
     facts.push(Fact::JobEnded(id));
     facts
+}
+
+#[cfg(test)]
+mod tests {
+    use airlift_protocol::job::{Filters, Policy};
+    use airlift_protocol::location::Location;
+
+    use super::*;
+
+    fn spec(target: usize) -> JobSpec {
+        JobSpec {
+            mode: Mode::Copy,
+            source: Location::Path("/source".into()),
+            target: Location::Path(format!("/{target}").into()),
+            single: None,
+            filters: Filters::default(),
+            policy: Policy::default(),
+        }
+    }
+
+    #[test]
+    fn jobs_that_ended_first_are_forgotten_first() {
+        let mut state = State::default();
+        let mut run = |target: usize, is_stopped: bool| {
+            let (spec, at) = (Box::new(spec(target)), Timestamp(target as u64));
+            let job = spec.id();
+            let facts = state.apply(LogIndex(1), Command::Submit { spec, at });
+            if is_stopped {
+                let failure = Failure::new(ErrorCode::Cancelled, "enough");
+                state.apply(LogIndex(1), Command::Stop { job, failure });
+            }
+            let is_forgotten = |fact: &&Fact| matches!(fact, Fact::Forgotten(_));
+            (job, facts.iter().find(is_forgotten).cloned())
+        };
+        let (running, _) = run(0, false);
+        let (first, _) = run(1, true);
+        for target in 2..=JOBS_ENDED_MAX {
+            assert_eq!(run(target, true).1, None);
+        }
+        assert_eq!(run(JOBS_ENDED_MAX + 1, true).1, None);
+        assert_eq!(run(JOBS_ENDED_MAX + 2, true).1, Some(Fact::Forgotten(first)));
+        assert!(state.jobs.contains_key(&running) && !state.jobs.contains_key(&first));
+        assert_eq!(state.jobs.len(), JOBS_ENDED_MAX + 2);
+    }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use airlift_coordinator::consensus::{Config, Consensus, Durable, Persist, Role};
+use airlift_coordinator::consensus::{Compaction, Config, Consensus, Durable, Persist, Role};
 use airlift_coordinator::log::Batch;
 use airlift_coordinator::state::{Job, State};
 use airlift_coordinator::{
@@ -14,7 +14,7 @@ use airlift_protocol::cluster::{Addresses, Boot};
 use airlift_protocol::codec;
 use airlift_protocol::control::{Heartbeat, Order};
 use airlift_protocol::id::{AssignmentId, JobId, LogIndex, NodeId, Position};
-use airlift_protocol::limits::LOG_ENTRY_BYTES_MAX;
+use airlift_protocol::limits::STATE_BYTES_MAX;
 use airlift_protocol::manifest::Page;
 use airlift_protocol::raft::{RaftId, RaftMessage, SnapshotRef, snapshot_digest};
 use airlift_protocol::report::Report;
@@ -62,19 +62,49 @@ enum Ahead {
 
 enum Write {
     Log(u64, Vec<Persist>),
-    Snapshot(SnapshotRef, Vec<u8>),
+    Snapshot {
+        reference: SnapshotRef,
+        state: Vec<u8>,
+        through: LogIndex,
+        pages: BTreeSet<LogIndex>,
+    },
 }
 
 #[derive(Default)]
 struct Disk {
     log: Durable,
     states: BTreeMap<[u8; 32], Vec<u8>>,
+    /// Manifest pages whose entries are gone.
+    pages: BTreeMap<LogIndex, Page>,
 }
 
 impl Disk {
+    /// A page of an entry that is known to be committed here.
+    fn page(&self, index: LogIndex) -> Option<Page> {
+        if let Some(page) = self.pages.get(&index) {
+            return Some(page.clone());
+        }
+        let committed = self.log.hard_state.commit;
+        let mut entries = self.log.entries.iter().filter(|entry| entry.index <= committed);
+        entries.find(|entry| entry.index == index).map(|entry| work::page_of(&entry.payload))
+    }
+
+    /// Drops the log up to `through`, but for `pages`.
+    fn cut(&mut self, through: LogIndex, pages: &BTreeSet<LogIndex>) {
+        for index in pages {
+            let page = self.page(*index).filter(|_| *index <= through);
+            self.pages.extend(page.map(|page| (*index, page)));
+        }
+        self.pages.retain(|index, _| pages.contains(index));
+        if let Some(last) = self.log.entries.iter().find(|entry| entry.index == through) {
+            self.log.compacted = last.position();
+        }
+        self.log.entries.retain(|entry| entry.index > through);
+    }
+
     fn state(&self) -> State {
         let Some(snapshot) = &self.log.snapshot else { return State::default() };
-        codec::decode(&self.states[&snapshot.digest], LOG_ENTRY_BYTES_MAX).unwrap()
+        codec::decode(&self.states[&snapshot.digest], STATE_BYTES_MAX).unwrap()
     }
 
     fn write(&mut self, persist: Persist) {
@@ -123,6 +153,7 @@ pub(crate) struct World {
     pub(crate) snapshots_saved: usize,
     pub(crate) snapshots_fetched: usize,
     pub(crate) snapshots_too_large: usize,
+    pub(crate) compaction: Compaction,
     seed: u64,
     sequence: u64,
     ahead: BTreeMap<(u64, u64), (NodeId, u64, Ahead)>,
@@ -131,6 +162,12 @@ pub(crate) struct World {
     /// State after each entry, by the first that applied it.
     states: BTreeMap<LogIndex, [u8; 32]>,
     leaders: BTreeMap<u64, RaftId>,
+}
+
+/// Some clusters cut their logs all the time, some never.
+fn compaction(seed: u64) -> Compaction {
+    let entries_max = [8, 40, 10_000][usize::try_from(seed % 3).unwrap()];
+    Compaction { entries_max, entries_kept: entries_max / 4, ..Compaction::default() }
 }
 
 impl World {
@@ -144,6 +181,7 @@ impl World {
             snapshots_saved: 0,
             snapshots_fetched: 0,
             snapshots_too_large: 0,
+            compaction: compaction(seed),
             seed,
             sequence: 0,
             ahead: BTreeMap::new(),
@@ -184,7 +222,7 @@ impl World {
         let node = self.nodes.get_mut(&id).unwrap();
         node.starts += 1;
         let seed = Random(self.seed ^ (node.raft.0 << 32) ^ node.starts).next();
-        let config = Config { id: node.raft, seed };
+        let config = Config { id: node.raft, seed, compaction: self.compaction };
         let consensus = Consensus::restore(config, node.disk.log.clone()).unwrap();
         let coordinator = Coordinator::voter(now, node.disk.state(), consensus);
         node.process = Some(Process {
@@ -302,8 +340,9 @@ impl World {
                     persists.into_iter().for_each(|persist| node.disk.write(persist));
                     self.feed(id, Input::Persisted { number });
                 }
-                Some(Write::Snapshot(reference, state)) => {
+                Some(Write::Snapshot { reference, state, through, pages }) => {
                     assert!(reference.is_of(&state));
+                    node.disk.cut(through, &pages);
                     node.disk.states.insert(reference.digest, state);
                     node.disk.log.snapshot = Some(reference.clone());
                     node.disk.log.check().unwrap();
@@ -340,10 +379,16 @@ impl World {
             // A driver checks this too; who does not is caught here.
             let byte = self.random.below(state.len() as u64);
             state[usize::try_from(byte).unwrap()] ^= 1;
-        } else if let Some(state) = &state {
+        } else if let Some(bytes) = &state {
+            let decoded: State = codec::decode(bytes, STATE_BYTES_MAX).unwrap();
+            let pages = self.fetch_pages(id, &decoded.pages());
             let disk = &mut self.nodes.get_mut(&id).unwrap().disk;
-            disk.states.insert(reference.digest, state.clone());
-            self.snapshots_fetched += 1;
+            disk.states.insert(reference.digest, bytes.clone());
+            match pages {
+                Some(pages) => disk.pages.extend(pages),
+                None => state = None,
+            }
+            self.snapshots_fetched += usize::from(state.is_some());
         }
         let is_fetched = state.is_some();
         self.feed(id, Input::SnapshotFetched { reference, state });
@@ -467,8 +512,8 @@ impl World {
             Effect::Persist { number, batch: Batch::Consensus(persists) } => {
                 self.write(id, Write::Log(number, persists));
             }
-            Effect::SaveSnapshot { reference, state } => {
-                self.write(id, Write::Snapshot(reference, state));
+            Effect::SaveSnapshot { reference, state, through, pages } => {
+                self.write(id, Write::Snapshot { reference, state, through, pages });
             }
             Effect::Send { to, message } => {
                 if let Some(to) = self.id_of(to) {
@@ -497,24 +542,40 @@ impl World {
                     "an object ended twice"
                 );
             }
-            Effect::MembersChanged | Effect::Emit(_) | Effect::Superseded { .. } => {}
+            Effect::Forget { .. }
+            | Effect::MembersChanged
+            | Effect::Emit(_)
+            | Effect::Superseded { .. } => {}
             Effect::SnapshotTooLarge { .. } => self.snapshots_too_large += 1,
             Effect::Persist { .. } => panic!("not of a voter: {effect:?}"),
         }
     }
 
-    /// A page from this node's log, or from another's that has applied it: a node that joined
-    /// after it was written does not have it.
+    /// The pages that a state refers to, unless one is on no disk now.
+    fn fetch_pages(&self, id: NodeId, pages: &BTreeSet<LogIndex>) -> Option<Vec<(LogIndex, Page)>> {
+        pages.iter().map(|index| Some((*index, self.page(id, *index)?))).collect()
+    }
+
+    /// A page from this node's disk, or from another's that runs.
     fn page(&self, id: NodeId, index: LogIndex) -> Option<Page> {
-        let has_applied = |node: &&Node| {
-            let coordinator = node.process.as_ref().map(|process| &process.coordinator);
-            let consensus = coordinator.and_then(Coordinator::consensus);
-            consensus.is_some_and(|consensus| consensus.status().applied.index >= index)
-        };
-        let own = std::iter::once(&self.nodes[&id]);
-        let nodes = own.chain(self.nodes.values()).filter(has_applied);
-        let mut entries = nodes.flat_map(|node| &node.disk.log.entries);
-        entries.find(|entry| entry.index == index).map(|entry| work::page_of(&entry.payload))
+        let others = self.nodes.values().filter(|node| node.process.is_some());
+        let mut nodes = std::iter::once(&self.nodes[&id]).chain(others);
+        nodes.find_map(|node| node.disk.page(index))
+    }
+
+    /// Every voter has what it needs to lead alone.
+    pub(crate) fn assert_pages_are_everywhere(&self) {
+        for (id, node) in &self.nodes {
+            let Some(process) = &node.process else { continue };
+            for index in process.coordinator.state().pages() {
+                assert!(node.disk.page(index).is_some(), "seed {}: {id:?} {index:?}", self.seed);
+            }
+        }
+    }
+
+    /// Entries in the longest log.
+    pub(crate) fn longest_log(&self) -> usize {
+        self.nodes.values().map(|node| node.disk.log.entries.len()).max().unwrap_or_default()
     }
 
     fn carry_out_agent(&mut self, id: NodeId, effect: AgentEffect) {

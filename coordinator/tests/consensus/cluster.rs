@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use airlift_coordinator::consensus::{Config, Consensus, Durable, Persist, Role};
+use airlift_coordinator::consensus::{Compaction, Config, Consensus, Durable, Persist, Role};
 use airlift_protocol::codec;
 use airlift_protocol::id::LogIndex;
 use airlift_protocol::raft::{
@@ -182,7 +182,8 @@ impl Cluster {
             return;
         }
         node.starts += 1;
-        let config = Config { id, seed: self.seed ^ (node.starts << 32) };
+        let config =
+            Config { id, seed: self.seed ^ (node.starts << 32), compaction: Compaction::default() };
         let mut machine = Consensus::restore(config, node.disk.clone()).unwrap();
         machine.introduce(everybody);
         node.state = node.disk.snapshot.as_ref().map(State::of).unwrap_or_default();

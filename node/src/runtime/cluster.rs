@@ -360,7 +360,7 @@ fn voter(
         }
         None => State::default(),
     };
-    let config = Config { id: raft, seed: boot.0 };
+    let config = Config { id: raft, seed: boot.0, compaction: Compaction::default() };
     let consensus = Consensus::restore(config, durable)
         .map_err(|error| RunError::cannot_run(error.to_string()))?;
     Ok((Coordinator::voter(Timestamp(0), state, consensus), file))

@@ -355,6 +355,7 @@ impl Driver {
             | Effect::MembersChanged
             | Effect::Superseded { .. }
             | Effect::Send { .. }
+            | Effect::Forget { .. }
             | Effect::SaveSnapshot { .. }
             | Effect::FetchSnapshot { .. }
             | Effect::SnapshotTooLarge { .. }

@@ -270,7 +270,7 @@ impl Driver {
     fn follow_leader(&mut self) {
         let Some(coordinator) = &self.parts.coordinator else { return };
         let Some(consensus) = coordinator.consensus() else { return };
-        let leader = consensus.status().leader.and_then(|raft| self.node_of(raft));
+        let leader = consensus.leader().and_then(|raft| self.node_of(raft));
         if leader.is_some() {
             self.set_leader(leader);
         }
