@@ -35,6 +35,9 @@ pub enum AgentInput {
     },
     /// Another node leads, or leads again: what is not settled is said to it at once.
     LeaderChanged,
+    /// The leader was not heard for as long as its orders hold: others may have them by now. Those
+    /// that still stand are said again.
+    Lapsed,
     /// The time that `poll_timeout` named has come.
     Timeout,
 }
@@ -104,6 +107,13 @@ impl Agent {
                 self.next_heartbeat = now;
                 self.unsettled.make_due();
                 self.on_timeout(now);
+            }
+            AgentInput::Lapsed => {
+                for id in std::mem::take(&mut self.running).into_keys() {
+                    // Pages of a listing that begins again would not join those of the new one.
+                    self.unsettled.settle(id);
+                    self.effects.push_back(AgentEffect::Cancel(id));
+                }
             }
             AgentInput::Timeout => self.on_timeout(now),
         }

@@ -392,6 +392,16 @@ impl Consensus {
         self.introduced = ids;
     }
 
+    /// Stops leading: the others have not heard this member for so long that one of them may lead.
+    pub fn step_down(&mut self) {
+        let raft = &mut self.raw.raft;
+        if raft.state == StateRole::Leader {
+            let term = raft.term;
+            raft.become_follower(term, 0);
+            self.settle();
+        }
+    }
+
     /// Messages to `id` are getting lost.
     pub fn report_unreachable(&mut self, id: RaftId) {
         self.raw.report_unreachable(id.0);
@@ -495,9 +505,10 @@ impl Consensus {
         }
     }
 
-    /// Whether a snapshot is taking the place of the log: nothing else may be done to it meanwhile.
+    /// Whether a snapshot from elsewhere is about to take the place of the log, or just doing so:
+    /// it is not cut meanwhile, since what the other needs may be among what would go.
     pub fn is_installing(&self) -> bool {
-        self.installing.is_some()
+        self.installing.is_some() || self.fetch.is_some()
     }
 
     /// Drops entries up to `through`, after the same was made durable.

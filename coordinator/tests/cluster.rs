@@ -26,7 +26,7 @@ use airlift_protocol::raft::RaftId;
 use airlift_protocol::time::Timestamp;
 
 use self::work::{EXTRA, OBJECT_BYTES, OBJECTS};
-use self::world::{Faults, World};
+use self::world::{Faults, Process, World};
 
 const CLUSTER: ClusterId = ClusterId([3; 16]);
 const WALL_START: u64 = 1_700_000_000_000;
@@ -294,10 +294,13 @@ fn jobs_end_whole_whatever_happens_on_the_way() {
                 _ => node(1 + u8::try_from(world.random.below(3)).unwrap()),
             };
             let outage = world.random.below(6_000);
-            if world.random.per_mille(500) {
+            if world.random.per_mille(400) {
                 world.crash(victim);
                 world.run_for(outage);
                 world.start(victim);
+            } else if world.random.per_mille(400) {
+                world.frozen = Some((victim, world.now + outage));
+                world.run_for(outage);
             } else {
                 world.island = Some(victim);
                 world.run_for(outage);
@@ -337,6 +340,30 @@ fn a_member_that_is_removed_is_out_even_if_it_leads() {
         world.crash(removed);
         check_whole(&mut world, job);
         check_whole(&mut world, second);
+    }
+}
+
+#[test]
+fn a_leader_that_was_held_up_does_not_lead_when_it_wakes() {
+    for seed in 970..990 {
+        let mut world = three(seed);
+        let old = world.leader().unwrap();
+        let pause = 2_500 + world.random.below(20_000);
+        world.frozen = Some((old, world.now + pause));
+        world.run_for(pause - 1);
+        let term = |world: &World, id| {
+            let process: &Process = world.process(id).unwrap();
+            (process.coordinator.is_deciding(), process.coordinator.consensus().unwrap().term())
+        };
+        let (was_deciding, before) = term(&world, old);
+        assert!(was_deciding, "it does not know yet");
+        // Whatever it hears first, it must not decide in its old term.
+        while term(&world, old) == (true, before) {
+            let now = world.now;
+            world.run_for(1);
+            assert!(world.now <= now + 1 && world.now < pause + 120_000);
+            assert!(world.now < world.frozen.unwrap().1 + 10, "seed {seed}: it still leads");
+        }
     }
 }
 

@@ -342,6 +342,32 @@ fn a_page_counts_once_and_a_listing_ends_only_with_all_its_pages() {
 }
 
 #[test]
+fn the_agent_drops_what_others_may_have_and_keeps_what_is_done() {
+    let mut agent = Agent::new(Timestamp(0), 1);
+    agent.handle(Timestamp(0), AgentInput::Timeout);
+    let order = |id: u64| {
+        let assignment = Assignment { id: AssignmentId(id), ..pack_of(&["a"]) };
+        AgentInput::Order(Order::Assign(Box::new(assignment)))
+    };
+    agent.handle(Timestamp(0), order(1));
+    agent.handle(Timestamp(0), order(2));
+    let result = Ok(Completion::PackMoved(vec![done(1)]));
+    let assignment = AssignmentId(1);
+    agent.handle(Timestamp(0), AgentInput::Outcome { assignment, attempt: 1, result });
+    effects(&mut agent);
+    agent.handle(Timestamp(20_000), AgentInput::Lapsed);
+    assert_eq!(effects(&mut agent), [AgentEffect::Cancel(AssignmentId(2))]);
+    agent.handle(Timestamp(20_000), AgentInput::Timeout);
+    let [AgentEffect::Heartbeat { held }, AgentEffect::Report(_)] = &effects(&mut agent)[..] else {
+        panic!("it lives, and answers what it has done");
+    };
+    assert_eq!(*held, [AssignmentId(1)]);
+    // Whoever leads says again what still stands.
+    agent.handle(Timestamp(20_001), order(2));
+    assert!(matches!(effects(&mut agent)[..], [AgentEffect::Start { attempt: 1, .. }]));
+}
+
+#[test]
 fn the_agent_answers_until_its_answer_is_settled() {
     let mut agent = Agent::new(Timestamp(0), 1);
     agent.handle(Timestamp(0), AgentInput::Timeout);

@@ -19,6 +19,13 @@ pub use self::setting::{SETTINGS, Setting};
 use crate::api::client::{Secret, parse_urls};
 use crate::store::locate::{S3Addressing, S3Settings, StoreOptions};
 
+/// Entries after which a voter cuts its log: at some hundred bytes each, a few MiB.
+const LOG_ENTRIES_DEFAULT: u64 = 16_384;
+
+/// Below it nothing would be kept for members that are a little behind; above, a restart would read
+/// for long.
+const LOG_ENTRIES_RANGE: (u64, u64) = (16, 1_000_000);
+
 /// Assignments at once when nothing else is said.
 pub const SLOTS_DEFAULT: usize = 4;
 /// The most assignments at once.
@@ -71,6 +78,8 @@ pub struct Config {
     pub cluster: Vec<Url>,
     /// Where the token for it is.
     pub token: Token,
+    /// Entries after which a cluster's voter cuts its log.
+    pub log_entries: u64,
     /// How stores are reached.
     pub stores: StoreOptions,
 }
@@ -152,6 +161,7 @@ fn resolve(values: &[Value]) -> Result<Config, ConfigError> {
         cluster: value("cluster").parse(parse_cluster)?.unwrap_or_default(),
         token: Token::None,
         progress: value("progress").parse(parse_progress)?.unwrap_or(ProgressStyle::Auto),
+        log_entries: value("log_entries").parse(parse_entries)?.unwrap_or(LOG_ENTRIES_DEFAULT),
         stores: StoreOptions {
             s3: S3Settings {
                 endpoint: value("s3.endpoint").parse(parse_endpoint)?,
@@ -192,6 +202,14 @@ fn parse_slots(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(slots) if (1..=SLOTS_MAX).contains(&slots) => Ok(slots),
         _ => Err(format!("write a whole number from 1 to {SLOTS_MAX}")),
+    }
+}
+
+fn parse_entries(text: &str) -> Result<u64, String> {
+    let (least, most) = LOG_ENTRIES_RANGE;
+    match text.parse() {
+        Ok(entries) if (least..=most).contains(&entries) => Ok(entries),
+        _ => Err(format!("write a whole number from {least} to {most}")),
     }
 }
 

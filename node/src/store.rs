@@ -7,6 +7,7 @@
 //! Stores do not retry: errors carry a class, and the agent decides.
 
 pub mod error;
+pub mod fence;
 pub mod files;
 pub mod locate;
 pub mod memory;

@@ -7,14 +7,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::assignment::Assignment;
+use crate::assignment::{Assignment, End};
 use crate::cluster::{Addresses, Boot, ClusterId, Member, NodeName, Secret, TokenId};
 use crate::error::Failure;
-use crate::id::{AssignmentId, JobId, LogIndex, NodeId, PageId};
+use crate::id::{AssignmentId, JobId, LogIndex, NodeId, PageId, Position};
 use crate::job::JobSpec;
 use crate::location::Location;
 use crate::manifest::Page;
-use crate::raft::{RaftMessage, SnapshotRef};
+use crate::raft::RaftMessage;
 use crate::report::Report;
 use crate::time::Timestamp;
 
@@ -39,10 +39,27 @@ pub enum ControlMessage {
     Join(Box<JoinRequest>),
     /// Asks for a manifest page that the log of the asker does not have.
     FindPage(LogIndex),
-    /// Asks for the state that this snapshot is of.
-    FindSnapshot(Box<SnapshotRef>),
+    /// Asks for the encoded state with this digest, from this byte on.
+    FindSnapshot([u8; 32], u64),
     /// Asks what there is at a location that this node reaches.
     Probe(Location),
+    /// Asks for what became of objects, after this one.
+    FindRecords(Option<RecordKey>),
+    /// The snapshot that the leader offered is here, or cannot be had.
+    SnapshotFetched(bool),
+}
+
+/// An object of a job's manifest, in the order of records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct RecordKey {
+    /// The job.
+    pub job: JobId,
+    /// Its run.
+    pub run: u32,
+    /// The listing that has the object.
+    pub end: End,
+    /// Its place there.
+    pub position: Position,
 }
 
 /// The answer to a message.
@@ -76,10 +93,12 @@ pub enum ControlAnswer {
     Refused(Failure),
     /// The manifest page, if it is here.
     Page(Option<Box<Page>>),
-    /// The state of a snapshot, if it is here.
+    /// Some bytes of a state, if it is here; none at its end.
     Snapshot(Option<Vec<u8>>),
     /// What there is at a location, and its name without detours.
     Probed(Location, Place),
+    /// What became of objects, in order, each encoded; none at the end.
+    Records(Vec<(RecordKey, Vec<u8>)>),
 }
 
 /// What a location turned out to be.

@@ -119,6 +119,11 @@ pub const PAGES_UNSETTLED_MAX: usize = 4;
 /// Milliseconds without a sign of life after which a node's leases end.
 pub const LEASE_MS: u64 = 10_000;
 
+/// Milliseconds after a sign of life that the leader has answered during which a node may make its
+/// work visible. Less than [`LEASE_MS`] by more than the two seconds that a leader which is cut off
+/// goes on for, so that nobody else has the work yet.
+pub const TERM_MS: u64 = 7_000;
+
 /// Milliseconds between an agent's signs of life.
 pub const HEARTBEAT_MS: u64 = 2_000;
 
@@ -132,5 +137,6 @@ const _: () = {
     assert!(PAGE_BYTES_MAX < LOG_ENTRY_BYTES_MAX);
     assert!(RAFT_ENTRIES_BYTES_MAX < RAFT_COMMAND_BYTES_MAX);
     assert!(RAFT_COMMAND_BYTES_MAX < RAFT_MESSAGE_BYTES_MAX);
-    assert!(HEARTBEAT_MS * 3 < LEASE_MS);
+    assert!(HEARTBEAT_MS * 3 < TERM_MS);
+    assert!(TERM_MS + 2_000 < LEASE_MS);
 };

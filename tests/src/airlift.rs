@@ -72,6 +72,13 @@ impl Airlift {
         self
     }
 
+    /// Sets a variable of the environment.
+    #[must_use]
+    pub fn with_variable(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// The state directory.
     pub fn state(&self) -> PathBuf {
         self.home.path().join("state")

@@ -82,7 +82,9 @@ impl Cluster {
         }
         cluster.wait_until("every node is known and alive", |view| {
             let nodes = view["nodes"].as_array().map_or(&[][..], Vec::as_slice);
-            nodes.len() == roles.len() && nodes.iter().all(|node| node["state"] == "alive")
+            // Before its vote counts, a voter is no help when another dies.
+            let is_ready = |node: &Value| node["state"] == "alive" && node["is_voting"] != false;
+            nodes.len() == roles.len() && nodes.iter().all(is_ready)
         });
         cluster
     }

@@ -17,6 +17,9 @@ use crate::scheduler::pages::Pages;
 /// since nobody has heard this node meanwhile anyway.
 const TICKS_MADE_UP_MAX: u32 = 20;
 
+/// Milliseconds that a leader may be held up: after more, the others have elected another.
+const HELD_UP_MS: u64 = TICKS_MADE_UP_MAX as u64 * RAFT_TICK_MS;
+
 impl Coordinator {
     /// Consensus as it stands; `None` for a process that works alone.
     pub fn consensus(&self) -> Option<&Consensus> {
@@ -65,6 +68,10 @@ impl Coordinator {
     /// Tells consensus how much time has passed.
     pub(super) fn tick(&mut self, now: Timestamp) {
         let Some(mut next) = self.next_tick else { return };
+        let was_held_up = now.since(next) > HELD_UP_MS;
+        if let Some(consensus) = self.log.consensus_mut().filter(|_| was_held_up) {
+            consensus.step_down();
+        }
         for _ in 0..TICKS_MADE_UP_MAX {
             if next > now {
                 break;

@@ -150,6 +150,8 @@ pub(crate) struct World {
     pub(crate) random: Random,
     /// Cut off from all others.
     pub(crate) island: Option<NodeId>,
+    /// Does nothing until then, and does not know it.
+    pub(crate) frozen: Option<(NodeId, u64)>,
     pub(crate) snapshots_saved: usize,
     pub(crate) snapshots_fetched: usize,
     pub(crate) snapshots_too_large: usize,
@@ -178,6 +180,7 @@ impl World {
             faults: Faults::NONE,
             random: Random(seed),
             island: None,
+            frozen: None,
             snapshots_saved: 0,
             snapshots_fetched: 0,
             snapshots_too_large: 0,
@@ -319,6 +322,14 @@ impl World {
         let ((time, _), (id, starts, ahead)) =
             self.ahead.pop_first().expect("something always lies ahead");
         self.now = self.now.max(time);
+        if let Some((frozen, until)) = self.frozen
+            && frozen == id
+            && time < until
+        {
+            self.sequence += 1;
+            self.ahead.insert((until, self.sequence), (id, starts, ahead));
+            return;
+        }
         let node = self.nodes.get_mut(&id).unwrap();
         let Some(process) = node.process.as_mut() else { return };
         if let Ahead::Packet(from, packet) = ahead {

@@ -63,13 +63,16 @@ impl std::fmt::Debug for Secret {
 pub struct Patience {
     /// While no node has answered yet: the URL may be wrong.
     pub first: Duration,
-    /// After one has: the cluster may be electing a leader.
+    /// While nodes answer that they cannot: the cluster may be electing a leader.
+    pub electing: Duration,
+    /// After one has served a request.
     pub later: Duration,
 }
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { first: Duration::from_secs(5), later: Duration::from_secs(60) }
+        let [first, electing, later] = [5, 20, 60].map(Duration::from_secs);
+        Self { first, electing, later }
     }
 }
 
@@ -289,7 +292,7 @@ impl Client {
         loop {
             let first = self.current.load(Ordering::Relaxed);
             let mut advice = Duration::ZERO;
-            let mut last = None;
+            let mut last: Option<ClientError> = None;
             for turn in 0..self.urls.len() {
                 let index = (first + turn) % self.urls.len();
                 match attempt(&self.urls[index]).await {
@@ -302,12 +305,20 @@ impl Client {
                     Err(error) => {
                         tracing::debug!(%error, "a node did not serve a request");
                         advice = advice.max(error.retry_after.unwrap_or_default());
-                        last = Some(error);
+                        // Of several errors, that of a node that is there says most.
+                        if last.as_ref().is_none_or(|last| !last.is_answer()) {
+                            last = Some(error);
+                        }
                     }
                 }
             }
             let is_known = self.has_answered.load(Ordering::Relaxed);
-            let patience = if is_known { self.patience.later } else { self.patience.first };
+            let is_there = matches!(&last, Some(error) if error.is_answer());
+            let patience = match (is_known, is_there) {
+                (true, _) => self.patience.later,
+                (false, true) => self.patience.electing,
+                (false, false) => self.patience.first,
+            };
             let wait = pause.max(advice.min(PAUSE_MAX));
             if let Some(error) = last
                 && started.elapsed() + wait > patience

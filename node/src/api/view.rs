@@ -342,6 +342,10 @@ pub struct NodeView {
     pub is_leader: bool,
     /// Entries of the log that it does not have yet, for voters, when that is known.
     pub lag: Option<u64>,
+    /// Whether its vote counts: that of a new voter does when it has caught up. `None` for workers,
+    /// and when the node that answers cannot know.
+    #[serde(default)]
+    pub is_voting: Option<bool>,
 }
 
 /// The cluster.

@@ -265,6 +265,7 @@ fn nodes(view: &ClusterView) -> String {
     let rows = view.nodes.iter().map(|node: &NodeView| {
         let dash = || "-".to_owned();
         let role = match node.is_leader {
+            _ if node.is_voting == Some(false) => format!("{}, joins", node.role.as_str()),
             true => format!("{}, leads", node.role.as_str()),
             false => node.role.as_str().to_owned(),
         };

@@ -19,6 +19,7 @@ use super::format::{counted, utc};
 use super::resolve::{Source, find_source, parse};
 use crate::api::line::JsonKey;
 use crate::config::Config;
+use crate::store::fence::Fence;
 use crate::store::{ListRequest, Listed, Store, locate};
 
 /// Batches of entries that may wait to be printed.
@@ -69,7 +70,8 @@ pub(super) async fn run(
 
 /// Opens a store for reading: links are shown as what they are, and no job leaves anything behind.
 async fn open(location: &Location, config: &Config) -> Result<Arc<dyn Store>, CliError> {
-    Ok(locate::open(location, JobId([0; 16]), LinkPolicy::Copy, &config.stores).await?)
+    Ok(locate::open(location, JobId([0; 16]), LinkPolicy::Copy, Fence::default(), &config.stores)
+        .await?)
 }
 
 async fn list(

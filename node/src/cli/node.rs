@@ -112,6 +112,7 @@ pub(super) async fn run(args: &NodeArgs, config: Config) -> Result<ExitCode, Cli
             stores: config.stores,
             slots: config.slots,
             memory_bytes: config.memory_bytes,
+            log_entries: config.log_entries,
         },
         stopped,
     );

@@ -14,7 +14,7 @@ pub struct Setting {
 }
 
 /// Every setting, in the order they are shown.
-pub const SETTINGS: [Setting; 12] = [
+pub const SETTINGS: [Setting; 13] = [
     Setting {
         key: "state_dir",
         env: "AIRLIFT_STATE_DIR",
@@ -62,6 +62,12 @@ pub const SETTINGS: [Setting; 12] = [
         env: "AIRLIFT_TOKEN_FILE",
         meaning: "file with the token for the cluster (AIRLIFT_TOKEN is the token itself)",
         default: None,
+    },
+    Setting {
+        key: "log_entries",
+        env: "AIRLIFT_LOG_ENTRIES",
+        meaning: "entries after which a cluster's voter cuts its log",
+        default: Some("16384"),
     },
     Setting {
         key: "s3.endpoint",

@@ -1,14 +1,26 @@
 //! The only place that asks what time it is.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use airlift_protocol::time::Timestamp;
+use rustix::time::{ClockId, clock_gettime};
 use tokio::time::Instant;
 
 /// Monotonic time, for waiting and measuring.
 #[expect(clippy::disallowed_methods, reason = "this is the clock that everything else asks")]
 pub fn now() -> Instant {
     Instant::now()
+}
+
+/// Time since the machine started, its sleep included: for what must not outlast a pause.
+pub fn since_boot() -> Duration {
+    #[cfg(target_os = "linux")]
+    let clock = ClockId::Boottime;
+    #[cfg(not(target_os = "linux"))]
+    let clock = ClockId::Monotonic;
+    let time = clock_gettime(clock);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+    Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or_default())
 }
 
 /// Wall-clock time, milliseconds since 1970: for records, never for waiting.

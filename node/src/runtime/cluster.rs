@@ -9,6 +9,7 @@
 mod ask;
 mod directory;
 mod driver;
+mod fetch;
 mod join;
 mod lines;
 mod probe;
@@ -23,14 +24,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use airlift_coordinator::Coordinator;
-use airlift_coordinator::consensus::{Config, Consensus, Durable};
+use airlift_coordinator::consensus::{Compaction, Config, Consensus, Durable};
 use airlift_coordinator::state::State;
 use airlift_protocol::cluster::{
     Address, Addresses, Boot, ClusterId, Member, NodeName, Role, Secret,
 };
 use airlift_protocol::codec;
 use airlift_protocol::id::NodeId;
-use airlift_protocol::limits::LOG_ENTRY_BYTES_MAX;
+use airlift_protocol::limits::STATE_BYTES_MAX;
 use airlift_protocol::location::Location;
 use airlift_protocol::raft::{RaftId, snapshot_digest};
 use airlift_protocol::time::Timestamp;
@@ -84,6 +85,8 @@ pub struct ClusterOptions {
     pub slots: usize,
     /// Bytes that the pipeline may hold at once.
     pub memory_bytes: u64,
+    /// Entries after which a voter cuts its log.
+    pub log_entries: u64,
 }
 
 /// What a new cluster begins with.
@@ -267,7 +270,8 @@ async fn serve(options: ClusterOptions, networks: Networks, rest: Rest) -> Resul
     let boot = Boot(u64::from_le_bytes(eighth(random())));
     let (coordinator, file) = match record.raft {
         Some(raft) => {
-            let (coordinator, file) = voter(&directory, cluster, RaftId(raft), boot)?;
+            let (coordinator, file) =
+                voter(&directory, cluster, RaftId(raft), boot, options.log_entries)?;
             (Some(coordinator), Some(Arc::new(file)))
         }
         None => (None, None),
@@ -337,6 +341,7 @@ fn voter(
     cluster: ClusterId,
     raft: RaftId,
     boot: Boot,
+    log_entries: u64,
 ) -> Result<(Coordinator, ConsensusFile), RunError> {
     let (file, identity) = ConsensusFile::open(&directory.consensus())?;
     if identity.cluster != cluster.0 || identity.id != raft {
@@ -349,7 +354,7 @@ fn voter(
     let state = match &durable.snapshot {
         Some(reference) => {
             let bytes = directory.read_snapshot(&reference.digest)?;
-            let state = codec::decode(&bytes, LOG_ENTRY_BYTES_MAX).ok();
+            let state = codec::decode(&bytes, STATE_BYTES_MAX).ok();
             state.filter(|_| reference.is_of(&bytes)).ok_or_else(|| {
                 RunError::cannot_run(format!(
                     "{}: the snapshot is damaged: remove this node from its cluster, and let it \
@@ -360,7 +365,12 @@ fn voter(
         }
         None => State::default(),
     };
-    let config = Config { id: raft, seed: boot.0, compaction: Compaction::default() };
+    let compaction = Compaction {
+        entries_max: log_entries,
+        entries_kept: log_entries / 8,
+        ..Compaction::default()
+    };
+    let config = Config { id: raft, seed: boot.0, compaction };
     let consensus = Consensus::restore(config, durable)
         .map_err(|error| RunError::cannot_run(error.to_string()))?;
     Ok((Coordinator::voter(Timestamp(0), state, consensus), file))

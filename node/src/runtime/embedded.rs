@@ -42,6 +42,7 @@ use crate::pipeline::local::LocalSource;
 use crate::pipeline::meter::Meter;
 use crate::pipeline::{FaultHook, Transfer};
 use crate::storage::log::LogFile;
+use crate::store::fence::Fence;
 use crate::store::locate::{self, StoreOptions};
 use crate::store::{Access, Store, StoreError};
 
@@ -130,9 +131,16 @@ pub async fn run(
 ) -> Result<JobEnd, RunError> {
     let (job, links) = (spec.id(), spec.policy.links);
     let ends = Ends {
-        source: locate::open(&spec.source, job, links, &options.stores).await?,
+        source: locate::open(&spec.source, job, links, Fence::default(), &options.stores).await?,
         // At the target a link is a link: what it points to is not the job's to compare or delete.
-        target: locate::open(&spec.target, job, LinkPolicy::Copy, &options.stores).await?,
+        target: locate::open(
+            &spec.target,
+            job,
+            LinkPolicy::Copy,
+            Fence::default(),
+            &options.stores,
+        )
+        .await?,
     };
     run_between(ends, spec, options, meter, events, stop).await
 }

@@ -5,16 +5,18 @@
 //! member that finds damage, or to which the disk reports an error, stops: it never tries again on
 //! the same file, and never votes again under its number once the file is lost.
 
+mod pages;
+
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use airlift_coordinator::command::Command;
 use airlift_coordinator::consensus::{Durable, Persist};
 use airlift_protocol::codec;
 use airlift_protocol::error::ErrorCode;
 use airlift_protocol::id::LogIndex;
 use airlift_protocol::limits::LOG_ENTRY_BYTES_MAX;
 use airlift_protocol::manifest::Page;
-use airlift_protocol::raft::{HardState, LogEntry, LogPayload, LogPosition, RaftId, SnapshotRef};
+use airlift_protocol::raft::{HardState, LogEntry, LogPosition, RaftId, SnapshotRef};
 use airlift_protocol::version::{FormatVersion, LOG_FORMAT};
 use redb::{ReadTransaction, ReadableTable, Table, TableDefinition, WriteTransaction};
 use serde::de::DeserializeOwned;
@@ -25,6 +27,8 @@ use crate::store::StoreError;
 
 const ENTRIES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("consensus_entries");
 const FACTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("consensus");
+/// Manifest pages whose entries are gone, by the index that these had.
+const PAGES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("manifest_pages");
 
 const IDENTITY: &str = "identity";
 const HARD_STATE: &str = "hard_state";
@@ -161,15 +165,29 @@ impl ConsensusFile {
         })
     }
 
-    /// Drops entries up to `through`, which `snapshot` contains.
+    /// Drops entries up to `through`, which `snapshot` contains, but for the manifest pages that
+    /// `pages` names; those that it does not name go, whenever they were put aside.
     ///
     /// # Errors
-    /// When `through` is not in the log, or the disk refuses.
-    pub fn compact(&self, through: LogIndex, snapshot: &SnapshotRef) -> Result<(), StoreError> {
+    /// When `through` is not in the log, the log builds on a newer snapshot, or the disk refuses.
+    pub fn compact(
+        &self,
+        through: LogIndex,
+        snapshot: &SnapshotRef,
+        pages: &BTreeSet<LogIndex>,
+    ) -> Result<(), StoreError> {
         self.write(|transaction| {
             let mut base = base_of(transaction)?;
+            let newest = base.snapshot.as_ref().map_or(LogIndex(0), |it| it.position.index);
+            if newest > snapshot.position.index {
+                return Err(corrupted("a snapshot would be replaced by an older one"));
+            }
             base.snapshot = Some(snapshot.clone());
+            let kept = |index: u64| pages.contains(&LogIndex(index));
+            pages::retain(transaction, kept)?;
             if through > base.compacted.index {
+                let first = base.compacted.index.next();
+                pages::put_aside(transaction, pages.range(first..=through))?;
                 let mut entries = transaction.open_table(ENTRIES)?;
                 let (entry, link) = entry_at(&entries, through)?;
                 base.compacted = entry.position();
@@ -180,25 +198,43 @@ impl ConsensusFile {
         })
     }
 
-    /// The manifest page that entry `index` holds; `None` when the log does not have that entry.
+    /// The manifest page that entry `index` holds or held; `None` when this node does not have it,
+    /// or does not know yet that the entry is committed.
     ///
     /// # Errors
     /// When the entry is damaged, or holds something else.
     pub fn find_page(&self, index: LogIndex) -> Result<Option<Page>, StoreError> {
-        let row = self.read(|transaction| {
-            let table = transaction.open_table(ENTRIES)?;
-            Ok(table.get(index.0)?.map(|row| row.value().to_vec()))
+        self.read(|transaction| pages::find(transaction, index))
+    }
+
+    /// Puts the committed ones of these manifest pages aside, so that they outlive the log, and
+    /// returns those that this node does not have.
+    ///
+    /// # Errors
+    /// When the disk refuses, or a page is damaged.
+    pub fn adopt_pages(&self, pages: &BTreeSet<LogIndex>) -> Result<Vec<LogIndex>, StoreError> {
+        let mut missing = Vec::new();
+        self.write(|transaction| {
+            let committed = committed(transaction)?;
+            let known = pages.iter().filter(|index| **index <= committed);
+            pages::put_aside(transaction, known)?;
+            let table = transaction.open_table(PAGES)?;
+            for index in pages {
+                if table.get(index.0)?.is_none() {
+                    missing.push(*index);
+                }
+            }
+            Ok(())
         })?;
-        let Some(row) = row else { return Ok(None) };
-        let altered = || damaged(&self.path, format!("entry {} is no manifest page", index.0));
-        // Its place in the chain was checked when the log was loaded, or written by this process.
-        let content = row.get(HASH_BYTES..).ok_or_else(altered)?;
-        let entry: LogEntry = codec::decode(content, LOG_ENTRY_BYTES_MAX).map_err(|_| altered())?;
-        let LogPayload::Command(bytes) = entry.payload else { return Err(altered()) };
-        match codec::decode(&bytes, LOG_ENTRY_BYTES_MAX) {
-            Ok(Command::Page { page, .. }) => Ok(Some(page)),
-            _ => Err(altered()),
-        }
+        Ok(missing)
+    }
+
+    /// Keeps manifest pages of another voter, by the index of their entries there.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn keep_pages(&self, pages: &[(LogIndex, Page)]) -> Result<(), StoreError> {
+        self.write(|transaction| pages::keep(transaction, pages))
     }
 
     fn find_identity(&self) -> Result<Option<MemberIdentity>, StoreError> {
@@ -206,6 +242,7 @@ impl ConsensusFile {
         self.write(|transaction| {
             transaction.open_table(ENTRIES)?;
             transaction.open_table(FACTS)?;
+            transaction.open_table(PAGES)?;
             Ok(())
         })?;
         self.read(|transaction| take(&transaction.open_table(FACTS)?, IDENTITY))
@@ -288,6 +325,13 @@ fn take<T: DeserializeOwned>(
     }
     let value = codec::decode(content, LOG_ENTRY_BYTES_MAX);
     value.map(Some).map_err(|error| corrupted(format!("{key}: {error}")))
+}
+
+/// The last entry that is known on disk to be committed; what is before it is what every member
+/// has.
+fn committed(transaction: &WriteTransaction) -> Result<LogIndex, redb::Error> {
+    let hard_state: Option<HardState> = take(&transaction.open_table(FACTS)?, HARD_STATE)?;
+    Ok(hard_state.map_or(LogIndex(0), |it| it.commit))
 }
 
 fn base_of(transaction: &WriteTransaction) -> Result<Base, redb::Error> {

@@ -43,6 +43,7 @@ use tokio::sync::mpsc;
 use self::directories::Directories;
 use self::path::KeyPath;
 use self::root::Root;
+use super::fence::Fence;
 use super::{
     Access, Capabilities, ListRequest, Listed, NewObject, ObjectInfo, OpenedUpload, RangeReader,
     ReadResult, Store, StoreError, Upload,
@@ -71,6 +72,19 @@ impl FileStore {
     /// # Errors
     /// When there is something at `root` that cannot be opened as a directory.
     pub fn open(root: &Path, job: JobId, options: FileOptions) -> Result<Self, StoreError> {
+        Self::open_fenced(root, job, options, Fence::default())
+    }
+
+    /// The same, with what is asked before anything becomes visible.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_fenced(
+        root: &Path,
+        job: JobId,
+        options: FileOptions,
+        fence: Fence,
+    ) -> Result<Self, StoreError> {
         let capabilities = Capabilities {
             concurrent_parts: 4,
             writes_are_durable: false,
@@ -81,7 +95,7 @@ impl FileStore {
         };
         // The standard library seeds every such state at random.
         let instance = RandomState::new().build_hasher().finish();
-        let root = Root::new(root, job, options.links, instance);
+        let root = Root::new(root, job, options.links, fence, instance);
         match root.directory() {
             Err(error) if error.code != ErrorCode::LocationMissing => Err(error),
             Ok(_) | Err(_) => Ok(Self { capabilities, root: Arc::new(root) }),

@@ -12,6 +12,7 @@ use airlift_protocol::key::Key;
 use airlift_protocol::location::Location;
 use tokio::sync::mpsc;
 
+use super::fence::Fence;
 use super::files::{FileOptions, FileStore};
 pub use super::s3::Addressing as S3Addressing;
 use super::s3::{S3Options, S3Store};
@@ -63,7 +64,8 @@ pub async fn probe(location: &Location, options: &StoreOptions) -> Result<Probe,
     let below =
         |prefix: Key| Location::Bucket { scheme: scheme.clone(), bucket: bucket.clone(), prefix };
     let no_job = JobId([0; 16]);
-    let whole = open(&below(Key::default()), no_job, LinkPolicy::Skip, options).await?;
+    let whole =
+        open(&below(Key::default()), no_job, LinkPolicy::Skip, Fence::default(), options).await?;
     whole.preflight(Access::Read).await?;
     let is_written_as_prefix = location.is_written_as_container();
     if !is_written_as_prefix && whole.stat(prefix).await?.is_some() {
@@ -73,7 +75,9 @@ pub async fn probe(location: &Location, options: &StoreOptions) -> Result<Probe,
     if !is_written_as_prefix {
         directory.push(b'/');
     }
-    let store = open(&below(Key::new(directory)), no_job, LinkPolicy::Skip, options).await?;
+    let store =
+        open(&below(Key::new(directory)), no_job, LinkPolicy::Skip, Fence::default(), options)
+            .await?;
     let (sender, mut found) = mpsc::channel(1);
     let first = async {
         let first = found.recv().await;
@@ -94,12 +98,13 @@ pub async fn open(
     location: &Location,
     job: JobId,
     links: LinkPolicy,
+    fence: Fence,
     options: &StoreOptions,
 ) -> Result<Arc<dyn Store>, StoreError> {
     match location {
         Location::Path(path) => {
             let path = Path::new(OsStr::from_bytes(path));
-            Ok(Arc::new(FileStore::open(path, job, FileOptions { links })?))
+            Ok(Arc::new(FileStore::open_fenced(path, job, FileOptions { links }, fence)?))
         }
         Location::Bucket { scheme, bucket, prefix } if is_served(scheme) => {
             let S3Settings { endpoint, region, profile, addressing } = options.s3.clone();
@@ -108,6 +113,7 @@ pub async fn open(
                 region,
                 profile,
                 addressing,
+                fence,
                 ..S3Options::new(bucket, prefix.as_bytes(), job)
             };
             Ok(Arc::new(S3Store::open(s3).await?))

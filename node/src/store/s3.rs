@@ -44,6 +44,7 @@ use futures::{StreamExt, stream};
 use tokio::sync::mpsc;
 
 use self::client::Bucket;
+use super::fence::Fence;
 use super::{
     Access, Capabilities, ListRequest, Listed, NewObject, ObjectInfo, OpenedUpload, RangeReader,
     ReadResult, Store, StoreError, Upload,
@@ -116,6 +117,8 @@ pub struct S3Options {
     pub checksums: Checksums,
     /// Credentials that take the place of the standard chain.
     pub credentials: Option<Credentials>,
+    /// What is asked before anything becomes visible.
+    pub fence: Fence,
 }
 
 impl S3Options {
@@ -131,6 +134,7 @@ impl S3Options {
             addressing: Addressing::default(),
             checksums: Checksums::default(),
             credentials: None,
+            fence: Fence::default(),
         }
     }
 }

@@ -137,6 +137,44 @@ fn a_cluster_that_was_killed_whole_goes_on_where_it_was() {
 }
 
 #[test]
+fn a_voter_that_missed_what_the_log_no_longer_has_knows_all_of_it() {
+    let airlift = Airlift::new().with_variable("AIRLIFT_LOG_ENTRIES", "16");
+    let mut cluster = Cluster::start_with(airlift, &[Role::Voter, Role::Voter, Role::Voter]);
+    let missing = (cluster.leader().expect("a leader") + 1) % 3;
+    let other = (missing + 1) % 3;
+    cluster.kill(missing);
+    let (source, target) = (fast_directory(), fast_directory());
+    for i in 0..40u64 {
+        tree::write(source.path(), format!("{i}"), &tree::noise(i, 2000));
+    }
+    let node = format!("node{other}");
+    let jobs: Vec<String> = (0..5)
+        .map(|number| {
+            let to = on(&node, &target.path().join(number.to_string()));
+            let words = ["cp", &on(&node, source.path()), &to, "--json"];
+            cluster.ask(words).expect(0).json()["job"].as_str().expect("an id").to_owned()
+        })
+        .collect();
+    cluster.restart(missing);
+    cluster.wait_until("it is back", |view| {
+        view["nodes"].as_array().is_some_and(|all| all.iter().all(|it| it["state"] == "alive"))
+    });
+    // Whoever leads answers alone: with what it fetched.
+    cluster.wait_until("it leads", |view| {
+        let name = format!("node{missing}");
+        let _ = cluster.ask(["cluster", "transfer-leader", &name]);
+        view["leader"] == name.as_str()
+    });
+    (0..3).filter(|index| *index != missing).for_each(|index| cluster.kill(index));
+    cluster.restart(other);
+    cluster.wait_until("there is a leader", |view| view["leader"].is_string());
+    for job in jobs {
+        let report = cluster.ask(["job", "report", &job]).expect(0).stdout;
+        assert_eq!(report.lines().filter(|line| line.contains("\"status\":\"done\"")).count(), 40, "{report}");
+    }
+}
+
+#[test]
 fn nodes_share_the_work_on_a_bucket() {
     let server = S3Server::with_bucket("bucket");
     let cluster =

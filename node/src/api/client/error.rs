@@ -48,6 +48,11 @@ impl ClientError {
         Self { kind, retry_after: None, message }
     }
 
+    /// Whether a node answered.
+    pub(super) fn is_answer(&self) -> bool {
+        matches!(self.kind, ClientErrorKind::Answered(_))
+    }
+
     /// The client itself cannot be used.
     pub(super) fn unusable(reason: impl Into<String>) -> Self {
         Self::new(ClientErrorKind::Unusable, reason.into())

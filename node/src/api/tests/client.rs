@@ -15,8 +15,11 @@ use crate::api::service::JobOrder;
 use crate::api::text::ByteText;
 use crate::api::view::{JobMode, NodeRole};
 
-const SHORT: Patience =
-    Patience { first: Duration::from_millis(300), later: Duration::from_millis(300) };
+const SHORT: Patience = Patience {
+    first: Duration::from_millis(300),
+    electing: Duration::from_millis(300),
+    later: Duration::from_millis(300),
+};
 
 fn url(address: SocketAddr) -> Url {
     format!("http://{address}").parse().unwrap()
@@ -84,6 +87,23 @@ async fn a_cluster_that_comes_back_in_time_is_waited_for() {
     *fake.0.refusal.lock().unwrap() = Some(error);
     let heal = async {
         tokio::time::sleep(Duration::from_millis(250)).await;
+        *fake.0.refusal.lock().unwrap() = None;
+    };
+    let (view, ()) = tokio::join!(client.job(JOB), heal);
+    view.unwrap();
+}
+
+#[tokio::test]
+async fn a_cluster_that_elects_a_leader_is_waited_for_from_the_first_request_on() {
+    let fake = Fake::showing(vec![fake::begun()]);
+    let server = fake.serve(Limits::default()).await;
+    // A node that is not there at all must not hide that another one is.
+    let addresses = [server.address(), dead().await];
+    let patience = Patience { electing: Duration::from_secs(60), ..SHORT };
+    let client = client(&addresses, patience);
+    *fake.0.refusal.lock().unwrap() = Some(ApiError::new(ApiCode::NotLeader, "no leader"));
+    let heal = async {
+        tokio::time::sleep(Duration::from_millis(700)).await;
         *fake.0.refusal.lock().unwrap() = None;
     };
     let (view, ()) = tokio::join!(client.job(JOB), heal);

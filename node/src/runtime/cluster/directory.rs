@@ -10,14 +10,15 @@
 //! jobs/ID/         journals of uploads under way
 //! ```
 
-use std::fs;
-use std::io::Write;
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use airlift_protocol::cluster::Member;
 use airlift_protocol::error::ErrorCode;
 use airlift_protocol::id::JobId;
+use airlift_protocol::limits::PART_BYTES;
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 
@@ -136,6 +137,21 @@ impl Directory {
         fs::read(&path).map_err(|error| StoreError::io("read", path.display(), &error))
     }
 
+    /// Some bytes of a state from `offset` on; none at its end.
+    pub(crate) fn read_snapshot_part(
+        &self,
+        digest: &[u8; 32],
+        offset: u64,
+    ) -> Result<Vec<u8>, StoreError> {
+        let path = self.snapshot(digest);
+        let failed = |error| StoreError::io("read", path.display(), &error);
+        let mut file = File::open(&path).map_err(failed)?;
+        file.seek(SeekFrom::Start(offset)).map_err(failed)?;
+        let mut part = Vec::new();
+        file.take(PART_BYTES as u64).read_to_end(&mut part).map_err(failed)?;
+        Ok(part)
+    }
+
     /// Removes the states that the log does not build on any more.
     pub(crate) fn drop_snapshots_but(&self, digest: &[u8; 32]) -> Result<(), StoreError> {
         let failed = |error| StoreError::io("clear", self.path.display(), &error);
@@ -170,5 +186,5 @@ fn write_durably(path: &Path, content: &[u8]) -> Result<(), StoreError> {
     file.sync_all().map_err(failed)?;
     fs::rename(&staged, path).map_err(failed)?;
     let parent = path.parent().unwrap_or(path);
-    fs::File::open(parent).and_then(|directory| directory.sync_all()).map_err(failed)
+    File::open(parent).and_then(|directory| directory.sync_all()).map_err(failed)
 }

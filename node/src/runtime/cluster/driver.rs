@@ -5,7 +5,7 @@ mod disk;
 mod hear;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use airlift_coordinator::log::Batch;
@@ -21,7 +21,7 @@ use airlift_protocol::limits::{LOG_ENTRY_BYTES_MAX, RAFT_MESSAGE_BYTES_MAX};
 use airlift_protocol::raft::{RaftId, SnapshotRef};
 use airlift_protocol::time::Timestamp;
 use bytes::Bytes;
-use futures::future::BoxFuture;
+use futures::future::{AbortHandle as FutureAbortHandle, BoxFuture, abortable};
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
@@ -30,6 +30,7 @@ use tokio::time::Instant;
 use self::disk::{Write, Writes};
 use super::ask::{Ask, Asker, Sight};
 use super::directory::{Directory, NodeRecord};
+use super::fetch::{Fetch, Partial};
 use super::records::{Record, RecordFile};
 use super::service::ClusterService;
 use super::work::Workshop;
@@ -40,6 +41,7 @@ use crate::runtime::clock;
 use crate::runtime::embedded::RunError;
 use crate::storage::consensus::ConsensusFile;
 use crate::store::StoreError;
+use crate::store::fence::Term;
 use crate::store::locate::StoreOptions;
 
 /// Bytes of one message between nodes.
@@ -60,9 +62,13 @@ pub(super) enum Done {
     /// No voter that answers has this manifest page.
     PageMissing(JobId, End, LogIndex),
     /// The state of another voter has arrived.
-    Fetched { reference: SnapshotRef, state: Vec<u8> },
+    Fetched { from: RaftId, reference: SnapshotRef, state: Vec<u8> },
+    /// The state of another voter cannot be had from it.
+    NotFetched { from: RaftId, reference: SnapshotRef },
+    /// A newer state is fetched instead.
+    Superseded,
     /// The leader answered a sign of life, or another node did, or nobody.
-    Heard { asked: NodeId, answer: Option<ControlAnswer> },
+    Heard { asked: NodeId, said: Duration, answer: Option<ControlAnswer> },
     /// The disk has failed: the node must stop.
     Failed(StoreError),
     /// Records are durable.
@@ -99,6 +105,9 @@ pub(super) struct Driver {
     work: JoinSet<()>,
     writes: Writes,
     is_writing: bool,
+    /// As much as has arrived of a state that is fetched from another voter.
+    partial: Arc<Mutex<Partial>>,
+    fetching: Option<FutureAbortHandle>,
     asked: BTreeMap<RequestId, oneshot::Sender<Answer>>,
     next_request: u64,
     /// What became of objects, not written yet.
@@ -133,6 +142,8 @@ impl Driver {
             work: JoinSet::new(),
             writes: Writes::new(),
             is_writing: false,
+            partial: Arc::default(),
+            fetching: None,
             asked: BTreeMap::new(),
             next_request: 0,
             records: Vec::new(),
@@ -324,9 +335,11 @@ impl Driver {
                 self.records.push(Record { job, run, end, position, fact });
             }
             Effect::MembersChanged => self.on_members_changed(),
-            Effect::SaveSnapshot { reference, state } => {
-                self.enqueue(Write::Snapshot { reference, state });
+            Effect::SaveSnapshot { reference, state, through, pages } => {
+                tracing::info!(at = reference.position.index.0, through = through.0, "snapshot");
+                self.enqueue(Write::Snapshot { reference, state, through, pages });
             }
+            Effect::Forget { job } => self.enqueue(Write::Forget(job)),
             Effect::FetchSnapshot { from, reference } => self.fetch_snapshot(from, reference),
             Effect::SnapshotTooLarge { bytes } => {
                 tracing::error!(bytes, "a node waits to join, but the state is too large to copy");
@@ -351,9 +364,15 @@ impl Driver {
     fn on_done(&mut self, done: Done) {
         match done {
             Done::Input(input) => self.feed(input),
-            Done::Fetched { reference, state } => {
+            Done::Fetched { from, reference, state } => {
+                self.tell_fetched(from, true);
                 self.enqueue(Write::Fetched { reference, state });
             }
+            Done::NotFetched { from, reference } => {
+                self.tell_fetched(from, false);
+                self.feed(Input::SnapshotFetched { reference, state: None });
+            }
+            Done::Superseded => {}
             Done::Written(input) => {
                 self.is_writing = false;
                 if let Some(input) = input {
@@ -367,7 +386,7 @@ impl Driver {
                 self.load_page(job, end, index, PAGE_PAUSE);
             }
             Done::PageMissing(..) => {}
-            Done::Heard { asked, answer } => self.on_heard(asked, answer),
+            Done::Heard { asked, said, answer } => self.on_heard(asked, said, answer),
             Done::Failed(error) => {
                 // What the disk has is not known any more: only a restart finds out.
                 self.fail(format!("the disk of this node failed: {}", error.detail()));
@@ -404,19 +423,38 @@ impl Driver {
         }));
     }
 
+    /// Begins to fetch the leader's state; what is under way is let go.
     fn fetch_snapshot(&mut self, from: RaftId, reference: SnapshotRef) {
-        let node = self.node_of(from);
-        let control = Arc::clone(&self.parts.control);
-        self.done.push(Box::pin(async move {
-            let fetched = match node {
-                Some(node) => super::talk::find_snapshot(&control, node, &reference).await,
-                None => None,
+        let fetch = self.node_of(from).zip(self.parts.file.clone()).map(|(from, file)| Fetch {
+            control: Arc::clone(&self.parts.control),
+            from,
+            reference: reference.clone(),
+            file,
+            records: Arc::clone(&self.parts.records),
+            partial: Arc::clone(&self.partial),
+        });
+        let (fetching, handle) = abortable(async move {
+            let fetched = match fetch {
+                Some(fetch) => fetch.run().await,
+                None => Ok(None),
             };
-            match fetched.filter(|state| reference.is_of(state)) {
-                Some(state) => Done::Fetched { reference, state },
-                None => Done::Input(Input::SnapshotFetched { reference, state: None }),
+            match fetched {
+                Ok(Some(state)) => Done::Fetched { from, reference, state },
+                Ok(None) => Done::NotFetched { from, reference },
+                Err(error) => Done::Failed(error),
             }
-        }));
+        });
+        if let Some(earlier) = self.fetching.replace(handle) {
+            earlier.abort();
+        }
+        self.done.push(Box::pin(async move { fetching.await.unwrap_or(Done::Superseded) }));
+    }
+
+    /// Tells who offered its state what came of it.
+    fn tell_fetched(&self, from: RaftId, is_fetched: bool) {
+        if let Some(node) = self.node_of(from) {
+            self.send(node, &ControlMessage::SnapshotFetched(is_fetched));
+        }
     }
 
     fn carry_out_agent(&mut self, effect: AgentEffect) {
@@ -457,7 +495,9 @@ impl Driver {
             members_version: self.members.version,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
+        let said = Term::now();
         if self.is_leader() {
+            self.extend_term(said);
             let at = clock::wall();
             self.feed(Input::Heartbeat { node: self.parts.node, heartbeat, at });
             return;
@@ -473,8 +513,16 @@ impl Driver {
             let answer = control.request(asked, message, ALIVE_TIMEOUT).await;
             let answer =
                 answer.ok().and_then(|bytes| codec::decode(&bytes, MESSAGE_BYTES_MAX).ok());
-            Done::Heard { asked, answer }
+            Done::Heard { asked, said, answer }
         }));
+    }
+
+    /// The leader has heard what this node said at `said`.
+    fn extend_term(&mut self, said: Duration) {
+        if self.parts.workshop.heard(said) {
+            let now = self.now();
+            self.agent.handle(now, AgentInput::Lapsed);
+        }
     }
 
     /// A voter to ask after `last`, in turn.
@@ -492,10 +540,11 @@ impl Driver {
         next.or_else(|| voters.first()).copied()
     }
 
-    fn on_heard(&mut self, asked: NodeId, answer: Option<ControlAnswer>) {
+    fn on_heard(&mut self, asked: NodeId, said: Duration, answer: Option<ControlAnswer>) {
         self.is_beating = false;
         match answer {
             Some(ControlAnswer::Alive(Alive { members })) => {
+                self.extend_term(said);
                 self.set_leader(Some(asked));
                 if let Some(members) = members {
                     self.learn_members(members);

@@ -4,11 +4,14 @@
 //! Rows are written before anything that follows them in the log can become a snapshot's past: what
 //! was lost by then is told again when the log is applied again, and is the same.
 
+use std::ops::Bound;
 use std::path::Path;
 
 use airlift_coordinator::state::ObjectFact;
 use airlift_protocol::assignment::End;
 use airlift_protocol::codec;
+use airlift_protocol::control::RecordKey;
+use airlift_protocol::error::ErrorCode;
 use airlift_protocol::id::{JobId, PageId, Position};
 use airlift_protocol::limits::LOG_ENTRY_BYTES_MAX;
 use redb::TableDefinition;
@@ -20,6 +23,9 @@ use crate::store::StoreError;
 type Row = ([u8; 16], u32, u8, u32, u16);
 
 const FACTS: TableDefinition<'_, Row, &[u8]> = TableDefinition::new("facts");
+
+/// Bytes of a record beside what it says, about.
+const RECORD_OVERHEAD_BYTES: usize = 32;
 
 /// What became of one object.
 #[derive(Clone, Debug)]
@@ -35,6 +41,15 @@ pub(crate) struct Record {
 #[derive(Debug)]
 pub(crate) struct RecordFile {
     database: NodeDatabase,
+}
+
+/// What became of an object, encoded.
+pub(crate) type EncodedRecord = (RecordKey, Vec<u8>);
+
+fn key_of((job, run, end, page, index): Row) -> RecordKey {
+    let end = if end == 0 { End::Source } else { End::Target };
+    let position = Position { page: PageId(page), index };
+    RecordKey { job: JobId(job), run, end, position }
 }
 
 fn row(job: JobId, run: u32, end: End, position: Position) -> Row {
@@ -68,6 +83,52 @@ impl RecordFile {
         })
     }
 
+    /// Records after `after`, in order, of about so many bytes; none at the end.
+    pub(crate) fn after(
+        &self,
+        after: Option<RecordKey>,
+        bytes_max: usize,
+    ) -> Result<Vec<EncodedRecord>, StoreError> {
+        let after = after.map(|key| row(key.job, key.run, key.end, key.position));
+        self.database.read(|transaction| {
+            let table = transaction.open_table(FACTS)?;
+            let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+            let (mut found, mut bytes) = (Vec::new(), 0);
+            for entry in table.range((from, Bound::Unbounded))? {
+                let (key, fact) = entry?;
+                bytes += RECORD_OVERHEAD_BYTES + fact.value().len();
+                found.push((key_of(key.value()), fact.value().to_vec()));
+                if bytes >= bytes_max {
+                    break;
+                }
+            }
+            Ok(found)
+        })
+    }
+
+    /// Keeps records of another node; one that cannot be read is refused, with all of them.
+    pub(crate) fn adopt(&self, records: &[EncodedRecord]) -> Result<(), StoreError> {
+        let decode = |(key, fact): &EncodedRecord| {
+            let RecordKey { job, run, end, position } = *key;
+            let fact = codec::decode(fact, LOG_ENTRY_BYTES_MAX);
+            fact.map(|fact| Record { job, run, end, position, fact })
+        };
+        let records: Result<Vec<Record>, _> = records.iter().map(decode).collect();
+        let records = records.map_err(|error| {
+            StoreError::new(ErrorCode::Protocol, format!("records of another node: {error}"))
+        })?;
+        self.keep(&records)
+    }
+
+    /// Forgets what became of the objects of a job.
+    pub(crate) fn forget(&self, job: JobId) -> Result<(), StoreError> {
+        let all = (job.0, 0, 0, 0, 0)..=(job.0, u32::MAX, u8::MAX, u32::MAX, u16::MAX);
+        self.database.write(|transaction| {
+            transaction.open_table(FACTS)?.retain_in(all, |_, _| false)?;
+            Ok(())
+        })
+    }
+
     /// The records of one page of one run, in order.
     pub(crate) fn of_page(
         &self,
@@ -93,5 +154,67 @@ impl RecordFile {
                 Ok((index, fact))
             })
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use airlift_coordinator::event::Status;
+
+    use super::*;
+
+    fn record(job: u8, run: u32, end: End, page: u32, index: u16) -> Record {
+        let position = Position { page: PageId(page), index };
+        let fact = ObjectFact { status: Status::Done, root: None, reason: None };
+        Record { job: JobId([job; 16]), run, end, position, fact }
+    }
+
+    fn file() -> (tempfile::TempDir, RecordFile) {
+        let directory = tempfile::tempdir().unwrap();
+        let file = RecordFile::open(&directory.path().join("records.redb")).unwrap();
+        (directory, file)
+    }
+
+    fn all(file: &RecordFile, bytes_max: usize) -> Vec<EncodedRecord> {
+        let mut found: Vec<EncodedRecord> = Vec::new();
+        loop {
+            let more = file.after(found.last().map(|(key, _)| *key), bytes_max).unwrap();
+            if more.is_empty() {
+                return found;
+            }
+            found.extend(more);
+        }
+    }
+
+    #[test]
+    fn another_node_gets_all_records_part_by_part() {
+        let (_one, from) = file();
+        let (_two, to) = file();
+        let mut records = Vec::new();
+        for job in [1, 2] {
+            for end in [End::Source, End::Target] {
+                records
+                    .extend((0..40).map(|index| record(job, 3, end, u32::from(index % 3), index)));
+            }
+        }
+        from.keep(&records).unwrap();
+        let parts = all(&from, 200);
+        assert_eq!(parts.len(), records.len());
+        assert!(parts.windows(2).all(|pair| pair[0].0 < pair[1].0), "in order, each once");
+        to.adopt(&parts).unwrap();
+        assert_eq!(all(&to, 1 << 20), parts);
+        assert!(to.adopt(&[(parts[0].0, vec![0xff; 3])]).is_err());
+    }
+
+    #[test]
+    fn a_job_is_forgotten_with_all_its_runs() {
+        let (_directory, file) = file();
+        let kept = record(2, 1, End::Source, 0, 0);
+        let gone = [record(1, 1, End::Source, 0, 0), record(1, 9, End::Target, u32::MAX, u16::MAX)];
+        file.keep(&gone).unwrap();
+        file.keep(std::slice::from_ref(&kept)).unwrap();
+        file.forget(JobId([1; 16])).unwrap();
+        let left = all(&file, 1 << 20);
+        assert_eq!(left.iter().map(|(key, _)| key.job).collect::<Vec<_>>(), [kept.job]);
     }
 }

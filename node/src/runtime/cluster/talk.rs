@@ -6,14 +6,13 @@ use airlift_protocol::codec;
 use airlift_protocol::control::{ControlAnswer, ControlMessage};
 use airlift_protocol::id::{LogIndex, NodeId};
 use airlift_protocol::manifest::Page;
-use airlift_protocol::raft::SnapshotRef;
 use bytes::Bytes;
 
 use super::driver::ANSWER_BYTES_MAX;
 use crate::network::control::ControlNetwork;
 
-/// Time for a page or a state to arrive.
-const FETCH_TIMEOUT: Duration = Duration::from_secs(20);
+/// Time for a page, or a part of a state, to arrive.
+pub(super) const FETCH_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Asks `node`, and reads its answer.
 pub(super) async fn ask(
@@ -40,17 +39,4 @@ pub(super) async fn find_page(
         }
     }
     None
-}
-
-/// The state that `reference` stands for, not checked yet.
-pub(super) async fn find_snapshot(
-    control: &ControlNetwork,
-    node: NodeId,
-    reference: &SnapshotRef,
-) -> Option<Vec<u8>> {
-    let question = ControlMessage::FindSnapshot(Box::new(reference.clone()));
-    match ask(control, node, &question, FETCH_TIMEOUT).await {
-        Ok(ControlAnswer::Snapshot(state)) => state,
-        _ => None,
-    }
 }

@@ -15,7 +15,7 @@ use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::frame;
 use airlift_protocol::id::{JobId, NodeId};
 use airlift_protocol::job::{JobSpec, LinkPolicy, Mode};
-use airlift_protocol::limits::LOG_ENTRY_BYTES_MAX;
+use airlift_protocol::limits::{LOG_ENTRY_BYTES_MAX, TERM_MS};
 use airlift_protocol::location::Location;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -39,6 +39,7 @@ use crate::runtime::blocking::blocking;
 use crate::runtime::executor::Executor;
 use crate::runtime::filter::Filter;
 use crate::storage::journal::Journal;
+use crate::store::fence::{Fence, Term};
 use crate::store::locate::{self, StoreOptions};
 use crate::store::{Access, Store, StoreError};
 
@@ -65,6 +66,7 @@ pub(super) struct Workshop {
     /// Bound on the bytes that are read for others. Were it the same, two nodes that read from each
     /// other could wait for each other for ever.
     serving: Budget,
+    term: Arc<Term>,
     members: Mutex<Members>,
     leader: Mutex<Option<NodeId>>,
     jobs: Mutex<BTreeMap<JobId, Arc<Job>>>,
@@ -85,6 +87,7 @@ struct Job {
     spec: Arc<JobSpec>,
     filter: Arc<Filter>,
     meter: Arc<Meter>,
+    fence: Fence,
     source: OnceCell<Arc<dyn Store>>,
     target: OnceCell<Arc<dyn Store>>,
     journal: OnceCell<Arc<Journal>>,
@@ -102,6 +105,7 @@ impl Workshop {
             setup,
             receiving: Budget::new(half),
             serving: Budget::new(half),
+            term: Arc::default(),
             members: Mutex::new(Members { version: 0, members: Vec::new() }),
             leader: Mutex::new(None),
             jobs: Mutex::new(BTreeMap::new()),
@@ -129,6 +133,19 @@ impl Workshop {
         jobs.iter().map(|(id, job)| (*id, job.meter.sent.load(Ordering::Relaxed))).collect()
     }
 
+    /// The leader has answered what was said to it at `said`: this node's leases last for another
+    /// while. Returns whether they had lapsed: then no order from before is carried out any more.
+    pub(super) fn heard(&self, said: Duration) -> bool {
+        let has_lapsed = self.term.extend(said + Duration::from_millis(TERM_MS));
+        if has_lapsed {
+            // The stores of before stay closed; what was found out about the jobs still holds.
+            for job in locked(&self.jobs).values_mut() {
+                *job = Arc::new(job.in_new_term(&self.term));
+            }
+        }
+        has_lapsed
+    }
+
     fn insert(&self, spec: JobSpec, run: u32) -> Result<Arc<Job>, Failure> {
         let id = spec.id();
         let mut jobs = locked(&self.jobs);
@@ -145,6 +162,7 @@ impl Workshop {
             spec: Arc::new(spec),
             filter: Arc::new(filter),
             meter: Arc::new(Meter::default()),
+            fence: self.term.fence(),
             source: OnceCell::new(),
             target: OnceCell::new(),
             journal,
@@ -216,7 +234,9 @@ impl Workshop {
             let text = format!("{location} is not on this node");
             return Err(StoreError::new(ErrorCode::NodeLost, text));
         }
-        let store = locate::open(&here(location), job.id, links, &self.setup.stores).await?;
+        let store =
+            locate::open(&here(location), job.id, links, job.fence.clone(), &self.setup.stores)
+                .await?;
         if let Some(access) = access {
             store.preflight(access).await?;
         }
@@ -315,6 +335,22 @@ impl Workshop {
 }
 
 impl Job {
+    /// The same job, with stores that are not open yet.
+    fn in_new_term(&self, term: &Arc<Term>) -> Self {
+        Self {
+            id: self.id,
+            run: self.run,
+            spec: Arc::clone(&self.spec),
+            filter: Arc::clone(&self.filter),
+            meter: Arc::clone(&self.meter),
+            fence: term.fence(),
+            source: OnceCell::new(),
+            target: OnceCell::new(),
+            journal: self.journal.clone(),
+            limit: Mutex::new(None),
+        }
+    }
+
     /// The limit of this node's share of the job's bandwidth; all orders of the job share it.
     fn limit(&self, assignment: &Assignment) -> Option<Arc<RateLimit>> {
         let rate = assignment.bandwidth?;

@@ -1,5 +1,10 @@
 //! The consensus file: what was written is read, and damage never passes for a log.
 
+use airlift_coordinator::command::Command;
+use airlift_protocol::assignment::End;
+use airlift_protocol::id::{JobId, PageId};
+use airlift_protocol::key::Key;
+use airlift_protocol::manifest::{Entry, Kind, Version};
 use airlift_protocol::raft::LogPayload;
 use tempfile::TempDir;
 
@@ -84,7 +89,7 @@ fn a_compacted_log_goes_on_where_it_was() {
     let (_directory, path) = fresh();
     let file = create(&path);
     file.persist(&[persist(2, (2..8).map(|index| entry(index, 2)).collect())]).unwrap();
-    file.compact(LogIndex(4), &snapshot(6, 2)).unwrap();
+    file.compact(LogIndex(4), &snapshot(6, 2), &BTreeSet::new()).unwrap();
     file.persist(&[persist(3, vec![entry(8, 3)])]).unwrap();
     let durable = reopened(file, &path);
     assert_eq!(positions(&durable), [(5, 2), (6, 2), (7, 2), (8, 3)]);
@@ -157,4 +162,93 @@ fn damage_anywhere_is_an_error_and_never_a_panic_or_another_log() {
     for length in [1, 100, sound.len() / 2] {
         assert!(load(&sound[..length]).is_err(), "{length} bytes of {}", sound.len());
     }
+}
+
+fn page(number: u32) -> Page {
+    let entry = Entry {
+        key: Key::from(format!("key-{number}").as_str()),
+        kind: Kind::Object,
+        size: u64::from(number),
+        mtime_ns: None,
+        version: Version::None,
+    };
+    Page { id: PageId(number), entries: vec![entry] }
+}
+
+fn page_entry(index: u64, term: u64) -> LogEntry {
+    let number = u32::try_from(index).unwrap();
+    let command =
+        Command::Page { job: JobId([1; 16]), run: 1, end: End::Source, page: page(number) };
+    let payload = LogPayload::Command(codec::encode(&command));
+    LogEntry { index: LogIndex(index), term, payload }
+}
+
+fn indices(indices: &[u64]) -> BTreeSet<LogIndex> {
+    indices.iter().copied().map(LogIndex).collect()
+}
+
+fn found(file: &ConsensusFile) -> Vec<u64> {
+    (1..20).filter(|index| file.find_page(LogIndex(*index)).unwrap().is_some()).collect()
+}
+
+/// A log of pages 2 to 8, of which 6 are known to be committed.
+fn with_pages(path: &Path) -> ConsensusFile {
+    let file = create(path);
+    let mut persist = persist(2, (2..=8).map(|index| page_entry(index, 2)).collect());
+    persist.hard_state.commit = LogIndex(6);
+    file.persist(&[persist]).unwrap();
+    file
+}
+
+#[test]
+fn manifest_pages_outlive_the_log_for_as_long_as_they_are_wanted() {
+    let (_directory, path) = fresh();
+    let file = with_pages(&path);
+    assert_eq!(found(&file), [2, 3, 4, 5, 6], "what is not committed may be replaced");
+    file.compact(LogIndex(5), &snapshot(6, 2), &indices(&[2, 3, 6])).unwrap();
+    assert_eq!(positions(&file.load().unwrap()), [(6, 2), (7, 2), (8, 2)]);
+    assert_eq!(found(&file), [2, 3, 6]);
+    assert_eq!(file.find_page(LogIndex(3)).unwrap(), Some(page(3)));
+    file.compact(LogIndex(6), &snapshot(6, 2), &indices(&[3])).unwrap();
+    assert_eq!(found(&file), [3]);
+    assert_eq!(positions(&reopened(file, &path)), [(7, 2), (8, 2)]);
+}
+
+#[test]
+fn an_older_snapshot_never_replaces_a_newer_one() {
+    let (_directory, path) = fresh();
+    let file = with_pages(&path);
+    file.compact(LogIndex(2), &snapshot(6, 2), &indices(&[])).unwrap();
+    assert!(file.compact(LogIndex(3), &snapshot(5, 2), &indices(&[])).is_err());
+    assert_eq!(file.load().unwrap().snapshot, Some(snapshot(6, 2)));
+}
+
+#[test]
+fn pages_that_another_state_needs_are_there_when_it_is_installed() {
+    let (_directory, path) = fresh();
+    let file = with_pages(&path);
+    let missing = file.adopt_pages(&indices(&[3, 7, 12])).unwrap();
+    assert_eq!(missing, [LogIndex(7), LogIndex(12)], "7 may yet be another entry");
+    file.keep_pages(&[(LogIndex(7), page(70)), (LogIndex(12), page(12))]).unwrap();
+    assert_eq!(file.adopt_pages(&indices(&[3, 7, 12])).unwrap(), []);
+    let install = Persist { snapshot: Some(snapshot(15, 4)), ..persist(4, vec![]) };
+    file.persist(&[install]).unwrap();
+    assert_eq!(found(&file), [3, 7, 12]);
+    assert_eq!(file.find_page(LogIndex(7)).unwrap(), Some(page(70)));
+}
+
+#[test]
+fn an_altered_page_is_found() {
+    let (_directory, path) = fresh();
+    let file = with_pages(&path);
+    file.keep_pages(&[(LogIndex(12), page(12))]).unwrap();
+    file.write(|transaction| {
+        let mut table = transaction.open_table(PAGES)?;
+        let mut row = table.get(12)?.unwrap().value().to_vec();
+        *row.last_mut().unwrap() ^= 1;
+        table.insert(12, row.as_slice())?;
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(file.find_page(LogIndex(12)).unwrap_err().code, ErrorCode::CorruptState);
 }

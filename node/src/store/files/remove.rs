@@ -51,6 +51,7 @@ fn delete_one(
         ));
     }
     let flags = if entry.kind == Kind::Directory { AtFlags::REMOVEDIR } else { AtFlags::empty() };
+    root.fence().check()?;
     match unlinkat(&*parent, path.name, flags) {
         Ok(()) => {}
         Err(Errno::NOENT) => return Ok(()),

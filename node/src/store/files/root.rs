@@ -17,6 +17,7 @@ use rustix::io::Errno;
 
 use super::path::staging_name;
 use crate::store::StoreError;
+use crate::store::fence::Fence;
 
 /// How a directory is opened: to be read and synced, never through a link.
 pub(super) const OPEN_DIRECTORY: OFlags =
@@ -30,21 +31,34 @@ pub(super) struct Root {
     /// What is done with symbolic links below the root.
     pub(super) links: LinkPolicy,
     directory: OnceLock<Dir>,
+    fence: Fence,
     /// Tells the staged files of this store from those of a process that died before.
     instance: u64,
     staged: AtomicU64,
 }
 
 impl Root {
-    pub(super) fn new(path: &Path, job: JobId, links: LinkPolicy, instance: u64) -> Self {
+    pub(super) fn new(
+        path: &Path,
+        job: JobId,
+        links: LinkPolicy,
+        fence: Fence,
+        instance: u64,
+    ) -> Self {
         Self {
             path: path.to_owned(),
             staging: staging_name(job),
             links,
             directory: OnceLock::new(),
+            fence,
             instance,
             staged: AtomicU64::new(0),
         }
+    }
+
+    /// What is asked before anything becomes visible.
+    pub(super) fn fence(&self) -> &Fence {
+        &self.fence
     }
 
     /// The path that was given for the root.

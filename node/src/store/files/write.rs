@@ -184,6 +184,7 @@ pub(super) fn publish(
     path: &KeyPath<'_>,
 ) -> Result<(), StoreError> {
     let parent = directories.create(path.parent)?;
+    root.fence().check()?;
     let error = match renameat(staging, name, &*parent, path.name) {
         Ok(()) => {
             directories.mark(path.parent);

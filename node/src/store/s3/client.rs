@@ -21,6 +21,7 @@ use super::error::{Response, store_error};
 use super::keys::Names;
 use super::{Addressing, Checksums, S3Options};
 use crate::store::StoreError;
+use crate::store::fence::Fence;
 
 /// Region of a store that has its own endpoint and cares little about regions.
 const DEFAULT_REGION: &str = "us-east-1";
@@ -46,6 +47,8 @@ pub(super) struct Bucket {
     pub(super) checksums: Checksums,
     /// Whether bodies need no signature of their own, because the connection is encrypted.
     pub(super) is_encrypted: bool,
+    /// What is asked before anything becomes visible.
+    pub(super) fence: Fence,
     client: Client,
     bulk_client: Client,
     /// Whether the store was seen to confirm a CRC32C, so that no MD5 need be computed.
@@ -87,6 +90,7 @@ impl Bucket {
         };
         let is_encrypted = endpoint.as_ref().is_none_or(|url| url.starts_with("https://"));
         Ok(Self {
+            fence: options.fence,
             client: client(READ_TIMEOUT),
             bulk_client: client(BULK_READ_TIMEOUT),
             endpoint: endpoint.unwrap_or_else(|| format!("AWS S3 in {region}")),

@@ -87,6 +87,7 @@ impl Bucket {
             .key(self.sendable(key)?)
             .upload_id(&upload.id)
             .multipart_upload(assembled);
+        self.fence.check()?;
         match request.send().await {
             Ok(_) => Ok(()),
             Err(error) if code_of(&error) == Some("InvalidPart") => {

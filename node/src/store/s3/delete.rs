@@ -24,6 +24,7 @@ impl Bucket {
             return Err(self.complaint(ErrorCode::SourceChanged, key, text));
         }
         let request = self.client().delete_object().bucket(&self.name).key(self.sendable(key)?);
+        self.fence.check()?;
         match request.send().await {
             Ok(_) => Ok(()),
             Err(error) if is_absent(&error) => Ok(()),

@@ -105,6 +105,7 @@ impl Bucket {
             .set_content_language(headers.content_language)
             .set_cache_control(headers.cache_control)
             .set_metadata(Some(headers.metadata));
+        self.fence.check()?;
         let sent = match self.is_encrypted {
             true => request.customize().disable_payload_signing().send().await,
             false => request.send().await,

@@ -7,6 +7,7 @@ use airlift_protocol::location::Location;
 
 use super::*;
 use crate::pipeline::compress::{CompressedChunk, Encoding};
+use crate::store::fence::Fence;
 use crate::store::locate::{self, StoreOptions};
 
 /// The same store as a source in this process and on another node; the nodes are to be kept.
@@ -87,7 +88,8 @@ async fn holes_of_files_cross_as_a_number() {
     }
     let location = Location::parse(directory.path().as_os_str().as_encoded_bytes()).unwrap();
     let options = StoreOptions::default();
-    let store = locate::open(&location, JOB, LinkPolicy::Copy, &options).await.unwrap();
+    let store =
+        locate::open(&location, JOB, LinkPolicy::Copy, Fence::default(), &options).await.unwrap();
     let source = LocalSource { store: Arc::clone(&store), ..local(MemoryStore::new()) };
     let (target, node) = pair(source);
     let remote = target.remote(&node);

@@ -1,12 +1,12 @@
 //! What this node writes: one thing after the other, in the order in which it was asked for.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use airlift_coordinator::Input;
 use airlift_coordinator::consensus::Persist;
 use airlift_protocol::error::ErrorCode;
-use airlift_protocol::id::LogIndex;
+use airlift_protocol::id::{JobId, LogIndex};
 use airlift_protocol::raft::SnapshotRef;
 
 use super::super::directory::NodeRecord;
@@ -18,12 +18,19 @@ use crate::store::StoreError;
 pub(super) enum Write {
     /// What consensus asks for, under its number.
     Consensus { number: u64, persists: Vec<Persist> },
-    /// This node's state, and that the log builds on it from now on.
-    Snapshot { reference: SnapshotRef, state: Vec<u8> },
+    /// This node's state, and that the log builds on it and begins after `through` from now on.
+    Snapshot {
+        reference: SnapshotRef,
+        state: Vec<u8>,
+        through: LogIndex,
+        pages: BTreeSet<LogIndex>,
+    },
     /// The state of another voter, beside what there is: the log may build on it later.
     Fetched { reference: SnapshotRef, state: Vec<u8> },
     /// What the node is.
     Node(Box<NodeRecord>),
+    /// That the objects of this job need not be remembered.
+    Forget(JobId),
 }
 
 impl Driver {
@@ -44,7 +51,16 @@ impl Driver {
         self.is_writing = true;
         match write {
             Write::Consensus { number, persists } => self.write_consensus(number, persists),
-            Write::Snapshot { reference, state } => self.write_snapshot(reference, state),
+            Write::Snapshot { reference, state, through, pages } => {
+                self.write_snapshot(reference, state, through, pages);
+            }
+            Write::Forget(job) => {
+                let file = Arc::clone(&self.parts.records);
+                self.on_disk(move || {
+                    file.forget(job)?;
+                    Ok(Done::Written(None))
+                });
+            }
             Write::Fetched { reference, state } => {
                 let directory = self.parts.directory.clone();
                 self.on_disk(move || {
@@ -81,14 +97,19 @@ impl Driver {
         });
     }
 
-    fn write_snapshot(&mut self, reference: SnapshotRef, state: Vec<u8>) {
+    fn write_snapshot(
+        &mut self,
+        reference: SnapshotRef,
+        state: Vec<u8>,
+        through: LogIndex,
+        pages: BTreeSet<LogIndex>,
+    ) {
         let (file, directory) = (self.parts.file.clone(), self.parts.directory.clone());
         let (records, kept) = (std::mem::take(&mut self.records), Arc::clone(&self.parts.records));
         self.on_disk(move || {
             kept.keep(&records)?;
             directory.write_snapshot(&reference.digest, &state)?;
-            // The log itself stays as it is: manifest pages are read from it.
-            file.ok_or_else(not_a_voter)?.compact(LogIndex(0), &reference)?;
+            file.ok_or_else(not_a_voter)?.compact(through, &reference, &pages)?;
             directory.drop_snapshots_but(&reference.digest)?;
             Ok(Done::Written(Some(Input::SnapshotSaved { reference })))
         });

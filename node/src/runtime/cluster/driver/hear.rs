@@ -10,6 +10,8 @@ use airlift_protocol::control::{
 };
 use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::id::NodeId;
+use airlift_protocol::limits::PART_BYTES;
+use airlift_protocol::raft::RaftId;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
@@ -41,8 +43,7 @@ impl Driver {
                 answer(reply, &ControlAnswer::Refused(refused));
             }
             ControlMessage::Raft(message) => {
-                let raft = self.members.members.iter().find(|it| it.id == from);
-                if let Some(from) = raft.and_then(|member| member.raft) {
+                if let Some(from) = self.raft_of(from) {
                     self.feed(Input::Message { from, message: Box::new(message) });
                 }
             }
@@ -57,8 +58,25 @@ impl Driver {
                 let spec = state.and_then(|state| state.jobs.get(&job)).map(|job| &job.spec);
                 answer(reply, &ControlAnswer::Job(spec.cloned().map(Box::new)));
             }
+            ControlMessage::SnapshotFetched(is_fetched) => {
+                if let Some(to) = self.raft_of(from) {
+                    self.feed(Input::SnapshotSent { to, is_fetched });
+                }
+            }
+            // What only voters need, only voters get.
+            ControlMessage::FindPage(_)
+            | ControlMessage::FindSnapshot(..)
+            | ControlMessage::FindRecords(_)
+                if self.raft_of(from).is_none() =>
+            {
+                tracing::debug!(?from, "a worker asks for the state");
+            }
             question => self.on_question(question, reply),
         }
+    }
+
+    fn raft_of(&self, node: NodeId) -> Option<RaftId> {
+        self.members.members.iter().find(|member| member.id == node)?.raft
     }
 
     /// Answers what takes a while, beside the loop.
@@ -78,15 +96,24 @@ impl Driver {
                     answer(reply, &ControlAnswer::Page(found.ok().flatten().map(Box::new)));
                 });
             }
-            ControlMessage::FindSnapshot(reference) => {
-                let (directory, digest) = (self.parts.directory.clone(), reference.digest);
+            ControlMessage::FindSnapshot(digest, offset) => {
+                let directory = self.parts.directory.clone();
                 self.work.spawn(async move {
-                    let read = blocking(move || directory.read_snapshot(&digest)).await;
+                    let read =
+                        blocking(move || directory.read_snapshot_part(&digest, offset)).await;
                     if let Err(error) = &read {
-                        tracing::warn!(%error, "a snapshot that another voter asks for");
+                        tracing::debug!(%error, "a snapshot that another voter asks for");
                     }
-                    let found = read.ok().filter(|state| reference.is_of(state));
-                    answer(reply, &ControlAnswer::Snapshot(found));
+                    answer(reply, &ControlAnswer::Snapshot(read.ok()));
+                });
+            }
+            ControlMessage::FindRecords(after) => {
+                let records = Arc::clone(&self.parts.records);
+                self.work.spawn(async move {
+                    match blocking(move || records.after(after, PART_BYTES)).await {
+                        Ok(records) => answer(reply, &ControlAnswer::Records(records)),
+                        Err(error) => tracing::warn!(%error, "records that another voter asks for"),
+                    }
                 });
             }
             ControlMessage::Probe(location) => {

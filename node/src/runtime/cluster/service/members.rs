@@ -103,7 +103,14 @@ impl Known {
             version: sign.map(|sign| sign.version.clone()),
             is_leader: self.leader == Some(member.id),
             lag: member.raft.and_then(|raft| self.lag(raft)),
+            is_voting: member.raft.and_then(|raft| self.is_voting(raft)),
         }
+    }
+
+    fn is_voting(&self, raft: RaftId) -> Option<bool> {
+        let configuration = &self.status.as_ref()?.configuration;
+        let is_new = configuration.is_joint() && !configuration.voters_outgoing.contains(&raft);
+        Some(configuration.voters.contains(&raft) && !is_new)
     }
 
     /// A node that has not told this one of itself, a new leader say, counts by its connection.
