@@ -170,7 +170,11 @@ fn a_voter_that_missed_what_the_log_no_longer_has_knows_all_of_it() {
     cluster.wait_until("there is a leader", |view| view["leader"].is_string());
     for job in jobs {
         let report = cluster.ask(["job", "report", &job]).expect(0).stdout;
-        assert_eq!(report.lines().filter(|line| line.contains("\"status\":\"done\"")).count(), 40, "{report}");
+        assert_eq!(
+            report.lines().filter(|line| line.contains("\"status\":\"done\"")).count(),
+            40,
+            "{report}"
+        );
     }
 }
 
