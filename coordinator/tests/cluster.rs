@@ -13,6 +13,7 @@ mod world;
 use std::collections::BTreeSet;
 
 use airlift_coordinator::command::Founding;
+use airlift_coordinator::consensus::TransferError;
 use airlift_coordinator::state::{JoinToken, Phase};
 use airlift_coordinator::{Answer, Request};
 use airlift_protocol::cluster::{Addresses, ClusterId, Member, NodeName, Role, Secret, TokenId};
@@ -318,4 +319,37 @@ fn the_only_voter_cannot_leave() {
     let mut world = founded(500);
     let answer = world.ask(&Request::RemoveMember(node(1)));
     assert!(matches!(answer, Answer::Refused(failure) if failure.code == ErrorCode::Conflict));
+}
+
+#[test]
+fn a_leader_that_ends_hands_over_to_a_voter_that_lives() {
+    for seed in 800..820 {
+        let mut world = three(seed);
+        world.run_for(5_000);
+        let leader = world.leader().unwrap();
+        let others: Vec<NodeId> = (1..=3).map(node).filter(|id| *id != leader).collect();
+        let (dead, alive) = match seed % 2 {
+            0 => (others[0], others[1]),
+            _ => (others[1], others[0]),
+        };
+        world.crash(dead);
+        // Nothing was written meanwhile: by its log the dead one would do as well.
+        world.run_for(6_000);
+        let raft = world.nodes[&alive].raft;
+        assert_eq!(world.hand_over(leader, &BTreeSet::new()), Ok(raft));
+        // Without being handed over, the lead would be missed after a second at the earliest.
+        world.run_until(500, "another one leads", |world| world.leader() == Some(alive));
+        let refused = world.hand_over(leader, &BTreeSet::new());
+        assert!(matches!(refused, Err(TransferError::NotLeader(_))), "{refused:?}");
+    }
+}
+
+#[test]
+fn nobody_takes_the_lead_of_the_only_voter() {
+    let mut world = founded(820);
+    assert_eq!(world.hand_over(node(1), &BTreeSet::new()), Err(TransferError::Nobody));
+    let mut world = three(821);
+    let leader = world.leader().unwrap();
+    let tried = [1, 2, 3].map(RaftId).into();
+    assert_eq!(world.hand_over(leader, &tried), Err(TransferError::Nobody));
 }

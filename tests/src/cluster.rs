@@ -161,6 +161,14 @@ impl Cluster {
         }
     }
 
+    /// Asks node `index` to end, and waits until it has.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn stop(&mut self, index: usize) -> std::process::ExitStatus {
+        self.nodes[index].process.take().expect("a node that runs").terminate()
+    }
+
     /// Starts node `index` again, where it left off.
     pub fn restart(&mut self, index: usize) {
         let directory = self.data_dir(index);

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use airlift_coordinator::consensus::{Config, Consensus, Durable, Persist, Role};
+use airlift_coordinator::consensus::{Config, Consensus, Durable, Persist, Role, TransferError};
 use airlift_coordinator::log::Batch;
 use airlift_coordinator::state::{Job, State};
 use airlift_coordinator::{
@@ -197,6 +197,18 @@ impl World {
         });
         self.feed(id, Input::Introduce(voters));
         self.feed_agent(id, AgentInput::Timeout);
+    }
+
+    /// Has a node hand over the lead.
+    pub(crate) fn hand_over(
+        &mut self,
+        id: NodeId,
+        tried: &BTreeSet<RaftId>,
+    ) -> Result<RaftId, TransferError> {
+        let process = self.nodes.get_mut(&id).unwrap().process.as_mut().unwrap();
+        let to = process.coordinator.hand_over(tried);
+        self.drain(id);
+        to
     }
 
     /// What was given to the disk and is not written yet is lost.

@@ -2,14 +2,15 @@
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
+use std::pin::pin;
 
 use clap::{Args, ValueHint};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::connect::read_token;
 use super::console::words;
 use super::exit::{CliError, ExitCode};
+use super::transfer::Interrupts;
 use crate::api::client::Secret;
 use crate::api::server::check_address;
 use crate::config::Config;
@@ -94,7 +95,7 @@ impl NodeArgs {
     }
 }
 
-/// Runs a node until a signal ends it.
+/// Runs a node until a signal ends it. A second one does not wait for what the node hands over.
 ///
 /// # Errors
 /// When it cannot begin, or not go on.
@@ -115,28 +116,19 @@ pub(super) async fn run(args: &NodeArgs, config: Config) -> Result<ExitCode, Cli
         },
         stopped,
     );
-    let listen = |kind| {
-        signal(kind).map_err(|error| CliError::cannot_run(format!("listen for signals: {error}")))
-    };
-    let mut interrupt = listen(SignalKind::interrupt())?;
-    let mut terminate = listen(SignalKind::terminate())?;
-    let signals = async {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+    let mut interrupts = Interrupts::listen()?;
+    let mut node = pin!(node);
+    tokio::select! {
+        ended = &mut node => return Ok(ended.map(|()| ExitCode::Done)?),
+        () = interrupts.next() => {
+            stop.send_replace(true);
         }
-        stop.send_replace(true);
-    };
-    let (ended, ()) = futures::future::join(node, async {
-        // A node that ends by itself must not wait for a signal.
-        tokio::select! {
-            () = signals => {}
-            () = stop.closed() => {}
-        }
-    })
-    .await;
-    ended?;
-    Ok(ExitCode::Done)
+    }
+    tokio::select! {
+        ended = node => Ok(ended.map(|()| ExitCode::Done)?),
+        // What is not on disk yet is as after a sudden death: nothing depends on it.
+        () = interrupts.next() => Ok(ExitCode::Interrupted),
+    }
 }
 
 /// Reads a name that can stand in `NAME:/path`.

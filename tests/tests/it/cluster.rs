@@ -100,6 +100,36 @@ fn a_job_survives_the_death_of_the_leader() {
 }
 
 #[test]
+fn a_leader_that_is_stopped_hands_over_and_the_job_goes_on() {
+    let mut cluster = Cluster::start(&[Role::Voter, Role::Voter, Role::Voter, Role::Worker]);
+    let (source, target) = (fast_directory(), fast_directory());
+    plant(source.path());
+    let leader = cluster.leader().expect("a leader");
+    let reader = (leader + 1) % 3;
+    let (from, to) = (on(&format!("node{reader}"), source.path()), on("node3", target.path()));
+    let mut job = cluster.begin(["cp", &from, &to, "--bwlimit", "40M"]);
+    wait_for_bytes(target.path());
+    let begun = Instant::now();
+    assert!(cluster.stop(leader).success());
+    let ended = begun.elapsed();
+    assert!(ended < Duration::from_secs(10), "it took {ended:?} to end");
+    // Who only misses the leader looks for another after a second at the earliest.
+    let next = loop {
+        match cluster.leader() {
+            Some(next) if next != leader => break next,
+            _ => assert!(begun.elapsed() < ended + Duration::from_millis(900), "nobody leads"),
+        }
+    };
+    assert_ne!(next, 3, "a worker cannot lead");
+    assert!(job.wait().success());
+    assert_same(source.path(), target.path());
+    cluster.restart(leader);
+    cluster.wait_until("it is back", |view| {
+        view["nodes"].as_array().is_some_and(|all| all.iter().all(|it| it["state"] == "alive"))
+    });
+}
+
+#[test]
 fn a_job_survives_the_death_of_each_of_its_ends() {
     let mut cluster = Cluster::start(&[Role::Voter, Role::Worker, Role::Worker]);
     let (source, target) = (fast_directory(), fast_directory());
