@@ -13,7 +13,7 @@ use airlift_protocol::location::Location;
 use globset::GlobBuilder;
 
 use super::exit::CliError;
-use crate::store::locate::{Probe, is_served};
+use crate::store::locate::{Probe, is_served, settle};
 
 /// A transfer as it was written.
 #[derive(Clone, Debug)]
@@ -206,7 +206,7 @@ pub(super) fn keep_out_state(
     spec: &mut JobSpec,
     state_dir: &Path,
 ) -> Result<Option<String>, CliError> {
-    let state = path::settle(state_dir).map_err(|error| {
+    let state = settle(state_dir).map_err(|error| {
         let error = super::console::words(&error);
         CliError::cannot_run(format!("use the state directory {}: {error}", state_dir.display()))
     })?;

@@ -283,6 +283,7 @@ async fn serve(options: ClusterOptions, networks: Networks, rest: Rest) -> Resul
         asker: asker.clone(),
         control: Arc::clone(&control),
         stores: options.stores.clone(),
+        directory: directory.clone(),
     };
     let service = ClusterService::new(
         cluster,
@@ -450,6 +451,7 @@ struct Prober {
     asker: Asker,
     control: Arc<ControlNetwork>,
     stores: StoreOptions,
+    directory: Directory,
 }
 
 #[async_trait]
@@ -469,14 +471,14 @@ impl Probe for Prober {
                     ApiError::invalid(format!("{location}: no node is named {node}"))
                 })?;
                 if is_here {
-                    probe::here(location, &self.stores).await
+                    probe::here(location, &self.stores, self.directory.path()).await
                 } else {
                     let message = ControlMessage::Probe(location.clone());
                     let asked = talk::ask(&self.control, id, &message, probe::TIMEOUT).await;
                     asked.map_err(|text| unavailable(format!("{location}: {text}")))?
                 }
             }
-            _ => probe::here(location, &self.stores).await,
+            _ => probe::here(location, &self.stores, self.directory.path()).await,
         };
         match answer {
             ControlAnswer::Probed(location, place) => {

@@ -37,8 +37,8 @@ use serde_json::Value;
 
 use self::call::{Call, Granted};
 use self::members::Known;
-pub(crate) use self::report::Records;
 use self::report::{Batch, LINES_MAX, Reader};
+pub(crate) use self::report::{Line, Place, Records, Start};
 use super::ask::{Asker, Gone, Sight};
 use super::token::JoinTokenText;
 use crate::api::error::{ApiCode, ApiError};
@@ -274,7 +274,10 @@ impl ClusterService {
             Call::Pause(job) => self.order_here(job, Request::Pause(job)).await,
             Call::Resume(job) => self.order_here(job, Request::Resume(job)).await,
             Call::Cancel(job) => self.order_here(job, Request::Cancel(job)).await,
-            Call::Report { job, from } => call::write(&self.report_here(job, from).await?),
+            Call::Report { job, from, after } => {
+                let start = after.map_or(Start::Line(from), Start::After);
+                call::write(&self.report_here(job, start).await?)
+            }
             Call::Cluster => call::write(&self.known().await?.view()),
             Call::CreateToken(request) => call::write(&self.create_token_here(request).await?),
             Call::RemoveNode(node) => self.remove_here(&node).await.map(|()| Value::Null),
@@ -331,7 +334,7 @@ impl ClusterService {
         call::write(&self.job_here(job).await?)
     }
 
-    async fn report_here(&self, job: JobId, from: u64) -> Result<Batch, ApiError> {
+    async fn report_here(&self, job: JobId, from: Start) -> Result<Batch, ApiError> {
         let run = self.run(job).await?;
         let records = Arc::clone(&self.records);
         let lines = blocking(move || records.lines(job, from, LINES_MAX)).await?;

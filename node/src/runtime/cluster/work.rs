@@ -36,7 +36,7 @@ use crate::pipeline::local::LocalSource;
 use crate::pipeline::meter::Meter;
 use crate::pipeline::source::Source;
 use crate::runtime::blocking::blocking;
-use crate::runtime::executor::Executor;
+use crate::runtime::executor::{Executor, caught};
 use crate::runtime::filter::Filter;
 use crate::storage::journal::Journal;
 use crate::store::locate::{self, StoreOptions};
@@ -248,7 +248,7 @@ impl Workshop {
         attempt: u32,
     ) {
         let id = assignment.id;
-        match self.executor(data, &assignment).await {
+        match caught(self.executor(data, &assignment)).await {
             Ok(executor) => executor.run(id, attempt, assignment.work).await,
             Err(failure) => {
                 let outcome = AgentInput::Outcome { assignment: id, attempt, result: Err(failure) };

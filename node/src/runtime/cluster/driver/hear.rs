@@ -91,8 +91,9 @@ impl Driver {
             }
             ControlMessage::Probe(location) => {
                 let stores = self.parts.stores.clone();
+                let directory = self.parts.directory.clone();
                 self.work.spawn(async move {
-                    answer(reply, &probe::here(&location, &stores).await);
+                    answer(reply, &probe::here(&location, &stores, directory.path()).await);
                 });
             }
             other => tracing::debug!(?other, "is no question"),

@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use airlift_coordinator::command::{Command, Founding};
 use airlift_coordinator::coordinator::Replay;
 use airlift_coordinator::{Effect, Input, RequestId};
+use airlift_protocol::assignment::End;
 use airlift_protocol::cluster::{Address, Addresses, Member, NodeName};
 use airlift_protocol::control::Members;
-use airlift_protocol::id::LogIndex;
+use airlift_protocol::id::{LogIndex, PageId, Position};
 use airlift_protocol::raft::RaftId;
 use airlift_protocol::time::Timestamp;
 use airlift_protocol::version::LOG_FORMAT;
@@ -35,9 +36,16 @@ const LINES: usize = 2 * LINES_MAX + 1;
 struct FixedRecords;
 
 impl Records for FixedRecords {
-    fn lines(&self, _: JobId, from: u64, max: usize) -> Result<Vec<String>, ApiError> {
-        let from = usize::try_from(from).unwrap();
-        Ok((0..LINES).skip(from).take(max).map(|line| line.to_string()).collect())
+    fn lines(&self, _: JobId, from: Start, max: usize) -> Result<Vec<Line>, ApiError> {
+        let from = match from {
+            Start::Line(line) => usize::try_from(line).unwrap(),
+            Start::After(place) => usize::from(place.position.index) + 1,
+        };
+        let line = |index: usize| {
+            let position = Position { page: PageId(0), index: index.try_into().unwrap() };
+            Line { place: Place { end: End::Source, position }, text: index.to_string() }
+        };
+        Ok((0..LINES).skip(from).take(max).map(line).collect())
     }
 }
 
