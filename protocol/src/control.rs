@@ -43,6 +43,9 @@ pub enum ControlMessage {
     FindSnapshot(Box<SnapshotRef>),
     /// Asks what there is at a location that this node reaches.
     Probe(Location),
+    /// A voter that does not lead hands on what a stranger asks of it, whose connection has proven
+    /// who it is. To the leader.
+    Admit(NodeId, Box<JoinRequest>),
 }
 
 /// The answer to a message.

@@ -73,12 +73,10 @@ impl Cluster {
         assert!(begun["cluster"].is_string(), "{begun}");
         cluster.nodes.push(Node { name, api: port, process: None });
         cluster.restart(0);
-        for (index, role) in (1..).zip(&roles[1..]) {
-            cluster.join(*role);
-            // A token is for the voters that there are: the next one is made when this one is in.
-            cluster.wait_until("the node has joined", |view| {
-                view["nodes"].as_array().is_some_and(|nodes| nodes.len() == index + 1)
-            });
+        // All tokens are made before the first one is used, and all nodes join at once.
+        let tokens: Vec<String> = roles[1..].iter().map(|role| cluster.token(*role)).collect();
+        for token in &tokens {
+            cluster.join_with(token);
         }
         cluster.wait_until("every node is known and alive", |view| {
             let nodes = view["nodes"].as_array().map_or(&[][..], Vec::as_slice);

@@ -42,6 +42,7 @@ use tokio::sync::{mpsc, watch};
 use self::ask::Asker;
 use self::directory::{Directory, NodeRecord};
 use self::driver::{Driver, Parts, Sources};
+use self::join::Applicant;
 use self::lines::Lines;
 use self::records::RecordFile;
 use self::service::{ClusterService, Probe};
@@ -422,7 +423,9 @@ async fn first_start(
         RunError::usage("say where clients reach this node: --api 127.0.0.1:PORT")
     })?;
     let name = node_name(name)?;
-    let joined = join::join(control, &token, name.clone(), addresses.clone()).await?;
+    let addresses = addresses.clone();
+    let applicant = Applicant { name: name.clone(), addresses, wall: clock::wall };
+    let joined = join::join(control, &token, &applicant).await?;
     let members = joined.members;
     let own = members.members.iter().find(|member| member.id == control.node());
     let own = own.ok_or_else(|| RunError::cannot_run("the cluster admitted another node"))?;

@@ -347,8 +347,8 @@ impl ClusterService {
 
     async fn create_token_here(&self, request: TokenRequest) -> Result<JoinToken, ApiError> {
         let TokenRequest { role, ttl_seconds } = request.check()?;
-        let known = self.known().await?;
-        let token = JoinTokenText::draw(self.cluster, &known.voters(), known.voter_addresses());
+        let (voters, addresses) = self.known().await?.admitting();
+        let token = JoinTokenText::draw(self.cluster, &voters, addresses);
         if token.addresses.is_empty() {
             let text = "no voter has said where it can be reached: set its listen address";
             return Err(ApiError::new(ApiCode::Conflict, text));

@@ -1,9 +1,10 @@
 //! What other nodes say to this one.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use airlift_coordinator::{AgentInput, Answer, Coordinator, Input, Request};
-use airlift_protocol::cluster::{ClusterId, Member};
+use airlift_protocol::cluster::ClusterId;
 use airlift_protocol::codec;
 use airlift_protocol::control::{
     Alive, ControlAnswer, ControlMessage, Heartbeat, JoinRequest, Joined, Order,
@@ -14,11 +15,14 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::super::ask::Asker;
-use super::super::probe;
+use super::super::{probe, talk};
 use super::{Driver, MESSAGE_BYTES_MAX};
 use crate::network::control::{Incoming, Reply};
 use crate::runtime::blocking::blocking;
 use crate::runtime::clock;
+
+/// Time for the leader to admit a stranger that asked here; the stranger waits a little longer.
+const ADMIT_TIMEOUT: Duration = Duration::from_secs(8);
 
 impl Driver {
     pub(super) fn on_incoming(&mut self, incoming: Incoming) {
@@ -50,6 +54,7 @@ impl Driver {
                 let said = self.on_heartbeat(from, heartbeat);
                 answer(reply, &said);
             }
+            ControlMessage::Admit(node, join) => self.on_admit(from, node, join, reply),
             ControlMessage::Report(report) => self.feed(Input::Report { node: from, report }),
             ControlMessage::Orders(orders) => self.on_orders(from, orders),
             ControlMessage::FindJob(job) => {
@@ -133,8 +138,7 @@ impl Driver {
 
     /// Only a voter leads; an order of one that led before is fenced by its epoch.
     fn on_orders(&mut self, from: NodeId, orders: Vec<Order>) {
-        let is_voter = |it: &&Member| it.id == from && it.raft.is_some();
-        if self.members.members.iter().find(is_voter).is_none() {
+        if !self.is_voter(from) {
             return;
         }
         let now = self.now();
@@ -143,13 +147,39 @@ impl Driver {
         }
     }
 
+    /// A stranger may ask any voter that its token names; who does not lead hands it on.
     fn on_join(&mut self, from: NodeId, join: Box<JoinRequest>, reply: Reply) {
+        if self.is_leader() {
+            return self.admit(from, join, reply);
+        }
+        let Some(leader) = self.other_leader() else {
+            return answer(reply, &ControlAnswer::NotLeader(None));
+        };
+        let control = Arc::clone(&self.parts.control);
+        self.work.spawn(async move {
+            let message = ControlMessage::Admit(from, join);
+            let said = talk::ask(&control, leader, &message, ADMIT_TIMEOUT).await;
+            // Whether it was admitted or not: asked again, it is told again.
+            answer(reply, &said.unwrap_or(ControlAnswer::NotLeader(Some(leader))));
+        });
+    }
+
+    /// Only a voter's word is good for who somebody else is.
+    fn on_admit(&mut self, from: NodeId, node: NodeId, join: Box<JoinRequest>, reply: Reply) {
         if !self.is_leader() {
             answer(reply, &ControlAnswer::NotLeader(self.other_leader()));
-            return;
+        } else if self.is_voter(from) {
+            self.admit(node, join, reply);
+        } else {
+            let text = "only a voter can hand on that a node wants to join";
+            let refused = Failure::new(ErrorCode::Unauthorized, text);
+            answer(reply, &ControlAnswer::Refused(refused));
         }
+    }
+
+    fn admit(&mut self, node: NodeId, join: Box<JoinRequest>, reply: Reply) {
         let (sender, decided) = oneshot::channel();
-        self.ask(Request::Join(from, join), sender);
+        self.ask(Request::Join(node, join), sender);
         let asker = self.parts.asker.clone();
         self.work.spawn(async move {
             let said = match decided.await {
@@ -159,6 +189,10 @@ impl Driver {
             };
             answer(reply, &said);
         });
+    }
+
+    fn is_voter(&self, node: NodeId) -> bool {
+        self.members.members.iter().any(|member| member.id == node && member.raft.is_some())
     }
 }
 
