@@ -353,3 +353,73 @@ fn nobody_takes_the_lead_of_the_only_voter() {
     let tried = [1, 2, 3].map(RaftId).into();
     assert_eq!(world.hand_over(leader, &tried), Err(TransferError::Nobody));
 }
+
+#[test]
+fn a_read_writes_nothing_and_any_number_share_a_question() {
+    for seed in 830..834 {
+        let mut world = if seed % 2 == 0 { three(seed) } else { founded(seed) };
+        world.run_for(5_000);
+        let leader = world.leader().unwrap();
+        let last = |world: &World| {
+            let consensus = world.process(leader).unwrap().coordinator.consensus().unwrap();
+            consensus.status().last
+        };
+        let before = last(&world);
+        // More than consensus takes at once.
+        let reads: Vec<_> = (0..2_000).map(|_| world.request(leader, Request::Read)).collect();
+        world.run_for(100);
+        assert!(reads.iter().all(|id| world.answer(*id) == Some(&Answer::Done)));
+        assert_eq!(last(&world), before);
+    }
+}
+
+#[test]
+fn who_cannot_reach_a_majority_answers_no_read() {
+    for seed in 840..860 {
+        let mut world = three(seed);
+        world.run_for(5_000);
+        let old = world.leader().unwrap();
+        world.island = Some(old);
+        // It leads, as far as it knows.
+        assert!(world.process(old).unwrap().coordinator.is_deciding());
+        let delay = world.random.below(900);
+        world.run_for(delay);
+        let read = world.request(old, Request::Read);
+        assert_eq!(world.answer(read), None);
+        world.run_until(10_000, "the others have a leader", |world| world.leader().is_some());
+        submit(&mut world, "target");
+        world.run_for(5_000);
+        assert_eq!(world.answer(read), Some(&Answer::NotLeader), "seed {seed}");
+        let late = world.request(old, Request::Read);
+        assert_eq!(world.answer(late), Some(&Answer::NotLeader));
+    }
+}
+
+/// Whatever happens: a read that is confirmed sees every job that was acknowledged before it was
+/// asked.
+#[test]
+fn no_read_is_stale() {
+    let mut confirmed = 0;
+    for seed in 860..880 {
+        let mut world = three_with(seed, Faults::MANY);
+        let mut jobs = Vec::new();
+        for round in 0..8 {
+            let victim = node(1 + u8::try_from(world.random.below(3)).unwrap());
+            world.island = world.random.per_mille(700).then_some(victim);
+            jobs.push(submit(&mut world, &format!("target-{round}")));
+            let reads =
+                [1, 2, 3].map(|number| (node(number), world.request(node(number), Request::Read)));
+            for _ in 0..300 {
+                world.run_for(10);
+                for (id, read) in reads {
+                    if world.answer(read) == Some(&Answer::Done) {
+                        confirmed += 1;
+                        let state = world.process(id).unwrap().coordinator.state();
+                        assert!(jobs.iter().all(|job| state.jobs.contains_key(job)), "seed {seed}");
+                    }
+                }
+            }
+        }
+    }
+    assert!(confirmed > 0);
+}

@@ -273,10 +273,7 @@ impl World {
         for _ in 0..100 {
             self.run_until(120_000, "a leader", |world| world.leader().is_some());
             let leader = self.leader().unwrap();
-            self.requests += 1;
-            let id = RequestId(self.requests);
-            let at = Timestamp(WALL_START + self.now);
-            self.feed(leader, Input::Request { id, request: request.clone(), at });
+            let id = self.request(leader, request.clone());
             let end = self.now + 5_000;
             while self.now < end && !self.answers.contains_key(&id) {
                 self.step();
@@ -287,6 +284,19 @@ impl World {
             }
         }
         panic!("seed {}: no answer to {request:?}", self.seed);
+    }
+
+    /// Asks a node, whether it leads or not.
+    pub(crate) fn request(&mut self, of: NodeId, request: Request) -> RequestId {
+        self.requests += 1;
+        let id = RequestId(self.requests);
+        let at = Timestamp(WALL_START + self.now);
+        self.feed(of, Input::Request { id, request, at });
+        id
+    }
+
+    pub(crate) fn answer(&self, id: RequestId) -> Option<&Answer> {
+        self.answers.get(&id)
     }
 
     fn step(&mut self) {

@@ -187,6 +187,7 @@ pub(crate) fn cluster() -> ClusterView {
         term: 7,
         commit_index: 1234,
         has_quorum: true,
+        is_current: true,
         nodes: vec![
             node("berlin", NodeRole::Voter, true),
             NodeView { state: NodeState::Silent, ..node("paris", NodeRole::Worker, false) },

@@ -357,6 +357,10 @@ pub struct ClusterView {
     pub commit_index: u64,
     /// Whether enough voters are alive to decide.
     pub has_quorum: bool,
+    /// Whether a leader says this that a majority has just confirmed. Otherwise it is what the node
+    /// that was asked knew last.
+    #[serde(default)]
+    pub is_current: bool,
     /// All nodes, by name.
     pub nodes: Vec<NodeView>,
 }

@@ -251,13 +251,18 @@ fn head(view: &ClusterView) -> String {
     let voters = || view.nodes.iter().filter(|node| node.role == NodeRole::Voter);
     let alive = voters().filter(|node| node.state.as_str() == "alive").count();
     let quorum = if view.has_quorum { "yes" } else { "NO: nothing can be decided" };
-    [
+    let mut lines = vec![
         format!("cluster  {}", view.id),
         format!("leader   {}", view.leader.as_deref().unwrap_or("none")),
         format!("quorum   {quorum} ({alive} of {} voters alive)", voters().count()),
         format!("log      term {}, {} committed", view.term, count(view.commit_index)),
-    ]
-    .join("\n")
+    ];
+    if !view.is_current {
+        lines.push(
+            "NOT CURRENT: no leader answers; this is what the node asked knew last".to_owned(),
+        );
+    }
+    lines.join("\n")
 }
 
 fn nodes(view: &ClusterView) -> String {

@@ -120,7 +120,7 @@ async fn a_cluster_has_its_json_form() {
         body,
         json!({
             "id": "c0ffee", "leader": "berlin", "term": 7, "commit_index": 1234,
-            "has_quorum": true, "nodes": [],
+            "has_quorum": true, "is_current": true, "nodes": [],
         })
     );
     assert_eq!(

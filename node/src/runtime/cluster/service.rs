@@ -122,20 +122,25 @@ impl ClusterService {
             Ok(Lead::Nobody) => return ControlAnswer::NotLeader(None),
             Err(error) => return call::to_answer(Err(error)),
         }
-        let result = within(PERFORM_LIMIT, self.perform_checked(&forwarded)).await;
-        match result {
+        let performed = async {
+            let call = Call::receive(&forwarded)?;
+            self.perform_checked(call, &forwarded.token).await
+        };
+        match within(PERFORM_LIMIT, performed).await {
             Err(error) if error.code == ApiCode::NotLeader => ControlAnswer::NotLeader(None),
             result => call::to_answer(result),
         }
     }
 
-    async fn perform_checked(&self, forwarded: &Forwarded) -> Result<Value, ApiError> {
-        let call = Call::receive(forwarded)?;
-        let permission = self.permission(&forwarded.token).await?;
+    /// Carries a call out on the leader, which a majority has confirmed after it was asked: neither
+    /// the token nor the answer is judged by a state that others have left behind.
+    async fn perform_checked(&self, call: Call, token: &str) -> Result<Value, ApiError> {
+        self.request(Request::Read).await?;
+        let permission = self.permission(token).await?;
         if permission < call.permission() {
             return Err(ApiError::new(ApiCode::Forbidden, "the token does not allow this"));
         }
-        self.perform(call, &forwarded.token).await
+        self.perform(call, token).await
     }
 
     /// Has a call answered, by whoever leads.
@@ -176,22 +181,16 @@ impl ClusterService {
 
     async fn attempt(&self, lead: Lead, call: &Call, token: &str) -> Result<Value, ApiError> {
         match lead {
-            Lead::Here => within(PERFORM_LIMIT, self.perform(call.clone(), token)).await,
-            Lead::At(leader) => self.forward(leader, call, token, FORWARD_LIMIT).await,
+            Lead::Here => within(PERFORM_LIMIT, self.perform_checked(call.clone(), token)).await,
+            Lead::At(leader) => self.forward(leader, call, token).await,
             Lead::Nobody => Err(call::not_leader()),
         }
     }
 
-    async fn forward(
-        &self,
-        leader: NodeId,
-        call: &Call,
-        token: &str,
-        limit: Duration,
-    ) -> Result<Value, ApiError> {
+    async fn forward(&self, leader: NodeId, call: &Call, token: &str) -> Result<Value, ApiError> {
         let message = ControlMessage::Forward(call.forward(token)?);
         let body = Bytes::from(codec::encode(&message));
-        let answer = self.control.request(leader, body, limit).await;
+        let answer = self.control.request(leader, body, FORWARD_LIMIT).await;
         let answer = answer.map_err(|error| call::missed(&error))?;
         let answer = codec::decode(&answer, REQUEST_BYTES_MAX).map_err(|error| {
             ApiError::new(ApiCode::Internal, format!("the leader's answer cannot be read: {error}"))
@@ -443,15 +442,16 @@ impl Service for ClusterService {
     }
 
     async fn cluster(&self) -> Result<ClusterView, ApiError> {
-        if let Lead::At(leader) = self.lead().await? {
-            match self.forward(leader, &Call::Cluster, &self.token(), SHOW_LIMIT).await {
-                Ok(value) => return call::read(value),
-                Err(error) => {
-                    tracing::debug!(%error, "the leader does not show the cluster");
-                }
+        let (lead, token) = (self.lead().await?, self.token());
+        match within(SHOW_LIMIT, self.attempt(lead, &Call::Cluster, &token)).await {
+            Ok(value) => call::read(value),
+            // Whoever mends a cluster needs to see what is left of it.
+            Err(error) if error.code.is_passing() => {
+                tracing::debug!(%error, "no leader shows the cluster");
+                Ok(ClusterView { is_current: false, ..self.known().await?.view() })
             }
+            Err(error) => Err(error),
         }
-        Ok(self.known().await?.view())
     }
 
     async fn create_token(&self, request: TokenRequest) -> Result<JoinToken, ApiError> {

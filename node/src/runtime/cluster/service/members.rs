@@ -77,6 +77,7 @@ impl Known {
             term: self.status.as_ref().map_or(0, |status| status.term),
             commit_index: self.status.as_ref().map_or(0, |status| status.committed.0),
             has_quorum: self.has_quorum(),
+            is_current: true,
             nodes,
         }
     }

@@ -1,7 +1,7 @@
 //! The service on a leader and on a worker, with drivers made up around a real control plane.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use airlift_coordinator::command::{Command, Founding};
 use airlift_coordinator::coordinator::Replay;
@@ -64,6 +64,8 @@ struct Script {
     /// Requests that the control plane takes in and never answers.
     unknown: AtomicU32,
     requests: AtomicU32,
+    /// Whether the leader has lost its majority, and does not know it yet.
+    is_cut_off: AtomicBool,
 }
 
 /// A node: its service, and the tasks that keep it going.
@@ -147,7 +149,11 @@ impl Driver {
     }
 
     fn request(&mut self, request: Request) -> Answer {
-        let number = self.script.requests.fetch_add(1, Ordering::Relaxed);
+        let is_read = request == Request::Read;
+        let number = match is_read {
+            true => 0,
+            false => self.script.requests.fetch_add(1, Ordering::Relaxed),
+        };
         let Some(coordinator) = &mut self.coordinator else { return Answer::NotLeader };
         let (id, at) = (RequestId(u64::from(number)), Timestamp(1_000_000));
         coordinator.handle(Timestamp(1), Input::Request { id, request, at });
@@ -160,6 +166,13 @@ impl Driver {
                 Effect::Answer { answer, .. } => found = answer,
                 _ => {}
             }
+        }
+        if is_read {
+            return if self.script.is_cut_off.load(Ordering::Relaxed) {
+                Answer::NotLeader
+            } else {
+                found
+            };
         }
         let unknown = &self.script.unknown;
         let is_lost = unknown
@@ -362,4 +375,29 @@ async fn a_join_token_says_where_the_cluster_is_and_what_it_admits() {
 
     let request = TokenRequest { role: NodeRole::Voter, ttl_seconds: 0 };
     assert_eq!(paris.service.create_token(request).await.unwrap_err().code, ApiCode::Invalid);
+}
+
+#[tokio::test]
+async fn a_leader_without_majority_tells_nothing_that_may_be_old() {
+    let (berlin, _paris) = pair().await;
+    let service = &berlin.service;
+    service.authorize(&token()).await.unwrap();
+    let job = service.submit(submission("berlin:/target")).await.unwrap().id;
+    assert!(service.cluster().await.unwrap().is_current);
+    berlin.script.is_cut_off.store(true, Ordering::Relaxed);
+    // It is asked again for a while.
+    tokio::time::pause();
+    let errors = [
+        service.jobs().await.unwrap_err(),
+        service.job(job).await.unwrap_err(),
+        service.report(job, 0).await.err().unwrap(),
+    ];
+    for error in errors {
+        assert_eq!(error.code, ApiCode::Unavailable);
+        assert!(error.retry_after.is_some(), "{error:?}");
+    }
+    let forwarded = Call::Jobs.forward(&token()).unwrap();
+    assert!(matches!(service.answer(forwarded).await, ControlAnswer::NotLeader(_)));
+    // What is left of the cluster is shown nevertheless, and says what it is worth.
+    assert!(!service.cluster().await.unwrap().is_current);
 }
