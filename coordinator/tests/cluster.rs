@@ -166,8 +166,14 @@ fn a_cluster_grows_from_one_voter_by_snapshots() {
         let mut world = three(seed);
         assert!(world.snapshots_saved >= 1 && world.snapshots_fetched >= 2);
         let job = submit(&mut world, "target");
+        let over = |world: &World| {
+            let leader = world.process(world.leader().unwrap()).unwrap();
+            leader.coordinator.over([job, JobId([9; 16])])
+        };
+        assert_eq!(over(&world), []);
         world.run_until(60_000, "the job ends", |world| has_ended(world, job));
         check_whole(&mut world, job);
+        assert_eq!(over(&world), [(job, 1)]);
         let refused = world.ask(&founding(ClusterId([4; 16])));
         assert!(matches!(refused, Answer::Refused(failure) if failure.code == ErrorCode::Conflict));
     }

@@ -72,6 +72,17 @@ fn two_nodes_move_a_tree_and_verify_syncs_and_reports_it() {
     assert_same(source.path(), back.path());
     let jobs = cluster.ask(["job", "list", "--json"]).expect(0).json();
     assert_eq!(jobs["jobs"].as_array().map(Vec::len), Some(4));
+
+    // Nodes let go of jobs that are over at their next signs of life.
+    let begun = Instant::now();
+    let kept = |index: usize| {
+        let jobs = cluster.data_dir(index).join("jobs");
+        std::fs::read_dir(jobs).map_or(0, |entries| entries.count())
+    };
+    while kept(0) + kept(1) > 0 {
+        assert!(begun.elapsed() < Duration::from_secs(30), "journals of ended jobs stay");
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }
 
 #[test]

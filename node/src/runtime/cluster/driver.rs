@@ -469,8 +469,7 @@ impl Driver {
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
         if self.is_leader() {
-            let at = clock::wall();
-            self.feed(Input::Heartbeat { node: self.parts.node, heartbeat, at });
+            self.hear_self(heartbeat);
             return;
         }
         if self.is_beating {
@@ -506,8 +505,9 @@ impl Driver {
     fn on_heard(&mut self, asked: NodeId, answer: Option<ControlAnswer>) {
         self.is_beating = false;
         match answer {
-            Some(ControlAnswer::Alive(Alive { members })) => {
+            Some(ControlAnswer::Alive(Alive { members, over })) => {
                 self.set_leader(Some(asked));
+                self.forget(over);
                 if let Some(members) = members {
                     self.learn_members(members);
                 }

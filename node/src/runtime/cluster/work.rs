@@ -1,6 +1,6 @@
 //! The jobs that this node works on: their ends opened once, their orders carried out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
@@ -22,7 +22,7 @@ use bytes::Bytes;
 use tokio::sync::{OnceCell, mpsc};
 
 use super::ask::Asker;
-use super::directory::Directory;
+use super::directory::{Directory, remove};
 use crate::network::control::ControlNetwork;
 use crate::network::data::DataNetwork;
 use crate::network::data::remote::{RemoteSource, Route};
@@ -44,6 +44,9 @@ use crate::store::{Access, Store, StoreError};
 
 /// Time for another node to say what a job is.
 const FIND_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Jobs of which there is only a directory that are told to the leader at once.
+const ON_DISK_TOLD_MAX: usize = 1024;
 
 /// How a workshop is set up.
 pub(super) struct Setup {
@@ -68,6 +71,8 @@ pub(super) struct Workshop {
     members: Mutex<Members>,
     leader: Mutex<Option<NodeId>>,
     jobs: Mutex<BTreeMap<JobId, Arc<Job>>>,
+    /// Jobs with a directory here, worked on by this process or not.
+    on_disk: Mutex<BTreeSet<JobId>>,
 }
 
 impl fmt::Debug for Workshop {
@@ -98,8 +103,13 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Workshop {
     pub(super) fn new(setup: Setup) -> Self {
         let half = setup.memory_bytes / 2;
+        let on_disk = setup.directory.jobs().unwrap_or_else(|error| {
+            tracing::warn!(%error, "journals of earlier jobs stay where they are");
+            BTreeSet::new()
+        });
         Self {
             setup,
+            on_disk: Mutex::new(on_disk),
             receiving: Budget::new(half),
             serving: Budget::new(half),
             members: Mutex::new(Members { version: 0, members: Vec::new() }),
@@ -123,10 +133,38 @@ impl Workshop {
         *locked(&self.leader) = leader;
     }
 
-    /// Bytes verified and written since the process started, by job.
+    /// Bytes verified and written since the process started, by job: of every job of which there is
+    /// something here, but for those on disk beyond [`ON_DISK_TOLD_MAX`].
     pub(super) fn written(&self) -> Vec<(JobId, u64)> {
+        let on_disk = locked(&self.on_disk);
         let jobs = locked(&self.jobs);
-        jobs.iter().map(|(id, job)| (*id, job.meter.sent.load(Ordering::Relaxed))).collect()
+        let idle = on_disk.iter().filter(|id| !jobs.contains_key(id)).take(ON_DISK_TOLD_MAX);
+        let idle = idle.map(|id| (*id, 0));
+        let meter = |job: &Job| job.meter.sent.load(Ordering::Relaxed);
+        jobs.iter().map(|(id, job)| (*id, meter(job))).chain(idle).collect()
+    }
+
+    /// Lets go of jobs that are over, unless a later run has been heard of. May block.
+    pub(super) fn forget(&self, over: &[(JobId, u32)]) {
+        for (id, run) in over {
+            // Held while the directory is taken away: another run then makes a new one.
+            let mut on_disk = locked(&self.on_disk);
+            let mut jobs = locked(&self.jobs);
+            if jobs.get(id).is_some_and(|job| job.run > *run) {
+                continue;
+            }
+            jobs.remove(id);
+            drop(jobs);
+            if !on_disk.remove(id) {
+                continue;
+            }
+            let retired = self.setup.directory.retire_job(*id);
+            drop(on_disk);
+            let removed = retired.and_then(|path| path.map_or(Ok(()), |path| remove(&path)));
+            if let Err(error) = removed {
+                tracing::warn!(job = %id, %error, "the journal of a job that is over stays");
+            }
+        }
     }
 
     fn insert(&self, spec: JobSpec, run: u32) -> Result<Arc<Job>, Failure> {
@@ -235,7 +273,10 @@ impl Workshop {
         let open = || async {
             let (directory, id) = (self.setup.directory.clone(), job.id);
             let opened = blocking(move || Journal::open(&directory.job(id)?.join("journal.redb")));
-            opened.await.map(Arc::new)
+            let journal = opened.await.map(Arc::new);
+            // Whatever came of it: the directory may be there now.
+            locked(&self.on_disk).insert(id);
+            journal
         };
         job.journal.get_or_try_init(open).await.cloned()
     }
@@ -347,3 +388,6 @@ impl Jobs for Workshop {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests;

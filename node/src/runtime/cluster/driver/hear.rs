@@ -10,7 +10,7 @@ use airlift_protocol::control::{
     Alive, ControlAnswer, ControlMessage, Heartbeat, JoinRequest, Joined, Order,
 };
 use airlift_protocol::error::{ErrorCode, Failure};
-use airlift_protocol::id::NodeId;
+use airlift_protocol::id::{JobId, NodeId};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
@@ -124,6 +124,7 @@ impl Driver {
             return ControlAnswer::NotLeader(self.other_leader());
         }
         let knows = heartbeat.members_version;
+        let jobs: Vec<JobId> = heartbeat.written.iter().map(|(job, _)| *job).collect();
         self.superseded = false;
         self.feed(Input::Heartbeat { node: from, heartbeat, at: clock::wall() });
         self.drain();
@@ -133,7 +134,27 @@ impl Driver {
             return ControlAnswer::Refused(Failure::new(ErrorCode::Conflict, text));
         }
         let members = (knows != self.members.version).then(|| self.members.clone());
-        ControlAnswer::Alive(Alive { members })
+        ControlAnswer::Alive(Alive { members, over: self.over(jobs) })
+    }
+
+    fn over(&self, jobs: Vec<JobId>) -> Vec<(JobId, u32)> {
+        self.parts.coordinator.as_ref().map_or_else(Vec::new, |coordinator| coordinator.over(jobs))
+    }
+
+    /// Lets go of what this node keeps of jobs that are over.
+    pub(super) fn forget(&mut self, over: Vec<(JobId, u32)>) {
+        if !over.is_empty() {
+            let workshop = Arc::clone(&self.parts.workshop);
+            self.work.spawn(async move { blocking(move || workshop.forget(&over)).await });
+        }
+    }
+
+    /// As the leader, hears of itself.
+    pub(super) fn hear_self(&mut self, heartbeat: Heartbeat) {
+        let jobs = heartbeat.written.iter().map(|(job, _)| *job).collect();
+        let (node, at) = (self.parts.node, clock::wall());
+        self.feed(Input::Heartbeat { node, heartbeat, at });
+        self.forget(self.over(jobs));
     }
 
     /// Only a voter leads; an order of one that led before is fenced by its epoch.
