@@ -46,6 +46,8 @@ pub enum ControlMessage {
     /// A voter that does not lead hands on what a stranger asks of it, whose connection has proven
     /// who it is. To the leader.
     Admit(NodeId, Box<JoinRequest>),
+    /// Asks to be dialled on the data plane: the asker needs data, and cannot reach this node there.
+    Dial,
 }
 
 /// The answer to a message.

@@ -96,10 +96,16 @@ impl Cluster {
 
     /// Adds a node that joins with this token, and returns its place.
     pub fn join_with(&mut self, token: &str) -> usize {
+        self.join_saying(token, &[])
+    }
+
+    /// As [`join_with`](Self::join_with), with more words on the command line.
+    pub fn join_saying(&mut self, token: &str, words: &[&str]) -> usize {
         let index = self.nodes.len();
         let (name, port) = (format!("node{index}"), free_port());
         self.nodes.push(Node { name, api: port, process: None });
-        let arguments = self.join_arguments(index, token);
+        let mut arguments = self.join_arguments(index, token);
+        arguments.extend(words.iter().map(|word| (*word).to_owned()));
         self.nodes[index].process = Some(self.airlift.start(arguments));
         index
     }

@@ -175,6 +175,7 @@ pub(crate) fn cluster() -> ClusterView {
         id: format!("12D3{name}"),
         role,
         addresses: vec!["192.0.2.1:7401".to_owned()],
+        data_addresses: vec!["192.0.2.1:7402".to_owned()],
         state: NodeState::Alive,
         last_heard_seconds: Some(0),
         version: Some("0.1.0".to_owned()),

@@ -330,8 +330,11 @@ pub struct NodeView {
     pub id: String,
     /// Its role.
     pub role: NodeRole,
-    /// Where other nodes reach it.
+    /// Where other nodes reach its control plane.
     pub addresses: Vec<String>,
+    /// Where other nodes reach its data plane.
+    #[serde(default)]
+    pub data_addresses: Vec<String>,
     /// Whether it was heard lately.
     pub state: NodeState,
     /// Seconds since it was heard; `None` when it never was by the node that answers.

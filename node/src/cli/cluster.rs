@@ -13,12 +13,12 @@ use super::console::{Console, unless_closed};
 use super::exit::{CliError, ExitCode};
 use super::format::count;
 use super::job::print;
-use super::node::{parse_name, resolve_api, resolve_host};
+use super::node::{ReachArgs, parse_name, resolve_api, resolve_host};
 use super::{duration, table};
 use crate::api::request::{LeaderRequest, TOKEN_LIFE_MAX, TokenRequest};
 use crate::api::view::{ClusterView, NodeRole, NodeView};
 use crate::config::Config;
-use crate::runtime::cluster::{Beginning, begin};
+use crate::runtime::cluster::{Beginning, Reach, begin};
 
 /// Life of a token when nothing else is said.
 const TOKEN_LIFE_DEFAULT: &str = "1h";
@@ -117,6 +117,9 @@ pub struct InitArgs {
     /// Address at which other nodes reach this one
     #[arg(long, value_name = "HOST:PORT", value_hint = ValueHint::Hostname)]
     pub listen: String,
+    /// Where else the node is reached.
+    #[command(flatten)]
+    pub reach: ReachArgs,
     /// Address of the API
     #[arg(long, value_name = "HOST:PORT", value_hint = ValueHint::Hostname, default_value = "127.0.0.1:7400")]
     pub api: String,
@@ -134,6 +137,8 @@ pub struct InitOptions {
     pub name: String,
     /// Address at which other nodes reach it.
     pub listen: SocketAddr,
+    /// Where else it is reached.
+    pub reach: Reach,
     /// Address of the API.
     pub api: SocketAddr,
     /// Whether other machines may reach the API in plain text.
@@ -150,6 +155,7 @@ impl InitArgs {
             data_dir: self.data_dir.clone(),
             name: self.name.clone(),
             listen: resolve_host("--listen", &self.listen)?,
+            reach: self.reach.resolve()?,
             api: resolve_api(&self.api, self.api_insecure)?,
             allow_insecure_api: self.api_insecure,
         })
@@ -222,6 +228,7 @@ fn init(args: &InitArgs, global: &Global, console: &Console) -> Result<ExitCode,
         data_dir: options.data_dir.clone(),
         name: options.name,
         listen: options.listen,
+        reach: options.reach.clone(),
         api: options.api,
         allow_insecure_api: options.allow_insecure_api,
     })?;
@@ -266,7 +273,7 @@ fn head(view: &ClusterView) -> String {
 }
 
 fn nodes(view: &ClusterView) -> String {
-    let heads = ["NODE", "ROLE", "STATE", "HEARD", "LAG", "VERSION", "ID", "ADDRESSES"];
+    let heads = ["NODE", "ROLE", "STATE", "HEARD", "LAG", "VERSION", "ID", "ADDRESSES", "DATA"];
     let rows = view.nodes.iter().map(|node: &NodeView| {
         let dash = || "-".to_owned();
         let role = match node.is_leader {
@@ -282,6 +289,7 @@ fn nodes(view: &ClusterView) -> String {
             node.version.clone().unwrap_or_else(dash),
             node.id.clone(),
             node.addresses.join(" "),
+            node.data_addresses.join(" "),
         ]
     });
     table::print(heads.map(str::to_owned), rows)

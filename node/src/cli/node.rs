@@ -14,7 +14,7 @@ use super::transfer::Interrupts;
 use crate::api::client::Secret;
 use crate::api::server::check_address;
 use crate::config::Config;
-use crate::runtime::cluster::{self, ClusterOptions};
+use crate::runtime::cluster::{self, ClusterOptions, Reach};
 
 /// Characters of a node's name.
 const NAME_CHARS_MAX: usize = 63;
@@ -40,6 +40,9 @@ pub struct NodeArgs {
     /// Address at which other nodes reach this one; kept after the first start
     #[arg(long, value_name = "HOST:PORT", value_hint = ValueHint::Hostname)]
     pub listen: Option<String>,
+    /// Where else the node is reached; kept after the first start.
+    #[command(flatten)]
+    pub reach: ReachArgs,
     /// Address of the API; kept after the first start
     #[arg(long, value_name = "HOST:PORT", value_hint = ValueHint::Hostname)]
     pub api: Option<String>,
@@ -54,6 +57,38 @@ pub struct NodeArgs {
     pub join_file: Option<PathBuf>,
 }
 
+/// Where a node is reached, beside `--listen`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ReachArgs {
+    /// Address of the data plane, UDP; any free port of --listen's host when it is not given
+    #[arg(long, value_name = "HOST:PORT", value_hint = ValueHint::Hostname)]
+    pub data_listen: Option<String>,
+    /// Address that others are told instead of --listen, as of a router that forwards it; repeatable
+    #[arg(long, value_name = "HOST:PORT", value_hint = ValueHint::Hostname)]
+    pub external: Vec<String>,
+    /// Address that others are told instead of the data plane's own; repeatable
+    #[arg(long, value_name = "HOST:PORT", value_hint = ValueHint::Hostname)]
+    pub data_external: Vec<String>,
+}
+
+impl ReachArgs {
+    /// Resolves names of hosts.
+    ///
+    /// # Errors
+    /// When a host is not known.
+    pub(super) fn resolve(&self) -> Result<Reach, CliError> {
+        let all = |flag: &str, texts: &[String]| {
+            texts.iter().map(|text| resolve_host(flag, text)).collect::<Result<Vec<_>, _>>()
+        };
+        let data_listen = self.data_listen.as_deref();
+        Ok(Reach {
+            data_listen: data_listen.map(|text| resolve_host("--data-listen", text)).transpose()?,
+            external: all("--external", &self.external)?,
+            data_external: all("--data-external", &self.data_external)?,
+        })
+    }
+}
+
 /// What a node is started with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeOptions {
@@ -63,6 +98,8 @@ pub struct NodeOptions {
     pub name: Option<String>,
     /// Address at which other nodes reach it, when it is given anew.
     pub listen: Option<SocketAddr>,
+    /// Where else it is reached, as far as that is given anew.
+    pub reach: Reach,
     /// Address of the API, when it is given anew.
     pub api: Option<SocketAddr>,
     /// Whether other machines may reach the API in plain text.
@@ -88,6 +125,7 @@ impl NodeArgs {
             data_dir: self.data_dir.clone(),
             name: self.name.clone(),
             listen: listen.transpose()?,
+            reach: self.reach.resolve()?,
             api: api.transpose()?,
             allow_insecure_api: self.api_insecure,
             join,
@@ -107,6 +145,7 @@ pub(super) async fn run(args: &NodeArgs, config: Config) -> Result<ExitCode, Cli
             data_dir: options.data_dir,
             name: options.name,
             listen: options.listen,
+            reach: options.reach,
             api: options.api,
             allow_insecure_api: options.allow_insecure_api,
             join: options.join.map(|secret| secret.reveal().to_owned()),
@@ -189,6 +228,19 @@ mod tests {
         let args = Node::try_parse_from(["node", "--data-dir", "/d"]).unwrap().args;
         let options = args.options().unwrap();
         assert_eq!((options.name, options.listen, options.join), (None, None, None));
+    }
+
+    #[test]
+    fn what_others_are_told_may_be_several_addresses() {
+        let line = "node --data-dir /d --data-listen 192.0.2.1:7402 --external 198.51.100.1:1 \
+                    --external 192.0.2.1:1 --data-external 198.51.100.1:2";
+        let reach =
+            Node::try_parse_from(line.split_whitespace()).unwrap().args.options().unwrap().reach;
+        assert_eq!(reach.data_listen, Some("192.0.2.1:7402".parse().unwrap()));
+        assert_eq!((reach.external.len(), reach.data_external.len()), (2, 1));
+        let wrong = Node::try_parse_from(["node", "--data-dir", "/d", "--data-listen", "7402"]);
+        let error = wrong.unwrap().args.options().unwrap_err();
+        assert!(error.message.starts_with("--data-listen 7402: "), "{error}");
     }
 
     #[test]

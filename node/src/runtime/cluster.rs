@@ -12,6 +12,7 @@ mod driver;
 mod join;
 mod lines;
 mod probe;
+mod reach;
 mod records;
 mod service;
 mod talk;
@@ -25,9 +26,7 @@ use std::sync::Arc;
 use airlift_coordinator::Coordinator;
 use airlift_coordinator::consensus::{Config, Consensus, Durable};
 use airlift_coordinator::state::State;
-use airlift_protocol::cluster::{
-    Address, Addresses, Boot, ClusterId, Member, NodeName, Role, Secret,
-};
+use airlift_protocol::cluster::{Addresses, Boot, ClusterId, Member, NodeName, Role, Secret};
 use airlift_protocol::codec;
 use airlift_protocol::id::NodeId;
 use airlift_protocol::limits::LOG_ENTRY_BYTES_MAX;
@@ -44,6 +43,7 @@ use self::directory::{Directory, NodeRecord};
 use self::driver::{Driver, Parts, Sources};
 use self::join::Applicant;
 use self::lines::Lines;
+pub use self::reach::Reach;
 use self::records::RecordFile;
 use self::service::{ClusterService, Probe};
 use self::token::{JoinTokenText, random};
@@ -71,8 +71,10 @@ pub struct ClusterOptions {
     pub data_dir: PathBuf,
     /// Its name, at its first start.
     pub name: Option<String>,
-    /// Where other nodes reach it, when that is new.
+    /// Where its control plane listens, when that is new.
     pub listen: Option<SocketAddr>,
+    /// Where else others reach it, as far as that is new.
+    pub reach: Reach,
     /// Where clients reach it, when that is new.
     pub api: Option<SocketAddr>,
     /// Whether the API may be reached from other machines in plain text.
@@ -94,8 +96,10 @@ pub struct Beginning {
     pub data_dir: PathBuf,
     /// Its name.
     pub name: String,
-    /// Where other nodes reach it.
+    /// Where its control plane listens.
     pub listen: SocketAddr,
+    /// Where else others reach it.
+    pub reach: Reach,
     /// Where clients reach it.
     pub api: SocketAddr,
     /// Whether the API may be reached from other machines in plain text.
@@ -137,6 +141,7 @@ pub fn begin(beginning: &Beginning) -> Result<Begun, RunError> {
     directory.write(&NodeRecord {
         name: beginning.name.clone(),
         listen: beginning.listen,
+        reach: beginning.reach.clone(),
         api: beginning.api,
         allow_insecure_api: beginning.allow_insecure_api,
         cluster: cluster.0,
@@ -197,7 +202,10 @@ pub async fn run(options: ClusterOptions, stop: watch::Receiver<bool>) -> Result
     let earlier = directory.read()?;
     let listen = listen_address(&options, earlier.as_ref())?;
     let network = |error: &dyn std::fmt::Display| RunError::cannot_run(error.to_string());
-    let started = ControlNetwork::start(&identity, ControlOptions::new(listen)).await;
+    let reach = options.reach.clone().or(earlier.as_ref().map(|record| &record.reach));
+    let control =
+        ControlOptions { external: reach.external.clone(), ..ControlOptions::new(listen) };
+    let started = ControlNetwork::start(&identity, control).await;
     let (control, incoming) = started.map_err(|error| network(&error))?;
     let control = Arc::new(control);
     let (outcome_sender, outcomes) = mpsc::channel(OUTCOMES_MAX);
@@ -212,24 +220,20 @@ pub async fn run(options: ClusterOptions, stop: watch::Receiver<bool>) -> Result
         outcomes: outcome_sender,
     }));
     let server = SourceServer::new(Arc::clone(&workshop) as _, workshop.serving());
-    let data_listen = SocketAddr::new(listen.ip(), 0);
     let data = DataNetwork::start(
         identity.keypair(),
-        data_listen,
+        reach.data_listen(listen),
         Arc::new(server),
         DataOptions::default(),
     )
     .map_err(|failure| network(&failure))?;
     let api = options.api.or_else(|| earlier.as_ref().map(|record| record.api));
-    let addresses = Addresses {
-        control: control.listen_addresses().iter().map(|at| Address(at.to_string())).collect(),
-        data: vec![Address(data.listen_address().to_string())],
-        api: api.map(|at| Address(at.to_string())),
-    };
+    let addresses = reach.addresses(&control.listen_addresses(), data.listen_address(), api);
     let record = match earlier {
         Some(record) => again(record, &options)?,
         None => first_start(&options, &control, &directory, listen, &addresses).await?,
     };
+    let record = NodeRecord { reach, ..record };
     directory.write(&record)?;
     serve(
         options,
@@ -438,6 +442,7 @@ async fn first_start(
     Ok(NodeRecord {
         name: name.as_str().to_owned(),
         listen,
+        reach: Reach::default(),
         api,
         allow_insecure_api: options.allow_insecure_api,
         cluster: token.cluster.0,

@@ -178,6 +178,35 @@ fn a_cluster_that_was_killed_whole_goes_on_where_it_was() {
 }
 
 #[test]
+fn a_node_that_can_only_dial_takes_part() {
+    let mut cluster = Cluster::start(&[Role::Voter]);
+    let token = cluster.token(Role::Worker);
+    // Sockets that take in what comes, and say nothing: as a router that forwards nothing.
+    let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let nowhere = silent.local_addr().unwrap().to_string();
+    let hidden =
+        cluster.join_saying(&token, &["--external", &nowhere, "--data-external", &nowhere]);
+    cluster.wait_until("the node is alive", |view| {
+        let nodes = view["nodes"].as_array().map_or(&[][..], Vec::as_slice);
+        nodes.len() == 2 && nodes.iter().all(|node| node["state"] == "alive")
+    });
+    let view = cluster.view();
+    let node = &view["nodes"][hidden];
+    assert_eq!(node["addresses"][0], nowhere.as_str(), "{view}");
+    assert_eq!(node["data_addresses"][0], nowhere.as_str(), "{view}");
+    let (source, target, back) = (fast_directory(), fast_directory(), fast_directory());
+    plant(source.path());
+    for (from, to) in [("node1", "node0"), ("node0", "node1")] {
+        let (source, target) = match from {
+            "node1" => (source.path(), target.path()),
+            _ => (target.path(), back.path()),
+        };
+        let _ = cluster.ask(["cp", &on(from, source), &on(to, target)]).expect(0);
+        assert_same(source, target);
+    }
+}
+
+#[test]
 fn nodes_share_the_work_on_a_bucket() {
     let server = S3Server::with_bucket("bucket");
     let cluster =

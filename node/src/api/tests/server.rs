@@ -127,7 +127,7 @@ async fn a_cluster_has_its_json_form() {
         node,
         json!({
             "name": "berlin", "id": "12D3berlin", "role": "voter",
-            "addresses": ["192.0.2.1:7401"], "state": "alive", "last_heard_seconds": 0,
+            "addresses": ["192.0.2.1:7401"], "data_addresses": ["192.0.2.1:7402"], "state": "alive", "last_heard_seconds": 0,
             "version": "0.1.0", "is_leader": true, "lag": 0,
         })
     );

@@ -22,6 +22,7 @@ use airlift_protocol::id::JobId;
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 
+use super::reach::Reach;
 use crate::runtime::embedded::RunError;
 use crate::store::StoreError;
 
@@ -39,6 +40,9 @@ pub(crate) struct NodeRecord {
     pub(crate) name: String,
     /// Where its control plane listens.
     pub(crate) listen: std::net::SocketAddr,
+    /// Where else it listens, and where others reach it.
+    #[serde(default)]
+    pub(crate) reach: Reach,
     /// Where its API listens.
     pub(crate) api: std::net::SocketAddr,
     /// Whether the API may be reached from other machines in plain text.

@@ -341,17 +341,11 @@ impl Workshop {
         // An order that needs nothing of the source names nobody to read it; asked after all, this
         // way leads nowhere, and the answer says so.
         let node = assignment.source.unwrap_or(self.setup.node);
-        let route = Route { network, node, addresses: self.data_addresses(node) };
+        let addresses = data_addresses(&locked(&self.members), node);
+        let route = Route { network, node, addresses };
         let Assignment { id, job, epoch, .. } = *assignment;
         let order = frame::Order { job, assignment: id, epoch };
         Ok(Arc::new(RemoteSource::new(route, order, bounds.clone())))
-    }
-
-    fn data_addresses(&self, node: NodeId) -> Vec<SocketAddr> {
-        let members = locked(&self.members);
-        let member = members.members.iter().find(|member| member.id == node);
-        let addresses = member.map(|member| member.addresses.data.as_slice()).unwrap_or_default();
-        addresses.iter().filter_map(|address| address.0.parse().ok()).collect()
     }
 }
 
@@ -365,6 +359,13 @@ impl Job {
         }
         limit.clone()
     }
+}
+
+/// Where the data plane of `node` is dialled.
+pub(super) fn data_addresses(members: &Members, node: NodeId) -> Vec<SocketAddr> {
+    let member = members.members.iter().find(|member| member.id == node);
+    let addresses = member.map(|member| member.addresses.data.as_slice()).unwrap_or_default();
+    addresses.iter().filter_map(|address| address.0.parse().ok()).collect()
 }
 
 /// A location of this node as its stores know it.
@@ -386,6 +387,11 @@ impl Jobs for Workshop {
             compression: Compression::Off,
             faults: None,
         }))
+    }
+
+    fn beckon(&self, peer: NodeId) -> bool {
+        self.setup.control.send(peer, Bytes::from(codec::encode(&ControlMessage::Dial)));
+        true
     }
 }
 

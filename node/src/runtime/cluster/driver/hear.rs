@@ -15,6 +15,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::super::ask::Asker;
+use super::super::work::data_addresses;
 use super::super::{probe, talk};
 use super::{Driver, MESSAGE_BYTES_MAX};
 use crate::network::control::{Incoming, Reply};
@@ -54,6 +55,7 @@ impl Driver {
                 let said = self.on_heartbeat(from, heartbeat);
                 answer(reply, &said);
             }
+            ControlMessage::Dial => self.on_dial(from),
             ControlMessage::Admit(node, join) => self.on_admit(from, node, join, reply),
             ControlMessage::Report(report) => self.feed(Input::Report { node: from, report }),
             ControlMessage::Orders(orders) => self.on_orders(from, orders),
@@ -64,6 +66,16 @@ impl Driver {
             }
             question => self.on_question(question, reply),
         }
+    }
+
+    fn on_dial(&mut self, from: NodeId) {
+        let addresses = data_addresses(&self.members, from);
+        let data = Arc::clone(&self.parts.data);
+        self.work.spawn(async move {
+            if let Err(failure) = data.reach(from, &addresses).await {
+                tracing::debug!(?from, %failure, "a node that asks to be dialled");
+            }
+        });
     }
 
     /// Answers what takes a while, beside the loop.

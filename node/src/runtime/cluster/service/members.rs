@@ -93,6 +93,7 @@ impl Known {
                 Role::Worker => NodeRole::Worker,
             },
             addresses: member.addresses.control.iter().map(ToString::to_string).collect(),
+            data_addresses: member.addresses.data.iter().map(ToString::to_string).collect(),
             state: match self.is_alive(member.id) {
                 true => NodeState::Alive,
                 false => NodeState::Silent,
