@@ -196,6 +196,20 @@ pub(crate) fn cluster() -> ClusterView {
     }
 }
 
+/// What a voter has done.
+pub(crate) fn figures() -> NodeFigures {
+    NodeFigures {
+        name: "berlin".to_owned(),
+        id: "12D3berlin".to_owned(),
+        version: "0.1.0".to_owned(),
+        uptime_seconds: 3723,
+        memory_bytes: Some(64 << 20),
+        control: Traffic { sent_bytes: 1 << 20, received_bytes: 2 << 20 },
+        data: Traffic { sent_bytes: 3 << 30, received_bytes: 0 },
+        log: Some(LogFigures { entries: 12, bytes: 4096, syncs: 9, elections: 1 }),
+    }
+}
+
 #[async_trait]
 impl Service for Fake {
     async fn authorize(&self, token: &str) -> Result<Permission, ApiError> {
@@ -246,6 +260,11 @@ impl Service for Fake {
     async fn cluster(&self) -> Result<ClusterView, ApiError> {
         self.answer().await?;
         Ok(cluster())
+    }
+
+    async fn node(&self) -> Result<NodeFigures, ApiError> {
+        self.answer().await?;
+        Ok(figures())
     }
 
     async fn create_token(&self, request: TokenRequest) -> Result<JoinToken, ApiError> {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use airlift_protocol::units::ByteCount;
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
 use serde::Serialize;
 
@@ -11,12 +12,12 @@ use super::args::{FlagSetting, Global};
 use super::connect::{Cluster, ClusterArgs};
 use super::console::{Console, unless_closed};
 use super::exit::{CliError, ExitCode};
-use super::format::count;
+use super::format::{clock, count};
 use super::job::print;
 use super::node::{ReachArgs, parse_name, resolve_api, resolve_host};
 use super::{duration, table};
 use crate::api::request::{LeaderRequest, TOKEN_LIFE_MAX, TokenRequest};
-use crate::api::view::{ClusterView, NodeRole, NodeView};
+use crate::api::view::{ClusterView, NodeFigures, NodeRole, NodeView, Traffic};
 use crate::config::Config;
 use crate::runtime::cluster::{Beginning, Reach, begin};
 
@@ -210,7 +211,11 @@ pub(super) async fn run(
             }
             return print(&token, token.token.clone(), global, console);
         }
-        ClusterCommand::Init(_) | ClusterCommand::Status(_) => client.cluster().await?,
+        ClusterCommand::Init(_) | ClusterCommand::Status(_) => {
+            let (cluster, own) = (client.cluster().await?, client.node().await?);
+            let text = format!("{}\n{}\n{}", head(&cluster), figures(&own), nodes(&cluster));
+            return print(&StatusView { cluster, own }, text, global, console);
+        }
         ClusterCommand::Remove(args) => client.remove_node(&args.node).await?,
         ClusterCommand::TransferLeader(args) => {
             client.transfer_leader(&LeaderRequest { node: args.node.clone() }).await?
@@ -252,6 +257,31 @@ struct InitView {
     cluster: String,
     node: String,
     token_file: String,
+}
+
+/// What `cluster status --json` prints: the cluster, and the figures of the node that was asked.
+#[derive(Debug, Serialize)]
+struct StatusView {
+    #[serde(flatten)]
+    cluster: ClusterView,
+    #[serde(rename = "self")]
+    own: NodeFigures,
+}
+
+fn figures(own: &NodeFigures) -> String {
+    let traffic = |traffic: &Traffic| {
+        let (sent, received) = (ByteCount(traffic.sent_bytes), ByteCount(traffic.received_bytes));
+        format!("{sent} sent, {received} received")
+    };
+    let up = clock(Duration::from_secs(own.uptime_seconds));
+    let memory =
+        own.memory_bytes.map_or_else(String::new, |bytes| format!(", {}", ByteCount(bytes)));
+    let log = own.log.as_ref().map_or_else(String::new, |log| {
+        let (entries, syncs) = (count(log.entries), count(log.syncs));
+        format!("; log {entries} entries, {} in {syncs} writes", ByteCount(log.bytes))
+    });
+    let (name, control, data) = (&own.name, traffic(&own.control), traffic(&own.data));
+    format!("asked    {name}, up {up}{memory}; control {control}; data {data}{log}")
 }
 
 fn head(view: &ClusterView) -> String {

@@ -9,6 +9,7 @@
 mod ask;
 mod directory;
 mod driver;
+mod figures;
 mod join;
 mod lines;
 mod probe;
@@ -41,6 +42,7 @@ use tokio::sync::{mpsc, watch};
 use self::ask::Asker;
 use self::directory::{Directory, NodeRecord};
 use self::driver::{Driver, Parts, Sources};
+use self::figures::{Figures, NodeMeters};
 use self::join::Applicant;
 use self::lines::Lines;
 pub use self::reach::Reach;
@@ -290,21 +292,24 @@ async fn serve(options: ClusterOptions, networks: Networks, rest: Rest) -> Resul
         stores: options.stores.clone(),
         directory: directory.clone(),
     };
+    let figures = Arc::new(Figures::default());
+    let meters = NodeMeters {
+        name: record.name.clone(),
+        is_voter: record.raft.is_some(),
+        figures: Arc::clone(&figures),
+        control: Arc::clone(&control),
+        data: Arc::clone(&data),
+        started,
+    };
     let service = ClusterService::new(
         cluster,
         asker.clone(),
         Arc::clone(&control),
         Arc::new(lines),
         Arc::new(probe),
+        Arc::new(meters),
     );
-    let server = ApiServer::start(
-        ServerOptions {
-            address: record.api,
-            allow_insecure: record.allow_insecure_api,
-            limits: Limits::default(),
-        },
-        Arc::new(service.clone()),
-    );
+    let server = ApiServer::start(api_options(&record), Arc::new(service.clone()));
     let server = server.await.map_err(|error| RunError::cannot_run(error.to_string()))?;
     tracing::info!(name = record.name, node = %identity.node(), api = %server.address(), "runs");
     let driver = Driver::new(Parts {
@@ -323,12 +328,21 @@ async fn serve(options: ClusterOptions, networks: Networks, rest: Rest) -> Resul
         service: Arc::new(service),
         asker,
         stores: options.stores,
+        figures,
         started,
     });
     let ended = driver.run(Sources { incoming, asks, outcomes, stop }).await;
     server.stop().await;
     control.shutdown().await;
     ended
+}
+
+fn api_options(record: &NodeRecord) -> ServerOptions {
+    ServerOptions {
+        address: record.api,
+        allow_insecure: record.allow_insecure_api,
+        limits: Limits::default(),
+    }
 }
 
 fn eighth(bytes: [u8; 32]) -> [u8; 8] {

@@ -134,6 +134,23 @@ async fn a_cluster_has_its_json_form() {
 }
 
 #[tokio::test]
+async fn a_node_shows_its_own_figures() {
+    let server = Fake::default().serve(Limits::default()).await;
+    let answer = send(&server, Method::GET, "/api/v1/node", "read").await;
+    let body: Value = answer.json().await.unwrap();
+    assert_eq!(
+        body,
+        json!({
+            "name": "berlin", "id": "12D3berlin", "version": "0.1.0", "uptime_seconds": 3723,
+            "memory_bytes": 67_108_864,
+            "control": { "sent_bytes": 1_048_576, "received_bytes": 2_097_152 },
+            "data": { "sent_bytes": 3_221_225_472_u64, "received_bytes": 0 },
+            "log": { "entries": 12, "bytes": 4096, "syncs": 9, "elections": 1 },
+        })
+    );
+}
+
+#[tokio::test]
 async fn wrong_requests_are_told_what_is_wrong() {
     let fake = Fake::showing(vec![ended_badly()]);
     let server = fake.serve(Limits { body_bytes_max: 200, ..Limits::default() }).await;

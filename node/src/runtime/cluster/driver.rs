@@ -32,6 +32,7 @@ use self::disk::{Write, Writes};
 use self::leave::Leaving;
 use super::ask::{Ask, Asker, Sight};
 use super::directory::{Directory, NodeRecord};
+use super::figures::Figures;
 use super::records::{Record, RecordFile};
 use super::service::ClusterService;
 use super::work::Workshop;
@@ -88,6 +89,7 @@ pub(super) struct Parts {
     pub(super) service: Arc<ClusterService>,
     pub(super) asker: Asker,
     pub(super) stores: StoreOptions,
+    pub(super) figures: Arc<Figures>,
     pub(super) started: Instant,
 }
 
@@ -281,7 +283,9 @@ impl Driver {
     fn follow_leader(&mut self) {
         let Some(coordinator) = &self.parts.coordinator else { return };
         let Some(consensus) = coordinator.consensus() else { return };
-        let leader = consensus.status().leader.and_then(|raft| self.node_of(raft));
+        let status = consensus.status();
+        self.parts.figures.saw_term(status.term);
+        let leader = status.leader.and_then(|raft| self.node_of(raft));
         if leader.is_some() {
             self.set_leader(leader);
         }

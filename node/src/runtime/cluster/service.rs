@@ -44,7 +44,9 @@ use super::token::JoinTokenText;
 use crate::api::error::{ApiCode, ApiError};
 use crate::api::request::{Found, LeaderRequest, Submission, SubmitRequest, TokenRequest};
 use crate::api::service::{JobOrder, Permission, ReportLines, Service};
-use crate::api::view::{ClusterView, JobList, JobView, JoinToken, NodeRole, Submitted, utc};
+use crate::api::view::{
+    ClusterView, JobList, JobView, JoinToken, NodeFigures, NodeRole, Submitted, utc,
+};
 use crate::network::control::ControlNetwork;
 use crate::network::control::limit::REQUEST_BYTES_MAX;
 use crate::runtime::blocking::blocking;
@@ -76,6 +78,12 @@ pub(crate) trait Probe: Send + Sync + 'static {
     async fn probe(&self, location: &Location) -> Result<Found, ApiError>;
 }
 
+/// Reads what this node counts.
+pub(crate) trait Meters: Send + Sync + 'static {
+    /// The figures now.
+    fn read(&self) -> NodeFigures;
+}
+
 /// The API's service on a node of a cluster.
 #[derive(Clone)]
 pub(crate) struct ClusterService {
@@ -84,6 +92,7 @@ pub(crate) struct ClusterService {
     control: Arc<ControlNetwork>,
     records: Arc<dyn Records>,
     probe: Arc<dyn Probe>,
+    meters: Arc<dyn Meters>,
     /// The token that was let in last, to show the leader. A cluster knows one token of clients,
     /// the administrator's, so it is the one of every call that gets as far as here.
     admitted: Arc<Mutex<Option<Secret>>>,
@@ -108,9 +117,10 @@ impl ClusterService {
         control: Arc<ControlNetwork>,
         records: Arc<dyn Records>,
         probe: Arc<dyn Probe>,
+        meters: Arc<dyn Meters>,
     ) -> Self {
         let admitted = Arc::new(Mutex::new(None));
-        Self { cluster, asker, control, records, probe, admitted }
+        Self { cluster, asker, control, records, probe, meters, admitted }
     }
 
     /// Answers a call that another node has forwarded, when this node leads: it trusts no other node
@@ -452,6 +462,11 @@ impl Service for ClusterService {
             }
             Err(error) => Err(error),
         }
+    }
+
+    async fn node(&self) -> Result<NodeFigures, ApiError> {
+        let meters = Arc::clone(&self.meters);
+        Ok(blocking(move || meters.read()).await)
     }
 
     async fn create_token(&self, request: TokenRequest) -> Result<JoinToken, ApiError> {

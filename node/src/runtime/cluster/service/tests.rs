@@ -58,6 +58,14 @@ impl Probe for FixedProbe {
     }
 }
 
+struct FixedMeters;
+
+impl Meters for FixedMeters {
+    fn read(&self) -> NodeFigures {
+        crate::api::fake::figures()
+    }
+}
+
 /// What tests choose and count.
 #[derive(Default)]
 struct Script {
@@ -103,7 +111,8 @@ impl Network {
         let mut tasks = JoinSet::new();
         tasks.spawn(driver.run(asks));
         let (records, probe) = (Arc::new(FixedRecords), Arc::new(FixedProbe));
-        let service = ClusterService::new(CLUSTER, asker, control, records, probe);
+        let meters = Arc::new(FixedMeters);
+        let service = ClusterService::new(CLUSTER, asker, control, records, probe, meters);
         let answering = service.clone();
         tasks.spawn(async move {
             while let Some(Incoming { body, reply, .. }) = incoming.recv().await {
