@@ -49,6 +49,9 @@ pub struct NodeArgs {
     /// Allow an API address that other machines reach, although nothing is encrypted
     #[arg(long)]
     pub api_insecure: bool,
+    /// Look for the other nodes by multicast in the local network, in case their addresses change
+    #[arg(long)]
+    pub mdns: bool,
     /// Token by which the node joins a cluster; other users of this machine may see it
     #[arg(long, value_name = "TOKEN", conflicts_with = "join_file")]
     pub join: Option<String>,
@@ -104,6 +107,8 @@ pub struct NodeOptions {
     pub api: Option<SocketAddr>,
     /// Whether other machines may reach the API in plain text.
     pub allow_insecure_api: bool,
+    /// Whether it looks for the others by multicast.
+    pub mdns: bool,
     /// Token by which it joins a cluster.
     pub join: Option<Secret>,
 }
@@ -128,6 +133,7 @@ impl NodeArgs {
             reach: self.reach.resolve()?,
             api: api.transpose()?,
             allow_insecure_api: self.api_insecure,
+            mdns: self.mdns,
             join,
         })
     }
@@ -148,6 +154,7 @@ pub(super) async fn run(args: &NodeArgs, config: Config) -> Result<ExitCode, Cli
             reach: options.reach,
             api: options.api,
             allow_insecure_api: options.allow_insecure_api,
+            mdns: options.mdns,
             join: options.join.map(|secret| secret.reveal().to_owned()),
             stores: config.stores,
             slots: config.slots,
@@ -228,6 +235,7 @@ mod tests {
         let args = Node::try_parse_from(["node", "--data-dir", "/d"]).unwrap().args;
         let options = args.options().unwrap();
         assert_eq!((options.name, options.listen, options.join), (None, None, None));
+        assert!(!options.mdns, "nothing is sent into the network unless that is wanted");
     }
 
     #[test]

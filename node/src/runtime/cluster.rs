@@ -81,6 +81,8 @@ pub struct ClusterOptions {
     pub api: Option<SocketAddr>,
     /// Whether the API may be reached from other machines in plain text.
     pub allow_insecure_api: bool,
+    /// Whether it looks for the addresses of the others by multicast.
+    pub mdns: bool,
     /// The token by which it joins, at its first start.
     pub join: Option<String>,
     /// How stores are reached.
@@ -205,8 +207,7 @@ pub async fn run(options: ClusterOptions, stop: watch::Receiver<bool>) -> Result
     let listen = listen_address(&options, earlier.as_ref())?;
     let network = |error: &dyn std::fmt::Display| RunError::cannot_run(error.to_string());
     let reach = options.reach.clone().or(earlier.as_ref().map(|record| &record.reach));
-    let control =
-        ControlOptions { external: reach.external.clone(), ..ControlOptions::new(listen) };
+    let control = ControlOptions { listen, mdns: options.mdns, external: reach.external.clone() };
     let started = ControlNetwork::start(&identity, control).await;
     let (control, incoming) = started.map_err(|error| network(&error))?;
     let control = Arc::new(control);
