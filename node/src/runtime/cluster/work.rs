@@ -229,15 +229,9 @@ impl Workshop {
 
     /// Whether `location` is opened on this node.
     fn reaches(&self, location: &Location) -> bool {
-        match location {
-            Location::Path(_) => false,
-            Location::Bucket { .. } => true,
-            Location::Node { node, .. } => {
-                let members = locked(&self.members);
-                let own = members.members.iter().find(|member| member.id == self.setup.node);
-                own.is_some_and(|member| member.name.as_str() == node)
-            }
-        }
+        let members = locked(&self.members);
+        let own = members.members.iter().find(|member| member.id == self.setup.node);
+        own.is_some_and(|member| location.is_open_to(member.name.as_str()))
     }
 
     async fn open(&self, job: &Job, end: End) -> Result<Arc<dyn Store>, StoreError> {
