@@ -170,7 +170,7 @@ fn a_cluster_grows_from_one_voter_by_snapshots() {
             let leader = world.process(world.leader().unwrap()).unwrap();
             leader.coordinator.over([job, JobId([9; 16])])
         };
-        assert_eq!(over(&world), []);
+        assert!(over(&world).is_empty());
         world.run_until(60_000, "the job ends", |world| has_ended(world, job));
         check_whole(&mut world, job);
         assert_eq!(over(&world), [(job, 1)]);

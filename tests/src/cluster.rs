@@ -180,6 +180,14 @@ impl Cluster {
         self.nodes[index].process = Some(self.airlift.start(arguments));
     }
 
+    /// The words by which a node starts again from `directory`, with other addresses than before.
+    pub fn copy_arguments(&self, directory: &std::path::Path) -> Vec<String> {
+        let [listen, api] = [free_port(), free_port()].map(|port| format!("127.0.0.1:{port}"));
+        ["node", "--data-dir", utf8(directory), "--listen", &listen, "--api", &api]
+            .map(str::to_owned)
+            .to_vec()
+    }
+
     /// Adds where the cluster is, and the right to ask it.
     fn address<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Vec<String> {
         let urls: Vec<String> =

@@ -359,6 +359,13 @@ fn voter(
     raft: RaftId,
     boot: Boot,
 ) -> Result<(Coordinator, ConsensusFile), RunError> {
+    if !directory.consensus().exists() {
+        let path = directory.path().display();
+        return Err(RunError::cannot_run(format!(
+            "{path}: the log of this voter is gone, and without it it must not vote again: remove \
+             this node from its cluster, and let it join anew with an empty directory"
+        )));
+    }
     let (file, identity) = ConsensusFile::open(&directory.consensus())?;
     if identity.cluster != cluster.0 || identity.id != raft {
         let path = directory.path().display();

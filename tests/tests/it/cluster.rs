@@ -232,6 +232,43 @@ fn nodes_share_the_work_on_a_bucket() {
 }
 
 #[test]
+fn a_directory_that_was_copied_or_has_lost_its_log_is_refused_by_name() {
+    let mut cluster = Cluster::start(&[Role::Voter, Role::Worker]);
+    cluster.kill(1);
+    let copy = fast_directory();
+    for entry in std::fs::read_dir(cluster.data_dir(1)).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_file() {
+            std::fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
+        }
+    }
+    let directory = cluster.data_dir(1);
+    let original = cluster
+        .user()
+        .command(["node", "--data-dir", directory.to_str().unwrap()])
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    cluster.wait_until("the original is back", |view| {
+        view["nodes"].as_array().is_some_and(|all| all.iter().all(|it| it["state"] == "alive"))
+    });
+    // Long enough for the leader to have heard the original's new start.
+    std::thread::sleep(Duration::from_secs(5));
+    let _copy = cluster.user().start(cluster.copy_arguments(copy.path()));
+    let ended = original.wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(3), "{text}");
+    assert!(text.contains("another process runs with this node's identity"), "{text}");
+
+    cluster.kill(0);
+    std::fs::remove_file(cluster.data_dir(0).join("consensus.redb")).unwrap();
+    let directory = cluster.data_dir(0);
+    let outcome = cluster.user().run(["node", "--data-dir", directory.to_str().unwrap()]);
+    assert_eq!(outcome.code, Some(3), "{outcome:?}");
+    assert!(outcome.stderr.contains("the log of this voter is gone"), "{outcome:?}");
+}
+
+#[test]
 fn who_does_not_belong_is_refused_by_name() {
     let mut cluster = Cluster::start(&[Role::Voter, Role::Worker]);
     let user = Airlift::new();

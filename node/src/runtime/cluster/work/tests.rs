@@ -58,7 +58,8 @@ async fn what_is_over_is_forgotten_and_a_later_run_is_not() {
 
     workshop.forget(&[(id, 2)]);
     assert!(workshop.known(id, 0).is_none());
-    assert_eq!((workshop.written(), names(&root)), (Vec::new(), Vec::new()));
+    assert!(workshop.written().is_empty());
+    assert!(names(&root).is_empty());
 
     // An attempt that has not noticed yet still has the old journal; a third run has its own.
     let third = workshop.insert(spec(), 3).unwrap();
@@ -77,6 +78,6 @@ async fn journals_of_earlier_processes_are_told_until_they_are_over() {
     let workshop = workshop(root.path()).await;
     assert_eq!(workshop.written(), [(id, 0)]);
     workshop.forget(&[(id, 7)]);
-    assert_eq!(workshop.written(), []);
+    assert!(workshop.written().is_empty());
     assert_eq!(names(&root), ["something else"]);
 }
