@@ -46,6 +46,9 @@ impl Reads {
 impl Coordinator {
     /// Answers the reads that are confirmed and those that never will be, and asks for the others.
     pub(super) fn settle_reads(&mut self) {
+        if self.reads.asked.is_none() && self.reads.waiting.is_empty() {
+            return;
+        }
         let Some(consensus) = self.log.consensus_mut() else {
             // Who works alone needs nobody to confirm it.
             let waiting = std::mem::take(&mut self.reads.waiting);

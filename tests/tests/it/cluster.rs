@@ -243,7 +243,7 @@ fn a_directory_that_was_copied_or_has_lost_its_log_is_refused_by_name() {
         }
     }
     let directory = cluster.data_dir(1);
-    let original = cluster
+    let mut original = cluster
         .user()
         .command(["node", "--data-dir", directory.to_str().unwrap()])
         .stderr(std::process::Stdio::piped())
@@ -255,6 +255,13 @@ fn a_directory_that_was_copied_or_has_lost_its_log_is_refused_by_name() {
     // Long enough for the leader to have heard the original's new start.
     std::thread::sleep(Duration::from_secs(5));
     let _copy = cluster.user().start(cluster.copy_arguments(copy.path()));
+    let begun = Instant::now();
+    while original.try_wait().unwrap().is_none() {
+        if begun.elapsed() > Duration::from_secs(60) {
+            original.kill().unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
     let ended = original.wait_with_output().unwrap();
     let text = String::from_utf8_lossy(&ended.stderr);
     assert_eq!(ended.status.code(), Some(3), "{text}");
