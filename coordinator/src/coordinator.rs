@@ -4,6 +4,7 @@
 mod ask;
 mod hear;
 mod lead;
+mod read;
 mod snapshot;
 mod tell;
 
@@ -18,6 +19,7 @@ use airlift_protocol::report::Report;
 use airlift_protocol::time::Timestamp;
 use airlift_protocol::version::LOG_FORMAT;
 
+use self::read::Reads;
 use self::snapshot::Snapshots;
 use crate::command::Command;
 use crate::consensus::Consensus;
@@ -52,6 +54,7 @@ pub struct Coordinator {
     reports: Vec<Report>,
     /// Whether this node decided at the last look; in a cluster, only the leader does.
     is_deciding: bool,
+    reads: Reads,
     snapshots: Snapshots,
     /// When consensus is to be told that time has passed; a process that works alone has none.
     next_tick: Option<Timestamp>,
@@ -96,6 +99,7 @@ impl Coordinator {
         Self {
             state,
             is_deciding: log.is_ready(),
+            reads: Reads::default(),
             snapshots: Snapshots::default(),
             next_tick,
             log,
@@ -276,6 +280,7 @@ impl Coordinator {
     fn settle(&mut self, now: Timestamp) {
         self.apply();
         self.look_who_decides(now);
+        self.settle_reads();
         if self.is_deciding {
             self.decide(now);
         }

@@ -123,7 +123,7 @@ pub enum Effect {
 /// What came of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// It is decided, durably.
+    /// It is decided, durably; or, of a read, confirmed.
     Done,
     /// It cannot be.
     Refused(Failure),

@@ -41,6 +41,9 @@ pub enum Request {
     RemoveMember(NodeId),
     /// A cluster is to begin with this voter.
     Found(Box<Founding>),
+    /// The state is to be read: what it is once this is done has everything that was decided before
+    /// it was asked. Nothing is written for it.
+    Read,
 }
 
 /// One thing that happened.

@@ -13,6 +13,7 @@ mod world;
 use std::collections::BTreeSet;
 
 use airlift_coordinator::command::Founding;
+use airlift_coordinator::consensus::TransferError;
 use airlift_coordinator::state::{JoinToken, Phase};
 use airlift_coordinator::{Answer, Request};
 use airlift_protocol::cluster::{Addresses, ClusterId, Member, NodeName, Role, Secret, TokenId};
@@ -168,8 +169,14 @@ fn a_cluster_grows_from_one_voter_by_snapshots() {
         let mut world = three(seed);
         assert!(world.snapshots_saved >= 1 && world.snapshots_fetched >= 2);
         let job = submit(&mut world, "target");
+        let over = |world: &World| {
+            let leader = world.process(world.leader().unwrap()).unwrap();
+            leader.coordinator.over([job, JobId([9; 16])])
+        };
+        assert!(over(&world).is_empty());
         world.run_until(60_000, "the job ends", |world| has_ended(world, job));
         check_whole(&mut world, job);
+        assert_eq!(over(&world), [(job, 1)]);
         let refused = world.ask(&founding(ClusterId([4; 16])));
         assert!(matches!(refused, Answer::Refused(failure) if failure.code == ErrorCode::Conflict));
     }
@@ -372,4 +379,107 @@ fn the_only_voter_cannot_leave() {
     let mut world = founded(500);
     let answer = world.ask(&Request::RemoveMember(node(1)));
     assert!(matches!(answer, Answer::Refused(failure) if failure.code == ErrorCode::Conflict));
+}
+
+#[test]
+fn a_leader_that_ends_hands_over_to_a_voter_that_lives() {
+    for seed in 800..820 {
+        let mut world = three(seed);
+        world.run_for(5_000);
+        let leader = world.leader().unwrap();
+        let others: Vec<NodeId> = (1..=3).map(node).filter(|id| *id != leader).collect();
+        let (dead, alive) = match seed % 2 {
+            0 => (others[0], others[1]),
+            _ => (others[1], others[0]),
+        };
+        world.crash(dead);
+        // Nothing was written meanwhile: by its log the dead one would do as well.
+        world.run_for(6_000);
+        let raft = world.nodes[&alive].raft;
+        assert_eq!(world.hand_over(leader, &BTreeSet::new()), Ok(raft));
+        // Without being handed over, the lead would be missed after a second at the earliest.
+        world.run_until(500, "another one leads", |world| world.leader() == Some(alive));
+        let refused = world.hand_over(leader, &BTreeSet::new());
+        assert!(matches!(refused, Err(TransferError::NotLeader(_))), "{refused:?}");
+    }
+}
+
+#[test]
+fn nobody_takes_the_lead_of_the_only_voter() {
+    let mut world = founded(820);
+    assert_eq!(world.hand_over(node(1), &BTreeSet::new()), Err(TransferError::Nobody));
+    let mut world = three(821);
+    let leader = world.leader().unwrap();
+    let tried = [1, 2, 3].map(RaftId).into();
+    assert_eq!(world.hand_over(leader, &tried), Err(TransferError::Nobody));
+}
+
+#[test]
+fn a_read_writes_nothing_and_any_number_share_a_question() {
+    for seed in 830..834 {
+        let mut world = if seed % 2 == 0 { three(seed) } else { founded(seed) };
+        world.run_for(5_000);
+        let leader = world.leader().unwrap();
+        let last = |world: &World| {
+            let consensus = world.process(leader).unwrap().coordinator.consensus().unwrap();
+            consensus.status().last
+        };
+        let before = last(&world);
+        // More than consensus takes at once.
+        let reads: Vec<_> = (0..2_000).map(|_| world.request(leader, Request::Read)).collect();
+        world.run_for(100);
+        assert!(reads.iter().all(|id| world.answer(*id) == Some(&Answer::Done)));
+        assert_eq!(last(&world), before);
+    }
+}
+
+#[test]
+fn who_cannot_reach_a_majority_answers_no_read() {
+    for seed in 840..860 {
+        let mut world = three(seed);
+        world.run_for(5_000);
+        let old = world.leader().unwrap();
+        world.island = Some(old);
+        // It leads, as far as it knows.
+        assert!(world.process(old).unwrap().coordinator.is_deciding());
+        let delay = world.random.below(900);
+        world.run_for(delay);
+        let read = world.request(old, Request::Read);
+        assert_eq!(world.answer(read), None);
+        world.run_until(10_000, "the others have a leader", |world| world.leader().is_some());
+        submit(&mut world, "target");
+        world.run_for(5_000);
+        assert_eq!(world.answer(read), Some(&Answer::NotLeader), "seed {seed}");
+        let late = world.request(old, Request::Read);
+        assert_eq!(world.answer(late), Some(&Answer::NotLeader));
+    }
+}
+
+/// Whatever happens: a read that is confirmed sees every job that was acknowledged before it was
+/// asked.
+#[test]
+fn no_read_is_stale() {
+    let mut confirmed = 0;
+    for seed in 860..880 {
+        let mut world = three_with(seed, Faults::MANY);
+        let mut jobs = Vec::new();
+        for round in 0..8 {
+            let victim = node(1 + u8::try_from(world.random.below(3)).unwrap());
+            world.island = world.random.per_mille(700).then_some(victim);
+            jobs.push(submit(&mut world, &format!("target-{round}")));
+            let reads =
+                [1, 2, 3].map(|number| (node(number), world.request(node(number), Request::Read)));
+            for _ in 0..300 {
+                world.run_for(10);
+                for (id, read) in reads {
+                    if world.answer(read) == Some(&Answer::Done) {
+                        confirmed += 1;
+                        let state = world.process(id).unwrap().coordinator.state();
+                        assert!(jobs.iter().all(|job| state.jobs.contains_key(job)), "seed {seed}");
+                    }
+                }
+            }
+        }
+    }
+    assert!(confirmed > 0);
 }

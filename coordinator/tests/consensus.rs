@@ -4,6 +4,8 @@
 
 #[path = "consensus/cluster.rs"]
 mod cluster;
+#[path = "cluster/random.rs"]
+mod random;
 
 use airlift_coordinator::consensus::{
     Compaction, Config, Consensus, CorruptLog, Durable, MembershipError, ProposeError, ReadError,

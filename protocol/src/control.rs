@@ -47,6 +47,11 @@ pub enum ControlMessage {
     FindRecords(Option<RecordKey>),
     /// The snapshot that the leader offered is here, or cannot be had.
     SnapshotFetched(bool),
+    /// A voter that does not lead hands on what a stranger asks of it, whose connection has proven
+    /// who it is. To the leader.
+    Admit(NodeId, Box<JoinRequest>),
+    /// Asks to be dialled on the data plane: the asker needs data, and cannot reach this node there.
+    Dial,
 }
 
 /// An object of a job's manifest, in the order of records.
@@ -123,7 +128,8 @@ pub struct Heartbeat {
     pub slots: u32,
     /// Orders that it works on, or whose reports are not settled.
     pub held: Vec<AssignmentId>,
-    /// Bytes verified and written since its process started, by job.
+    /// Bytes verified and written since its process started, by job: every job of which the node
+    /// keeps something.
     pub written: Vec<(JobId, u64)>,
     /// The membership that it knows; 0 when none.
     pub members_version: u64,
@@ -136,6 +142,9 @@ pub struct Heartbeat {
 pub struct Alive {
     /// The membership, when the node knows an older one.
     pub members: Option<Members>,
+    /// Jobs of the sign of life of which nothing is needed any more, each with its last run: who has
+    /// heard of a later one keeps what it has.
+    pub over: Vec<(JobId, u32)>,
 }
 
 /// Who belongs to the cluster.

@@ -109,6 +109,63 @@ impl Location {
         }
     }
 
+    /// The location as what holds objects: a prefix ends with a `/` unless it is the whole bucket, and
+    /// a directory does not unless it is the root.
+    #[must_use]
+    pub fn into_container(self) -> Self {
+        let trimmed = |mut path: Vec<u8>| {
+            while path.len() > 1 && path.ends_with(b"/") {
+                path.pop();
+            }
+            path
+        };
+        match self {
+            Self::Path(path) => Self::Path(trimmed(path)),
+            Self::Node { node, path } => Self::Node { node, path: trimmed(path) },
+            Self::Bucket { scheme, bucket, prefix } => {
+                let mut bytes = prefix.as_bytes().to_vec();
+                if !bytes.is_empty() && !bytes.ends_with(b"/") {
+                    bytes.push(b'/');
+                }
+                Self::Bucket { scheme, bucket, prefix: Key::new(bytes) }
+            }
+        }
+    }
+
+    /// The directory or prefix of an object, and its key there, byte by byte: empty when the
+    /// location is written as a container.
+    pub fn split(&self) -> (Self, Key) {
+        let split = |bytes: &[u8]| {
+            let at = bytes.iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1);
+            (bytes[..at].to_vec(), Key::new(&bytes[at..]))
+        };
+        match self {
+            Self::Path(path) => {
+                let (path, name) = split(path);
+                (Self::Path(path).into_container(), name)
+            }
+            Self::Node { node, path } => {
+                let (path, name) = split(path);
+                (Self::Node { node: node.clone(), path }.into_container(), name)
+            }
+            Self::Bucket { scheme, bucket, prefix } => {
+                let (prefix, name) = split(prefix.as_bytes());
+                let (scheme, bucket) = (scheme.clone(), bucket.clone());
+                (Self::Bucket { scheme, bucket, prefix: Key::new(prefix) }, name)
+            }
+        }
+    }
+
+    /// Whether the node of this name can open the location: a disk only the node that has it, a
+    /// bucket any.
+    pub fn is_open_to(&self, name: &str) -> bool {
+        match self {
+            Self::Path(_) => false,
+            Self::Node { node, .. } => node == name,
+            Self::Bucket { .. } => true,
+        }
+    }
+
     /// Whether the location is written as a container: it ends in `/`, or is a whole bucket.
     pub fn is_written_as_container(&self) -> bool {
         match self {
@@ -210,6 +267,41 @@ mod tests {
         fn bucket_locations_round_trip(text in "[a-z][a-z0-9]{0,4}://[a-z]{1,5}(/[ -~]{0,20})?") {
             let location = Location::parse(text.as_bytes()).unwrap();
             prop_assert_eq!(Location::parse(&location.to_bytes()), Ok(location));
+        }
+    }
+
+    #[test]
+    fn containers_have_one_form_and_objects_a_parent() {
+        let parse = |text: &str| Location::parse(text.as_bytes()).unwrap();
+        for (text, container) in [
+            ("s3://b", "s3://b"),
+            ("s3://b/a", "s3://b/a/"),
+            ("s3://b/a//", "s3://b/a//"),
+            ("eu-1:/a//", "eu-1:/a"),
+            ("eu-1:/", "eu-1:/"),
+            ("/a/", "/a"),
+        ] {
+            assert_eq!(parse(text).into_container(), parse(container), "{text}");
+        }
+        for (text, parent, name) in [
+            ("s3://b/a", "s3://b", "a"),
+            ("s3://b/a//c", "s3://b/a//", "c"),
+            ("s3://b/a/", "s3://b/a/", ""),
+            ("eu-1:/a/b", "eu-1:/a", "b"),
+            ("eu-1:/a", "eu-1:/", "a"),
+            ("/a/b", "/a", "b"),
+        ] {
+            assert_eq!(parse(text).split(), (parse(parent), Key::from(name)), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_disk_is_open_to_its_node_only() {
+        let parse = |text: &str| Location::parse(text.as_bytes()).unwrap();
+        for (text, is_open) in
+            [("eu-1:/a", true), ("eu-2:/a", false), ("s3://b", true), ("/a", false)]
+        {
+            assert_eq!(parse(text).is_open_to("eu-1"), is_open, "{text}");
         }
     }
 }

@@ -198,6 +198,18 @@ impl Running {
         self.0.wait().expect("a child can be waited for")
     }
 
+    /// Asks the process to end, and waits until it has.
+    ///
+    /// # Panics
+    /// When the system does not say how it ended.
+    pub fn terminate(&mut self) -> ExitStatus {
+        let id = i32::try_from(self.0.id()).ok().and_then(rustix::process::Pid::from_raw);
+        let id = id.expect("a child has an id");
+        // It may have ended by itself, which the status tells.
+        let _ = rustix::process::kill_process(id, rustix::process::Signal::TERM);
+        self.wait()
+    }
+
     /// Waits for the process to end by itself.
     ///
     /// # Panics

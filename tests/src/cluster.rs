@@ -73,12 +73,10 @@ impl Cluster {
         assert!(begun["cluster"].is_string(), "{begun}");
         cluster.nodes.push(Node { name, api: port, process: None });
         cluster.restart(0);
-        for (index, role) in (1..).zip(&roles[1..]) {
-            cluster.join(*role);
-            // A token is for the voters that there are: the next one is made when this one is in.
-            cluster.wait_until("the node has joined", |view| {
-                view["nodes"].as_array().is_some_and(|nodes| nodes.len() == index + 1)
-            });
+        // All tokens are made before the first one is used, and all nodes join at once.
+        let tokens: Vec<String> = roles[1..].iter().map(|role| cluster.token(*role)).collect();
+        for token in &tokens {
+            cluster.join_with(token);
         }
         cluster.wait_until("every node is known and alive", |view| {
             let nodes = view["nodes"].as_array().map_or(&[][..], Vec::as_slice);
@@ -100,10 +98,16 @@ impl Cluster {
 
     /// Adds a node that joins with this token, and returns its place.
     pub fn join_with(&mut self, token: &str) -> usize {
+        self.join_saying(token, &[])
+    }
+
+    /// As [`join_with`](Self::join_with), with more words on the command line.
+    pub fn join_saying(&mut self, token: &str, words: &[&str]) -> usize {
         let index = self.nodes.len();
         let (name, port) = (format!("node{index}"), free_port());
         self.nodes.push(Node { name, api: port, process: None });
-        let arguments = self.join_arguments(index, token);
+        let mut arguments = self.join_arguments(index, token);
+        arguments.extend(words.iter().map(|word| (*word).to_owned()));
         self.nodes[index].process = Some(self.airlift.start(arguments));
         index
     }
@@ -163,11 +167,27 @@ impl Cluster {
         }
     }
 
+    /// Asks node `index` to end, and waits until it has.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn stop(&mut self, index: usize) -> std::process::ExitStatus {
+        self.nodes[index].process.take().expect("a node that runs").terminate()
+    }
+
     /// Starts node `index` again, where it left off.
     pub fn restart(&mut self, index: usize) {
         let directory = self.data_dir(index);
         let arguments = ["node", "--data-dir", utf8(&directory)];
         self.nodes[index].process = Some(self.airlift.start(arguments));
+    }
+
+    /// The words by which a node starts again from `directory`, with other addresses than before.
+    pub fn copy_arguments(&self, directory: &std::path::Path) -> Vec<String> {
+        let [listen, api] = [free_port(), free_port()].map(|port| format!("127.0.0.1:{port}"));
+        ["node", "--data-dir", utf8(directory), "--listen", &listen, "--api", &api]
+            .map(str::to_owned)
+            .to_vec()
     }
 
     /// Adds where the cluster is, and the right to ask it.

@@ -51,6 +51,9 @@ pub enum TransferError {
     /// It does not know the present membership yet: try later.
     #[error("member {} does not know the membership yet", .0.0)]
     Behind(RaftId),
+    /// No other voter is left to take it.
+    #[error("there is no other voter")]
+    Nobody,
 }
 
 impl Consensus {

@@ -20,15 +20,17 @@ impl Coordinator {
             return;
         }
         match self.command(request, at) {
-            Ok(command) => self.log.propose(command, Some(id)),
+            Ok(Some(command)) => self.log.propose(command, Some(id)),
+            Ok(None) => self.reads.wait(id),
             Err(failure) => {
                 self.effects.push_back(Effect::Answer { id, answer: Answer::Refused(failure) });
             }
         }
     }
 
-    fn command(&self, request: Request, at: Timestamp) -> Result<Command, Failure> {
-        Ok(match request {
+    /// What goes into the log; nothing for a read.
+    fn command(&self, request: Request, at: Timestamp) -> Result<Option<Command>, Failure> {
+        Ok(Some(match request {
             Request::Submit(spec) => {
                 self.check_locations(&spec)?;
                 Command::Submit { spec, at }
@@ -41,7 +43,8 @@ impl Coordinator {
             Request::Join(node, join) => Command::Join(Box::new(self.joining(node, *join, at)?)),
             Request::RemoveMember(node) => Command::RemoveMember { node },
             Request::Found(founding) => Command::Found(founding),
-        })
+            Request::Read => return Ok(None),
+        }))
     }
 
     /// A job's paths are on nodes that there are.

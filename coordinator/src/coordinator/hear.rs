@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use airlift_protocol::assignment::End;
 use airlift_protocol::codec;
 use airlift_protocol::control::{Heartbeat, Order};
+use airlift_protocol::error::ErrorCode;
 use airlift_protocol::id::{AssignmentId, JobId, NodeId, PageId};
 use airlift_protocol::limits::{REPORTS_BATCHED_MAX, REPORTS_BYTES_MAX};
 use airlift_protocol::manifest::Page;
@@ -15,7 +16,7 @@ use super::Coordinator;
 use crate::command::Command;
 use crate::effect::Effect;
 use crate::scheduler::inventory::Heard;
-use crate::state::{Lease, Task};
+use crate::state::{Job, Lease, Phase, Task};
 
 impl Coordinator {
     pub(super) fn on_heartbeat(&mut self, now: Timestamp, node: NodeId, beat: &Heartbeat) {
@@ -40,6 +41,24 @@ impl Coordinator {
             return;
         }
         self.reconcile(node, &beat.held);
+    }
+
+    /// Those of `jobs` of which nothing is needed any more, with their last run: complete, or
+    /// cancelled. What has only stopped can be submitted again, and goes on with what nodes keep.
+    pub fn over(&self, jobs: impl IntoIterator<Item = JobId>) -> Vec<(JobId, u32)> {
+        let found = jobs.into_iter().filter_map(|id| Some((id, self.state.jobs.get(&id)?)));
+        let is_over = |job: &Job| match job.phase {
+            Phase::Ended => true,
+            Phase::Stopped => {
+                job.failure.as_ref().is_some_and(|failure| failure.code == ErrorCode::Cancelled)
+            }
+            Phase::Moving
+            | Phase::ListingTarget
+            | Phase::Diffing
+            | Phase::Deleting
+            | Phase::Cleaning => false,
+        };
+        found.filter(|(_, job)| is_over(job)).map(|(id, job)| (id, job.run)).collect()
     }
 
     /// Says again what the agent has not heard, and takes back what it should not have.
@@ -170,7 +189,7 @@ fn batch_length(reports: &[Report]) -> usize {
 #[cfg(test)]
 mod tests {
     use airlift_protocol::chunk::Root;
-    use airlift_protocol::error::{ErrorCode, Failure};
+    use airlift_protocol::error::Failure;
     use airlift_protocol::id::Epoch;
     use airlift_protocol::limits::{
         FAILURE_DETAIL_BYTES_MAX, LOG_ENTRY_BYTES_MAX, PACK_OBJECTS_MAX, PAGE_ENTRIES_MAX,

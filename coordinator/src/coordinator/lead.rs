@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use airlift_protocol::id::NodeId;
-use airlift_protocol::limits::RAFT_TICK_MS;
+use airlift_protocol::id::{LogIndex, NodeId};
+use airlift_protocol::limits::{HEARTBEAT_MS, RAFT_TICK_MS};
 use airlift_protocol::raft::{MembershipChange, RaftId, RaftMessage};
 use airlift_protocol::time::Timestamp;
 
@@ -19,6 +19,8 @@ const TICKS_MADE_UP_MAX: u32 = 20;
 
 /// Milliseconds that a leader may be held up: after more, the others have elected another.
 const HELD_UP_MS: u64 = TICKS_MADE_UP_MAX as u64 * RAFT_TICK_MS;
+/// Milliseconds by which a node that lives may have been heard before another that does.
+const HEARD_MS: u64 = HEARTBEAT_MS + HEARTBEAT_MS / 2;
 
 impl Coordinator {
     /// Consensus as it stands; `None` for a process that works alone.
@@ -56,6 +58,41 @@ impl Coordinator {
         consensus.transfer_to(to)?;
         self.send();
         Ok(())
+    }
+
+    /// Hands the lead to another voter, and says to which: of those that were heard lately the one
+    /// that knows most of the log. Those in `tried` have had their chance.
+    ///
+    /// # Errors
+    /// When this node does not lead, or none of the others could.
+    pub fn hand_over(&mut self, tried: &BTreeSet<RaftId>) -> Result<RaftId, TransferError> {
+        let Some(consensus) = self.log.consensus() else { return Err(TransferError::Nobody) };
+        let status = consensus.status();
+        let heard = |raft: RaftId| {
+            let node = self.state.cluster.as_ref()?.voter(raft)?;
+            Some(self.inventory.node(node)?.heard)
+        };
+        let own = status.leader;
+        let voters = status.configuration.voters.iter().copied();
+        let others: Vec<RaftId> =
+            voters.filter(|id| Some(*id) != own && !tried.contains(id)).collect();
+        let latest = others.iter().filter_map(|id| heard(*id)).max();
+        let is_heard = |id: RaftId| {
+            heard(id).zip(latest).is_some_and(|(heard, latest)| latest.since(heard) <= HEARD_MS)
+        };
+        let mut ranked: Vec<(bool, Option<LogIndex>, RaftId)> = others
+            .into_iter()
+            .map(|id| (is_heard(id), status.matched.get(&id).copied(), id))
+            .collect();
+        ranked.sort();
+        let mut last = TransferError::Nobody;
+        for (_, _, id) in ranked.into_iter().rev() {
+            match self.transfer_to(id) {
+                Ok(()) => return Ok(id),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
     }
 
     pub(super) fn on_message(&mut self, from: RaftId, message: RaftMessage) {
@@ -139,21 +176,15 @@ impl Coordinator {
         for change in changes {
             match consensus.change_membership(change) {
                 Ok(()) | Err(MembershipError::Pending) => return,
-                Err(MembershipError::Leads) => return hand_over(consensus, &wanted),
+                // Whoever leads next removes this one; until somebody can, it is tried again.
+                Err(MembershipError::Leads) => {
+                    let unwanted = &configuration.voters - &wanted;
+                    let _ = self.hand_over(&unwanted);
+                    return;
+                }
                 // A learner that is behind is tried again; another change may be possible now.
                 Err(_) => {}
             }
         }
-    }
-}
-
-/// Hands the lead to the member that knows most of the log; whoever leads then removes this one.
-fn hand_over(consensus: &mut Consensus, wanted: &BTreeSet<RaftId>) {
-    let status = consensus.status();
-    let able = wanted.iter().filter(|id| status.configuration.is_voter(**id));
-    let next = able.max_by_key(|id| status.matched.get(id));
-    if let Some(next) = next {
-        // One that is behind is asked again with the next input.
-        let _ = consensus.transfer_to(*next);
     }
 }

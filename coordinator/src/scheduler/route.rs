@@ -50,17 +50,13 @@ fn needs_source(task: &Task) -> bool {
     }
 }
 
-/// Whether `node` can open `location` itself: a disk only on the node that has it, a bucket on any.
+/// Whether `node` can open `location` itself; a process that works alone opens whatever is here.
 fn reaches(state: &State, node: NodeId, location: &Location) -> bool {
-    match location {
-        Location::Path(_) => state.cluster.is_none(),
-        Location::Node { node: name, .. } => {
-            let members = state.cluster.as_ref().map(|cluster| &cluster.members);
-            let member = members.and_then(|members| members.get(&node));
-            member.is_some_and(|member| member.name.as_str() == name)
-        }
-        Location::Bucket { .. } => true,
-    }
+    let Some(cluster) = &state.cluster else {
+        return !matches!(location, Location::Node { .. });
+    };
+    let member = cluster.members.get(&node);
+    member.is_some_and(|member| location.is_open_to(member.name.as_str()))
 }
 
 /// The route for a task of `job`: the node with most free slots, and the reader with fewest

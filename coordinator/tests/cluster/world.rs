@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use airlift_coordinator::consensus::{Compaction, Config, Consensus, Durable, Persist, Role};
+use airlift_coordinator::consensus::{
+    Compaction, Config, Consensus, Durable, Persist, Role, TransferError,
+};
 use airlift_coordinator::log::Batch;
 use airlift_coordinator::state::{Job, State};
 use airlift_coordinator::{
@@ -240,6 +242,18 @@ impl World {
         self.feed_agent(id, AgentInput::Timeout);
     }
 
+    /// Has a node hand over the lead.
+    pub(crate) fn hand_over(
+        &mut self,
+        id: NodeId,
+        tried: &BTreeSet<RaftId>,
+    ) -> Result<RaftId, TransferError> {
+        let process = self.nodes.get_mut(&id).unwrap().process.as_mut().unwrap();
+        let to = process.coordinator.hand_over(tried);
+        self.drain(id);
+        to
+    }
+
     /// What was given to the disk and is not written yet is lost.
     pub(crate) fn crash(&mut self, id: NodeId) {
         self.nodes.get_mut(&id).unwrap().process = None;
@@ -302,10 +316,7 @@ impl World {
         for _ in 0..100 {
             self.run_until(120_000, "a leader", |world| world.leader().is_some());
             let leader = self.leader().unwrap();
-            self.requests += 1;
-            let id = RequestId(self.requests);
-            let at = Timestamp(WALL_START + self.now);
-            self.feed(leader, Input::Request { id, request: request.clone(), at });
+            let id = self.request(leader, request.clone());
             let end = self.now + 5_000;
             while self.now < end && !self.answers.contains_key(&id) {
                 self.step();
@@ -316,6 +327,19 @@ impl World {
             }
         }
         panic!("seed {}: no answer to {request:?}", self.seed);
+    }
+
+    /// Asks a node, whether it leads or not.
+    pub(crate) fn request(&mut self, of: NodeId, request: Request) -> RequestId {
+        self.requests += 1;
+        let id = RequestId(self.requests);
+        let at = Timestamp(WALL_START + self.now);
+        self.feed(of, Input::Request { id, request, at });
+        id
+    }
+
+    pub(crate) fn answer(&self, id: RequestId) -> Option<&Answer> {
+        self.answers.get(&id)
     }
 
     fn step(&mut self) {

@@ -16,7 +16,7 @@ pub use self::report::RemoteReport;
 use super::error::{ApiCode, ApiError, Problem};
 use super::request::{LeaderRequest, SubmitRequest, TokenRequest};
 use super::service::JobOrder;
-use super::view::{ClusterView, JobList, JobView, JoinToken, Submitted};
+use super::view::{ClusterView, JobList, JobView, JoinToken, NodeFigures, Submitted};
 use crate::runtime::clock;
 
 /// URLs of one cluster.
@@ -233,6 +233,14 @@ impl Client {
     /// As [`submit`](Self::submit).
     pub async fn cluster(&self) -> Result<ClusterView, ClientError> {
         self.ask(&Call::read(&["cluster"])).await
+    }
+
+    /// What the node that answers has done.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit).
+    pub async fn node(&self) -> Result<NodeFigures, ClientError> {
+        self.ask(&Call::read(&["node"])).await
     }
 
     /// Makes a token by which one node may join.

@@ -72,6 +72,11 @@ impl ApiCode {
         }
     }
 
+    /// Whether the same request may well be answered later.
+    pub fn is_passing(self) -> bool {
+        matches!(self, Self::NotLeader | Self::Unavailable | Self::TimedOut)
+    }
+
     /// The nearest code for a status that came without one.
     pub fn of_status(status: u16) -> Self {
         match (status, Self::ALL.iter().find(|code| code.status() == status)) {

@@ -175,6 +175,7 @@ pub(crate) fn cluster() -> ClusterView {
         id: format!("12D3{name}"),
         role,
         addresses: vec!["192.0.2.1:7401".to_owned()],
+        data_addresses: vec!["192.0.2.1:7402".to_owned()],
         state: NodeState::Alive,
         last_heard_seconds: Some(0),
         version: Some("0.1.0".to_owned()),
@@ -188,10 +189,25 @@ pub(crate) fn cluster() -> ClusterView {
         term: 7,
         commit_index: 1234,
         has_quorum: true,
+        is_current: true,
         nodes: vec![
             node("berlin", NodeRole::Voter, true),
             NodeView { state: NodeState::Silent, ..node("paris", NodeRole::Worker, false) },
         ],
+    }
+}
+
+/// What a voter has done.
+pub(crate) fn figures() -> NodeFigures {
+    NodeFigures {
+        name: "berlin".to_owned(),
+        id: "12D3berlin".to_owned(),
+        version: "0.1.0".to_owned(),
+        uptime_seconds: 3723,
+        memory_bytes: Some(64 << 20),
+        control: Traffic { sent_bytes: 1 << 20, received_bytes: 2 << 20 },
+        data: Traffic { sent_bytes: 3 << 30, received_bytes: 0 },
+        log: Some(LogFigures { entries: 12, bytes: 4096, syncs: 9, elections: 1 }),
     }
 }
 
@@ -245,6 +261,11 @@ impl Service for Fake {
     async fn cluster(&self) -> Result<ClusterView, ApiError> {
         self.answer().await?;
         Ok(cluster())
+    }
+
+    async fn node(&self) -> Result<NodeFigures, ApiError> {
+        self.answer().await?;
+        Ok(figures())
     }
 
     async fn create_token(&self, request: TokenRequest) -> Result<JoinToken, ApiError> {

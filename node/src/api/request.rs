@@ -293,7 +293,7 @@ impl Submission {
                 return Err(ApiError::not_found(format!("the source {location} does not exist")));
             }
             Probe::Missing | Probe::Container => {
-                (as_container(source.location), container_target(target)?, None)
+                (source.location.into_container(), container_target(target)?, None)
             }
             Probe::Object => {
                 let (parent, source_key) = split(&source.location)?;
@@ -316,7 +316,7 @@ fn container_target(target: Found) -> Result<Location, ApiError> {
             "the target {} is a file, but the source is a directory or prefix: name a directory",
             target.location
         ))),
-        _ => Ok(as_container(target.location)),
+        _ => Ok(target.location.into_container()),
     }
 }
 
@@ -327,53 +327,18 @@ fn object_target(target: Found, name: Key) -> Result<(Location, Key), ApiError> 
             "the target {} is a file, not a directory: leave the '/' out to replace it",
             target.location
         ))),
-        (Location::Node { .. }, Probe::Container) => Ok((as_container(target.location), name)),
-        _ if is_written_so => Ok((as_container(target.location), name)),
+        (Location::Node { .. }, Probe::Container) => Ok((target.location.into_container(), name)),
+        _ if is_written_so => Ok((target.location.into_container(), name)),
         _ => split(&target.location),
-    }
-}
-
-/// A prefix ends with a `/` unless it is the whole bucket; a directory does not unless it is the root.
-fn as_container(location: Location) -> Location {
-    match location {
-        Location::Bucket { scheme, bucket, prefix } => {
-            let mut bytes = prefix.as_bytes().to_vec();
-            if !bytes.is_empty() && !bytes.ends_with(b"/") {
-                bytes.push(b'/');
-            }
-            Location::Bucket { scheme, bucket, prefix: Key::new(bytes) }
-        }
-        Location::Node { node, mut path } => {
-            while path.len() > 1 && path.ends_with(b"/") {
-                path.pop();
-            }
-            Location::Node { node, path }
-        }
-        path @ Location::Path(_) => path,
     }
 }
 
 /// The directory or prefix of an object, and its key there.
 fn split(location: &Location) -> Result<(Location, Key), ApiError> {
-    let at = |bytes: &[u8]| bytes.iter().rposition(|&byte| byte == b'/').map_or(0, |at| at + 1);
-    let (parent, name) = match location {
-        Location::Bucket { scheme, bucket, prefix } => {
-            let (parent, name) = prefix.as_bytes().split_at(at(prefix.as_bytes()));
-            let (scheme, bucket, prefix) = (scheme.clone(), bucket.clone(), Key::from(parent));
-            (Location::Bucket { scheme, bucket, prefix }, name)
-        }
-        Location::Node { node, path } => {
-            let (parent, name) = path.split_at(at(path));
-            (as_container(Location::Node { node: node.clone(), path: parent.to_vec() }), name)
-        }
-        Location::Path(path) => {
-            let (parent, name) = path.split_at(at(path));
-            (Location::Path(parent.to_vec()), name)
-        }
-    };
-    match name {
+    let (parent, name) = location.split();
+    match name.as_bytes() {
         b"" | b"." | b".." => Err(ApiError::invalid(format!("{location} names no object"))),
-        name => Ok((parent, Key::from(name))),
+        _ => Ok((parent, name)),
     }
 }
 

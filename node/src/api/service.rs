@@ -6,7 +6,7 @@ use futures::stream::BoxStream;
 
 use super::error::ApiError;
 use super::request::{LeaderRequest, Submission, TokenRequest};
-use super::view::{ClusterView, JobList, JobView, JoinToken, Submitted};
+use super::view::{ClusterView, JobList, JobView, JoinToken, NodeFigures, Submitted};
 
 /// What a token allows. Each permission includes those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -93,6 +93,12 @@ pub trait Service: Send + Sync + 'static {
     /// # Errors
     /// When not even that can be told.
     async fn cluster(&self) -> Result<ClusterView, ApiError>;
+
+    /// What this node itself has done; asked of no other one.
+    ///
+    /// # Errors
+    /// When the node is stopping.
+    async fn node(&self) -> Result<NodeFigures, ApiError>;
 
     /// Makes a token by which one node may join.
     ///

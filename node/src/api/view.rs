@@ -330,8 +330,11 @@ pub struct NodeView {
     pub id: String,
     /// Its role.
     pub role: NodeRole,
-    /// Where other nodes reach it.
+    /// Where other nodes reach its control plane.
     pub addresses: Vec<String>,
+    /// Where other nodes reach its data plane.
+    #[serde(default)]
+    pub data_addresses: Vec<String>,
     /// Whether it was heard lately.
     pub state: NodeState,
     /// Seconds since it was heard; `None` when it never was by the node that answers.
@@ -361,8 +364,57 @@ pub struct ClusterView {
     pub commit_index: u64,
     /// Whether enough voters are alive to decide.
     pub has_quorum: bool,
+    /// Whether a leader says this that a majority has just confirmed. Otherwise it is what the node
+    /// that was asked knew last.
+    #[serde(default)]
+    pub is_current: bool,
     /// All nodes, by name.
     pub nodes: Vec<NodeView>,
+}
+
+/// What the node that was asked has done since its process started.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeFigures {
+    /// Its name.
+    pub name: String,
+    /// Its id.
+    pub id: String,
+    /// The version of its program.
+    pub version: String,
+    /// Seconds since its process started.
+    pub uptime_seconds: u64,
+    /// Memory that its process takes, where the system says so.
+    pub memory_bytes: Option<u64>,
+    /// Requests, answers and notices exchanged with the present members, without what the transport
+    /// adds.
+    pub control: Traffic,
+    /// Requests, frames and payloads exchanged with the present members, without what the transport
+    /// adds.
+    pub data: Traffic,
+    /// What it has written to its log; `None` on a node that is no voter.
+    pub log: Option<LogFigures>,
+}
+
+/// Bytes that were exchanged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Traffic {
+    /// To others.
+    pub sent_bytes: u64,
+    /// From others.
+    pub received_bytes: u64,
+}
+
+/// What a voter has written to its log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogFigures {
+    /// Entries, those that were overwritten too.
+    pub entries: u64,
+    /// Bytes of their commands.
+    pub bytes: u64,
+    /// Durable writes, each of any number of entries.
+    pub syncs: u64,
+    /// Terms that began: elections, whether somebody won or not.
+    pub elections: u64,
 }
 
 /// A token by which a node may join.

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use airlift_protocol::units::ByteCount;
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
 use serde::Serialize;
 
@@ -11,14 +12,14 @@ use super::args::{FlagSetting, Global};
 use super::connect::{Cluster, ClusterArgs};
 use super::console::{Console, unless_closed};
 use super::exit::{CliError, ExitCode};
-use super::format::count;
+use super::format::{clock, count};
 use super::job::print;
-use super::node::{parse_name, resolve_api, resolve_host};
+use super::node::{ReachArgs, parse_name, resolve_api, resolve_host};
 use super::{duration, table};
 use crate::api::request::{LeaderRequest, TOKEN_LIFE_MAX, TokenRequest};
-use crate::api::view::{ClusterView, NodeRole, NodeView};
+use crate::api::view::{ClusterView, NodeFigures, NodeRole, NodeView, Traffic};
 use crate::config::Config;
-use crate::runtime::cluster::{Beginning, begin};
+use crate::runtime::cluster::{Beginning, Reach, begin};
 
 /// Life of a token when nothing else is said.
 const TOKEN_LIFE_DEFAULT: &str = "1h";
@@ -117,6 +118,9 @@ pub struct InitArgs {
     /// Address at which other nodes reach this one
     #[arg(long, value_name = "HOST:PORT", value_hint = ValueHint::Hostname)]
     pub listen: String,
+    /// Where else the node is reached.
+    #[command(flatten)]
+    pub reach: ReachArgs,
     /// Address of the API
     #[arg(long, value_name = "HOST:PORT", value_hint = ValueHint::Hostname, default_value = "127.0.0.1:7400")]
     pub api: String,
@@ -134,6 +138,8 @@ pub struct InitOptions {
     pub name: String,
     /// Address at which other nodes reach it.
     pub listen: SocketAddr,
+    /// Where else it is reached.
+    pub reach: Reach,
     /// Address of the API.
     pub api: SocketAddr,
     /// Whether other machines may reach the API in plain text.
@@ -150,6 +156,7 @@ impl InitArgs {
             data_dir: self.data_dir.clone(),
             name: self.name.clone(),
             listen: resolve_host("--listen", &self.listen)?,
+            reach: self.reach.resolve()?,
             api: resolve_api(&self.api, self.api_insecure)?,
             allow_insecure_api: self.api_insecure,
         })
@@ -204,7 +211,11 @@ pub(super) async fn run(
             }
             return print(&token, token.token.clone(), global, console);
         }
-        ClusterCommand::Init(_) | ClusterCommand::Status(_) => client.cluster().await?,
+        ClusterCommand::Init(_) | ClusterCommand::Status(_) => {
+            let (cluster, own) = (client.cluster().await?, client.node().await?);
+            let text = format!("{}\n{}\n{}", head(&cluster), figures(&own), nodes(&cluster));
+            return print(&StatusView { cluster, own }, text, global, console);
+        }
         ClusterCommand::Remove(args) => client.remove_node(&args.node).await?,
         ClusterCommand::TransferLeader(args) => {
             client.transfer_leader(&LeaderRequest { node: args.node.clone() }).await?
@@ -222,6 +233,7 @@ fn init(args: &InitArgs, global: &Global, console: &Console) -> Result<ExitCode,
         data_dir: options.data_dir.clone(),
         name: options.name,
         listen: options.listen,
+        reach: options.reach.clone(),
         api: options.api,
         allow_insecure_api: options.allow_insecure_api,
     })?;
@@ -247,21 +259,51 @@ struct InitView {
     token_file: String,
 }
 
+/// What `cluster status --json` prints: the cluster, and the figures of the node that was asked.
+#[derive(Debug, Serialize)]
+struct StatusView {
+    #[serde(flatten)]
+    cluster: ClusterView,
+    #[serde(rename = "self")]
+    own: NodeFigures,
+}
+
+fn figures(own: &NodeFigures) -> String {
+    let traffic = |traffic: &Traffic| {
+        let (sent, received) = (ByteCount(traffic.sent_bytes), ByteCount(traffic.received_bytes));
+        format!("{sent} sent, {received} received")
+    };
+    let up = clock(Duration::from_secs(own.uptime_seconds));
+    let memory =
+        own.memory_bytes.map_or_else(String::new, |bytes| format!(", {}", ByteCount(bytes)));
+    let log = own.log.as_ref().map_or_else(String::new, |log| {
+        let (entries, syncs) = (count(log.entries), count(log.syncs));
+        format!("; log {entries} entries, {} in {syncs} writes", ByteCount(log.bytes))
+    });
+    let (name, control, data) = (&own.name, traffic(&own.control), traffic(&own.data));
+    format!("asked    {name}, up {up}{memory}; control {control}; data {data}{log}")
+}
+
 fn head(view: &ClusterView) -> String {
     let voters = || view.nodes.iter().filter(|node| node.role == NodeRole::Voter);
     let alive = voters().filter(|node| node.state.as_str() == "alive").count();
     let quorum = if view.has_quorum { "yes" } else { "NO: nothing can be decided" };
-    [
+    let mut lines = vec![
         format!("cluster  {}", view.id),
         format!("leader   {}", view.leader.as_deref().unwrap_or("none")),
         format!("quorum   {quorum} ({alive} of {} voters alive)", voters().count()),
         format!("log      term {}, {} committed", view.term, count(view.commit_index)),
-    ]
-    .join("\n")
+    ];
+    if !view.is_current {
+        lines.push(
+            "NOT CURRENT: no leader answers; this is what the node asked knew last".to_owned(),
+        );
+    }
+    lines.join("\n")
 }
 
 fn nodes(view: &ClusterView) -> String {
-    let heads = ["NODE", "ROLE", "STATE", "HEARD", "LAG", "VERSION", "ID", "ADDRESSES"];
+    let heads = ["NODE", "ROLE", "STATE", "HEARD", "LAG", "VERSION", "ID", "ADDRESSES", "DATA"];
     let rows = view.nodes.iter().map(|node: &NodeView| {
         let dash = || "-".to_owned();
         let role = match node.is_leader {
@@ -278,6 +320,7 @@ fn nodes(view: &ClusterView) -> String {
             node.version.clone().unwrap_or_else(dash),
             node.id.clone(),
             node.addresses.join(" "),
+            node.data_addresses.join(" "),
         ]
     });
     table::print(heads.map(str::to_owned), rows)

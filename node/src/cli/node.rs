@@ -2,18 +2,19 @@
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
+use std::pin::pin;
 
 use clap::{Args, ValueHint};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::connect::read_token;
 use super::console::words;
 use super::exit::{CliError, ExitCode};
+use super::transfer::Interrupts;
 use crate::api::client::Secret;
 use crate::api::server::check_address;
 use crate::config::Config;
-use crate::runtime::cluster::{self, ClusterOptions};
+use crate::runtime::cluster::{self, ClusterOptions, Reach};
 
 /// Characters of a node's name.
 const NAME_CHARS_MAX: usize = 63;
@@ -39,18 +40,56 @@ pub struct NodeArgs {
     /// Address at which other nodes reach this one; kept after the first start
     #[arg(long, value_name = "HOST:PORT", value_hint = ValueHint::Hostname)]
     pub listen: Option<String>,
+    /// Where else the node is reached; kept after the first start.
+    #[command(flatten)]
+    pub reach: ReachArgs,
     /// Address of the API; kept after the first start
     #[arg(long, value_name = "HOST:PORT", value_hint = ValueHint::Hostname)]
     pub api: Option<String>,
     /// Allow an API address that other machines reach, although nothing is encrypted
     #[arg(long)]
     pub api_insecure: bool,
+    /// Look for the other nodes by multicast in the local network, in case their addresses change
+    #[arg(long)]
+    pub mdns: bool,
     /// Token by which the node joins a cluster; other users of this machine may see it
     #[arg(long, value_name = "TOKEN", conflicts_with = "join_file")]
     pub join: Option<String>,
     /// File with that token
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub join_file: Option<PathBuf>,
+}
+
+/// Where a node is reached, beside `--listen`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ReachArgs {
+    /// Address of the data plane, UDP; any free port of --listen's host when it is not given
+    #[arg(long, value_name = "HOST:PORT", value_hint = ValueHint::Hostname)]
+    pub data_listen: Option<String>,
+    /// Address that others are told instead of --listen, as of a router that forwards it; repeatable
+    #[arg(long, value_name = "HOST:PORT", value_hint = ValueHint::Hostname)]
+    pub external: Vec<String>,
+    /// Address that others are told instead of the data plane's own; repeatable
+    #[arg(long, value_name = "HOST:PORT", value_hint = ValueHint::Hostname)]
+    pub data_external: Vec<String>,
+}
+
+impl ReachArgs {
+    /// Resolves names of hosts.
+    ///
+    /// # Errors
+    /// When a host is not known.
+    pub(super) fn resolve(&self) -> Result<Reach, CliError> {
+        let all = |flag: &str, texts: &[String]| {
+            texts.iter().map(|text| resolve_host(flag, text)).collect::<Result<Vec<_>, _>>()
+        };
+        let data_listen = self.data_listen.as_deref();
+        Ok(Reach {
+            data_listen: data_listen.map(|text| resolve_host("--data-listen", text)).transpose()?,
+            external: all("--external", &self.external)?,
+            data_external: all("--data-external", &self.data_external)?,
+        })
+    }
 }
 
 /// What a node is started with.
@@ -62,10 +101,14 @@ pub struct NodeOptions {
     pub name: Option<String>,
     /// Address at which other nodes reach it, when it is given anew.
     pub listen: Option<SocketAddr>,
+    /// Where else it is reached, as far as that is given anew.
+    pub reach: Reach,
     /// Address of the API, when it is given anew.
     pub api: Option<SocketAddr>,
     /// Whether other machines may reach the API in plain text.
     pub allow_insecure_api: bool,
+    /// Whether it looks for the others by multicast.
+    pub mdns: bool,
     /// Token by which it joins a cluster.
     pub join: Option<Secret>,
 }
@@ -87,14 +130,16 @@ impl NodeArgs {
             data_dir: self.data_dir.clone(),
             name: self.name.clone(),
             listen: listen.transpose()?,
+            reach: self.reach.resolve()?,
             api: api.transpose()?,
             allow_insecure_api: self.api_insecure,
+            mdns: self.mdns,
             join,
         })
     }
 }
 
-/// Runs a node until a signal ends it.
+/// Runs a node until a signal ends it. A second one does not wait for what the node hands over.
 ///
 /// # Errors
 /// When it cannot begin, or not go on.
@@ -106,8 +151,10 @@ pub(super) async fn run(args: &NodeArgs, config: Config) -> Result<ExitCode, Cli
             data_dir: options.data_dir,
             name: options.name,
             listen: options.listen,
+            reach: options.reach,
             api: options.api,
             allow_insecure_api: options.allow_insecure_api,
+            mdns: options.mdns,
             join: options.join.map(|secret| secret.reveal().to_owned()),
             stores: config.stores,
             slots: config.slots,
@@ -116,28 +163,19 @@ pub(super) async fn run(args: &NodeArgs, config: Config) -> Result<ExitCode, Cli
         },
         stopped,
     );
-    let listen = |kind| {
-        signal(kind).map_err(|error| CliError::cannot_run(format!("listen for signals: {error}")))
-    };
-    let mut interrupt = listen(SignalKind::interrupt())?;
-    let mut terminate = listen(SignalKind::terminate())?;
-    let signals = async {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+    let mut interrupts = Interrupts::listen()?;
+    let mut node = pin!(node);
+    tokio::select! {
+        ended = &mut node => return Ok(ended.map(|()| ExitCode::Done)?),
+        () = interrupts.next() => {
+            stop.send_replace(true);
         }
-        stop.send_replace(true);
-    };
-    let (ended, ()) = futures::future::join(node, async {
-        // A node that ends by itself must not wait for a signal.
-        tokio::select! {
-            () = signals => {}
-            () = stop.closed() => {}
-        }
-    })
-    .await;
-    ended?;
-    Ok(ExitCode::Done)
+    }
+    tokio::select! {
+        ended = node => Ok(ended.map(|()| ExitCode::Done)?),
+        // What is not on disk yet is as after a sudden death: nothing depends on it.
+        () = interrupts.next() => Ok(ExitCode::Interrupted),
+    }
 }
 
 /// Reads a name that can stand in `NAME:/path`.
@@ -198,6 +236,20 @@ mod tests {
         let args = Node::try_parse_from(["node", "--data-dir", "/d"]).unwrap().args;
         let options = args.options().unwrap();
         assert_eq!((options.name, options.listen, options.join), (None, None, None));
+        assert!(!options.mdns, "nothing is sent into the network unless that is wanted");
+    }
+
+    #[test]
+    fn what_others_are_told_may_be_several_addresses() {
+        let line = "node --data-dir /d --data-listen 192.0.2.1:7402 --external 198.51.100.1:1 \
+                    --external 192.0.2.1:1 --data-external 198.51.100.1:2";
+        let reach =
+            Node::try_parse_from(line.split_whitespace()).unwrap().args.options().unwrap().reach;
+        assert_eq!(reach.data_listen, Some("192.0.2.1:7402".parse().unwrap()));
+        assert_eq!((reach.external.len(), reach.data_external.len()), (2, 1));
+        let wrong = Node::try_parse_from(["node", "--data-dir", "/d", "--data-listen", "7402"]);
+        let error = wrong.unwrap().args.options().unwrap_err();
+        assert!(error.message.starts_with("--data-listen 7402: "), "{error}");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use airlift_protocol::location::Location;
 use globset::GlobBuilder;
 
 use super::exit::CliError;
-use crate::store::locate::{Probe, is_served};
+use crate::store::locate::{Probe, is_served, settle};
 
 /// A transfer as it was written.
 #[derive(Clone, Debug)]
@@ -61,7 +61,7 @@ where
     let source = match find_source(&source, request.policy.links, probe).await? {
         Some(source) => source,
         None if may_be_empty && matches!(source, Location::Bucket { .. }) => {
-            Source::Container(as_container(source))
+            Source::Container(source.into_container())
         }
         None => return Err(CliError::cannot_run(format!("the source {source} does not exist"))),
     };
@@ -121,9 +121,9 @@ where
         }
         Location::Bucket { .. } | Location::Node { .. } => Ok(match probe(location).await? {
             Probe::Missing => None,
-            Probe::Container => Some(Source::Container(as_container(location.clone()))),
+            Probe::Container => Some(Source::Container(location.clone().into_container())),
             Probe::Object => {
-                let (parent, key) = split_bucket(location.clone());
+                let (parent, key) = location.split();
                 Some(Source::Object { parent, name: key.clone(), key })
             }
         }),
@@ -144,7 +144,7 @@ fn spec_of(
 fn container_target(target: Location) -> Result<Location, CliError> {
     match target {
         Location::Path(path) => path::container_target(Path::new(OsStr::from_bytes(&path))),
-        bucket => Ok(as_container(bucket)),
+        bucket => Ok(bucket.into_container()),
     }
 }
 
@@ -153,35 +153,7 @@ fn object_target(target: Location, name: Key) -> Result<(Location, Key), CliErro
     match &target {
         Location::Path(path) => path::object_target(Path::new(OsStr::from_bytes(path)), name),
         bucket if bucket.is_written_as_container() => Ok((target, name)),
-        _ => Ok(split_bucket(target)),
-    }
-}
-
-/// A prefix as a directory: with a `/` at its end, unless it is a whole bucket.
-fn as_container(location: Location) -> Location {
-    match location {
-        Location::Bucket { scheme, bucket, prefix } => {
-            let mut bytes = prefix.as_bytes().to_vec();
-            if !bytes.is_empty() && !bytes.ends_with(b"/") {
-                bytes.push(b'/');
-            }
-            Location::Bucket { scheme, bucket, prefix: Key::new(bytes) }
-        }
-        other => other,
-    }
-}
-
-/// Splits `s3://bucket/a/b` into `s3://bucket/a/` and `b`, byte by byte.
-fn split_bucket(location: Location) -> (Location, Key) {
-    match location {
-        Location::Bucket { scheme, bucket, prefix } => {
-            let bytes = prefix.as_bytes();
-            let name = bytes.iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1);
-            let (parent, name) = bytes.split_at(name);
-            let (parent, name) = (Key::from(parent), Key::from(name));
-            (Location::Bucket { scheme, bucket, prefix: parent }, name)
-        }
-        other => (other, Key::default()),
+        _ => Ok(target.split()),
     }
 }
 
@@ -206,7 +178,7 @@ pub(super) fn keep_out_state(
     spec: &mut JobSpec,
     state_dir: &Path,
 ) -> Result<Option<String>, CliError> {
-    let state = path::settle(state_dir).map_err(|error| {
+    let state = settle(state_dir).map_err(|error| {
         let error = super::console::words(&error);
         CliError::cannot_run(format!("use the state directory {}: {error}", state_dir.display()))
     })?;

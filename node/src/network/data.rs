@@ -65,6 +65,10 @@ pub trait Serve: Debug + Send + Sync {
         request: RequestHeader,
         frames: &mut FrameWriter,
     ) -> Result<(), Failure>;
+
+    /// Asks `peer`, on another way than this network, to [`reach`](DataNetwork::reach) this node:
+    /// it does not answer here, and may be one that can only dial. Whether there is such a way.
+    fn beckon(&self, peer: NodeId) -> bool;
 }
 
 /// How a node takes part in the data plane.
@@ -164,8 +168,18 @@ impl DataNetwork {
         self.shared.set_kept(kept);
     }
 
-    /// Opens a stream to `to` with `request`: on a session that is there, or by dialling
-    /// `addresses`.
+    /// Dials a member that asks for it because it cannot dial this node, unless there is a session
+    /// already or a dial is under way.
+    ///
+    /// # Errors
+    /// When it cannot be reached, or is no member now.
+    pub async fn reach(&self, node: NodeId, addresses: &[SocketAddr]) -> Result<(), Failure> {
+        let peer = self.shared.peer(node)?;
+        self.shared.reach(&peer, addresses).await
+    }
+
+    /// Opens a stream to `to` with `request`: on a session that is there, by dialling `addresses`,
+    /// or on the session that `to` makes when it is asked to.
     ///
     /// # Errors
     /// Transient when `to` cannot be reached or is no member now.

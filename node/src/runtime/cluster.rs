@@ -10,9 +10,11 @@ mod ask;
 mod directory;
 mod driver;
 mod fetch;
+mod figures;
 mod join;
 mod lines;
 mod probe;
+mod reach;
 mod records;
 mod service;
 mod talk;
@@ -26,9 +28,7 @@ use std::sync::Arc;
 use airlift_coordinator::Coordinator;
 use airlift_coordinator::consensus::{Compaction, Config, Consensus, Durable};
 use airlift_coordinator::state::State;
-use airlift_protocol::cluster::{
-    Address, Addresses, Boot, ClusterId, Member, NodeName, Role, Secret,
-};
+use airlift_protocol::cluster::{Addresses, Boot, ClusterId, Member, NodeName, Role, Secret};
 use airlift_protocol::codec;
 use airlift_protocol::id::NodeId;
 use airlift_protocol::limits::STATE_BYTES_MAX;
@@ -43,7 +43,10 @@ use tokio::sync::{mpsc, watch};
 use self::ask::Asker;
 use self::directory::{Directory, NodeRecord};
 use self::driver::{Driver, Parts, Sources};
+use self::figures::{Figures, NodeMeters};
+use self::join::Applicant;
 use self::lines::Lines;
+pub use self::reach::Reach;
 use self::records::RecordFile;
 use self::service::{ClusterService, Probe};
 use self::token::{JoinTokenText, random};
@@ -71,12 +74,16 @@ pub struct ClusterOptions {
     pub data_dir: PathBuf,
     /// Its name, at its first start.
     pub name: Option<String>,
-    /// Where other nodes reach it, when that is new.
+    /// Where its control plane listens, when that is new.
     pub listen: Option<SocketAddr>,
+    /// Where else others reach it, as far as that is new.
+    pub reach: Reach,
     /// Where clients reach it, when that is new.
     pub api: Option<SocketAddr>,
     /// Whether the API may be reached from other machines in plain text.
     pub allow_insecure_api: bool,
+    /// Whether it looks for the addresses of the others by multicast.
+    pub mdns: bool,
     /// The token by which it joins, at its first start.
     pub join: Option<String>,
     /// How stores are reached.
@@ -96,8 +103,10 @@ pub struct Beginning {
     pub data_dir: PathBuf,
     /// Its name.
     pub name: String,
-    /// Where other nodes reach it.
+    /// Where its control plane listens.
     pub listen: SocketAddr,
+    /// Where else others reach it.
+    pub reach: Reach,
     /// Where clients reach it.
     pub api: SocketAddr,
     /// Whether the API may be reached from other machines in plain text.
@@ -139,6 +148,7 @@ pub fn begin(beginning: &Beginning) -> Result<Begun, RunError> {
     directory.write(&NodeRecord {
         name: beginning.name.clone(),
         listen: beginning.listen,
+        reach: beginning.reach.clone(),
         api: beginning.api,
         allow_insecure_api: beginning.allow_insecure_api,
         cluster: cluster.0,
@@ -199,7 +209,9 @@ pub async fn run(options: ClusterOptions, stop: watch::Receiver<bool>) -> Result
     let earlier = directory.read()?;
     let listen = listen_address(&options, earlier.as_ref())?;
     let network = |error: &dyn std::fmt::Display| RunError::cannot_run(error.to_string());
-    let started = ControlNetwork::start(&identity, ControlOptions::new(listen)).await;
+    let reach = options.reach.clone().or(earlier.as_ref().map(|record| &record.reach));
+    let control = ControlOptions { listen, mdns: options.mdns, external: reach.external.clone() };
+    let started = ControlNetwork::start(&identity, control).await;
     let (control, incoming) = started.map_err(|error| network(&error))?;
     let control = Arc::new(control);
     let (outcome_sender, outcomes) = mpsc::channel(OUTCOMES_MAX);
@@ -214,24 +226,20 @@ pub async fn run(options: ClusterOptions, stop: watch::Receiver<bool>) -> Result
         outcomes: outcome_sender,
     }));
     let server = SourceServer::new(Arc::clone(&workshop) as _, workshop.serving());
-    let data_listen = SocketAddr::new(listen.ip(), 0);
     let data = DataNetwork::start(
         identity.keypair(),
-        data_listen,
+        reach.data_listen(listen),
         Arc::new(server),
         DataOptions::default(),
     )
     .map_err(|failure| network(&failure))?;
     let api = options.api.or_else(|| earlier.as_ref().map(|record| record.api));
-    let addresses = Addresses {
-        control: control.listen_addresses().iter().map(|at| Address(at.to_string())).collect(),
-        data: vec![Address(data.listen_address().to_string())],
-        api: api.map(|at| Address(at.to_string())),
-    };
+    let addresses = reach.addresses(&control.listen_addresses(), data.listen_address(), api);
     let record = match earlier {
         Some(record) => again(record, &options)?,
         None => first_start(&options, &control, &directory, listen, &addresses).await?,
     };
+    let record = NodeRecord { reach, ..record };
     directory.write(&record)?;
     serve(
         options,
@@ -287,6 +295,16 @@ async fn serve(options: ClusterOptions, networks: Networks, rest: Rest) -> Resul
         asker: asker.clone(),
         control: Arc::clone(&control),
         stores: options.stores.clone(),
+        directory: directory.clone(),
+    };
+    let figures = Arc::new(Figures::default());
+    let meters = NodeMeters {
+        name: record.name.clone(),
+        is_voter: record.raft.is_some(),
+        figures: Arc::clone(&figures),
+        control: Arc::clone(&control),
+        data: Arc::clone(&data),
+        started,
     };
     let service = ClusterService::new(
         cluster,
@@ -294,15 +312,9 @@ async fn serve(options: ClusterOptions, networks: Networks, rest: Rest) -> Resul
         Arc::clone(&control),
         Arc::new(lines),
         Arc::new(probe),
+        Arc::new(meters),
     );
-    let server = ApiServer::start(
-        ServerOptions {
-            address: record.api,
-            allow_insecure: record.allow_insecure_api,
-            limits: Limits::default(),
-        },
-        Arc::new(service.clone()),
-    );
+    let server = ApiServer::start(api_options(&record), Arc::new(service.clone()));
     let server = server.await.map_err(|error| RunError::cannot_run(error.to_string()))?;
     tracing::info!(name = record.name, node = %identity.node(), api = %server.address(), "runs");
     let driver = Driver::new(Parts {
@@ -321,12 +333,21 @@ async fn serve(options: ClusterOptions, networks: Networks, rest: Rest) -> Resul
         service: Arc::new(service),
         asker,
         stores: options.stores,
+        figures,
         started,
     });
     let ended = driver.run(Sources { incoming, asks, outcomes, stop }).await;
     server.stop().await;
     control.shutdown().await;
     ended
+}
+
+fn api_options(record: &NodeRecord) -> ServerOptions {
+    ServerOptions {
+        address: record.api,
+        allow_insecure: record.allow_insecure_api,
+        limits: Limits::default(),
+    }
 }
 
 fn eighth(bytes: [u8; 32]) -> [u8; 8] {
@@ -343,6 +364,13 @@ fn voter(
     boot: Boot,
     log_entries: u64,
 ) -> Result<(Coordinator, ConsensusFile), RunError> {
+    if !directory.consensus().exists() {
+        let path = directory.path().display();
+        return Err(RunError::cannot_run(format!(
+            "{path}: the log of this voter is gone, and without it it must not vote again: remove \
+             this node from its cluster, and let it join anew with an empty directory"
+        )));
+    }
     let (file, identity) = ConsensusFile::open(&directory.consensus())?;
     if identity.cluster != cluster.0 || identity.id != raft {
         let path = directory.path().display();
@@ -431,7 +459,9 @@ async fn first_start(
         RunError::usage("say where clients reach this node: --api 127.0.0.1:PORT")
     })?;
     let name = node_name(name)?;
-    let joined = join::join(control, &token, name.clone(), addresses.clone()).await?;
+    let addresses = addresses.clone();
+    let applicant = Applicant { name: name.clone(), addresses, wall: clock::wall };
+    let joined = join::join(control, &token, &applicant).await?;
     let members = joined.members;
     let own = members.members.iter().find(|member| member.id == control.node());
     let own = own.ok_or_else(|| RunError::cannot_run("the cluster admitted another node"))?;
@@ -444,6 +474,7 @@ async fn first_start(
     Ok(NodeRecord {
         name: name.as_str().to_owned(),
         listen,
+        reach: Reach::default(),
         api,
         allow_insecure_api: options.allow_insecure_api,
         cluster: token.cluster.0,
@@ -460,6 +491,7 @@ struct Prober {
     asker: Asker,
     control: Arc<ControlNetwork>,
     stores: StoreOptions,
+    directory: Directory,
 }
 
 #[async_trait]
@@ -479,14 +511,14 @@ impl Probe for Prober {
                     ApiError::invalid(format!("{location}: no node is named {node}"))
                 })?;
                 if is_here {
-                    probe::here(location, &self.stores).await
+                    probe::here(location, &self.stores, self.directory.path()).await
                 } else {
                     let message = ControlMessage::Probe(location.clone());
                     let asked = talk::ask(&self.control, id, &message, probe::TIMEOUT).await;
                     asked.map_err(|text| unavailable(format!("{location}: {text}")))?
                 }
             }
-            _ => probe::here(location, &self.stores).await,
+            _ => probe::here(location, &self.stores, self.directory.path()).await,
         };
         match answer {
             ControlAnswer::Probed(location, place) => {

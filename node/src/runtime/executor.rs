@@ -1,5 +1,6 @@
 //! Carries out attempts: work in, completions out.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use airlift_coordinator::AgentInput;
@@ -10,6 +11,7 @@ use airlift_protocol::job::JobSpec;
 use airlift_protocol::key::Key;
 use airlift_protocol::manifest::{Entry, PageBuilder};
 use airlift_protocol::report::{Completion, ListingEnd};
+use futures::FutureExt;
 use tokio::sync::mpsc;
 
 use super::filter::Filter;
@@ -21,6 +23,19 @@ const UNREADABLE_NAMED_MAX: usize = 100;
 
 /// Batches of entries between a lister and the pages.
 const LISTED_AHEAD: usize = 8;
+
+/// Makes a panic a failure like any other: an attempt without outcome would hold its order for ever.
+pub(super) async fn caught<T>(
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        let text = text.unwrap_or("without a word");
+        tracing::error!(text, "an attempt has panicked");
+        Err(Failure::new(ErrorCode::Bug, format!("a defect of this build (panic): {text}")))
+    })
+}
 
 /// Works on the assignments of one job.
 #[derive(Clone, Debug)]
@@ -38,7 +53,7 @@ pub(super) struct Executor {
 impl Executor {
     /// Runs one attempt and hands in its outcome.
     pub(super) async fn run(self, assignment: AssignmentId, attempt: u32, work: Work) {
-        let result = self.work(assignment, attempt, work).await;
+        let result = caught(self.work(assignment, attempt, work)).await;
         self.hand_in(assignment, attempt, result).await;
     }
 
@@ -181,4 +196,22 @@ impl Executor {
 /// The order is for a node that reaches an end which this one does not.
 fn not_here(end: End) -> Failure {
     Failure::new(ErrorCode::NodeLost, format!("this node does not reach the {end:?} of the job"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_a_failure_that_says_so() {
+        let found =
+            |error: Result<(), Failure>| error.map_err(|it| (it.code, it.detail().to_owned()));
+        let panicked = caught(async { panic!("chunk {} is missing", 7) }).await;
+        let (code, text) = found(panicked).unwrap_err();
+        assert_eq!(code, ErrorCode::Bug);
+        assert!(text.contains("chunk 7 is missing"), "{text}");
+        let plain = caught(async { Err(Failure::new(ErrorCode::Io, "why")) }).await;
+        assert_eq!(found(plain), Err((ErrorCode::Io, "why".to_owned())));
+        assert_eq!(caught(async { Ok(1) }).await, Ok(1));
+    }
 }

@@ -2,8 +2,9 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::{fs, io};
 
 use airlift_protocol::error::ErrorCode;
 use airlift_protocol::id::JobId;
@@ -88,6 +89,30 @@ pub async fn probe(location: &Location, options: &StoreOptions) -> Result<Probe,
     let (listed, is_there) = tokio::join!(store.list(ListRequest::default(), sender), first);
     listed?;
     Ok(if is_there { Probe::Container } else { Probe::Missing })
+}
+
+/// The absolute path without links and dots, whether it exists already or not: the part that exists
+/// is resolved, the rest is appended. The same place so has the same path before and after it was
+/// made.
+///
+/// # Errors
+/// When the system does not say where the path leads, as for a link to nothing.
+pub fn settle(path: &Path) -> io::Result<PathBuf> {
+    let is_link =
+        |path: &Path| fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink());
+    let mut existing = std::path::absolute(path)?;
+    let mut missing = Vec::new();
+    loop {
+        match fs::canonicalize(&existing) {
+            Ok(real) => return Ok(missing.iter().rev().fold(real, |path, name| path.join(name))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !is_link(&existing) => {
+                let Some(name) = existing.file_name() else { return Err(error) };
+                missing.push(name.to_owned());
+                existing.pop();
+            }
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// Opens the store of `location` for `job`; its keys are those below the location.

@@ -55,6 +55,15 @@ fn two_nodes_move_a_tree_and_verify_syncs_and_reports_it() {
     assert_eq!(lines.lines().filter(|line| line.contains("\"status\":\"done\"")).count(), 602);
     std::fs::remove_file(&report).unwrap();
 
+    // The node that is asked first read it all; what it cost to agree on is little beside that.
+    let own = &cluster.view()["self"];
+    let figure =
+        |plane: &str, what: &str| own[plane][what].as_u64().unwrap_or_else(|| panic!("{own}"));
+    assert_eq!(own["name"], "node0");
+    let (data, control) = (figure("data", "sent_bytes"), figure("control", "sent_bytes"));
+    assert!(data > 100 << 20 && control > 0 && control < data / 100, "{own}");
+    assert!(figure("log", "entries") > 0 && figure("log", "syncs") > 0, "{own}");
+
     let again = cluster.ask(["cp", &from, &to, "--json"]).expect(0).json();
     assert_eq!(again["objects"]["unchanged"], 602);
     assert_eq!(
@@ -72,6 +81,17 @@ fn two_nodes_move_a_tree_and_verify_syncs_and_reports_it() {
     assert_same(source.path(), back.path());
     let jobs = cluster.ask(["job", "list", "--json"]).expect(0).json();
     assert_eq!(jobs["jobs"].as_array().map(Vec::len), Some(4));
+
+    // Nodes let go of jobs that are over at their next signs of life.
+    let begun = Instant::now();
+    let kept = |index: usize| {
+        let jobs = cluster.data_dir(index).join("jobs");
+        std::fs::read_dir(jobs).map_or(0, |entries| entries.count())
+    };
+    while kept(0) + kept(1) > 0 {
+        assert!(begun.elapsed() < Duration::from_secs(30), "journals of ended jobs stay");
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }
 
 #[test]
@@ -91,6 +111,36 @@ fn a_job_survives_the_death_of_the_leader() {
         view["leader"].as_str().is_some_and(|name| name != format!("node{leader}"))
     });
     assert!(killed.elapsed() < Duration::from_secs(20), "{:?} without leader", killed.elapsed());
+    assert!(job.wait().success());
+    assert_same(source.path(), target.path());
+    cluster.restart(leader);
+    cluster.wait_until("it is back", |view| {
+        view["nodes"].as_array().is_some_and(|all| all.iter().all(|it| it["state"] == "alive"))
+    });
+}
+
+#[test]
+fn a_leader_that_is_stopped_hands_over_and_the_job_goes_on() {
+    let mut cluster = Cluster::start(&[Role::Voter, Role::Voter, Role::Voter, Role::Worker]);
+    let (source, target) = (fast_directory(), fast_directory());
+    plant(source.path());
+    let leader = cluster.leader().expect("a leader");
+    let reader = (leader + 1) % 3;
+    let (from, to) = (on(&format!("node{reader}"), source.path()), on("node3", target.path()));
+    let mut job = cluster.begin(["cp", &from, &to, "--bwlimit", "40M"]);
+    wait_for_bytes(target.path());
+    let begun = Instant::now();
+    assert!(cluster.stop(leader).success());
+    let ended = begun.elapsed();
+    assert!(ended < Duration::from_secs(10), "it took {ended:?} to end");
+    // Who only misses the leader looks for another after a second at the earliest.
+    let next = loop {
+        match cluster.leader() {
+            Some(next) if next != leader => break next,
+            _ => assert!(begun.elapsed() < ended + Duration::from_millis(900), "nobody leads"),
+        }
+    };
+    assert_ne!(next, 3, "a worker cannot lead");
     assert!(job.wait().success());
     assert_same(source.path(), target.path());
     cluster.restart(leader);
@@ -179,6 +229,35 @@ fn a_voter_that_missed_what_the_log_no_longer_has_knows_all_of_it() {
 }
 
 #[test]
+fn a_node_that_can_only_dial_takes_part() {
+    let mut cluster = Cluster::start(&[Role::Voter]);
+    let token = cluster.token(Role::Worker);
+    // Sockets that take in what comes, and say nothing: as a router that forwards nothing.
+    let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let nowhere = silent.local_addr().unwrap().to_string();
+    let hidden =
+        cluster.join_saying(&token, &["--external", &nowhere, "--data-external", &nowhere]);
+    cluster.wait_until("the node is alive", |view| {
+        let nodes = view["nodes"].as_array().map_or(&[][..], Vec::as_slice);
+        nodes.len() == 2 && nodes.iter().all(|node| node["state"] == "alive")
+    });
+    let view = cluster.view();
+    let node = &view["nodes"][hidden];
+    assert_eq!(node["addresses"][0], nowhere.as_str(), "{view}");
+    assert_eq!(node["data_addresses"][0], nowhere.as_str(), "{view}");
+    let (source, target, back) = (fast_directory(), fast_directory(), fast_directory());
+    plant(source.path());
+    for (from, to) in [("node1", "node0"), ("node0", "node1")] {
+        let (source, target) = match from {
+            "node1" => (source.path(), target.path()),
+            _ => (target.path(), back.path()),
+        };
+        let _ = cluster.ask(["cp", &on(from, source), &on(to, target)]).expect(0);
+        assert_same(source, target);
+    }
+}
+
+#[test]
 fn nodes_share_the_work_on_a_bucket() {
     let server = S3Server::with_bucket("bucket");
     let cluster =
@@ -192,6 +271,50 @@ fn nodes_share_the_work_on_a_bucket() {
     let to = on("node1", back.path());
     let _ = cluster.ask(["cp", "s3://bucket/up", &to]).expect(0);
     assert_same(source.path(), back.path());
+}
+
+#[test]
+fn a_directory_that_was_copied_or_has_lost_its_log_is_refused_by_name() {
+    let mut cluster = Cluster::start(&[Role::Voter, Role::Worker]);
+    cluster.kill(1);
+    let copy = fast_directory();
+    for entry in std::fs::read_dir(cluster.data_dir(1)).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_file() {
+            std::fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
+        }
+    }
+    let directory = cluster.data_dir(1);
+    let mut original = cluster
+        .user()
+        .command(["node", "--data-dir", directory.to_str().unwrap()])
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    cluster.wait_until("the original is back", |view| {
+        view["nodes"].as_array().is_some_and(|all| all.iter().all(|it| it["state"] == "alive"))
+    });
+    // Long enough for the leader to have heard the original's new start.
+    std::thread::sleep(Duration::from_secs(5));
+    let _copy = cluster.user().start(cluster.copy_arguments(copy.path()));
+    let begun = Instant::now();
+    while original.try_wait().unwrap().is_none() {
+        if begun.elapsed() > Duration::from_secs(60) {
+            original.kill().unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let ended = original.wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(3), "{text}");
+    assert!(text.contains("another process runs with this node's identity"), "{text}");
+
+    cluster.kill(0);
+    std::fs::remove_file(cluster.data_dir(0).join("consensus.redb")).unwrap();
+    let directory = cluster.data_dir(0);
+    let outcome = cluster.user().run(["node", "--data-dir", directory.to_str().unwrap()]);
+    assert_eq!(outcome.code, Some(3), "{outcome:?}");
+    assert!(outcome.stderr.contains("the log of this voter is gone"), "{outcome:?}");
 }
 
 #[test]

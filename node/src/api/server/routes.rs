@@ -36,6 +36,7 @@ pub(super) fn router(guard: Arc<Guard>) -> Router {
         .route("/jobs/{job}", get(job))
         .route("/jobs/{job}/report", get(report))
         .route("/cluster", get(cluster))
+        .route("/node", get(node))
         .route_layer(gate(Permission::Read));
     let operate = Router::new()
         .route("/jobs", post(submit))
@@ -151,6 +152,10 @@ async fn report(
 
 async fn cluster(State(guard): State<Arc<Guard>>) -> Answer {
     json(&guard.service.cluster().await?)
+}
+
+async fn node(State(guard): State<Arc<Guard>>) -> Answer {
+    json(&guard.service.node().await?)
 }
 
 async fn create_token(State(guard): State<Arc<Guard>>, body: Body) -> Answer {

@@ -120,15 +120,32 @@ async fn a_cluster_has_its_json_form() {
         body,
         json!({
             "id": "c0ffee", "leader": "berlin", "term": 7, "commit_index": 1234,
-            "has_quorum": true, "nodes": [],
+            "has_quorum": true, "is_current": true, "nodes": [],
         })
     );
     assert_eq!(
         node,
         json!({
             "name": "berlin", "id": "12D3berlin", "role": "voter",
-            "addresses": ["192.0.2.1:7401"], "state": "alive", "last_heard_seconds": 0,
+            "addresses": ["192.0.2.1:7401"], "data_addresses": ["192.0.2.1:7402"], "state": "alive", "last_heard_seconds": 0,
             "version": "0.1.0", "is_leader": true, "lag": 0, "is_voting": true,
+        })
+    );
+}
+
+#[tokio::test]
+async fn a_node_shows_its_own_figures() {
+    let server = Fake::default().serve(Limits::default()).await;
+    let answer = send(&server, Method::GET, "/api/v1/node", "read").await;
+    let body: Value = answer.json().await.unwrap();
+    assert_eq!(
+        body,
+        json!({
+            "name": "berlin", "id": "12D3berlin", "version": "0.1.0", "uptime_seconds": 3723,
+            "memory_bytes": 67_108_864,
+            "control": { "sent_bytes": 1_048_576, "received_bytes": 2_097_152 },
+            "data": { "sent_bytes": 3_221_225_472_u64, "received_bytes": 0 },
+            "log": { "entries": 12, "bytes": 4096, "syncs": 9, "elections": 1 },
         })
     );
 }

@@ -12,6 +12,7 @@ use airlift_protocol::location::Location;
 use super::Source;
 use crate::cli::console::words;
 use crate::cli::exit::CliError;
+use crate::store::locate::settle;
 
 /// Says what a source path is; `None` when there is nothing.
 pub(super) fn source(path: &Path, links: LinkPolicy) -> Result<Option<Source>, CliError> {
@@ -84,25 +85,6 @@ fn target_metadata(path: &Path) -> Result<Option<Metadata>, CliError> {
         Ok(metadata) => Ok(Some(metadata)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(cannot(&error, "use the target", path)),
-    }
-}
-
-/// The absolute path without links and dots, whether it exists already or not: the part that exists
-/// is resolved, the rest is appended. The same command so names the same place before and after the
-/// place was made.
-pub(super) fn settle(path: &Path) -> io::Result<PathBuf> {
-    let mut existing = std::path::absolute(path)?;
-    let mut missing = Vec::new();
-    loop {
-        match fs::canonicalize(&existing) {
-            Ok(real) => return Ok(missing.iter().rev().fold(real, |path, name| path.join(name))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !is_link(&existing) => {
-                let Some(name) = existing.file_name() else { return Err(error) };
-                missing.push(name.to_owned());
-                existing.pop();
-            }
-            Err(error) => return Err(error),
-        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use airlift_protocol::error::Failure;
 use airlift_protocol::id::NodeId;
 use quinn::{Connection, VarInt};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 
 use super::transport::STREAMS_MAX;
@@ -78,6 +78,7 @@ impl Dialling {
 pub(super) struct Peer {
     pub(super) node: NodeId,
     sessions: Mutex<Vec<Connection>>,
+    arrival: Notify,
     pub(super) dialling: tokio::sync::Mutex<Dialling>,
     /// Dials so far: tells who waited for one that the answer is there.
     pub(super) dials: AtomicU64,
@@ -96,6 +97,7 @@ impl Peer {
         Self {
             node,
             sessions: Mutex::default(),
+            arrival: Notify::new(),
             dialling: tokio::sync::Mutex::default(),
             dials: AtomicU64::new(0),
             opening: Arc::new(Semaphore::new(STREAMS_MAX as usize)),
@@ -116,6 +118,17 @@ impl Peer {
         sessions.iter().rev().find(|session| session.close_reason().is_none()).cloned()
     }
 
+    /// Waits for a session, whoever makes it.
+    pub(super) async fn arrived(&self) -> Connection {
+        loop {
+            let arriving = self.arrival.notified();
+            if let Some(connection) = self.live() {
+                return connection;
+            }
+            arriving.await;
+        }
+    }
+
     /// Sessions that are not known to be closed.
     pub(super) fn live_count(&self) -> usize {
         self.sessions().iter().filter(|session| session.close_reason().is_none()).count()
@@ -129,6 +142,8 @@ impl Peer {
             Close::Superseded.close(&sessions.remove(0));
         }
         sessions.push(connection);
+        drop(sessions);
+        self.arrival.notify_waiters();
     }
 
     /// Drops sessions that are closed.

@@ -31,6 +31,9 @@ pub trait Jobs: Debug + Send + Sync {
     /// # Errors
     /// When this node does not know the job, or cannot open its source.
     async fn source(&self, job: JobId) -> Result<Arc<dyn Source>, Failure>;
+
+    /// As [`Serve::beckon`].
+    fn beckon(&self, peer: NodeId) -> bool;
 }
 
 /// Serves the sources of jobs.
@@ -51,6 +54,10 @@ impl SourceServer {
 
 #[async_trait]
 impl Serve for SourceServer {
+    fn beckon(&self, peer: NodeId) -> bool {
+        self.jobs.beckon(peer)
+    }
+
     async fn serve(
         &self,
         peer: NodeId,

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::id::NodeId;
@@ -20,6 +22,12 @@ use crate::runtime::clock;
 
 /// Addresses of one node that are tried.
 const ADDRESSES_MAX: usize = 8;
+
+/// Time for a peer to answer before it is asked to dial by itself.
+const HEAD_START: Duration = Duration::from_millis(500);
+
+/// Time for a peer that was asked to dial once this node's own dial has failed.
+const BECKON_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The name in the handshake. It means nothing: who answers is known by the key.
 const SERVER_NAME: &str = "airlift";
@@ -153,10 +161,6 @@ impl Shared {
         if let Some(connection) = peer.live() {
             return Ok(connection);
         }
-        if addresses.is_empty() {
-            let text = format!("{:?} has not connected, and its address is not known", peer.node);
-            return Err(unavailable(text));
-        }
         let dials_seen = peer.dials.load(Ordering::Acquire);
         let mut dialling = peer.dialling.lock().await;
         if let Some(connection) = peer.live() {
@@ -168,19 +172,66 @@ impl Shared {
             return Err(failure.clone());
         }
         if let Some(not_before) = dialling.not_before {
-            sleep_until(not_before).await;
-            // The peer may have dialled in the meantime.
-            if let Some(connection) = peer.live() {
-                return Ok(connection);
+            tokio::select! {
+                () = sleep_until(not_before) => {}
+                connection = peer.arrived() => return Ok(connection),
             }
         }
-        let outcome = self.dial(peer.node, addresses).await;
+        let outcome = self.meet(peer, addresses).await;
         peer.dials.fetch_add(1, Ordering::AcqRel);
         match &outcome {
             Ok(_) => dialling.on_success(),
             Err(failure) => dialling.on_failure(clock::now(), failure.clone()),
         }
         outcome
+    }
+
+    /// Dials, and asks the peer to dial when it does not answer soon: between two nodes of which one
+    /// can only dial, the session is always made by that one.
+    async fn meet(
+        &self,
+        peer: &Arc<Peer>,
+        addresses: &[SocketAddr],
+    ) -> Result<Connection, Failure> {
+        let mut dial = pin!(self.dial(peer.node, addresses));
+        let failure = match timeout(HEAD_START, &mut dial).await {
+            Ok(Ok(connection)) => return Ok(connection),
+            Ok(Err(failure)) => Some(failure),
+            Err(_) => None,
+        };
+        let is_asked = self.serve.beckon(peer.node);
+        let failure = match failure {
+            Some(failure) => failure,
+            None => tokio::select! {
+                // What this node has dialled is served from the moment at which it is there.
+                biased;
+                dialled = &mut dial => match dialled {
+                    Ok(connection) => return Ok(connection),
+                    Err(failure) => failure,
+                },
+                connection = peer.arrived() => return Ok(connection),
+            },
+        };
+        if !is_asked {
+            return Err(failure);
+        }
+        timeout(BECKON_TIMEOUT, peer.arrived()).await.map_err(|_| failure)
+    }
+
+    /// Dials a peer that asked for it.
+    pub(super) async fn reach(
+        &self,
+        peer: &Arc<Peer>,
+        addresses: &[SocketAddr],
+    ) -> Result<(), Failure> {
+        if peer.live().is_some() {
+            return Ok(());
+        }
+        // Otherwise this node is dialling it anyway.
+        let Ok(mut dialling) = peer.dialling.try_lock() else { return Ok(()) };
+        self.dial(peer.node, addresses).await?;
+        dialling.on_success();
+        Ok(())
     }
 
     /// Dials every address at once; the first that answers as `node` is taken.
@@ -199,7 +250,8 @@ impl Shared {
                 connected.map_err(|_| failed(&"no answer"))?.map_err(|error| failed(&error))
             });
         }
-        let mut last = unavailable(format!("{node:?} has no address"));
+        let text = format!("{node:?} has not connected, and its address is not known");
+        let mut last = unavailable(text);
         while let Some(outcome) = dials.next().await {
             match outcome {
                 Ok(connection) => return self.take_in(node, connection).await,
@@ -214,14 +266,15 @@ impl Shared {
             Close::NotAMember.close(&connection);
             return Err(unavailable(format!("{node:?}: someone else answered")));
         }
+        // Taken before: a session that is known is served, even if nobody waits for the dial by then.
+        let Ok(place) = self.dialled.reserve().await else {
+            return Err(unavailable("the data network is going down".to_owned()));
+        };
         let Some(peer) = self.adopt(node, &connection) else {
             Close::NotAMember.close(&connection);
             return Err(unavailable(format!("{node:?} is no member of the cluster")));
         };
-        let session = Session { peer, connection: connection.clone(), is_dialled: true };
-        if self.dialled.send(session).await.is_err() {
-            return Err(unavailable("the data network is going down".to_owned()));
-        }
+        place.send(Session { peer, connection: connection.clone(), is_dialled: true });
         Ok(connection)
     }
 }

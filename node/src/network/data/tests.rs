@@ -50,8 +50,9 @@ fn bytes(size: u64) -> Vec<u8> {
     bytes
 }
 
+/// One job, and where the nodes go that are asked to dial.
 #[derive(Debug)]
-struct OneJob(Arc<dyn Source>);
+struct OneJob(Arc<dyn Source>, Option<mpsc::Sender<NodeId>>);
 
 #[async_trait]
 impl Jobs for OneJob {
@@ -60,6 +61,10 @@ impl Jobs for OneJob {
             return Err(Failure::new(ErrorCode::Unauthorized, "no such job here"));
         }
         Ok(Arc::clone(&self.0))
+    }
+
+    fn beckon(&self, peer: NodeId) -> bool {
+        self.1.as_ref().is_some_and(|asked| asked.try_send(peer).is_ok())
     }
 }
 
@@ -73,8 +78,12 @@ impl Node {
     }
 
     fn with_options(source: Arc<dyn Source>, options: DataOptions) -> Self {
+        Self::with_job(OneJob(source, None), options)
+    }
+
+    fn with_job(job: OneJob, options: DataOptions) -> Self {
         let keypair = Keypair::generate_ed25519();
-        let server = SourceServer::new(Arc::new(OneJob(source)), Budget::new(BUDGET));
+        let server = SourceServer::new(Arc::new(job), Budget::new(BUDGET));
         let network = DataNetwork::start(&keypair, LOOPBACK, Arc::new(server), options).unwrap();
         Self { network: Arc::new(network) }
     }

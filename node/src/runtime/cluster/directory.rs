@@ -10,6 +10,7 @@
 //! jobs/ID/         journals of uploads under way
 //! ```
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -22,8 +23,12 @@ use airlift_protocol::limits::PART_BYTES;
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 
+use super::reach::Reach;
 use crate::runtime::embedded::RunError;
 use crate::store::StoreError;
+
+/// What the name of a job's directory ends with once it is to go.
+const OVER: &str = ".over";
 
 /// What the name of a snapshot begins with.
 const SNAPSHOT: &str = "snapshot-";
@@ -36,6 +41,9 @@ pub(crate) struct NodeRecord {
     pub(crate) name: String,
     /// Where its control plane listens.
     pub(crate) listen: std::net::SocketAddr,
+    /// Where else it listens, and where others reach it.
+    #[serde(default)]
+    pub(crate) reach: Reach,
     /// Where its API listens.
     pub(crate) api: std::net::SocketAddr,
     /// Whether the API may be reached from other machines in plain text.
@@ -99,6 +107,48 @@ impl Directory {
         fs::create_dir_all(&path)
             .map_err(|error| StoreError::io("create the directory", path.display(), &error))?;
         Ok(path)
+    }
+
+    /// The jobs that have a directory. Those that were to go, and were not gone yet when the process
+    /// ended, go now.
+    pub(crate) fn jobs(&self) -> Result<BTreeSet<JobId>, StoreError> {
+        let path = self.path.join("jobs");
+        let failed = |error| StoreError::io("read the directory", path.display(), &error);
+        let entries = match fs::read_dir(&path) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(BTreeSet::new());
+            }
+            Err(error) => return Err(failed(error)),
+        };
+        let mut jobs = BTreeSet::new();
+        for entry in entries {
+            let name = entry.map_err(failed)?.file_name();
+            let name = name.to_string_lossy();
+            if name.ends_with(OVER) {
+                remove(&path.join(&*name))?;
+            } else if let Ok(id) = HEXLOWER.decode(name.as_bytes())
+                && let Ok(id) = <[u8; 16]>::try_from(id)
+            {
+                jobs.insert(JobId(id));
+            }
+        }
+        Ok(jobs)
+    }
+
+    /// Takes a job's directory out of the way, so that another run of it begins with a new one;
+    /// [`remove`] what is returned. A journal that is still open there stays usable.
+    pub(crate) fn retire_job(&self, job: JobId) -> Result<Option<PathBuf>, StoreError> {
+        let path = self.path.join("jobs").join(job.to_string());
+        let over = path.with_extension(&OVER[1..]);
+        if over.exists() {
+            remove(&over)?;
+        }
+        match fs::rename(&path, &over) {
+            Ok(()) => Ok(Some(over)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(StoreError::io("rename", path.display(), &error)),
+        }
     }
 
     /// What the node is, unless this is its first start.
@@ -169,6 +219,11 @@ impl Directory {
     pub(crate) fn write_admin_token(&self, token: &str) -> Result<(), StoreError> {
         write_durably(&self.admin_token(), format!("{token}\n").as_bytes())
     }
+}
+
+/// Removes a directory with all that is in it.
+pub(crate) fn remove(path: &Path) -> Result<(), StoreError> {
+    fs::remove_dir_all(path).map_err(|error| StoreError::io("remove", path.display(), &error))
 }
 
 /// Writes a file that is there whole or not at all, for its owner only.

@@ -3,8 +3,9 @@
 
 mod disk;
 mod hear;
+mod leave;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -28,9 +29,11 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
 use self::disk::{Write, Writes};
+use self::leave::Leaving;
 use super::ask::{Ask, Asker, Sight};
 use super::directory::{Directory, NodeRecord};
 use super::fetch::{Fetch, Partial};
+use super::figures::Figures;
 use super::records::{Record, RecordFile};
 use super::service::ClusterService;
 use super::work::Workshop;
@@ -92,6 +95,7 @@ pub(super) struct Parts {
     pub(super) service: Arc<ClusterService>,
     pub(super) asker: Asker,
     pub(super) stores: StoreOptions,
+    pub(super) figures: Arc<Figures>,
     pub(super) started: Instant,
 }
 
@@ -117,6 +121,8 @@ pub(super) struct Driver {
     failure: Option<RunError>,
     /// Whether a sign of life waits for its answer.
     is_beating: bool,
+    /// Set when the node is to end.
+    leaving: Option<Leaving>,
 }
 
 /// What comes in from outside.
@@ -151,6 +157,7 @@ impl Driver {
             superseded: false,
             failure: None,
             is_beating: false,
+            leaving: None,
             parts,
         };
         driver.spread_members();
@@ -165,12 +172,18 @@ impl Driver {
             if let Some(failure) = self.failure.take() {
                 return Err(failure);
             }
+            if self.may_end() {
+                return Ok(());
+            }
             let deadline = self.deadline();
             tokio::select! {
                 biased;
                 changed = sources.stop.changed() => {
-                    if changed.is_err() || *sources.stop.borrow() {
+                    if changed.is_err() {
                         return Ok(());
+                    }
+                    if *sources.stop.borrow() {
+                        self.leave();
                     }
                 }
                 Some(done) = self.done.next() => self.on_done(done),
@@ -194,7 +207,7 @@ impl Driver {
 
     /// A founder founds its cluster; the only voter of a group need not wait for an election.
     fn begin(&mut self) {
-        let voters: std::collections::BTreeSet<RaftId> =
+        let voters: BTreeSet<RaftId> =
             self.members.members.iter().filter_map(|member| member.raft).collect();
         self.feed(Input::Introduce(voters));
         if let Some(coordinator) = &mut self.parts.coordinator {
@@ -281,6 +294,7 @@ impl Driver {
     fn follow_leader(&mut self) {
         let Some(coordinator) = &self.parts.coordinator else { return };
         let Some(consensus) = coordinator.consensus() else { return };
+        self.parts.figures.saw_term(consensus.term());
         let leader = consensus.leader().and_then(|raft| self.node_of(raft));
         if leader.is_some() {
             self.set_leader(leader);
@@ -498,8 +512,7 @@ impl Driver {
         let said = Term::now();
         if self.is_leader() {
             self.extend_term(said);
-            let at = clock::wall();
-            self.feed(Input::Heartbeat { node: self.parts.node, heartbeat, at });
+            self.hear_self(heartbeat);
             return;
         }
         if self.is_beating {
@@ -543,9 +556,10 @@ impl Driver {
     fn on_heard(&mut self, asked: NodeId, said: Duration, answer: Option<ControlAnswer>) {
         self.is_beating = false;
         match answer {
-            Some(ControlAnswer::Alive(Alive { members })) => {
+            Some(ControlAnswer::Alive(Alive { members, over })) => {
                 self.extend_term(said);
                 self.set_leader(Some(asked));
+                self.forget(over);
                 if let Some(members) = members {
                     self.learn_members(members);
                 }
@@ -629,26 +643,19 @@ impl Driver {
     }
 
     fn transfer(&mut self, to: Option<NodeId>) -> Result<(), String> {
-        let own = self.parts.node;
-        let raft_of = |node: NodeId| {
-            self.members.members.iter().find(|member| member.id == node).and_then(|it| it.raft)
-        };
-        let others = self.members.members.iter().filter(|member| member.id != own);
-        let candidates: Vec<RaftId> = match to {
-            Some(node) => raft_of(node).into_iter().collect(),
-            None => others.filter_map(|member| member.raft).collect(),
-        };
+        let raft = to.map(|node| {
+            let member = self.members.members.iter().find(|member| member.id == node);
+            member.and_then(|member| member.raft).ok_or("only a voter can lead")
+        });
+        let raft = raft.transpose()?;
         let Some(coordinator) = &mut self.parts.coordinator else {
             return Err("this node is no voter".to_owned());
         };
-        let mut reason = "there is no other voter".to_owned();
-        for candidate in candidates {
-            match coordinator.transfer_to(candidate) {
-                Ok(()) => return Ok(()),
-                Err(error) => reason = error.to_string(),
-            }
+        match raft {
+            Some(raft) => coordinator.transfer_to(raft),
+            None => coordinator.hand_over(&BTreeSet::new()).map(drop),
         }
-        Err(reason)
+        .map_err(|error| error.to_string())
     }
 }
 

@@ -6,13 +6,13 @@ use airlift_coordinator::event::{Event, ObjectEnd};
 use airlift_coordinator::state::ObjectFact;
 use airlift_protocol::assignment::End;
 use airlift_protocol::error::ErrorCode;
-use airlift_protocol::id::{JobId, LogIndex, NodeId, PageId};
+use airlift_protocol::id::{JobId, LogIndex, NodeId, PageId, Position};
 use airlift_protocol::manifest::Page;
 use tokio::runtime::Handle;
 
 use super::ask::Asker;
 use super::records::RecordFile;
-use super::service::Records;
+use super::service::{Line, Place, Records, Start};
 use super::talk;
 use crate::api::error::{ApiCode, ApiError};
 use crate::api::line::ReportLine;
@@ -75,27 +75,45 @@ fn internal(error: StoreError) -> ApiError {
 }
 
 impl Records for Lines {
-    fn lines(&self, job: JobId, from: u64, max: usize) -> Result<Vec<String>, ApiError> {
+    fn lines(&self, job: JobId, from: Start, max: usize) -> Result<Vec<Line>, ApiError> {
         let Some(listings) = self.listings(job)? else { return Ok(Vec::new()) };
-        let mut skipped = 0;
+        let run = (job, listings.run);
+        let mut start = from;
         let mut lines = Vec::new();
         for (end, page_id, index) in listings.pages {
+            let (first, skipped) = match start {
+                Start::After(place) if (end, page_id) < (place.end, place.position.page) => {
+                    continue;
+                }
+                Start::After(place) if (end, page_id) == (place.end, place.position.page) => {
+                    let Some(next) = place.position.index.checked_add(1) else { continue };
+                    (next, 0)
+                }
+                Start::After(_) | Start::Line(0) => (0, 0),
+                Start::Line(left) => {
+                    let count = self.records.count_of_page(run, end, page_id).map_err(internal)?;
+                    if count <= left {
+                        start = Start::Line(left - count);
+                        continue;
+                    }
+                    start = Start::Line(0);
+                    (0, usize::try_from(left).unwrap_or(usize::MAX))
+                }
+            };
+            let wanted = skipped.saturating_add(max - lines.len());
             let facts =
-                self.records.of_page((job, listings.run), end, page_id).map_err(internal)?;
-            if facts.is_empty() || skipped + facts.len() as u64 <= from {
-                skipped += facts.len() as u64;
+                self.records.of_page(run, end, (page_id, first), wanted).map_err(internal)?;
+            if facts.len() <= skipped {
                 continue;
             }
             let page = self.page(index, &listings.voters)?;
-            for (place, fact) in facts {
-                skipped += 1;
-                if skipped <= from {
-                    continue;
-                }
-                lines.push(line(job, &page, place, fact)?);
-                if lines.len() >= max {
-                    return Ok(lines);
-                }
+            for (place, fact) in facts.into_iter().skip(skipped) {
+                let position = Position { page: page_id, index: place };
+                let text = line(job, &page, place, fact)?;
+                lines.push(Line { place: Place { end, position }, text });
+            }
+            if lines.len() >= max {
+                break;
             }
         }
         Ok(lines)

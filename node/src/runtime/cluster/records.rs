@@ -129,19 +129,38 @@ impl RecordFile {
         })
     }
 
-    /// The records of one page of one run, in order.
-    pub(crate) fn of_page(
+    /// How many records there are of one page of one run.
+    pub(crate) fn count_of_page(
         &self,
         (job, run): (JobId, u32),
         end: End,
         page: PageId,
+    ) -> Result<u64, StoreError> {
+        let position = |index| Position { page, index };
+        let rows = row(job, run, end, position(0))..=row(job, run, end, position(u16::MAX));
+        self.database.read(|transaction| {
+            let mut count = 0;
+            for entry in transaction.open_table(FACTS)?.range(rows)? {
+                entry?;
+                count += 1;
+            }
+            Ok(count)
+        })
+    }
+
+    /// The records of one page of one run from index `first` on, in order, at most `max`.
+    pub(crate) fn of_page(
+        &self,
+        (job, run): (JobId, u32),
+        end: End,
+        (page, first): (PageId, u16),
+        max: usize,
     ) -> Result<Vec<(u16, ObjectFact)>, StoreError> {
         let position = |index| Position { page, index };
-        let first = row(job, run, end, position(0));
-        let last = row(job, run, end, position(u16::MAX));
+        let rows = row(job, run, end, position(first))..=row(job, run, end, position(u16::MAX));
         let rows = self.database.read(|transaction| {
             let table = transaction.open_table(FACTS)?;
-            let rows = table.range(first..=last)?.map(|entry| {
+            let rows = table.range(rows)?.take(max).map(|entry| {
                 let (key, fact) = entry?;
                 Ok((key.value().4, fact.value().to_vec()))
             });
@@ -216,5 +235,33 @@ mod tests {
         file.forget(JobId([1; 16])).unwrap();
         let left = all(&file, 1 << 20);
         assert_eq!(left.iter().map(|(key, _)| key.job).collect::<Vec<_>>(), [kept.job]);
+    }
+
+    #[test]
+    fn a_page_is_counted_and_read_from_any_place_on() {
+        let root = tempfile::tempdir().unwrap();
+        let file = RecordFile::open(&root.path().join("records.redb")).unwrap();
+        let job = JobId([1; 16]);
+        let record = |run, page, index| Record {
+            job,
+            run,
+            end: End::Source,
+            position: Position { page: PageId(page), index },
+            fact: ObjectFact { status: Status::Done, root: None, reason: None },
+        };
+        let records: Vec<Record> = [(1, 0, 3), (2, 0, 0), (2, 0, 5), (2, 0, u16::MAX), (2, 1, 0)]
+            .map(|(run, page, index)| record(run, page, index))
+            .to_vec();
+        file.keep(&records).unwrap();
+        let count = |run, page| file.count_of_page((job, run), End::Source, PageId(page)).unwrap();
+        assert_eq!((count(1, 0), count(2, 0), count(2, 1), count(2, 2)), (1, 3, 1, 0));
+        assert_eq!(file.count_of_page((job, 2), End::Target, PageId(0)).unwrap(), 0);
+        let read = |first, max| -> Vec<u16> {
+            let found = file.of_page((job, 2), End::Source, (PageId(0), first), max).unwrap();
+            found.into_iter().map(|(index, _)| index).collect()
+        };
+        assert_eq!(read(0, 9), [0, 5, u16::MAX]);
+        assert_eq!(read(1, 1), [5]);
+        assert_eq!(read(6, 9), [u16::MAX]);
     }
 }

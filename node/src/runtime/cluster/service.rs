@@ -37,14 +37,16 @@ use serde_json::Value;
 
 use self::call::{Call, Granted};
 use self::members::Known;
-pub(crate) use self::report::Records;
 use self::report::{Batch, LINES_MAX, Reader};
+pub(crate) use self::report::{Line, Place, Records, Start};
 use super::ask::{Asker, Gone, Sight};
 use super::token::JoinTokenText;
 use crate::api::error::{ApiCode, ApiError};
 use crate::api::request::{Found, LeaderRequest, Submission, SubmitRequest, TokenRequest};
 use crate::api::service::{JobOrder, Permission, ReportLines, Service};
-use crate::api::view::{ClusterView, JobList, JobView, JoinToken, NodeRole, Submitted, utc};
+use crate::api::view::{
+    ClusterView, JobList, JobView, JoinToken, NodeFigures, NodeRole, Submitted, utc,
+};
 use crate::network::control::ControlNetwork;
 use crate::network::control::limit::REQUEST_BYTES_MAX;
 use crate::runtime::blocking::blocking;
@@ -76,6 +78,12 @@ pub(crate) trait Probe: Send + Sync + 'static {
     async fn probe(&self, location: &Location) -> Result<Found, ApiError>;
 }
 
+/// Reads what this node counts.
+pub(crate) trait Meters: Send + Sync + 'static {
+    /// The figures now.
+    fn read(&self) -> NodeFigures;
+}
+
 /// The API's service on a node of a cluster.
 #[derive(Clone)]
 pub(crate) struct ClusterService {
@@ -84,6 +92,7 @@ pub(crate) struct ClusterService {
     control: Arc<ControlNetwork>,
     records: Arc<dyn Records>,
     probe: Arc<dyn Probe>,
+    meters: Arc<dyn Meters>,
     /// The token that was let in last, to show the leader. A cluster knows one token of clients,
     /// the administrator's, so it is the one of every call that gets as far as here.
     admitted: Arc<Mutex<Option<Secret>>>,
@@ -108,9 +117,10 @@ impl ClusterService {
         control: Arc<ControlNetwork>,
         records: Arc<dyn Records>,
         probe: Arc<dyn Probe>,
+        meters: Arc<dyn Meters>,
     ) -> Self {
         let admitted = Arc::new(Mutex::new(None));
-        Self { cluster, asker, control, records, probe, admitted }
+        Self { cluster, asker, control, records, probe, meters, admitted }
     }
 
     /// Answers a call that another node has forwarded, when this node leads: it trusts no other node
@@ -122,20 +132,25 @@ impl ClusterService {
             Ok(Lead::Nobody) => return ControlAnswer::NotLeader(None),
             Err(error) => return call::to_answer(Err(error)),
         }
-        let result = within(PERFORM_LIMIT, self.perform_checked(&forwarded)).await;
-        match result {
+        let performed = async {
+            let call = Call::receive(&forwarded)?;
+            self.perform_checked(call, &forwarded.token).await
+        };
+        match within(PERFORM_LIMIT, performed).await {
             Err(error) if error.code == ApiCode::NotLeader => ControlAnswer::NotLeader(None),
             result => call::to_answer(result),
         }
     }
 
-    async fn perform_checked(&self, forwarded: &Forwarded) -> Result<Value, ApiError> {
-        let call = Call::receive(forwarded)?;
-        let permission = self.permission(&forwarded.token).await?;
+    /// Carries a call out on the leader, which a majority has confirmed after it was asked: neither
+    /// the token nor the answer is judged by a state that others have left behind.
+    async fn perform_checked(&self, call: Call, token: &str) -> Result<Value, ApiError> {
+        self.request(Request::Read).await?;
+        let permission = self.permission(token).await?;
         if permission < call.permission() {
             return Err(ApiError::new(ApiCode::Forbidden, "the token does not allow this"));
         }
-        self.perform(call, &forwarded.token).await
+        self.perform(call, token).await
     }
 
     /// Has a call answered, by whoever leads.
@@ -176,22 +191,16 @@ impl ClusterService {
 
     async fn attempt(&self, lead: Lead, call: &Call, token: &str) -> Result<Value, ApiError> {
         match lead {
-            Lead::Here => within(PERFORM_LIMIT, self.perform(call.clone(), token)).await,
-            Lead::At(leader) => self.forward(leader, call, token, FORWARD_LIMIT).await,
+            Lead::Here => within(PERFORM_LIMIT, self.perform_checked(call.clone(), token)).await,
+            Lead::At(leader) => self.forward(leader, call, token).await,
             Lead::Nobody => Err(call::not_leader()),
         }
     }
 
-    async fn forward(
-        &self,
-        leader: NodeId,
-        call: &Call,
-        token: &str,
-        limit: Duration,
-    ) -> Result<Value, ApiError> {
+    async fn forward(&self, leader: NodeId, call: &Call, token: &str) -> Result<Value, ApiError> {
         let message = ControlMessage::Forward(call.forward(token)?);
         let body = Bytes::from(codec::encode(&message));
-        let answer = self.control.request(leader, body, limit).await;
+        let answer = self.control.request(leader, body, FORWARD_LIMIT).await;
         let answer = answer.map_err(|error| call::missed(&error))?;
         let answer = codec::decode(&answer, REQUEST_BYTES_MAX).map_err(|error| {
             ApiError::new(ApiCode::Internal, format!("the leader's answer cannot be read: {error}"))
@@ -274,7 +283,10 @@ impl ClusterService {
             Call::Pause(job) => self.order_here(job, Request::Pause(job)).await,
             Call::Resume(job) => self.order_here(job, Request::Resume(job)).await,
             Call::Cancel(job) => self.order_here(job, Request::Cancel(job)).await,
-            Call::Report { job, from } => call::write(&self.report_here(job, from).await?),
+            Call::Report { job, from, after } => {
+                let start = after.map_or(Start::Line(from), Start::After);
+                call::write(&self.report_here(job, start).await?)
+            }
             Call::Cluster => call::write(&self.known().await?.view()),
             Call::CreateToken(request) => call::write(&self.create_token_here(request).await?),
             Call::RemoveNode(node) => self.remove_here(&node).await.map(|()| Value::Null),
@@ -331,7 +343,7 @@ impl ClusterService {
         call::write(&self.job_here(job).await?)
     }
 
-    async fn report_here(&self, job: JobId, from: u64) -> Result<Batch, ApiError> {
+    async fn report_here(&self, job: JobId, from: Start) -> Result<Batch, ApiError> {
         let run = self.run(job).await?;
         let records = Arc::clone(&self.records);
         let lines = blocking(move || records.lines(job, from, LINES_MAX)).await?;
@@ -344,8 +356,8 @@ impl ClusterService {
 
     async fn create_token_here(&self, request: TokenRequest) -> Result<JoinToken, ApiError> {
         let TokenRequest { role, ttl_seconds } = request.check()?;
-        let known = self.known().await?;
-        let token = JoinTokenText::draw(self.cluster, &known.voters(), known.voter_addresses());
+        let (voters, addresses) = self.known().await?.admitting();
+        let token = JoinTokenText::draw(self.cluster, &voters, addresses);
         if token.addresses.is_empty() {
             let text = "no voter has said where it can be reached: set its listen address";
             return Err(ApiError::new(ApiCode::Conflict, text));
@@ -440,15 +452,21 @@ impl Service for ClusterService {
     }
 
     async fn cluster(&self) -> Result<ClusterView, ApiError> {
-        if let Lead::At(leader) = self.lead().await? {
-            match self.forward(leader, &Call::Cluster, &self.token(), SHOW_LIMIT).await {
-                Ok(value) => return call::read(value),
-                Err(error) => {
-                    tracing::debug!(%error, "the leader does not show the cluster");
-                }
+        let (lead, token) = (self.lead().await?, self.token());
+        match within(SHOW_LIMIT, self.attempt(lead, &Call::Cluster, &token)).await {
+            Ok(value) => call::read(value),
+            // Whoever mends a cluster needs to see what is left of it.
+            Err(error) if error.code.is_passing() => {
+                tracing::debug!(%error, "no leader shows the cluster");
+                Ok(ClusterView { is_current: false, ..self.known().await?.view() })
             }
+            Err(error) => Err(error),
         }
-        Ok(self.known().await?.view())
+    }
+
+    async fn node(&self) -> Result<NodeFigures, ApiError> {
+        let meters = Arc::clone(&self.meters);
+        Ok(blocking(move || meters.read()).await)
     }
 
     async fn create_token(&self, request: TokenRequest) -> Result<JoinToken, ApiError> {

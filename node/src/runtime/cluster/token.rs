@@ -1,7 +1,9 @@
 //! Join tokens as text: `airlift1.CLUSTER.VOTERS.ID.SECRET.ADDRESSES`.
 //!
-//! Who holds one knows where the cluster is, which one it is, and which keys its voters have, so
-//! that it can tell the cluster from somebody who only says so before it shows the secret.
+//! Who holds one knows where the cluster is, which one it is, and the keys of some of its voters, so
+//! that it can tell the cluster from somebody who only says so before it shows the secret. Any one
+//! of those voters will do, and takes the request to whoever leads: that voters come and go while
+//! a token lives does not matter.
 
 use airlift_protocol::cluster::{ClusterId, Secret, TokenId};
 use airlift_protocol::id::NodeId;
@@ -14,6 +16,12 @@ const VERSION: &str = "airlift1";
 /// Addresses of one token.
 pub(crate) const TOKEN_ADDRESSES_MAX: usize = 8;
 
+/// Voters that one token names.
+const TOKEN_VOTERS_MAX: usize = TOKEN_ADDRESSES_MAX;
+
+/// Bytes of a voter's [`key_hash`]: finding another key with the same one takes 2^128 tries.
+const KEY_HASH_BYTES: usize = 16;
+
 /// Bytes of one address: a host name, a colon and a port.
 const ADDRESS_BYTES_MAX: usize = 253 + 6;
 
@@ -25,8 +33,8 @@ const TOKEN_BYTES_MAX: usize = 4096;
 pub(crate) struct JoinTokenText {
     /// The cluster that it is for.
     pub(crate) cluster: ClusterId,
-    /// [`voters_hash`] of the voters when it was made.
-    pub(crate) voters_hash: [u8; 32],
+    /// [`key_hash`] of voters as of when it was made, at least one.
+    pub(crate) voters: Vec<[u8; KEY_HASH_BYTES]>,
     /// Names it in the log.
     pub(crate) id: TokenId,
     /// Proves that it is genuine. Prints as nothing.
@@ -36,8 +44,9 @@ pub(crate) struct JoinTokenText {
 }
 
 impl JoinTokenText {
-    /// A new token, its id and secret drawn from the system's randomness. Addresses beyond
-    /// [`TOKEN_ADDRESSES_MAX`], and those that no token can hold, are left out.
+    /// A new token, its id and secret drawn from the system's randomness. Voters beyond
+    /// [`TOKEN_VOTERS_MAX`], addresses beyond [`TOKEN_ADDRESSES_MAX`], and those that no token can
+    /// hold, are left out.
     pub(crate) fn draw(cluster: ClusterId, voters: &[NodeId], addresses: Vec<String>) -> Self {
         let mut id = [0; 8];
         id.copy_from_slice(&random()[..8]);
@@ -46,11 +55,16 @@ impl JoinTokenText {
         addresses.truncate(TOKEN_ADDRESSES_MAX);
         Self {
             cluster,
-            voters_hash: voters_hash(voters),
+            voters: voters.iter().take(TOKEN_VOTERS_MAX).map(|voter| key_hash(*voter)).collect(),
             id: TokenId(id),
             secret: Secret(random()),
             addresses,
         }
+    }
+
+    /// Whether `node`, whose key its connection proves, is one of the voters that the token names.
+    pub(crate) fn names(&self, node: NodeId) -> bool {
+        self.voters.contains(&key_hash(node))
     }
 
     /// The text that [`parse`](Self::parse) reads back. It is a secret.
@@ -59,7 +73,7 @@ impl JoinTokenText {
         [
             VERSION.to_owned(),
             HEXLOWER.encode(&self.cluster.0),
-            base64(&self.voters_hash),
+            base64(self.voters.as_flattened()),
             base64(&self.id.0),
             base64(&self.secret.0),
             base64(self.addresses.join(",").as_bytes()),
@@ -83,7 +97,7 @@ impl JoinTokenText {
         match fields.as_slice() {
             [VERSION, cluster, voters, id, secret, addresses] => Ok(Self {
                 cluster: ClusterId(bytes("cluster", &HEXLOWER, cluster)?),
-                voters_hash: bytes("hash of the voters", &BASE64URL_NOPAD, voters)?,
+                voters: parse_voters(voters)?,
                 id: TokenId(bytes("id", &BASE64URL_NOPAD, id)?),
                 secret: Secret(bytes("secret", &BASE64URL_NOPAD, secret)?),
                 addresses: parse_addresses(addresses)?,
@@ -103,16 +117,12 @@ impl JoinTokenText {
     }
 }
 
-/// What a token says of the voters: the same for the same set, in whatever order.
-pub(crate) fn voters_hash(voters: &[NodeId]) -> [u8; 32] {
-    let mut sorted = voters.to_vec();
-    sorted.sort_unstable();
-    sorted.dedup();
-    let mut hasher = blake3::Hasher::new_derive_key("airlift 2026-11 voters of a join token");
-    for voter in &sorted {
-        hasher.update(&voter.0);
-    }
-    *hasher.finalize().as_bytes()
+/// What a token says of a voter: a hash, since a whole key would only make the text longer.
+fn key_hash(voter: NodeId) -> [u8; KEY_HASH_BYTES] {
+    let hash = blake3::derive_key("airlift 2026-11 voter of a join token", &voter.0);
+    let mut short = [0; KEY_HASH_BYTES];
+    short.copy_from_slice(&hash[..KEY_HASH_BYTES]);
+    short
 }
 
 /// Bytes that nobody can guess, from where the keys of nodes come too.
@@ -128,6 +138,16 @@ fn bytes<const N: usize>(part: &str, encoding: &Encoding, text: &str) -> Result<
     decoded
         .and_then(|bytes| <[u8; N]>::try_from(bytes).ok())
         .ok_or_else(|| format!("the {part} in the join token is damaged: copy the token again"))
+}
+
+fn parse_voters(text: &str) -> Result<Vec<[u8; KEY_HASH_BYTES]>, String> {
+    let damaged = || "the voters in the join token are damaged: copy the token again".to_owned();
+    let decoded = BASE64URL_NOPAD.decode(text.as_bytes()).map_err(|_| damaged())?;
+    let (voters, rest) = decoded.as_chunks::<KEY_HASH_BYTES>();
+    match voters.len() {
+        1..=TOKEN_VOTERS_MAX if rest.is_empty() => Ok(voters.to_vec()),
+        _ => Err(damaged()),
+    }
 }
 
 fn parse_addresses(text: &str) -> Result<Vec<String>, String> {
@@ -188,18 +208,31 @@ mod tests {
         let mut given: Vec<String> =
             ["no-port", "a,b:1", ":1", "a:0", "a b:1"].map(str::to_owned).to_vec();
         given.extend((1..20).map(|port| format!("host:{port}")));
-        let token = JoinTokenText::draw(ClusterId([0; 16]), &[], given);
+        let token = JoinTokenText::draw(ClusterId([0; 16]), &[NodeId([1; 32])], given);
         assert_eq!(token.addresses.len(), TOKEN_ADDRESSES_MAX);
         assert_eq!(token.addresses[0], "host:1");
         assert_eq!(JoinTokenText::parse(&token.to_text()), Ok(token));
     }
 
     #[test]
-    fn voters_have_one_hash_in_any_order() {
-        let [a, b] = [NodeId([1; 32]), NodeId([2; 32])];
-        assert_eq!(voters_hash(&[a, b]), voters_hash(&[b, a, b]));
-        assert_ne!(voters_hash(&[a, b]), voters_hash(&[a]));
-        assert_ne!(voters_hash(&[a]), voters_hash(&[]));
+    fn a_token_names_voters_by_their_keys() {
+        let voters: Vec<NodeId> = (0..20).map(|number| NodeId([number; 32])).collect();
+        let token = JoinTokenText::draw(ClusterId([0; 16]), &voters, vec!["a:1".to_owned()]);
+        assert_eq!(token.voters.len(), TOKEN_VOTERS_MAX);
+        let read = JoinTokenText::parse(&token.to_text()).unwrap();
+        let named = voters.iter().filter(|voter| read.names(**voter)).count();
+        assert_eq!(named, TOKEN_VOTERS_MAX);
+        assert!(read.names(voters[0]) && !read.names(NodeId([0xff; 32])));
+    }
+
+    #[test]
+    fn the_longest_token_can_be_read_back() {
+        let host = "h".repeat(ADDRESS_BYTES_MAX - ":65535".len());
+        let addresses = vec![format!("{host}:65535"); TOKEN_ADDRESSES_MAX];
+        let voters = [NodeId([1; 32]); TOKEN_VOTERS_MAX];
+        let token = JoinTokenText::draw(ClusterId([0; 16]), &voters, addresses);
+        assert_eq!(token.addresses.len(), TOKEN_ADDRESSES_MAX);
+        assert_eq!(JoinTokenText::parse(&token.to_text()), Ok(token));
     }
 
     #[test]
@@ -221,7 +254,10 @@ mod tests {
             (format!("{good}.x"), "6 parts"),
             (with(1, "c0"), "cluster"),
             (with(1, &"C0".repeat(16)), "cluster"),
-            (with(2, "AA"), "hash of the voters"),
+            (with(2, "AA"), "voters"),
+            (with(2, ""), "voters"),
+            (with(2, &BASE64URL_NOPAD.encode(&[0; 17])), "voters"),
+            (with(2, &BASE64URL_NOPAD.encode(&[0; 16 * 9])), "voters"),
             (with(3, "AAAAAAAAAAA="), "id"),
             (with(4, ""), "secret"),
             (with(4, &"!".repeat(43)), "secret"),
@@ -244,14 +280,14 @@ mod tests {
         #[test]
         fn tokens_come_back(
             cluster: [u8; 16],
-            voters_hash: [u8; 32],
+            voters in prop::collection::vec(any::<[u8; KEY_HASH_BYTES]>(), 1..=TOKEN_VOTERS_MAX),
             id: [u8; 8],
             secret: [u8; 32],
             addresses in prop::collection::vec("[a-z0-9.-]{1,40}:[1-9][0-9]{0,3}", 1..=TOKEN_ADDRESSES_MAX),
         ) {
             let token = JoinTokenText {
                 cluster: ClusterId(cluster),
-                voters_hash,
+                voters,
                 id: TokenId(id),
                 secret: Secret(secret),
                 addresses,

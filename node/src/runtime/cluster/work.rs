@@ -1,6 +1,6 @@
 //! The jobs that this node works on: their ends opened once, their orders carried out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
@@ -22,7 +22,7 @@ use bytes::Bytes;
 use tokio::sync::{OnceCell, mpsc};
 
 use super::ask::Asker;
-use super::directory::Directory;
+use super::directory::{Directory, remove};
 use crate::network::control::ControlNetwork;
 use crate::network::data::DataNetwork;
 use crate::network::data::remote::{RemoteSource, Route};
@@ -36,7 +36,7 @@ use crate::pipeline::local::LocalSource;
 use crate::pipeline::meter::Meter;
 use crate::pipeline::source::Source;
 use crate::runtime::blocking::blocking;
-use crate::runtime::executor::Executor;
+use crate::runtime::executor::{Executor, caught};
 use crate::runtime::filter::Filter;
 use crate::storage::journal::Journal;
 use crate::store::fence::{Fence, Term};
@@ -45,6 +45,9 @@ use crate::store::{Access, Store, StoreError};
 
 /// Time for another node to say what a job is.
 const FIND_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Jobs of which there is only a directory that are told to the leader at once.
+const ON_DISK_TOLD_MAX: usize = 1024;
 
 /// How a workshop is set up.
 pub(super) struct Setup {
@@ -70,6 +73,8 @@ pub(super) struct Workshop {
     members: Mutex<Members>,
     leader: Mutex<Option<NodeId>>,
     jobs: Mutex<BTreeMap<JobId, Arc<Job>>>,
+    /// Jobs with a directory here, worked on by this process or not.
+    on_disk: Mutex<BTreeSet<JobId>>,
 }
 
 impl fmt::Debug for Workshop {
@@ -101,8 +106,13 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Workshop {
     pub(super) fn new(setup: Setup) -> Self {
         let half = setup.memory_bytes / 2;
+        let on_disk = setup.directory.jobs().unwrap_or_else(|error| {
+            tracing::warn!(%error, "journals of earlier jobs stay where they are");
+            BTreeSet::new()
+        });
         Self {
             setup,
+            on_disk: Mutex::new(on_disk),
             receiving: Budget::new(half),
             serving: Budget::new(half),
             term: Arc::default(),
@@ -127,10 +137,38 @@ impl Workshop {
         *locked(&self.leader) = leader;
     }
 
-    /// Bytes verified and written since the process started, by job.
+    /// Bytes verified and written since the process started, by job: of every job of which there is
+    /// something here, but for those on disk beyond [`ON_DISK_TOLD_MAX`].
     pub(super) fn written(&self) -> Vec<(JobId, u64)> {
+        let on_disk = locked(&self.on_disk);
         let jobs = locked(&self.jobs);
-        jobs.iter().map(|(id, job)| (*id, job.meter.sent.load(Ordering::Relaxed))).collect()
+        let idle = on_disk.iter().filter(|id| !jobs.contains_key(id)).take(ON_DISK_TOLD_MAX);
+        let idle = idle.map(|id| (*id, 0));
+        let meter = |job: &Job| job.meter.sent.load(Ordering::Relaxed);
+        jobs.iter().map(|(id, job)| (*id, meter(job))).chain(idle).collect()
+    }
+
+    /// Lets go of jobs that are over, unless a later run has been heard of. May block.
+    pub(super) fn forget(&self, over: &[(JobId, u32)]) {
+        for (id, run) in over {
+            // Held while the directory is taken away: another run then makes a new one.
+            let mut on_disk = locked(&self.on_disk);
+            let mut jobs = locked(&self.jobs);
+            if jobs.get(id).is_some_and(|job| job.run > *run) {
+                continue;
+            }
+            jobs.remove(id);
+            drop(jobs);
+            if !on_disk.remove(id) {
+                continue;
+            }
+            let retired = self.setup.directory.retire_job(*id);
+            drop(on_disk);
+            let removed = retired.and_then(|path| path.map_or(Ok(()), |path| remove(&path)));
+            if let Err(error) = removed {
+                tracing::warn!(job = %id, %error, "the journal of a job that is over stays");
+            }
+        }
     }
 
     /// The leader has answered what was said to it at `said`: this node's leases last for another
@@ -209,15 +247,9 @@ impl Workshop {
 
     /// Whether `location` is opened on this node.
     fn reaches(&self, location: &Location) -> bool {
-        match location {
-            Location::Path(_) => false,
-            Location::Bucket { .. } => true,
-            Location::Node { node, .. } => {
-                let members = locked(&self.members);
-                let own = members.members.iter().find(|member| member.id == self.setup.node);
-                own.is_some_and(|member| member.name.as_str() == node)
-            }
-        }
+        let members = locked(&self.members);
+        let own = members.members.iter().find(|member| member.id == self.setup.node);
+        own.is_some_and(|member| location.is_open_to(member.name.as_str()))
     }
 
     async fn open(&self, job: &Job, end: End) -> Result<Arc<dyn Store>, StoreError> {
@@ -255,7 +287,10 @@ impl Workshop {
         let open = || async {
             let (directory, id) = (self.setup.directory.clone(), job.id);
             let opened = blocking(move || Journal::open(&directory.job(id)?.join("journal.redb")));
-            opened.await.map(Arc::new)
+            let journal = opened.await.map(Arc::new);
+            // Whatever came of it: the directory may be there now.
+            locked(&self.on_disk).insert(id);
+            journal
         };
         job.journal.get_or_try_init(open).await.cloned()
     }
@@ -268,7 +303,7 @@ impl Workshop {
         attempt: u32,
     ) {
         let id = assignment.id;
-        match self.executor(data, &assignment).await {
+        match caught(self.executor(data, &assignment)).await {
             Ok(executor) => executor.run(id, attempt, assignment.work).await,
             Err(failure) => {
                 let outcome = AgentInput::Outcome { assignment: id, attempt, result: Err(failure) };
@@ -320,17 +355,11 @@ impl Workshop {
         // An order that needs nothing of the source names nobody to read it; asked after all, this
         // way leads nowhere, and the answer says so.
         let node = assignment.source.unwrap_or(self.setup.node);
-        let route = Route { network, node, addresses: self.data_addresses(node) };
+        let addresses = data_addresses(&locked(&self.members), node);
+        let route = Route { network, node, addresses };
         let Assignment { id, job, epoch, .. } = *assignment;
         let order = frame::Order { job, assignment: id, epoch };
         Ok(Arc::new(RemoteSource::new(route, order, bounds.clone())))
-    }
-
-    fn data_addresses(&self, node: NodeId) -> Vec<SocketAddr> {
-        let members = locked(&self.members);
-        let member = members.members.iter().find(|member| member.id == node);
-        let addresses = member.map(|member| member.addresses.data.as_slice()).unwrap_or_default();
-        addresses.iter().filter_map(|address| address.0.parse().ok()).collect()
     }
 }
 
@@ -362,6 +391,13 @@ impl Job {
     }
 }
 
+/// Where the data plane of `node` is dialled.
+pub(super) fn data_addresses(members: &Members, node: NodeId) -> Vec<SocketAddr> {
+    let member = members.members.iter().find(|member| member.id == node);
+    let addresses = member.map(|member| member.addresses.data.as_slice()).unwrap_or_default();
+    addresses.iter().filter_map(|address| address.0.parse().ok()).collect()
+}
+
 /// A location of this node as its stores know it.
 pub(super) fn here(location: &Location) -> Location {
     match location {
@@ -382,4 +418,12 @@ impl Jobs for Workshop {
             faults: None,
         }))
     }
+
+    fn beckon(&self, peer: NodeId) -> bool {
+        self.setup.control.send(peer, Bytes::from(codec::encode(&ControlMessage::Dial)));
+        true
+    }
 }
+
+#[cfg(test)]
+mod tests;

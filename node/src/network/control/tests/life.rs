@@ -168,3 +168,42 @@ async fn after_shutdown_nothing_is_accepted_and_the_queue_ends() {
     until(|| !a.status_of(b_id).is_connected).await;
     b.network.shutdown().await;
 }
+
+/// An address of this machine from which a multicast comes back to it.
+async fn multicasting() -> Option<Ipv4Addr> {
+    const GROUP: Ipv4Addr = Ipv4Addr::new(239, 255, 74, 1);
+    // Nothing is sent: the system only says from where it would be.
+    let asked = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await.ok()?;
+    asked.connect((GROUP, 9)).await.ok()?;
+    let SocketAddr::V4(own) = asked.local_addr().ok()? else { return None };
+    let own = *own.ip();
+    let receiver = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await.ok()?;
+    receiver.join_multicast_v4(GROUP, own).ok()?;
+    let sender = UdpSocket::bind((own, 0)).await.ok()?;
+    sender.send_to(b"airlift", (GROUP, receiver.local_addr().ok()?.port())).await.ok()?;
+    let mut buffer = [0; 16];
+    let received = timeout(Duration::from_secs(1), receiver.recv(&mut buffer)).await;
+    (!own.is_loopback() && received.is_ok_and(|result| result.is_ok())).then_some(own)
+}
+
+#[tokio::test]
+async fn members_find_each_other_by_multicast() {
+    let Some(own) = multicasting().await else {
+        eprintln!("skipped: no multicast comes back to this machine");
+        return;
+    };
+    let mut nodes = Vec::new();
+    for _ in 0..2 {
+        let identity = Identity::generate();
+        let listen = SocketAddr::from((own, 0));
+        let options = ControlOptions { mdns: true, ..ControlOptions::new(listen) };
+        let (network, incoming) = ControlNetwork::start(&identity, options).await.unwrap();
+        nodes.push(Node { identity, network, incoming });
+    }
+    let [a, b] = nodes.try_into().ok().unwrap();
+    // Neither knows an address of the other.
+    a.network.set_members(vec![b.hidden_member()]);
+    b.network.set_members(vec![a.hidden_member()]);
+    a.until_connected(b.id()).await;
+    b.until_connected(a.id()).await;
+}

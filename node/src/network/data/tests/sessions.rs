@@ -186,3 +186,54 @@ async fn a_slow_reader_slows_only_its_own_stream() {
     let (read, _) = tokio::time::timeout(Duration::from_secs(20), read).await.unwrap().unwrap();
     assert_eq!(read.len() as u64, entry.size);
 }
+
+/// A node behind a router that forwards nothing: it advertises an address, and nobody can dial it.
+#[tokio::test]
+async fn a_node_that_can_only_dial_is_asked_to() {
+    let (source, entry) = large().await;
+    let (asked, mut beckoned) = mpsc::channel(8);
+    let job = OneJob(Arc::new(local(MemoryStore::new())), Some(asked));
+    let target = Node::with_job(job, DataOptions::default());
+    let hidden = Node::start(Arc::new(source));
+    introduce(&[&target, &hidden]);
+    // A socket that takes in everything and says nothing.
+    let silent = std::net::UdpSocket::bind(LOOPBACK).unwrap();
+    for addresses in [vec![silent.local_addr().unwrap()], Vec::new()] {
+        let network = Arc::clone(&hidden.network);
+        let (id, at) = (target.id(), target.address());
+        let dial = async {
+            assert_eq!(beckoned.recv().await, Some(hidden.id()));
+            network.reach(id, &[at]).await.unwrap();
+            // Asked again, it has nothing to do.
+            network.reach(id, &[at]).await.unwrap();
+        };
+        let remote = target.remote_at(&hidden, addresses);
+        let (info, ()) = tokio::join!(remote.stat(&entry.key), dial);
+        assert_eq!(info.unwrap().unwrap().entry, entry);
+        // The session serves whatever comes next.
+        let range = ByteRange::new(0, entry.size);
+        let (read, _) = read_range(&remote, &entry, range).await.unwrap();
+        assert_eq!(read.len() as u64, entry.size);
+        assert!(beckoned.try_recv().is_err());
+        let sessions =
+            |node: &Node| node.network.status().peers.iter().map(|it| it.sessions).sum::<usize>();
+        assert_eq!((sessions(&target), sessions(&hidden)), (1, 1));
+        // For the next round.
+        introduce(&[&target]);
+        eventually("the session ends", || sessions(&hidden) == 0).await;
+        introduce(&[&target, &hidden]);
+    }
+}
+
+#[tokio::test]
+async fn who_is_asked_to_dial_and_is_gone_is_given_up() {
+    let (asked, mut beckoned) = mpsc::channel(8);
+    let job = OneJob(Arc::new(local(MemoryStore::new())), Some(asked));
+    let target = Node::with_job(job, DataOptions::default());
+    let gone = Node::start(Arc::new(local(MemoryStore::new())));
+    introduce(&[&target, &gone]);
+    let remote = target.remote_at(&gone, Vec::new());
+    let failure = remote.stat(&Key::from("a")).await.unwrap_err();
+    assert_eq!(failure.code.class(), Class::Transient);
+    assert_eq!(beckoned.recv().await, Some(gone.id()));
+}

@@ -87,6 +87,7 @@ impl Driver {
             number = next;
             persists.extend(more);
         }
+        self.parts.figures.wrote(&persists);
         let (file, directory) = (self.parts.file.clone(), self.parts.directory.clone());
         self.on_disk(move || {
             file.ok_or_else(not_a_voter)?.persist(&persists)?;

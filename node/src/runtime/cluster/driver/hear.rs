@@ -1,26 +1,31 @@
 //! What other nodes say to this one.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use airlift_coordinator::{AgentInput, Answer, Coordinator, Input, Request};
-use airlift_protocol::cluster::{ClusterId, Member};
+use airlift_protocol::cluster::ClusterId;
 use airlift_protocol::codec;
 use airlift_protocol::control::{
     Alive, ControlAnswer, ControlMessage, Heartbeat, JoinRequest, Joined, Order,
 };
 use airlift_protocol::error::{ErrorCode, Failure};
-use airlift_protocol::id::NodeId;
+use airlift_protocol::id::{JobId, NodeId};
 use airlift_protocol::limits::PART_BYTES;
 use airlift_protocol::raft::RaftId;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::super::ask::Asker;
-use super::super::probe;
+use super::super::work::data_addresses;
+use super::super::{probe, talk};
 use super::{Driver, MESSAGE_BYTES_MAX};
 use crate::network::control::{Incoming, Reply};
 use crate::runtime::blocking::blocking;
 use crate::runtime::clock;
+
+/// Time for the leader to admit a stranger that asked here; the stranger waits a little longer.
+const ADMIT_TIMEOUT: Duration = Duration::from_secs(8);
 
 impl Driver {
     pub(super) fn on_incoming(&mut self, incoming: Incoming) {
@@ -51,6 +56,8 @@ impl Driver {
                 let said = self.on_heartbeat(from, heartbeat);
                 answer(reply, &said);
             }
+            ControlMessage::Dial => self.on_dial(from),
+            ControlMessage::Admit(node, join) => self.on_admit(from, node, join, reply),
             ControlMessage::Report(report) => self.feed(Input::Report { node: from, report }),
             ControlMessage::Orders(orders) => self.on_orders(from, orders),
             ControlMessage::FindJob(job) => {
@@ -77,6 +84,16 @@ impl Driver {
 
     fn raft_of(&self, node: NodeId) -> Option<RaftId> {
         self.members.members.iter().find(|member| member.id == node)?.raft
+    }
+
+    fn on_dial(&mut self, from: NodeId) {
+        let addresses = data_addresses(&self.members, from);
+        let data = Arc::clone(&self.parts.data);
+        self.work.spawn(async move {
+            if let Err(failure) = data.reach(from, &addresses).await {
+                tracing::debug!(?from, %failure, "a node that asks to be dialled");
+            }
+        });
     }
 
     /// Answers what takes a while, beside the loop.
@@ -118,8 +135,9 @@ impl Driver {
             }
             ControlMessage::Probe(location) => {
                 let stores = self.parts.stores.clone();
+                let directory = self.parts.directory.clone();
                 self.work.spawn(async move {
-                    answer(reply, &probe::here(&location, &stores).await);
+                    answer(reply, &probe::here(&location, &stores, directory.path()).await);
                 });
             }
             other => tracing::debug!(?other, "is no question"),
@@ -145,6 +163,7 @@ impl Driver {
             return ControlAnswer::NotLeader(self.other_leader());
         }
         let knows = heartbeat.members_version;
+        let jobs: Vec<JobId> = heartbeat.written.iter().map(|(job, _)| *job).collect();
         self.superseded = false;
         self.feed(Input::Heartbeat { node: from, heartbeat, at: clock::wall() });
         self.drain();
@@ -154,13 +173,32 @@ impl Driver {
             return ControlAnswer::Refused(Failure::new(ErrorCode::Conflict, text));
         }
         let members = (knows != self.members.version).then(|| self.members.clone());
-        ControlAnswer::Alive(Alive { members })
+        ControlAnswer::Alive(Alive { members, over: self.over(jobs) })
+    }
+
+    fn over(&self, jobs: Vec<JobId>) -> Vec<(JobId, u32)> {
+        self.parts.coordinator.as_ref().map_or_else(Vec::new, |coordinator| coordinator.over(jobs))
+    }
+
+    /// Lets go of what this node keeps of jobs that are over.
+    pub(super) fn forget(&mut self, over: Vec<(JobId, u32)>) {
+        if !over.is_empty() {
+            let workshop = Arc::clone(&self.parts.workshop);
+            self.work.spawn(async move { blocking(move || workshop.forget(&over)).await });
+        }
+    }
+
+    /// As the leader, hears of itself.
+    pub(super) fn hear_self(&mut self, heartbeat: Heartbeat) {
+        let jobs = heartbeat.written.iter().map(|(job, _)| *job).collect();
+        let (node, at) = (self.parts.node, clock::wall());
+        self.feed(Input::Heartbeat { node, heartbeat, at });
+        self.forget(self.over(jobs));
     }
 
     /// Only a voter leads; an order of one that led before is fenced by its epoch.
     fn on_orders(&mut self, from: NodeId, orders: Vec<Order>) {
-        let is_voter = |it: &&Member| it.id == from && it.raft.is_some();
-        if self.members.members.iter().find(is_voter).is_none() {
+        if !self.is_voter(from) {
             return;
         }
         let now = self.now();
@@ -169,13 +207,39 @@ impl Driver {
         }
     }
 
+    /// A stranger may ask any voter that its token names; who does not lead hands it on.
     fn on_join(&mut self, from: NodeId, join: Box<JoinRequest>, reply: Reply) {
+        if self.is_leader() {
+            return self.admit(from, join, reply);
+        }
+        let Some(leader) = self.other_leader() else {
+            return answer(reply, &ControlAnswer::NotLeader(None));
+        };
+        let control = Arc::clone(&self.parts.control);
+        self.work.spawn(async move {
+            let message = ControlMessage::Admit(from, join);
+            let said = talk::ask(&control, leader, &message, ADMIT_TIMEOUT).await;
+            // Whether it was admitted or not: asked again, it is told again.
+            answer(reply, &said.unwrap_or(ControlAnswer::NotLeader(Some(leader))));
+        });
+    }
+
+    /// Only a voter's word is good for who somebody else is.
+    fn on_admit(&mut self, from: NodeId, node: NodeId, join: Box<JoinRequest>, reply: Reply) {
         if !self.is_leader() {
             answer(reply, &ControlAnswer::NotLeader(self.other_leader()));
-            return;
+        } else if self.is_voter(from) {
+            self.admit(node, join, reply);
+        } else {
+            let text = "only a voter can hand on that a node wants to join";
+            let refused = Failure::new(ErrorCode::Unauthorized, text);
+            answer(reply, &ControlAnswer::Refused(refused));
         }
+    }
+
+    fn admit(&mut self, node: NodeId, join: Box<JoinRequest>, reply: Reply) {
         let (sender, decided) = oneshot::channel();
-        self.ask(Request::Join(from, join), sender);
+        self.ask(Request::Join(node, join), sender);
         let asker = self.parts.asker.clone();
         self.work.spawn(async move {
             let said = match decided.await {
@@ -185,6 +249,10 @@ impl Driver {
             };
             answer(reply, &said);
         });
+    }
+
+    fn is_voter(&self, node: NodeId) -> bool {
+        self.members.members.iter().any(|member| member.id == node && member.raft.is_some())
     }
 }
 

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::report::Place;
 use crate::api::error::{ApiCode, ApiError, Problem};
 use crate::api::request::{LeaderRequest, SubmitRequest, TokenRequest};
 use crate::api::service::{JobOrder, Permission};
@@ -46,6 +47,9 @@ pub(super) enum Call {
         job: JobId,
         /// The first line, counted from 0.
         from: u64,
+        /// What the line before it is about, when that is known: then nothing has to be counted.
+        #[serde(default)]
+        after: Option<Place>,
     },
     /// The cluster.
     Cluster,
@@ -279,13 +283,16 @@ pub(super) fn refused(failure: &Failure) -> ApiError {
 
 #[cfg(test)]
 mod tests {
-    use airlift_protocol::id::NodeId;
+    use airlift_protocol::assignment::End;
+    use airlift_protocol::id::{NodeId, PageId, Position};
 
     use super::*;
     use crate::api::text::ByteText;
     use crate::api::view::{JobMode, NodeRole};
 
     const JOB: JobId = JobId([0xab; 16]);
+    const AFTER: Place =
+        Place { end: End::Target, position: Position { page: PageId(7), index: u16::MAX } };
 
     fn submit() -> Call {
         Call::Submit(Box::new(SubmitRequest {
@@ -316,7 +323,8 @@ mod tests {
             (Call::order(JOB, JobOrder::Pause), Operate, true),
             (Call::order(JOB, JobOrder::Resume), Operate, true),
             (Call::order(JOB, JobOrder::Cancel), Operate, true),
-            (Call::Report { job: JOB, from: u64::MAX }, Read, true),
+            (Call::Report { job: JOB, from: u64::MAX, after: None }, Read, true),
+            (Call::Report { job: JOB, from: 1, after: Some(AFTER) }, Read, true),
             (Call::Cluster, Read, true),
             (Call::CreateToken(token), Administer, false),
             (Call::RemoveNode("paris".to_owned()), Administer, true),

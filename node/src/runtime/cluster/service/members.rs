@@ -77,6 +77,7 @@ impl Known {
             term: self.status.as_ref().map_or(0, |status| status.term),
             commit_index: self.status.as_ref().map_or(0, |status| status.committed.0),
             has_quorum: self.has_quorum(),
+            is_current: true,
             nodes,
         }
     }
@@ -92,6 +93,7 @@ impl Known {
                 Role::Worker => NodeRole::Worker,
             },
             addresses: member.addresses.control.iter().map(ToString::to_string).collect(),
+            data_addresses: member.addresses.data.iter().map(ToString::to_string).collect(),
             state: match self.is_alive(member.id) {
                 true => NodeState::Alive,
                 false => NodeState::Silent,
@@ -158,14 +160,16 @@ impl Known {
         voters
     }
 
-    /// Where the voters are reached, this node first: one address of each, then the others.
-    pub(super) fn voter_addresses(&self) -> Vec<String> {
+    /// The voters, this node first, and where they are reached: one address of each, then the
+    /// others.
+    pub(super) fn admitting(&self) -> (Vec<NodeId>, Vec<String>) {
         let mut voters: Vec<&Member> =
             self.members.members.iter().filter(|member| member.role == Role::Voter).collect();
         voters.sort_by_key(|member| (member.id != self.node, member.id));
+        let ids = voters.iter().map(|member| member.id).collect();
         let most = voters.iter().map(|member| member.addresses.control.len()).max().unwrap_or(0);
         let nth = |at: usize| voters.iter().filter_map(move |it| it.addresses.control.get(at));
-        (0..most).flat_map(nth).map(ToString::to_string).collect()
+        (ids, (0..most).flat_map(nth).map(ToString::to_string).collect())
     }
 
     /// The member with this name or id.
@@ -381,7 +385,9 @@ mod tests {
     fn tokens_name_an_address_of_each_voter_before_a_second_one() {
         let mut known = known(2, &[2]);
         known.node = node(2);
-        assert_eq!(known.voter_addresses(), ["a2:7401", "a1:7401", "b2:7401", "b1:7401"]);
+        let (voters, addresses) = known.admitting();
+        assert_eq!(addresses, ["a2:7401", "a1:7401", "b2:7401", "b1:7401"]);
+        assert_eq!(voters, [node(2), node(1)]);
         assert_eq!(known.voters(), [node(1), node(2)]);
     }
 }

@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 
-use airlift_protocol::id::JobId;
+use airlift_protocol::assignment::End;
+use airlift_protocol::id::{JobId, Position};
 use serde::{Deserialize, Serialize};
 
 use super::ClusterService;
@@ -10,16 +11,39 @@ use super::call::Call;
 use crate::api::error::{ApiCode, ApiError};
 
 /// Lines of one batch.
-pub(super) const LINES_MAX: usize = 256;
+pub(super) const LINES_MAX: usize = 4096;
 
 /// Bytes of one batch, unless a single line has more: so that it fits into an answer.
 const BATCH_BYTES_MAX: usize = 1 << 20;
 
+/// The object that a line is about: its end's listing, and its place there. Lines are in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Place {
+    pub(crate) end: End,
+    pub(crate) position: Position,
+}
+
+/// Where to begin reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// With this line, counted from 0: all lines before it are counted first.
+    Line(u64),
+    /// With the line after the one of this object, which is found at once.
+    After(Place),
+}
+
+/// A line of a report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Line {
+    pub(crate) place: Place,
+    pub(crate) text: String,
+}
+
 /// What a node keeps of what became of objects.
 pub(crate) trait Records: Send + Sync + 'static {
-    /// At most `max` lines of the report of the job's last run, from line `from` on, counted from
-    /// 0; none when there are no more. May block.
-    fn lines(&self, job: JobId, from: u64, max: usize) -> Result<Vec<String>, ApiError>;
+    /// At most `max` lines of the report of the job's last run; none when there are no more. May
+    /// block.
+    fn lines(&self, job: JobId, from: Start, max: usize) -> Result<Vec<Line>, ApiError>;
 }
 
 /// Some lines of a report, one after the other.
@@ -29,19 +53,23 @@ pub(super) struct Batch {
     pub(super) run: u32,
     /// The lines; none at the end of the report.
     pub(super) lines: Vec<String>,
+    /// What the last of them is about.
+    #[serde(default)]
+    pub(super) last: Option<Place>,
 }
 
 impl Batch {
     /// As many of `lines` as fit, and at least one.
-    pub(super) fn new(run: u32, lines: Vec<String>) -> Self {
+    pub(super) fn new(run: u32, lines: Vec<Line>) -> Self {
         let mut bytes = 0;
-        let mut batch = Self { run, lines: Vec::new() };
+        let mut batch = Self { run, lines: Vec::new(), last: None };
         for line in lines {
-            bytes += line.len();
+            bytes += line.text.len();
             if bytes > BATCH_BYTES_MAX && !batch.lines.is_empty() {
                 break;
             }
-            batch.lines.push(line);
+            batch.lines.push(line.text);
+            batch.last = Some(line.place);
         }
         batch
     }
@@ -54,6 +82,8 @@ pub(super) struct Reader {
     job: JobId,
     /// The line after those that were fetched.
     next: u64,
+    /// What the last line that was fetched is about.
+    last: Option<Place>,
     /// The run that the report is of, once known.
     run: Option<u32>,
     lines: VecDeque<String>,
@@ -71,7 +101,7 @@ impl Reader {
         from: u64,
     ) -> Result<Self, ApiError> {
         let lines = VecDeque::new();
-        let mut reader = Self { service, token, job, next: from, run: None, lines };
+        let mut reader = Self { service, token, job, next: from, last: None, run: None, lines };
         reader.fetch().await?;
         Ok(reader)
     }
@@ -88,7 +118,7 @@ impl Reader {
     }
 
     async fn fetch(&mut self) -> Result<(), ApiError> {
-        let call = Call::Report { job: self.job, from: self.next };
+        let call = Call::Report { job: self.job, from: self.next, after: self.last };
         let batch: Batch = self.service.call(&call, &self.token).await?;
         let run = *self.run.get_or_insert(batch.run);
         if run != batch.run {
@@ -96,6 +126,7 @@ impl Reader {
             return Err(ApiError::new(ApiCode::Conflict, text));
         }
         self.next = self.next.saturating_add(batch.lines.len() as u64);
+        self.last = batch.last.or(self.last);
         self.lines = batch.lines.into();
         Ok(())
     }
@@ -103,15 +134,27 @@ impl Reader {
 
 #[cfg(test)]
 mod tests {
+    use airlift_protocol::id::PageId;
+
     use super::*;
+
+    fn place(index: u16) -> Place {
+        Place { end: End::Source, position: Position { page: PageId(0), index } }
+    }
 
     #[test]
     fn a_batch_is_bounded_and_never_empty_while_there_are_lines() {
-        let line = |bytes: usize| "x".repeat(bytes);
-        let count = |lines: Vec<String>| Batch::new(1, lines).lines.len();
-        assert_eq!(count(Vec::new()), 0);
-        assert_eq!(count(vec![line(10); LINES_MAX]), LINES_MAX);
-        assert_eq!(count(vec![line(BATCH_BYTES_MAX * 2), line(1)]), 1);
-        assert_eq!(count(vec![line(BATCH_BYTES_MAX / 2); 3]), 2);
+        let found = |lengths: &[usize]| {
+            let lines = (0..).zip(lengths);
+            let lines =
+                lines.map(|(index, bytes)| Line { place: place(index), text: "x".repeat(*bytes) });
+            let batch = Batch::new(1, lines.collect());
+            (batch.lines.len(), batch.last)
+        };
+        let last = u16::try_from(LINES_MAX).unwrap() - 1;
+        assert_eq!(found(&[]), (0, None));
+        assert_eq!(found(&[10; LINES_MAX]), (LINES_MAX, Some(place(last))));
+        assert_eq!(found(&[BATCH_BYTES_MAX * 2, 1]), (1, Some(place(0))));
+        assert_eq!(found(&[BATCH_BYTES_MAX / 2; 3]), (2, Some(place(1))));
     }
 }

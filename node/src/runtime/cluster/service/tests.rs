@@ -1,14 +1,15 @@
 //! The service on a leader and on a worker, with drivers made up around a real control plane.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use airlift_coordinator::command::{Command, Founding};
 use airlift_coordinator::coordinator::Replay;
 use airlift_coordinator::{Effect, Input, RequestId};
+use airlift_protocol::assignment::End;
 use airlift_protocol::cluster::{Address, Addresses, Member, NodeName};
 use airlift_protocol::control::Members;
-use airlift_protocol::id::LogIndex;
+use airlift_protocol::id::{LogIndex, PageId, Position};
 use airlift_protocol::raft::RaftId;
 use airlift_protocol::time::Timestamp;
 use airlift_protocol::version::LOG_FORMAT;
@@ -23,7 +24,6 @@ use crate::api::view::{JobMode, JobState};
 use crate::network::control::{ControlOptions, Incoming, Member as Contact};
 use crate::network::identity::Identity;
 use crate::runtime::cluster::ask::Ask;
-use crate::runtime::cluster::token::voters_hash;
 use crate::store::locate::Probe as Kind;
 
 const CLUSTER: ClusterId = ClusterId([0xc0; 16]);
@@ -35,9 +35,16 @@ const LINES: usize = 2 * LINES_MAX + 1;
 struct FixedRecords;
 
 impl Records for FixedRecords {
-    fn lines(&self, _: JobId, from: u64, max: usize) -> Result<Vec<String>, ApiError> {
-        let from = usize::try_from(from).unwrap();
-        Ok((0..LINES).skip(from).take(max).map(|line| line.to_string()).collect())
+    fn lines(&self, _: JobId, from: Start, max: usize) -> Result<Vec<Line>, ApiError> {
+        let from = match from {
+            Start::Line(line) => usize::try_from(line).unwrap(),
+            Start::After(place) => usize::from(place.position.index) + 1,
+        };
+        let line = |index: usize| {
+            let position = Position { page: PageId(0), index: index.try_into().unwrap() };
+            Line { place: Place { end: End::Source, position }, text: index.to_string() }
+        };
+        Ok((0..LINES).skip(from).take(max).map(line).collect())
     }
 }
 
@@ -51,12 +58,22 @@ impl Probe for FixedProbe {
     }
 }
 
+struct FixedMeters;
+
+impl Meters for FixedMeters {
+    fn read(&self) -> NodeFigures {
+        crate::api::fake::figures()
+    }
+}
+
 /// What tests choose and count.
 #[derive(Default)]
 struct Script {
     /// Requests that the control plane takes in and never answers.
     unknown: AtomicU32,
     requests: AtomicU32,
+    /// Whether the leader has lost its majority, and does not know it yet.
+    is_cut_off: AtomicBool,
 }
 
 /// A node: its service, and the tasks that keep it going.
@@ -94,7 +111,8 @@ impl Network {
         let mut tasks = JoinSet::new();
         tasks.spawn(driver.run(asks));
         let (records, probe) = (Arc::new(FixedRecords), Arc::new(FixedProbe));
-        let service = ClusterService::new(CLUSTER, asker, control, records, probe);
+        let meters = Arc::new(FixedMeters);
+        let service = ClusterService::new(CLUSTER, asker, control, records, probe, meters);
         let answering = service.clone();
         tasks.spawn(async move {
             while let Some(Incoming { body, reply, .. }) = incoming.recv().await {
@@ -140,7 +158,11 @@ impl Driver {
     }
 
     fn request(&mut self, request: Request) -> Answer {
-        let number = self.script.requests.fetch_add(1, Ordering::Relaxed);
+        let is_read = request == Request::Read;
+        let number = match is_read {
+            true => 0,
+            false => self.script.requests.fetch_add(1, Ordering::Relaxed),
+        };
         let Some(coordinator) = &mut self.coordinator else { return Answer::NotLeader };
         let (id, at) = (RequestId(u64::from(number)), Timestamp(1_000_000));
         coordinator.handle(Timestamp(1), Input::Request { id, request, at });
@@ -153,6 +175,13 @@ impl Driver {
                 Effect::Answer { answer, .. } => found = answer,
                 _ => {}
             }
+        }
+        if is_read {
+            return if self.script.is_cut_off.load(Ordering::Relaxed) {
+                Answer::NotLeader
+            } else {
+                found
+            };
         }
         let unknown = &self.script.unknown;
         let is_lost = unknown
@@ -342,7 +371,7 @@ async fn a_join_token_says_where_the_cluster_is_and_what_it_admits() {
     let made = paris.service.create_token(request).await.unwrap();
     let text = JoinTokenText::parse(&made.token).unwrap();
     assert_eq!((text.cluster, made.role), (CLUSTER, NodeRole::Voter));
-    assert_eq!(text.voters_hash, voters_hash(&[leader]));
+    assert!(text.names(leader) && !text.names(paris.service.control.node()));
     assert_eq!(text.addresses, ["berlin.example:7401"]);
     let (id, secret) = (text.id, text.secret);
     let issued = berlin.service.look_leading(move |leading| {
@@ -355,4 +384,29 @@ async fn a_join_token_says_where_the_cluster_is_and_what_it_admits() {
 
     let request = TokenRequest { role: NodeRole::Voter, ttl_seconds: 0 };
     assert_eq!(paris.service.create_token(request).await.unwrap_err().code, ApiCode::Invalid);
+}
+
+#[tokio::test]
+async fn a_leader_without_majority_tells_nothing_that_may_be_old() {
+    let (berlin, _paris) = pair().await;
+    let service = &berlin.service;
+    service.authorize(&token()).await.unwrap();
+    let job = service.submit(submission("berlin:/target")).await.unwrap().id;
+    assert!(service.cluster().await.unwrap().is_current);
+    berlin.script.is_cut_off.store(true, Ordering::Relaxed);
+    // It is asked again for a while.
+    tokio::time::pause();
+    let errors = [
+        service.jobs().await.unwrap_err(),
+        service.job(job).await.unwrap_err(),
+        service.report(job, 0).await.err().unwrap(),
+    ];
+    for error in errors {
+        assert_eq!(error.code, ApiCode::Unavailable);
+        assert!(error.retry_after.is_some(), "{error:?}");
+    }
+    let forwarded = Call::Jobs.forward(&token()).unwrap();
+    assert!(matches!(service.answer(forwarded).await, ControlAnswer::NotLeader(_)));
+    // What is left of the cluster is shown nevertheless, and says what it is worth.
+    assert!(!service.cluster().await.unwrap().is_current);
 }
