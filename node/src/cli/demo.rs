@@ -53,8 +53,11 @@ pub(super) async fn run(
     };
     match told {
         Some(Ok(proof)) => {
+            voice.say("proven: the leader and a worker were killed on the way, and every name and byte is right")?;
             leave(&root, args, &voice)?;
-            conclude(&proof, &voice)?;
+            if global.json {
+                unless_closed(console.print(&document(&proof, voice.started).to_string()))?;
+            }
             Ok(ExitCode::Done)
         }
         Some(Err(error)) => {
@@ -87,16 +90,6 @@ fn leave(root: &Path, args: &DemoArgs, voice: &Voice) -> Result<(), CliError> {
     match args.keep {
         true => voice.say(&format!("everything is left in {}", root.display())),
         false => fs::remove_dir_all(root).map_err(|error| trouble("remove", root, &error)),
-    }
-}
-
-fn conclude(proof: &Proof, voice: &Voice) -> Result<(), CliError> {
-    voice.say(
-        "proven: the leader and a worker were killed on the way, and every name and byte is right",
-    )?;
-    match voice.is_json {
-        true => unless_closed(voice.console.print(&document(proof, voice.started).to_string())),
-        false => Ok(()),
     }
 }
 

@@ -54,7 +54,6 @@ impl Cluster {
         let founder = &mut nodes[0];
         founder.found()?;
         founder.start()?;
-        voice.say(&format!("{} begins a cluster", founder.name))?;
         let secret = read_token(&founder.data_dir().join("admin.token"))?;
         let client = client(nodes.iter(), &secret)?;
         let mut cluster = Self { nodes, secret, client };
@@ -70,10 +69,11 @@ impl Cluster {
                     Ok((view.leader.is_some() && view.nodes.len() > index).then_some(()))
                 })
                 .await?;
-            if index > 0 {
-                let role = cluster.nodes[index].role.as_str();
-                voice.say(&format!("{name} joins it with a token, as {role}"))?;
-            }
+            let role = cluster.nodes[index].role.as_str();
+            voice.say(&match index {
+                0 => format!("{name} has begun a cluster, as {role}"),
+                _ => format!("{name} has joined it with a token, as {role}"),
+            })?;
         }
         let all = cluster.nodes.len();
         cluster

@@ -13,7 +13,7 @@ use crate::cli::console::words;
 use crate::cli::exit::CliError;
 
 /// Names and roles: two nodes beside the source, two beside the target, and a voter elsewhere, so
-/// that the death of one place is not the death of the majority. The first one founds the cluster.
+/// that no place has the majority. The first one founds the cluster.
 pub(super) const PLAN: [(&str, NodeRole); 5] = [
     ("berlin-1", NodeRole::Voter),
     ("paris-1", NodeRole::Voter),
@@ -219,7 +219,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn most_nodes_of_one_place_may_die_without_the_majority() {
+    fn no_place_has_a_majority_of_the_voters() {
         let voters: Vec<&str> = PLAN
             .iter()
             .filter(|(_, role)| *role == NodeRole::Voter)

@@ -145,8 +145,8 @@ impl<'a> Story<'a> {
     async fn finish(&self, job: &mut Job, sent: &Tree, dead: &str) -> Result<End, CliError> {
         let end = job.end(sent.objects()).await?;
         self.voice.say(&format!(
-            "the job is done, without {dead}: {} sent; {} from before the death of {TARGET} were kept, at most {} sent again",
-            ByteCount(end.sent),
+            "the job is done, without {dead}: of {}, {} were taken over from what {TARGET} had when it died, and at most {} sent again",
+            ByteCount(sent.bytes),
             ByteCount(end.kept),
             ByteCount(end.resent)
         ))?;
