@@ -90,7 +90,7 @@ fn run(cli: Cli, console: &Console) -> Result<ExitCode, CliError> {
     let global = &cli.global;
     let transfer = match &cli.command {
         Command::Completions { shell } => return completions::print(*shell),
-        Command::Demo(args) => return demo::run(args, global, console),
+        Command::Demo(args) => return block_on(demo::run(args, global, console))?,
         Command::Config(ConfigCommand::Show) => {
             return show::print(&load(global, Vec::new())?.values, global.json, console);
         }

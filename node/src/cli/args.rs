@@ -27,7 +27,7 @@ Examples:
   airlift verify ./data s3://bucket/data     compare by content
   airlift cp --cluster http://127.0.0.1:7400 berlin:/data s3://bucket/data
                                              the nodes of a cluster do it
-  airlift demo                               see a killed job resume, and the result proven
+  airlift demo                               see a cluster lose nodes, and the result proven
 
 Locations: a path, or s3://BUCKET/PREFIX; in a cluster NODE:/PATH, or s3://BUCKET/PREFIX.
 Exit codes: 0 all done · 1 some objects failed, differ or were skipped · 2 wrong usage or
@@ -59,6 +59,18 @@ Reads and hashes both ends and changes nothing. Prints 'differs', 'missing' (not
 
 Examples:
   airlift verify ./photos s3://bucket/photos";
+
+const DEMO_HELP: &str = "\
+Needs nothing but this program: no account, no root, no fixed port. Five nodes on the loopback form
+a cluster, three of them voters; a job goes from one to another. On the way the leader is killed for
+good, the worker at the target is killed and started again, and both trees are then compared here.
+Takes half a minute and about half a gigabyte below the temporary directory, which is removed unless
+something fails. Exit code 0: all of it is proven; 1: something was not as it has to be.
+
+Examples:
+  airlift demo
+  airlift demo --keep --dir /mnt/scratch
+  airlift demo --json";
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -116,7 +128,9 @@ pub enum Command {
         after_help = "Examples:\n  airlift ls s3://bucket/photos\n  airlift ls --json ./photos"
     )]
     Ls(ListArgs),
-    /// Move real files, kill the job on the way, resume, and prove the result
+    /// Let five nodes on this machine move real files, kill two of them on the way, and prove the
+    /// result
+    #[command(after_help = DEMO_HELP)]
     Demo(DemoArgs),
     /// Check this machine and the configured stores; say what to change
     Doctor,

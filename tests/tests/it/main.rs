@@ -9,6 +9,7 @@ mod conformance;
 mod conformance_s3;
 mod copy;
 mod crash;
+mod demo;
 mod errors;
 mod s3;
 mod scale;

@@ -9,14 +9,15 @@ use std::path::Path;
 
 /// Number of tiny files.
 pub(super) const TINY_COUNT: u64 = 1500;
-const RANDOM_BYTES: usize = 96 << 20;
+const RANDOM_BYTES: usize = 128 << 20;
 const TEXT_LINES: u64 = 120_000;
 /// Islands of data in the sparse file, and the distance between their beginnings.
 const ISLANDS: u64 = 16;
 const ISLAND_BYTES: usize = 64 << 10;
 const ISLAND_PERIOD: u64 = 4 << 20;
-/// A checkout is copied up to this size.
-const CHECKOUT_BYTES_MAX: u64 = 256 << 20;
+/// A checkout is copied up to this size and number of files: the demonstration is to be short.
+const CHECKOUT_BYTES_MAX: u64 = 64 << 20;
+const CHECKOUT_FILES_MAX: u64 = 3000;
 
 /// Names that get lost or changed when a mover "cleans" them.
 const ODD_NAMES: [&[u8]; 20] = [
@@ -131,32 +132,38 @@ pub(super) fn is_checkout(directory: &Path) -> bool {
 
 /// Copies the files of a checkout, without what was built and without history; answers how many.
 pub(super) fn copy_checkout(from: &Path, to: &Path) -> io::Result<u64> {
-    let mut budget = CHECKOUT_BYTES_MAX;
-    copy_folder(from, to, &mut budget)
+    let mut room = Room { bytes: CHECKOUT_BYTES_MAX, files: CHECKOUT_FILES_MAX };
+    copy_folder(from, to, &mut room)?;
+    Ok(CHECKOUT_FILES_MAX - room.files)
 }
 
-fn copy_folder(from: &Path, to: &Path, budget: &mut u64) -> io::Result<u64> {
+/// What may still be copied.
+struct Room {
+    bytes: u64,
+    files: u64,
+}
+
+fn copy_folder(from: &Path, to: &Path, room: &mut Room) -> io::Result<()> {
     fs::create_dir_all(to)?;
-    let mut copied = 0;
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         let (name, kind) = (entry.file_name(), entry.file_type()?);
         let target = to.join(&name);
         if kind.is_dir() && name != "target" && name != ".git" {
-            copied += copy_folder(&entry.path(), &target, budget)?;
+            copy_folder(&entry.path(), &target, room)?;
         } else if kind.is_symlink() {
             symlink(fs::read_link(entry.path())?, target)?;
         } else if kind.is_file() {
             let bytes = entry.metadata()?.len();
-            if bytes > *budget {
+            if room.files == 0 || bytes > room.bytes {
                 continue;
             }
-            *budget -= bytes;
+            room.bytes -= bytes;
+            room.files -= 1;
             fs::copy(entry.path(), target)?;
-            copied += 1;
         }
     }
-    Ok(copied)
+    Ok(())
 }
 
 #[cfg(test)]

@@ -31,16 +31,6 @@ pub(super) struct Item {
     attributes: Option<(u32, i64, i64)>,
 }
 
-impl Item {
-    /// Bytes of a file, 0 for anything else.
-    pub(super) fn bytes(&self) -> u64 {
-        match self.content {
-            Content::File { bytes, .. } => bytes,
-            Content::Directory | Content::Link(_) | Content::Special => 0,
-        }
-    }
-}
-
 /// Everything below a directory.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tree {
