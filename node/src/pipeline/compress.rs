@@ -19,6 +19,11 @@ pub enum Compression {
     Zstd(i32),
 }
 
+impl Compression {
+    /// Between two nodes: at the cheapest level, which keeps up with most networks.
+    pub const LINK: Self = Self::Zstd(1);
+}
+
 /// How the bytes of a chunk are written on the link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Encoding {

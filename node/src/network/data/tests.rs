@@ -21,7 +21,7 @@ use libp2p::identity::Keypair;
 use tokio::sync::mpsc;
 
 use super::remote::{RemoteSource, Route};
-use super::serve::{Jobs, SourceServer};
+use super::serve::{Jobs, Served, SourceServer};
 use super::{DataNetwork, DataOptions};
 use crate::pipeline::FaultHook;
 use crate::pipeline::bounds::Bounds;
@@ -55,11 +55,11 @@ struct OneJob(Arc<dyn Source>);
 
 #[async_trait]
 impl Jobs for OneJob {
-    async fn source(&self, job: JobId) -> Result<Arc<dyn Source>, Failure> {
+    async fn source(&self, job: JobId) -> Result<Served, Failure> {
         if job != JOB {
             return Err(Failure::new(ErrorCode::Unauthorized, "no such job here"));
         }
-        Ok(Arc::clone(&self.0))
+        Ok(Served { source: Arc::clone(&self.0), meter: Arc::default() })
     }
 }
 
@@ -98,7 +98,7 @@ impl Node {
 }
 
 fn bounds() -> Bounds {
-    Bounds { budget: Budget::new(BUDGET), limit: None }
+    Bounds { budget: Budget::new(BUDGET), limit: None, meter: Arc::default() }
 }
 
 fn order() -> Order {

@@ -456,6 +456,7 @@ impl Driver {
             written: self.parts.workshop.written(),
             members_version: self.members.version,
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            figures: self.parts.workshop.figures(),
         };
         if self.is_leader() {
             let at = clock::wall();

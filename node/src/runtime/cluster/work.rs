@@ -12,10 +12,11 @@ use airlift_protocol::assignment::{Assignment, End, Work};
 use airlift_protocol::codec;
 use airlift_protocol::control::{ControlAnswer, ControlMessage, Members};
 use airlift_protocol::error::{ErrorCode, Failure};
+use airlift_protocol::figures::JobFigures;
 use airlift_protocol::frame;
 use airlift_protocol::id::{JobId, NodeId};
 use airlift_protocol::job::{JobSpec, LinkPolicy, Mode};
-use airlift_protocol::limits::LOG_ENTRY_BYTES_MAX;
+use airlift_protocol::limits::{JOBS_MEASURED_MAX, LOG_ENTRY_BYTES_MAX};
 use airlift_protocol::location::Location;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -26,14 +27,14 @@ use super::directory::Directory;
 use crate::network::control::ControlNetwork;
 use crate::network::data::DataNetwork;
 use crate::network::data::remote::{RemoteSource, Route};
-use crate::network::data::serve::Jobs;
+use crate::network::data::serve::{Jobs, Served};
 use crate::pipeline::Transfer;
 use crate::pipeline::bounds::Bounds;
 use crate::pipeline::budget::Budget;
 use crate::pipeline::compress::Compression;
 use crate::pipeline::limit::RateLimit;
 use crate::pipeline::local::LocalSource;
-use crate::pipeline::meter::Meter;
+use crate::pipeline::meter::JobMeters;
 use crate::pipeline::source::Source;
 use crate::runtime::blocking::blocking;
 use crate::runtime::executor::Executor;
@@ -84,7 +85,7 @@ struct Job {
     run: u32,
     spec: Arc<JobSpec>,
     filter: Arc<Filter>,
-    meter: Arc<Meter>,
+    meters: JobMeters,
     source: OnceCell<Arc<dyn Store>>,
     target: OnceCell<Arc<dyn Store>>,
     journal: OnceCell<Arc<Journal>>,
@@ -126,7 +127,15 @@ impl Workshop {
     /// Bytes verified and written since the process started, by job.
     pub(super) fn written(&self) -> Vec<(JobId, u64)> {
         let jobs = locked(&self.jobs);
-        jobs.iter().map(|(id, job)| (*id, job.meter.sent.load(Ordering::Relaxed))).collect()
+        let sent = |job: &Job| job.meters.moving.sent.load(Ordering::Relaxed);
+        jobs.iter().map(|(id, job)| (*id, sent(job))).collect()
+    }
+
+    /// What was measured of the jobs that this node has lately worked on.
+    pub(super) fn figures(&self) -> Vec<JobFigures> {
+        let jobs = locked(&self.jobs);
+        let figures = jobs.iter().filter_map(|(id, job)| job.meters.figures(*id));
+        figures.take(JOBS_MEASURED_MAX).collect()
     }
 
     fn insert(&self, spec: JobSpec, run: u32) -> Result<Arc<Job>, Failure> {
@@ -135,8 +144,9 @@ impl Workshop {
         if let Some(job) = jobs.get(&id).filter(|job| job.run >= run) {
             return Ok(Arc::clone(job));
         }
-        // A second journal at the same file would be refused.
-        let journal = jobs.get(&id).map(|job| job.journal.clone()).unwrap_or_default();
+        // A second journal at the same file would be refused, and counters only grow.
+        let earlier = jobs.get(&id).map(|job| (job.journal.clone(), job.meters.clone()));
+        let (journal, meters) = earlier.unwrap_or_default();
         let filter =
             Filter::new(&spec.filters).map_err(|text| Failure::new(ErrorCode::Protocol, text))?;
         let job = Arc::new(Job {
@@ -144,7 +154,7 @@ impl Workshop {
             run,
             spec: Arc::new(spec),
             filter: Arc::new(filter),
-            meter: Arc::new(Meter::default()),
+            meters,
             source: OnceCell::new(),
             target: OnceCell::new(),
             journal,
@@ -251,7 +261,8 @@ impl Workshop {
         match self.executor(data, &assignment).await {
             Ok(executor) => executor.run(id, attempt, assignment.work).await,
             Err(failure) => {
-                let outcome = AgentInput::Outcome { assignment: id, attempt, result: Err(failure) };
+                let (assignment, result) = (id, Err(failure));
+                let outcome = AgentInput::Outcome { assignment, attempt, result, wire_bytes: 0 };
                 // Nobody takes it when the node is stopping.
                 let _ = self.setup.outcomes.send(outcome).await;
             }
@@ -270,14 +281,15 @@ impl Workshop {
             let source = Some(self.source_store(&job).await?);
             return Ok(Executor { spec, transfer: None, source, filter, outcomes });
         }
-        let bounds = Bounds { budget: self.receiving.clone(), limit: job.limit(assignment) };
+        let (budget, meter) = (self.receiving.clone(), Arc::clone(&job.meters.moving));
+        let bounds = Bounds { budget, limit: job.limit(assignment), meter: Arc::clone(&meter) };
         let transfer = Transfer {
             spec: Arc::clone(&spec),
             source: self.source(data, &job, assignment, &bounds).await?,
             target: self.target_store(&job).await?,
             journal: self.journal(&job).await?,
             bounds,
-            meter: Arc::clone(&job.meter),
+            meter,
         };
         Ok(Executor { spec, transfer: Some(transfer), source: None, filter, outcomes })
     }
@@ -336,14 +348,18 @@ pub(super) fn here(location: &Location) -> Location {
 
 #[async_trait]
 impl Jobs for Workshop {
-    async fn source(&self, id: JobId) -> Result<Arc<dyn Source>, Failure> {
+    async fn source(&self, id: JobId) -> Result<Served, Failure> {
         let job = self.job(id, 0).await?;
+        let meter = Arc::clone(&job.meters.serving);
         // The job's bandwidth is bounded where its bytes arrive.
-        Ok(Arc::new(LocalSource {
+        let bounds =
+            Bounds { budget: self.serving.clone(), limit: None, meter: Arc::clone(&meter) };
+        let source = Arc::new(LocalSource {
             store: self.source_store(&job).await?,
-            bounds: Bounds { budget: self.serving.clone(), limit: None },
-            compression: Compression::Off,
+            bounds,
+            compression: Compression::LINK,
             faults: None,
-        }))
+        });
+        Ok(Served { source, meter })
     }
 }
