@@ -107,7 +107,6 @@ impl Source for LocalSource {
                         Ok((payload, attributes)) => Ok(self.prepare(payload, attributes).await),
                         Err(error) => Err(error),
                     };
-                    let _handing_on = self.bounds.meter.wait(Stage::Source);
                     if found.send((place, object)).await.is_err() {
                         return;
                     }

@@ -74,6 +74,7 @@ async fn read(transfer: &Transfer, entries: &[Entry]) -> Vec<Prepared> {
             arrived.recv_many(batch, READ_AHEAD).await > 0
         };
         while arrive(&mut batch).await {
+            let _busy = transfer.meter.busy(Stage::Decode);
             for (index, outcome) in batch.drain(..) {
                 let entry = &entries[bodies[index]];
                 let checked = match outcome {
@@ -96,7 +97,6 @@ async fn check(
 ) -> Result<(Attributes, VerifiedObject), StoreError> {
     let bytes: u64 = object.chunks.iter().map(|chunk| chunk.plain_bytes).sum();
     let CompressedObject { root, attributes, chunks, cut_from } = object;
-    let _busy = transfer.meter.busy(Stage::Decode);
     transfer.meter.add_bytes(Stage::Decode, bytes);
     let stages = move || receive(root, chunks, cut_from);
     let verified = if bytes <= HASH_INLINE_BYTES { stages() } else { blocking(stages).await };

@@ -1,5 +1,6 @@
 //! Two halves of the pipeline on two nodes, over loopback.
 
+mod bottleneck;
 mod conformance;
 mod sessions;
 mod wire;
@@ -73,8 +74,12 @@ impl Node {
     }
 
     fn with_options(source: Arc<dyn Source>, options: DataOptions) -> Self {
+        Self::serving(Arc::new(OneJob(source)), options)
+    }
+
+    fn serving(jobs: Arc<dyn Jobs>, options: DataOptions) -> Self {
         let keypair = Keypair::generate_ed25519();
-        let server = SourceServer::new(Arc::new(OneJob(source)), Budget::new(BUDGET));
+        let server = SourceServer::new(jobs, Budget::new(BUDGET));
         let network = DataNetwork::start(&keypair, LOOPBACK, Arc::new(server), options).unwrap();
         Self { network: Arc::new(network) }
     }
