@@ -32,6 +32,8 @@ pub enum AgentInput {
         attempt: u32,
         /// How.
         result: Result<Completion, Failure>,
+        /// Bytes of other nodes' answers that arrived for it; 0 for a page of a listing.
+        wire_bytes: u64,
     },
     /// Another node leads, or leads again: what is not settled is said to it at once.
     LeaderChanged,
@@ -100,8 +102,8 @@ impl Agent {
             AgentInput::Order(Order::SettlePages(id, next)) => {
                 self.unsettled.settle_pages(id, next);
             }
-            AgentInput::Outcome { assignment, attempt, result } => {
-                self.on_outcome(now, assignment, attempt, result);
+            AgentInput::Outcome { assignment, attempt, result, wire_bytes } => {
+                self.on_outcome(now, (assignment, attempt), result, wire_bytes);
             }
             AgentInput::LeaderChanged => {
                 self.next_heartbeat = now;
@@ -157,18 +159,19 @@ impl Agent {
     fn on_outcome(
         &mut self,
         now: Timestamp,
-        id: AssignmentId,
-        attempt: u32,
+        (id, attempt): (AssignmentId, u32),
         result: Result<Completion, Failure>,
+        wire_bytes: u64,
     ) {
         let Some(running) = self.running.get_mut(&id) else { return };
         if running.attempt != attempt || running.due.is_some() {
             return;
         }
+        running.wire_bytes = running.wire_bytes.saturating_add(wire_bytes);
         let result = match result {
             Ok(completion @ Completion::Page { .. }) => {
                 running.listed_up_to(&completion, self.seed);
-                let report = report(&running.assignment, Ok(completion));
+                let report = report(&running.assignment, Ok(completion), 0);
                 return self.say(now, report);
             }
             result => running.merge(result),
@@ -186,7 +189,7 @@ impl Agent {
     fn answer(&mut self, now: Timestamp, id: AssignmentId, result: Result<Completion, Failure>) {
         let Some(running) = self.running.remove(&id) else { return };
         let result = running.collect(result);
-        let report = report(&running.assignment, result);
+        let report = report(&running.assignment, result, running.wire_bytes);
         self.say(now, report);
     }
 

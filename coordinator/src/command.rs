@@ -53,6 +53,8 @@ pub enum Command {
     Reports {
         /// The answers.
         reports: Vec<Report>,
+        /// Wall-clock time, as far as the leader knows it.
+        at: Timestamp,
     },
     /// The keys of a page of the target's listing that the source does not have.
     Extraneous {
@@ -82,6 +84,8 @@ pub enum Command {
         job: JobId,
         /// Why.
         failure: Failure,
+        /// Wall-clock time of the request.
+        at: Timestamp,
     },
     /// A node's process has started: what an earlier one was to do is void.
     NodeStarted {
@@ -173,6 +177,7 @@ pub struct Grant {
 #[cfg(test)]
 mod tests {
     use airlift_protocol::codec;
+    use airlift_protocol::error::ErrorCode;
 
     use super::*;
 
@@ -185,6 +190,11 @@ mod tests {
         let advance = Command::Advance { job: JobId([9; 16]), run: 2, from: Phase::Diffing, at };
         let bytes = codec::encode(&advance);
         assert_eq!((bytes[0], &bytes[1..17], &bytes[17..]), (7, &[9; 16][..], &[2, 2, 5][..]));
+        let reports = codec::encode(&Command::Reports { reports: Vec::new(), at });
+        assert_eq!(reports, [5, 0, 5]);
+        let failure = Failure::new(ErrorCode::Cancelled, "x");
+        let stop = codec::encode(&Command::Stop { job: JobId([9; 16]), failure, at });
+        assert_eq!((stop[0], &stop[1..17], &stop[18..]), (8, &[9; 16][..], &[1, b'x', 5][..]));
         let cancel = codec::encode(&Command::Cancel { job: JobId([9; 16]) });
         assert_eq!((cancel[0], &cancel[1..]), (16, &[9; 16][..]));
     }

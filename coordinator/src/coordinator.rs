@@ -214,7 +214,7 @@ impl Coordinator {
             Command::Grant { .. } | Command::Advance { .. } | Command::Extraneous { .. } => {
                 self.planned = self.planned.saturating_sub(1);
             }
-            Command::Reports { reports } => {
+            Command::Reports { reports, .. } => {
                 for report in reports {
                     self.reported.remove(&report.assignment);
                 }
@@ -301,13 +301,13 @@ impl Coordinator {
     /// Proposes what the state asks for.
     fn decide(&mut self, now: Timestamp) {
         self.reconcile_voters();
-        self.flush_reports();
+        let at = now.plus(self.wall_offset);
+        self.flush_reports(at);
         self.diff();
         self.load();
         if self.planned > 0 {
             return;
         }
-        let at = now.plus(self.wall_offset);
         let plan = plan(&self.state, &self.inventory, &self.pages, at);
         debug_assert_eq!(check::check(&self.state, &self.inventory, &plan), [""; 0]);
         for (job, run, from) in plan.advances {

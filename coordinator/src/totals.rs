@@ -38,6 +38,9 @@ pub struct ByteCounts {
     pub sent: u64,
     /// Of `sent`, at most so many that an interrupted run had sent before.
     pub resent: u64,
+    /// Bytes of one node's answers to another that crossed the network, with all around them and
+    /// after compression; 0 when each order was carried out by one node.
+    pub wire: u64,
 }
 
 /// Counts of a job.

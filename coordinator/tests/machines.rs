@@ -5,6 +5,7 @@
 use airlift_coordinator::coordinator::Replay;
 use airlift_coordinator::event::{Event, Outcome};
 use airlift_coordinator::log::Batch;
+use airlift_coordinator::state::Phase;
 use airlift_coordinator::{
     Agent, AgentEffect, AgentInput, Answer, Coordinator, Effect, Input, Request, RequestId,
 };
@@ -56,6 +57,7 @@ fn beat(boot: u64, at: u64, held: &[AssignmentId]) -> Input {
         written: Vec::new(),
         members_version: 0,
         version: String::new(),
+        figures: Vec::new(),
     };
     Input::Heartbeat { node: NODE, heartbeat, at: Timestamp(at) }
 }
@@ -126,7 +128,13 @@ impl Desk {
 
     fn answer(&mut self, now: u64, to: &Assignment, completion: Completion) {
         let Assignment { id, job, epoch, .. } = *to;
-        let report = Report { assignment: id, job, epoch, result: Ok(completion) };
+        self.report(
+            now,
+            Report { assignment: id, job, epoch, result: Ok(completion), wire_bytes: 9 },
+        );
+    }
+
+    fn report(&mut self, now: u64, report: Report) {
         self.feed(now, Input::Report { node: NODE, report: Box::new(report) });
     }
 
@@ -164,6 +172,33 @@ fn a_small_job_runs_from_listing_to_cleaning() {
     };
     assert_eq!(*outcome, Outcome::Completed { incomplete: false });
     assert_eq!((totals.objects.done, totals.bytes.done), (2, 3));
+    assert_eq!(totals.bytes.wire, 4 * 9, "of listing, comparing, moving and cleaning");
+}
+
+#[test]
+fn a_job_that_stops_has_the_time_of_its_end() {
+    let mut desk = Desk::begin(Vec::new());
+    desk.feed(2, beat(1, 1007, &[]));
+    let list = desk.last().clone();
+    let failure = Failure::new(ErrorCode::LocationMissing, "gone");
+    let Assignment { id, job, epoch, .. } = list;
+    let result = Err(failure.clone());
+    desk.report(9, Report { assignment: id, job, epoch, result, wire_bytes: 0 });
+    let stopped = &desk.coordinator.state().jobs[&job];
+    assert_eq!((stopped.phase, &stopped.failure), (Phase::Stopped, &Some(failure)));
+    assert_eq!(stopped.ended_at, Some(Timestamp(1014)), "by the clock of the leader");
+
+    let mut desk = Desk::begin(Vec::new());
+    let request = |at| {
+        let failure = Failure::new(ErrorCode::Cancelled, "stop");
+        Input::Request { id: RequestId(2), request: Request::Stop(job, failure), at: Timestamp(at) }
+    };
+    desk.feed(3, request(77));
+    assert_eq!(desk.coordinator.state().jobs[&job].ended_at, Some(Timestamp(77)));
+    let mut desk = Desk::begin(Vec::new());
+    desk.feed(3, request(1));
+    let ended_at = desk.coordinator.state().jobs[&job].ended_at;
+    assert_eq!(ended_at, Some(Timestamp(5)), "not before it began");
 }
 
 #[test]
@@ -179,11 +214,13 @@ fn a_silent_node_loses_its_lease_and_its_late_answer_does_nothing() {
     desk.answer(LEASE_MS + 2, &pack, Completion::PackMoved(vec![done(1), done(2)]));
     let totals = desk.coordinator.state().jobs[&pack.job].totals;
     assert_eq!(totals.objects.done, 0, "a stale lease completes nothing");
+    let wire = totals.bytes.wire;
     let forged = Assignment { epoch: Epoch(again.epoch.0 - 1), ..again.clone() };
     desk.answer(LEASE_MS + 3, &forged, Completion::PackMoved(vec![done(1), done(2)]));
     assert_eq!(desk.coordinator.state().jobs[&pack.job].totals.objects.done, 0);
     desk.answer(LEASE_MS + 4, &again, Completion::PackMoved(vec![done(1), done(2)]));
-    assert_eq!(desk.coordinator.state().jobs[&pack.job].totals.objects.done, 2);
+    let totals = desk.coordinator.state().jobs[&pack.job].totals;
+    assert_eq!((totals.objects.done, totals.bytes.wire), (2, wire + 9));
 }
 
 #[test]
@@ -245,6 +282,7 @@ fn the_agent_tries_again_only_what_may_end_differently() {
         assignment: AssignmentId(3),
         attempt,
         result: Ok(Completion::PackMoved(results)),
+        wire_bytes: 10,
     };
     agent.handle(Timestamp(0), outcome(1, first));
     assert_eq!(effects(&mut agent), [], "it waits before it tries again");
@@ -265,6 +303,7 @@ fn the_agent_tries_again_only_what_may_end_differently() {
     let [AgentEffect::Report(report)] = &reported[..] else { panic!("{reported:?}") };
     let expected = vec![done(1), done(2), failed(ErrorCode::NotFound)];
     assert_eq!(report.result, Ok(Completion::PackMoved(expected)));
+    assert_eq!(report.wire_bytes, 20, "of both attempts, and of no other");
     assert_eq!(report.epoch, Epoch(9));
 }
 
@@ -278,7 +317,10 @@ fn a_listing_that_breaks_off_goes_on_after_its_last_page() {
     let assignment = Assignment { work, ..pack_of(&[]) };
     agent.handle(Timestamp(0), AgentInput::Order(Order::Assign(Box::new(assignment))));
     effects(&mut agent);
-    let outcome = |result| AgentInput::Outcome { assignment: AssignmentId(3), attempt: 1, result };
+    let outcome = |result| {
+        let assignment = AssignmentId(3);
+        AgentInput::Outcome { assignment, attempt: 1, result, wire_bytes: 0 }
+    };
     let entries = vec![entry("a", 1), entry("b", 1)];
     let page = Completion::Page { page: PageId(0), entries };
     agent.handle(Timestamp(0), outcome(Ok(page)));
@@ -353,7 +395,10 @@ fn the_agent_drops_what_others_may_have_and_keeps_what_is_done() {
     agent.handle(Timestamp(0), order(2));
     let result = Ok(Completion::PackMoved(vec![done(1)]));
     let assignment = AssignmentId(1);
-    agent.handle(Timestamp(0), AgentInput::Outcome { assignment, attempt: 1, result });
+    agent.handle(
+        Timestamp(0),
+        AgentInput::Outcome { assignment, attempt: 1, result, wire_bytes: 0 },
+    );
     effects(&mut agent);
     agent.handle(Timestamp(20_000), AgentInput::Lapsed);
     assert_eq!(effects(&mut agent), [AgentEffect::Cancel(AssignmentId(2))]);
@@ -375,7 +420,8 @@ fn the_agent_answers_until_its_answer_is_settled() {
     agent.handle(Timestamp(0), order());
     agent.handle(Timestamp(0), order());
     let result = Ok(Completion::PackMoved(vec![done(1)]));
-    let outcome = AgentInput::Outcome { assignment: AssignmentId(3), attempt: 1, result };
+    let assignment = AssignmentId(3);
+    let outcome = AgentInput::Outcome { assignment, attempt: 1, result, wire_bytes: 0 };
     agent.handle(Timestamp(1), outcome);
     let said = effects(&mut agent);
     let [_, AgentEffect::Start { .. }, AgentEffect::Report(report)] = &said[..] else {

@@ -34,6 +34,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use airlift_protocol::error::{ErrorCode, Failure};
+use airlift_protocol::figures::Stage;
 use airlift_protocol::job::JobSpec;
 use airlift_protocol::manifest::{Entry, Version};
 use airlift_protocol::report::ChangedObject;
@@ -68,11 +69,18 @@ pub struct Transfer {
     pub journal: Arc<Journal>,
     /// What bounds the reading.
     pub bounds: Bounds,
-    /// Live counters.
+    /// Live counters, the same as those of the bounds.
     pub meter: Arc<Meter>,
 }
 
 impl Transfer {
+    /// Waits for the target's store, which holds up everything else of an order meanwhile.
+    pub(crate) async fn at_target<T>(&self, work: impl Future<Output = T>) -> T {
+        let _busy = self.meter.busy(Stage::Target);
+        let _held_up = self.meter.wait(Stage::Decode);
+        work.await
+    }
+
     /// What `entry` is to become at the target.
     fn new_object(&self, entry: &Entry, mut attributes: Attributes) -> NewObject {
         attributes.source_fingerprint = Some(entry.fingerprint());

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::assignment::{Assignment, End};
 use crate::cluster::{Addresses, Boot, ClusterId, Member, NodeName, Secret, TokenId};
 use crate::error::Failure;
+use crate::figures::JobFigures;
 use crate::id::{AssignmentId, JobId, LogIndex, NodeId, PageId, Position};
 use crate::job::JobSpec;
 use crate::location::Location;
@@ -135,6 +136,9 @@ pub struct Heartbeat {
     pub members_version: u64,
     /// Its build.
     pub version: String,
+    /// What it measured of the jobs that it works on, at most
+    /// [`JOBS_MEASURED_MAX`](crate::limits::JOBS_MEASURED_MAX).
+    pub figures: Vec<JobFigures>,
 }
 
 /// The leader's answer to a sign of life: the node's leases last for another while.
@@ -206,4 +210,38 @@ pub struct JoinRequest {
 pub struct Joined {
     /// The others, and itself.
     pub members: Members,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec;
+    use crate::figures::Figures;
+
+    #[test]
+    fn a_sign_of_life_has_the_bytes_it_always_had() {
+        let figures = JobFigures {
+            job: JobId([9; 16]),
+            active_us: 5,
+            orders: 6,
+            moving: Figures::default(),
+            serving: Figures::default(),
+        };
+        let beat = Heartbeat {
+            boot: Boot(1),
+            addresses: Addresses::default(),
+            slots: 4,
+            held: vec![AssignmentId(7)],
+            written: vec![(JobId([9; 16]), 8)],
+            members_version: 3,
+            version: "1".to_owned(),
+            figures: vec![figures],
+        };
+        let mut golden = vec![1, 0, 0, 0, 4, 1, 7, 1]; // boot, addresses, slots, held, written
+        golden.extend_from_slice(&[9; 16]);
+        golden.extend_from_slice(&[8, 3, 1, b'1', 1]); // bytes, members, version, figures
+        golden.extend_from_slice(&codec::encode(&figures));
+        assert_eq!(codec::encode(&beat), golden);
+        assert_eq!(codec::decode::<Heartbeat>(&golden, 256).unwrap(), beat);
+    }
 }

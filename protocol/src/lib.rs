@@ -18,6 +18,7 @@ pub mod cluster;
 pub mod codec;
 pub mod control;
 pub mod error;
+pub mod figures;
 pub mod frame;
 pub mod id;
 pub mod job;

@@ -101,6 +101,9 @@ pub const ROUTE_ATTEMPTS_MAX: u32 = 2;
 /// Times a chunk that failed verification is read again before the failure is reported.
 pub const CORRUPT_ATTEMPTS_MAX: u32 = 3;
 
+/// Jobs that a sign of life has figures of.
+pub const JOBS_MEASURED_MAX: usize = 64;
+
 /// Bytes of a node's name.
 pub const NODE_NAME_BYTES_MAX: usize = 63;
 

@@ -159,4 +159,25 @@ pub struct Report {
     pub epoch: Epoch,
     /// How it ended, or for a page of a listing: went on.
     pub result: Result<Completion, Failure>,
+    /// Bytes of other nodes' answers that arrived for this order, as they crossed the network: all
+    /// attempts together.
+    pub wire_bytes: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec;
+
+    #[test]
+    fn a_report_has_the_bytes_it_always_had() {
+        let (assignment, job, epoch) = (AssignmentId(3), JobId([9; 16]), Epoch(4));
+        let result = Ok(Completion::Committed);
+        let report = Report { assignment, job, epoch, result, wire_bytes: 300 };
+        let mut golden = vec![3]; // assignment
+        golden.extend_from_slice(&[9; 16]); // job
+        golden.extend_from_slice(&[4, 0, 6, 251, 44, 1]); // epoch, ok, committed, bytes
+        assert_eq!(codec::encode(&report), golden);
+        assert_eq!(codec::decode::<Report>(&golden, 64).unwrap(), report);
+    }
 }

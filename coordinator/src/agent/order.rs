@@ -17,6 +17,8 @@ pub(super) struct Running {
     results: Vec<Option<ItemResult>>,
     /// When to try again, while waiting.
     pub(super) due: Option<Timestamp>,
+    /// Bytes of other nodes' answers that arrived for it, in all attempts.
+    pub(super) wire_bytes: u64,
 }
 
 /// The result of one object of an order that has many.
@@ -39,9 +41,13 @@ impl ItemResult {
 }
 
 /// The answer to an order.
-pub(super) fn report(assignment: &Assignment, result: Result<Completion, Failure>) -> Report {
+pub(super) fn report(
+    assignment: &Assignment,
+    result: Result<Completion, Failure>,
+    wire_bytes: u64,
+) -> Report {
     let Assignment { id, job, epoch, .. } = *assignment;
-    Report { assignment: id, job, epoch, result }
+    Report { assignment: id, job, epoch, result, wire_bytes }
 }
 
 /// Objects of an order whose results are kept one by one.
@@ -65,7 +71,7 @@ impl Running {
     pub(super) fn new(assignment: Assignment, seed: u64) -> Self {
         let retry = Retry::new(seed ^ assignment.id.0);
         let results = vec![None; item_count(&assignment.work)];
-        Self { assignment, attempt: 1, retry, results, due: None }
+        Self { assignment, attempt: 1, retry, results, due: None, wire_bytes: 0 }
     }
 
     /// A page of a listing was reported: another attempt would go on after it, with its full number

@@ -35,7 +35,7 @@ impl Coordinator {
                 self.check_locations(&spec)?;
                 Command::Submit { spec, at }
             }
-            Request::Stop(job, failure) => Command::Stop { job, failure },
+            Request::Stop(job, failure) => Command::Stop { job, failure, at },
             Request::Pause(job) => Command::Pause { job },
             Request::Resume(job) => Command::Resume { job },
             Request::Cancel(job) => Command::Cancel { job },

@@ -111,11 +111,11 @@ impl Coordinator {
 
     /// Proposes the reports that have come in, together: the first one alone when nothing is under
     /// way, the others with those that come while it is.
-    pub(super) fn flush_reports(&mut self) {
+    pub(super) fn flush_reports(&mut self, at: Timestamp) {
         while !self.reports.is_empty() && !self.is_congested() {
             let rest = self.reports.split_off(batch_length(&self.reports));
             let reports = std::mem::replace(&mut self.reports, rest);
-            self.log.propose(Command::Reports { reports }, None);
+            self.log.propose(Command::Reports { reports, at }, None);
         }
     }
 
@@ -153,7 +153,7 @@ impl Coordinator {
     /// What agents may forget once `command` is applied.
     pub(super) fn settled_by(&self, command: &Command) -> Vec<(NodeId, Order)> {
         match command {
-            Command::Reports { reports } => reports
+            Command::Reports { reports, .. } => reports
                 .iter()
                 .filter_map(|report| {
                     let lease = self.lease(report.job, report.assignment)?;
@@ -201,7 +201,7 @@ mod tests {
 
     fn report(completion: Completion) -> Report {
         let (assignment, job, epoch) = (AssignmentId(1), JobId([1; 16]), Epoch(1));
-        Report { assignment, job, epoch, result: Ok(completion) }
+        Report { assignment, job, epoch, result: Ok(completion), wire_bytes: u64::MAX }
     }
 
     #[test]
@@ -220,7 +220,7 @@ mod tests {
             let reports = vec![report(completion); REPORTS_BATCHED_MAX];
             let length = batch_length(&reports);
             let reports = reports[..length].to_vec();
-            let bytes = codec::encode(&Command::Reports { reports });
+            let bytes = codec::encode(&Command::Reports { reports, at: Timestamp(0) });
             assert!(bytes.len() <= RAFT_COMMAND_BYTES_MAX);
             assert!(codec::decode::<Command>(&bytes, LOG_ENTRY_BYTES_MAX).is_ok());
         }

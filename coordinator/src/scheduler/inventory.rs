@@ -8,6 +8,7 @@ use airlift_protocol::id::{JobId, NodeId};
 use airlift_protocol::limits::LEASE_MS;
 use airlift_protocol::time::Timestamp;
 
+use super::figures::{Recent, Windows};
 use crate::state::{State, Task};
 
 /// Starts of one node that are remembered as superseded.
@@ -28,6 +29,15 @@ pub struct NodeView {
     pub rates: BTreeMap<JobId, u64>,
     /// Bytes verified and written since its process started, by job.
     written: BTreeMap<JobId, u64>,
+    /// What it measured lately.
+    measured: Windows,
+}
+
+impl NodeView {
+    /// What it did for a job lately, as far as it was measured.
+    pub fn recent(&self, job: JobId) -> Option<Recent> {
+        self.measured.of(job)
+    }
 }
 
 /// What a sign of life told.
@@ -56,6 +66,7 @@ impl Inventory {
             version: String::new(),
             rates: BTreeMap::new(),
             written: BTreeMap::new(),
+            measured: Windows::default(),
         });
     }
 
@@ -74,7 +85,10 @@ impl Inventory {
             }
             boots.insert(boot);
         }
-        let same = earlier.filter(|view| view.boot == Some(beat.boot));
+        let mut same = earlier.filter(|view| view.boot == Some(beat.boot));
+        let earlier = same.as_mut().map(|view| std::mem::take(&mut view.measured));
+        let mut measured = earlier.unwrap_or_default();
+        measured.hear(now, &beat.figures);
         let written: BTreeMap<JobId, u64> = beat.written.iter().copied().collect();
         let rates = same.map_or_else(BTreeMap::new, |view| {
             let elapsed = now.since(view.heard).max(1);
@@ -91,6 +105,7 @@ impl Inventory {
             version: beat.version.clone(),
             rates,
             written,
+            measured,
         };
         self.nodes.insert(node, view);
         Heard::Alive

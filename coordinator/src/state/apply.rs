@@ -29,8 +29,8 @@ pub(super) fn apply(state: &mut State, index: LogIndex, command: Command) -> Vec
         Command::Grant { grants } => {
             grants.into_iter().filter_map(|item| grant::apply(state, index, item)).collect()
         }
-        Command::Reports { reports } => {
-            reports.into_iter().flat_map(|item| report::apply(state, item)).collect()
+        Command::Reports { reports, at } => {
+            reports.into_iter().flat_map(|item| report::apply(state, item, at)).collect()
         }
         Command::Extraneous { job, run, page, entries } => with_job(state, job, |job_state| {
             if job_state.run == run {
@@ -43,8 +43,8 @@ pub(super) fn apply(state: &mut State, index: LogIndex, command: Command) -> Vec
             let is_meant = (job_state.run, job_state.phase) == (run, from);
             if is_meant { advance(job_state, job, at) } else { Vec::new() }
         }),
-        Command::Stop { job, failure } => {
-            with_job(state, job, |job_state| stop(job_state, job, failure))
+        Command::Stop { job, failure, at } => {
+            with_job(state, job, |job_state| stop(job_state, job, failure, at))
         }
         Command::NodeStarted { node, boot, addresses } => {
             start_node(state, index, node, boot, addresses)
@@ -335,7 +335,7 @@ fn advance(job: &mut Job, id: JobId, at: Timestamp) -> Vec<Fact> {
     }
     job.phase = job.next_phase();
     if !job.is_running() {
-        job.ended_at = Some(at);
+        job.end(at);
         facts.push(Fact::JobEnded(id));
     }
     facts
@@ -374,10 +374,11 @@ fn refusal(job: &Job) -> Option<String> {
 }
 
 /// Stops the job. Its leases stay on record, so that the next run knows what was in flight.
-pub(super) fn stop(job: &mut Job, id: JobId, failure: Failure) -> Vec<Fact> {
+pub(super) fn stop(job: &mut Job, id: JobId, failure: Failure, at: Timestamp) -> Vec<Fact> {
     let mut facts = ended_leases(job);
     job.phase = Phase::Stopped;
     job.failure = Some(failure);
+    job.end(at);
     facts.push(Fact::JobEnded(id));
     facts
 }
@@ -409,7 +410,7 @@ mod tests {
             let facts = state.apply(LogIndex(1), Command::Submit { spec, at });
             if is_stopped {
                 let failure = Failure::new(ErrorCode::Cancelled, "enough");
-                state.apply(LogIndex(1), Command::Stop { job, failure });
+                state.apply(LogIndex(1), Command::Stop { job, failure, at });
             }
             let is_forgotten = |fact: &&Fact| matches!(fact, Fact::Forgotten(_));
             (job, facts.iter().find(is_forgotten).cloned())

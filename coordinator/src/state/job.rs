@@ -275,6 +275,11 @@ impl Job {
         }
     }
 
+    /// Records when the run ended. A leader that was not told the time yet says an early one.
+    pub(super) fn end(&mut self, at: Timestamp) {
+        self.ended_at = Some(at.max(self.submitted_at));
+    }
+
     /// Counts an object that has come to its end.
     pub(super) fn count(&mut self, fact: &ObjectFact, bytes: u64) {
         if let Some((Some(code), text)) = &fact.reason

@@ -68,6 +68,12 @@ impl LargeObject {
         }
     }
 
+    /// Bytes of the shards that are at the target.
+    pub fn moved_bytes(&self) -> u64 {
+        let shards = (0..).zip(&self.values).filter(|(_, value)| value.is_some());
+        shards.map(|(shard, _)| shard::range(self.size, shard).len()).sum()
+    }
+
     /// The object's hash, once every shard is at the target.
     pub fn root(&self) -> Option<Root> {
         let values: Vec<SpanValue> = self.values.iter().copied().collect::<Option<_>>()?;

@@ -10,14 +10,15 @@ use airlift_protocol::key::Key;
 use airlift_protocol::report::{
     ChangedObject, Comparison, Completion, ListingEnd, ObjectResult, Report, SkipReason, Verdict,
 };
+use airlift_protocol::time::Timestamp;
 
 use super::apply::{give_back, return_to_page, stop};
 use super::job::{Job, Lease, Phase, UploadId};
 use super::{Fact, ObjectFact, State, Task};
 use crate::event::Status;
 
-/// Records an answer.
-pub(super) fn apply(state: &mut State, report: Report) -> Vec<Fact> {
+/// Records an answer that came in at `at`.
+pub(super) fn apply(state: &mut State, report: Report, at: Timestamp) -> Vec<Fact> {
     let Some(job) = state.jobs.get_mut(&report.job).filter(|job| job.is_running()) else {
         return Vec::new();
     };
@@ -25,7 +26,9 @@ pub(super) fn apply(state: &mut State, report: Report) -> Vec<Fact> {
         return Vec::new();
     }
     let Some(lease) = job.leases.remove(&report.assignment) else { return Vec::new() };
-    let mut change = Change { job, id: report.job, facts: Vec::new() };
+    let wire = &mut job.totals.bytes.wire;
+    *wire = wire.saturating_add(report.wire_bytes);
+    let mut change = Change { job, id: report.job, at, facts: Vec::new() };
     match report.result {
         Ok(completion) => change.completed(lease, completion),
         Err(failure) => change.failed(lease, failure),
@@ -49,6 +52,8 @@ fn is_meant(job: &Job, lease: &Lease, report: &Report) -> bool {
 struct Change<'a> {
     job: &'a mut Job,
     id: JobId,
+    /// Wall-clock time.
+    at: Timestamp,
     facts: Vec<Fact>,
 }
 
@@ -157,7 +162,7 @@ impl Change<'_> {
     }
 
     fn stop(&mut self, failure: Failure) {
-        let facts = stop(self.job, self.id, failure);
+        let facts = stop(self.job, self.id, failure, self.at);
         self.facts.extend(facts);
     }
 

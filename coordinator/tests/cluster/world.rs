@@ -366,8 +366,9 @@ impl World {
             Ahead::Packet(..) => {}
             Ahead::Outcome(assignment, attempt, work) => {
                 for result in work::outcomes(&work) {
-                    let result = Ok(result);
-                    self.feed_agent(id, AgentInput::Outcome { assignment, attempt, result });
+                    let (result, wire_bytes) = (Ok(result), 0);
+                    let outcome = AgentInput::Outcome { assignment, attempt, result, wire_bytes };
+                    self.feed_agent(id, outcome);
                 }
             }
             Ahead::Disk => match process.writes.pop_front() {
@@ -631,6 +632,7 @@ impl World {
                     written: Vec::new(),
                     members_version: 0,
                     version: String::new(),
+                    figures: Vec::new(),
                 };
                 self.tell_leader(id, Packet::Heartbeat(heartbeat));
             }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use airlift_coordinator::scheduler::bottleneck::Bottleneck;
 use airlift_coordinator::totals::{ByteCounts, ObjectCounts};
 use airlift_protocol::error::ErrorCode;
 use airlift_protocol::id::JobId;
@@ -96,10 +97,7 @@ pub(crate) fn begun() -> JobView {
             target: ByteText(b"s3://bucket/data/".to_vec()),
             dry_run: false,
             objects: ObjectCounts { total: 3, ..ObjectCounts::default() },
-            bytes: BytesView {
-                counts: ByteCounts { total: 3000, ..ByteCounts::default() },
-                wire: 0,
-            },
+            bytes: ByteCounts { total: 3000, ..ByteCounts::default() },
             is_listed: true,
             rate_bytes_per_second: 1000,
             eta_seconds: Some(3),
@@ -114,9 +112,11 @@ pub(crate) fn begun() -> JobView {
             id: "12D3".to_owned(),
             role: JobRole::Source,
             assignments: 2,
-            rate_bytes_per_second: 1000,
+            read_bytes_per_second: 1000,
+            write_bytes_per_second: 0,
+            busiest: Bottleneck::Source,
         }],
-        bottleneck: Some("network".to_owned()),
+        bottleneck: Bottleneck::Link,
         errors: Vec::new(),
         error_count: 0,
         deletes_refused: Vec::new(),
@@ -129,8 +129,8 @@ pub(crate) fn ended() -> JobView {
     let mut view = begun();
     view.job.state = JobState::Completed;
     view.job.objects.done = 3;
-    view.job.bytes.counts.done = 3000;
-    view.job.bytes.counts.sent = 3000;
+    view.job.bytes.done = 3000;
+    view.job.bytes.sent = 3000;
     view.job.bytes.wire = 1500;
     view.job.rate_bytes_per_second = 0;
     view.job.eta_seconds = None;
@@ -138,7 +138,7 @@ pub(crate) fn ended() -> JobView {
     view.job.elapsed_ms = 3000;
     view.job.outcome = Some(JobOutcome::Done);
     view.nodes.clear();
-    view.bottleneck = None;
+    view.bottleneck = Bottleneck::None;
     view
 }
 

@@ -1,5 +1,6 @@
 //! What the API shows: jobs, the cluster, and answers to orders. JSON in `snake_case`.
 
+use airlift_coordinator::scheduler::bottleneck::Bottleneck;
 use airlift_coordinator::state::Phase;
 use airlift_coordinator::totals::{ByteCounts, ObjectCounts, Totals};
 use airlift_protocol::error::ErrorCode;
@@ -119,16 +120,6 @@ pub enum JobOutcome {
     Cancelled,
 }
 
-/// Counts of bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BytesView {
-    /// As the job counts them.
-    #[serde(flatten)]
-    pub counts: ByteCounts,
-    /// Bytes that crossed the network, after compression.
-    pub wire: u64,
-}
-
 /// A job in a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobSummary {
@@ -150,10 +141,10 @@ pub struct JobSummary {
     /// Objects by what became of them, in this run.
     pub objects: ObjectCounts,
     /// Bytes, in this run.
-    pub bytes: BytesView,
+    pub bytes: ByteCounts,
     /// Whether `total` of objects and bytes is final.
     pub is_listed: bool,
-    /// Bytes a second that the job moves now; 0 when it has ended.
+    /// Bytes a second that the job lately wrote; 0 when it does not run.
     pub rate_bytes_per_second: u64,
     /// Seconds that are left, when that can be told.
     pub eta_seconds: Option<u64>,
@@ -170,7 +161,7 @@ pub struct JobSummary {
 impl JobSummary {
     /// The job's numbers as the coordinator has them.
     pub fn totals(&self) -> Totals {
-        Totals { objects: self.objects, bytes: self.bytes.counts }
+        Totals { objects: self.objects, bytes: self.bytes }
     }
 }
 
@@ -184,8 +175,8 @@ pub struct JobView {
     pub single: Option<SingleView>,
     /// Who works on it now.
     pub nodes: Vec<JobNodeView>,
-    /// What is in the way of going faster, when that can be told.
-    pub bottleneck: Option<String>,
+    /// What keeps it from going faster.
+    pub bottleneck: Bottleneck,
     /// What went wrong, the first [`ERRORS_SHOWN_MAX`].
     pub errors: Vec<ErrorView>,
     /// How much went wrong.
@@ -225,8 +216,12 @@ pub struct JobNodeView {
     pub role: JobRole,
     /// Orders that it works on.
     pub assignments: u64,
-    /// Bytes a second that it moves now.
-    pub rate_bytes_per_second: u64,
+    /// Bytes a second that it lately read at the source, for itself or for others.
+    pub read_bytes_per_second: u64,
+    /// Bytes a second that it lately wrote at the target.
+    pub write_bytes_per_second: u64,
+    /// What takes most of its time, as far as it can tell by itself.
+    pub busiest: Bottleneck,
 }
 
 /// What a node does for a job.
@@ -459,6 +454,9 @@ mod tests {
         }
         assert_eq!(json(NodeRole::Voter), NodeRole::Voter.as_str());
         assert_eq!(json(NodeState::Silent), NodeState::Silent.as_str());
+        for stage in [Bottleneck::Cpu, Bottleneck::Listing, Bottleneck::None] {
+            assert_eq!(json(stage), stage.as_str());
+        }
         for code in [ErrorCode::KindUnsupported, ErrorCode::Io, ErrorCode::CorruptState] {
             assert_eq!(json(code), code.as_str());
         }

@@ -4,14 +4,15 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use airlift_coordinator::event::{Event, Status};
+use airlift_coordinator::scheduler::bottleneck::Bottleneck;
 use airlift_protocol::assignment::End;
 use airlift_protocol::units::{ByteCount, ByteRate};
 use indicatif::{ProgressBar, ProgressStyle as BarStyle};
 use tokio::time::Instant;
 
 use super::console::Console;
-use super::format::{self, count};
-use crate::api::view::JobSummary;
+use super::format::{self, count, counted};
+use crate::api::view::JobView;
 use crate::config::ProgressStyle;
 use crate::runtime::clock;
 
@@ -21,6 +22,9 @@ const PLAIN_PERIOD: Duration = Duration::from_secs(5);
 const SMOOTHING: Duration = Duration::from_secs(5);
 /// Time that must have passed before a rate is worth a word.
 const RATE_AFTER: Duration = Duration::from_millis(500);
+
+/// Seconds beyond which an estimate is no information: a hundred days.
+const ETA_SECONDS_MAX: u64 = 8_640_000;
 
 /// How often [`Progress::tick`] wants to be called.
 pub(super) const TICK: Duration = Duration::from_millis(125);
@@ -39,6 +43,16 @@ struct View {
     rate: Rate,
     /// Of a remote job: bytes that were found at the target already, as far as it shows.
     unchanged_bytes: u64,
+    remote: Option<Remote>,
+}
+
+/// What a cluster measures itself.
+#[derive(Clone, Copy, Debug)]
+struct Remote {
+    bytes_per_second: u64,
+    eta_seconds: Option<u64>,
+    nodes: usize,
+    bottleneck: Bottleneck,
 }
 
 /// A rate that follows the meter smoothly.
@@ -91,8 +105,15 @@ impl View {
 
     /// Takes over what a cluster says of a job. Its bytes are counted when an object is done, and
     /// when they are sent: what is done beyond what was sent was there before.
-    fn observe(&mut self, job: &JobSummary) {
-        let (objects, bytes) = (&job.objects, &job.bytes.counts);
+    fn observe(&mut self, view: &JobView) {
+        let job = &view.job;
+        let (objects, bytes) = (&job.objects, &job.bytes);
+        self.remote = Some(Remote {
+            bytes_per_second: job.rate_bytes_per_second,
+            eta_seconds: job.eta_seconds,
+            nodes: view.nodes.len(),
+            bottleneck: view.bottleneck,
+        });
         self.listed_objects = objects.total;
         self.listed_bytes = bytes.total;
         self.is_listed = job.is_listed;
@@ -122,23 +143,38 @@ impl View {
             let percent = u128::from(position) * 100 / u128::from(self.listed_bytes);
             parts.push(format!("{percent}%"));
         }
-        if elapsed >= RATE_AFTER {
-            parts.push(ByteRate(self.rate.bytes_per_second as u64).to_string());
-        }
-        let rest = self.listed_bytes.saturating_sub(position);
-        if self.is_listed && rest > 0 && self.rate.bytes_per_second >= 1.0 {
-            let seconds = (rest as f64 / self.rate.bytes_per_second).ceil();
-            // Beyond a hundred days an estimate is no information.
-            if seconds < 8_640_000.0 {
-                parts.push(format!("ETA {}", format::clock(Duration::from_secs(seconds as u64))));
-            }
+        let rate = match &self.remote {
+            Some(remote) => (remote.bytes_per_second > 0).then_some(remote.bytes_per_second),
+            None => (elapsed >= RATE_AFTER).then_some(self.rate.bytes_per_second as u64),
+        };
+        parts.extend(rate.map(|rate| ByteRate(rate).to_string()));
+        if let Some(seconds) = self.eta_seconds(position).filter(|left| *left < ETA_SECONDS_MAX) {
+            parts.push(format!("ETA {}", format::clock(Duration::from_secs(seconds))));
         }
         let objects = count(objects.max(self.finished_objects));
         parts.push(format!("{objects} of {}{more} objects", count(self.listed_objects)));
         if self.troubles > 0 {
             parts.push(format!("{} failed or skipped", count(self.troubles)));
         }
+        if let Some(remote) = &self.remote {
+            if remote.nodes > 0 {
+                parts.push(counted(remote.nodes as u64, "node"));
+            }
+            if remote.bottleneck != Bottleneck::None {
+                parts.push(format!("bottleneck {}", remote.bottleneck.as_str()));
+            }
+        }
         parts.join("  ")
+    }
+
+    /// Seconds that are left, when that can be told.
+    fn eta_seconds(&self, position: u64) -> Option<u64> {
+        if let Some(remote) = &self.remote {
+            return remote.eta_seconds;
+        }
+        let rest = self.listed_bytes.saturating_sub(position);
+        let can_be_told = self.is_listed && rest > 0 && self.rate.bytes_per_second >= 1.0;
+        can_be_told.then(|| (rest as f64 / self.rate.bytes_per_second).ceil() as u64)
     }
 }
 
@@ -185,8 +221,8 @@ impl Progress {
     }
 
     /// Takes note of what a cluster says of a job.
-    pub(super) fn observe(&mut self, job: &JobSummary) {
-        self.view.observe(job);
+    pub(super) fn observe(&mut self, view: &JobView) {
+        self.view.observe(view);
     }
 
     /// Shows the state of things, where it is time to; `sent` and `objects` are the meter's.
@@ -230,6 +266,7 @@ mod tests {
     use airlift_protocol::key::Key;
 
     use super::*;
+    use crate::api::fake;
 
     const JOB: JobId = JobId([1; 16]);
 
@@ -263,6 +300,21 @@ mod tests {
         assert_eq!(
             view.line(1 << 20, 2, Duration::from_secs(2)),
             "3.0 MiB of 4.0 MiB  75%  512.0 KiB/s  ETA 0:02  2 of 4 objects  1 failed or skipped"
+        );
+    }
+
+    #[test]
+    fn of_a_cluster_the_line_shows_what_the_cluster_measured() {
+        let mut view = View::default();
+        view.observe(&fake::begun());
+        assert_eq!(
+            view.line(0, 0, Duration::from_secs(9)),
+            "0 B of 2.9 KiB  0%  1000 B/s  ETA 0:03  0 of 3 objects  1 node  bottleneck link"
+        );
+        view.observe(&fake::ended());
+        assert_eq!(
+            view.line(3000, 3, Duration::from_secs(9)),
+            "2.9 KiB of 2.9 KiB  100%  3 of 3 objects"
         );
     }
 

@@ -184,7 +184,9 @@ fn jobs_are_listed_shown_and_ordered() {
     assert_eq!(bench.json("job list").1["jobs"][0]["id"], JOB.to_string());
     let (_, said) = bench.run(&format!("job show {JOB}"));
     assert!(said.out[0].contains("\nrate        1000 B/s, ETA 0:03\n"), "{said:?}");
-    assert!(said.out[0].contains("\nnode        berlin  1000 B/s  2 at once"), "{said:?}");
+    assert!(said.out[0].contains("\nbottleneck  link\n"), "{said:?}");
+    let node = "\nnode        berlin  reads 1000 B/s  2 at once  mostly source";
+    assert!(said.out[0].contains(node), "{said:?}");
     let (exit, json) = bench.json("job submit --mode sync berlin:/data s3://bucket/data");
     assert_eq!((exit, json), (0, serde_json::json!({ "id": JOB.to_string(), "run": 2 })));
     for order in ["pause", "resume", "cancel"] {

@@ -22,7 +22,7 @@ pub async fn compare(transfer: &Transfer, page: Page) -> Completion {
         entries.iter().map(|entry| exclude(transfer, entry)).collect();
     let open: Vec<usize> = (0..entries.len()).filter(|&i| comparisons[i].is_none()).collect();
     let keys = open.iter().map(|&i| transfer.spec.target_key(&entries[i].key).clone());
-    let found = transfer.target.lookup(keys.collect()).await;
+    let found = transfer.at_target(transfer.target.lookup(keys.collect())).await;
     let decided: Vec<(usize, Comparison)> = stream::iter(open.into_iter().zip(found))
         .map(|(place, found)| {
             let entry = &entries[place];

@@ -19,6 +19,11 @@ pub enum Compression {
     Zstd(i32),
 }
 
+impl Compression {
+    /// Between two nodes: at the cheapest level, which keeps up with most networks.
+    pub const LINK: Self = Self::Zstd(1);
+}
+
 /// How the bytes of a chunk are written on the link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Encoding {
@@ -59,6 +64,12 @@ pub enum DecompressError {
 /// Bytes at the head of a chunk that are compressed to see whether it pays.
 const PROBE_BYTES: usize = 16 << 10;
 
+/// The level of the probe: the cheapest that tells.
+const PROBE_LEVEL: i32 = 1;
+
+/// Bytes below which what can be saved is not worth the work.
+const COMPRESSED_BYTES_MIN: usize = 256;
+
 /// Encodes a chunk for the link.
 pub fn compress(chunk: HashedChunk, compression: Compression) -> CompressedChunk {
     let HashedChunk { object_size, offset, value, payload } = chunk;
@@ -72,16 +83,22 @@ pub fn compress(chunk: HashedChunk, compression: Compression) -> CompressedChunk
 }
 
 fn encode(bytes: Bytes, level: i32) -> Encoding {
-    let probe = &bytes[..bytes.len().min(PROBE_BYTES)];
-    let pays = |compressed: usize, plain: usize| compressed < plain - plain / 16;
-    let probed = zstd::bulk::compress(probe, 1);
-    if !probed.is_ok_and(|compressed| pays(compressed.len(), probe.len())) {
+    let is_probed = bytes.len() > PROBE_BYTES;
+    if bytes.len() < COMPRESSED_BYTES_MIN
+        || is_probed && shrunk(&bytes[..PROBE_BYTES], PROBE_LEVEL).is_none()
+    {
         return Encoding::Plain(bytes);
     }
-    match zstd::bulk::compress(&bytes, level) {
-        Ok(compressed) if pays(compressed.len(), bytes.len()) => Encoding::Zstd(compressed.into()),
-        _ => Encoding::Plain(bytes),
+    match shrunk(&bytes, level) {
+        Some(compressed) => Encoding::Zstd(compressed.into()),
+        None => Encoding::Plain(bytes),
     }
+}
+
+/// `bytes` compressed, where that saves a sixteenth of them at least.
+fn shrunk(bytes: &[u8], level: i32) -> Option<Vec<u8>> {
+    let compressed = zstd::bulk::compress(bytes, level).ok()?;
+    (compressed.len() < bytes.len() - bytes.len() / 16).then_some(compressed)
 }
 
 /// Decodes a chunk from the link into exactly the bytes that it declares.

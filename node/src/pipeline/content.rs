@@ -1,10 +1,12 @@
 //! What a store holds, read and hashed: for verify, for `--checksum` and for reading back.
 
+use std::pin::pin;
 use std::sync::Arc;
 
-use airlift_protocol::assignment::Object;
+use airlift_protocol::assignment::{End, Object};
 use airlift_protocol::chunk::Root;
 use airlift_protocol::error::{ErrorCode, Failure};
+use airlift_protocol::figures::Stage;
 use airlift_protocol::job::LinkPolicy;
 use airlift_protocol::limits::CHUNK_BYTES;
 use airlift_protocol::manifest::{Entry, Kind};
@@ -15,8 +17,9 @@ use futures::stream::{self, StreamExt};
 use tokio::sync::mpsc;
 
 use super::bounds::Bounds;
+use super::meter::Meter;
 use super::{Transfer, blocking, hash};
-use crate::store::{Store, StoreError, contiguous};
+use crate::store::{ReadResult, Store, StoreError, contiguous};
 
 /// Large objects that are read at the same time by one order.
 const LARGE_AT_ONCE: usize = 2;
@@ -27,7 +30,7 @@ const READ_AHEAD: usize = 64;
 /// Reads both ends and says which objects differ.
 pub async fn verify(transfer: &Transfer, objects: Vec<Object>) -> Completion {
     let keys = objects.iter().map(|object| transfer.spec.target_key(&object.entry.key).clone());
-    let found = transfer.target.lookup(keys.collect()).await;
+    let found = transfer.at_target(transfer.target.lookup(keys.collect())).await;
     let mut verdicts: Vec<Option<Verdict>> = vec![None; objects.len()];
     let mut pairs: Vec<(usize, Entry, Entry)> = Vec::new();
     for (place, (object, found)) in objects.into_iter().zip(found).enumerate() {
@@ -38,10 +41,9 @@ pub async fn verify(transfer: &Transfer, objects: Vec<Object>) -> Completion {
     }
     let sources: Vec<Entry> = pairs.iter().map(|(_, source, _)| source.clone()).collect();
     let targets: Vec<Entry> = pairs.iter().map(|(.., target)| target.clone()).collect();
-    let (source_roots, target_roots) = tokio::join!(
-        transfer.source.roots(sources),
-        roots_of(&transfer.bounds, &transfer.target, targets),
-    );
+    let source_roots = transfer.source.roots(sources);
+    let target_roots = roots_of(&transfer.bounds, End::Target, &transfer.target, targets);
+    let (source_roots, target_roots) = both(&transfer.meter, source_roots, target_roots).await;
     for ((place, entry, _), roots) in pairs.iter().zip(source_roots.into_iter().zip(target_roots)) {
         verdicts[*place] = Some(match roots {
             (Ok(source), Ok(target)) if source == target => {
@@ -94,9 +96,65 @@ fn judge(transfer: &Transfer, source: &Entry, found: Result<Option<Entry>, Store
     Judged::Verdict(verdict)
 }
 
-/// Hashes of many objects of one store, in order.
+/// What comes of both ends; where only the source is still read, the target waits for it.
+async fn both<S, T>(
+    meter: &Meter,
+    source: impl Future<Output = S>,
+    target: impl Future<Output = T>,
+) -> (S, T) {
+    let (mut source, mut target) = (pin!(source), pin!(target));
+    tokio::select! {
+        source = &mut source => (source, target.await),
+        target = &mut target => {
+            let _wait = meter.wait(Stage::Target);
+            (source.await, target)
+        }
+    }
+}
+
+/// Reading one end: the time of what is read goes to the stages of that end.
+struct Reading<'a> {
+    bounds: &'a Bounds,
+    end: End,
+}
+
+impl Reading<'_> {
+    /// Waits for a bound.
+    async fn bounded<T>(&self, bound: impl Future<Output = T>) -> T {
+        let _idle = (self.end == End::Target).then(|| self.bounds.meter.wait(Stage::Target));
+        bound.await
+    }
+
+    /// Waits for the store.
+    async fn read<T>(&self, work: impl Future<Output = T>) -> T {
+        let meter = &self.bounds.meter;
+        let _spans = match self.end {
+            End::Source => (meter.busy(Stage::Source), None),
+            End::Target => (meter.busy(Stage::Target), Some(meter.wait(Stage::Decode))),
+        };
+        work.await
+    }
+
+    /// Waits for the CPU, which hashes `bytes`.
+    async fn hash<T>(&self, bytes: u64, work: impl Future<Output = T>) -> T {
+        let meter = &self.bounds.meter;
+        let stage = match self.end {
+            End::Source => {
+                meter.add_bytes(Stage::Source, bytes);
+                Stage::Encode
+            }
+            End::Target => Stage::Decode,
+        };
+        meter.add_bytes(stage, bytes);
+        let _busy = meter.busy(stage);
+        work.await
+    }
+}
+
+/// Hashes of many objects of the store at one end, in order.
 pub(super) async fn roots_of(
     bounds: &Bounds,
+    end: End,
     store: &Arc<dyn Store>,
     entries: Vec<Entry>,
 ) -> Vec<Result<Root, StoreError>> {
@@ -106,12 +164,16 @@ pub(super) async fn roots_of(
     let wanted: Vec<Entry> = small.iter().map(|&place| entries[place].clone()).collect();
     let bytes: u64 = wanted.iter().map(|entry| entry.size).sum();
     // Both ends read at the same time, so each takes half of what a bundle may have.
-    let permit = bounds.budget.take(bytes / 2).await;
-    let (found, mut arrived) = mpsc::channel(READ_AHEAD);
+    let reading = Reading { bounds, end };
+    let permit = reading.bounded(bounds.wait_for_memory(bytes / 2)).await;
+    let (found, mut arrived) = mpsc::channel::<ReadResult>(READ_AHEAD);
     let hash_small = async {
-        while let Some((index, outcome)) = arrived.recv().await {
+        while let Some((index, outcome)) = reading.read(arrived.recv()).await {
             let root = match outcome {
-                Ok((payload, _)) => Ok(blocking(move || hash::root(&payload)).await),
+                Ok((payload, _)) => {
+                    let bytes = payload.len();
+                    Ok(reading.hash(bytes, blocking(move || hash::root(&payload))).await)
+                }
                 Err(error) => Err(error),
             };
             roots[small[index]] = Some(root);
@@ -122,7 +184,7 @@ pub(super) async fn roots_of(
     let large_roots: Vec<(usize, Result<Root, StoreError>)> = stream::iter(large)
         .map(|place| {
             let entry = &entries[place];
-            async move { (place, root_of(bounds, store, entry).await) }
+            async move { (place, root_of(bounds, end, store, entry).await) }
         })
         .buffer_unordered(LARGE_AT_ONCE)
         .collect()
@@ -134,26 +196,30 @@ pub(super) async fn roots_of(
     roots.into_iter().map(|root| root.unwrap_or_else(|| Err(lost()))).collect()
 }
 
-/// The hash of one object of a store, read once from end to end.
+/// The hash of one object of the store at one end, read once from its beginning to its end.
 ///
 /// # Errors
 /// When it changed since `entry` was listed, or cannot be read.
 pub async fn root_of(
     bounds: &Bounds,
+    end: End,
     store: &Arc<dyn Store>,
     entry: &Entry,
 ) -> Result<Root, StoreError> {
-    let mut reader = store.read_range(entry, ByteRange::new(0, entry.size)).await?;
+    let reading = Reading { bounds, end };
+    let whole = ByteRange::new(0, entry.size);
+    let mut reader = reading.read(store.read_range(entry, whole)).await?;
     let mut hasher = Box::new(blake3::Hasher::new());
     loop {
-        let _permit = bounds.budget.take(CHUNK_BYTES).await;
-        let Some(payload) = reader.next().await? else { break };
-        bounds.wait_for_bandwidth(payload.len()).await;
-        hasher = blocking(move || {
+        let _permit = reading.bounded(bounds.wait_for_memory(CHUNK_BYTES)).await;
+        let Some(payload) = reading.read(reader.next()).await? else { break };
+        let bytes = payload.len();
+        reading.bounded(bounds.wait_for_bandwidth(bytes)).await;
+        let update = blocking(move || {
             hasher.update(&contiguous(&payload));
             hasher
-        })
-        .await;
+        });
+        hasher = reading.hash(bytes, update).await;
     }
     Ok(Root(*hasher.finalize().as_bytes()))
 }
@@ -167,10 +233,9 @@ pub async fn is_equal(
     source: &Entry,
     target: &Entry,
 ) -> Result<bool, Failure> {
-    let (mut source, target) = tokio::join!(
-        transfer.source.roots(vec![source.clone()]),
-        root_of(&transfer.bounds, &transfer.target, target),
-    );
+    let source = transfer.source.roots(vec![source.clone()]);
+    let target = root_of(&transfer.bounds, End::Target, &transfer.target, target);
+    let (mut source, target) = both(&transfer.meter, source, target).await;
     let lost = || StoreError::new(ErrorCode::Bug, "no result for an object");
     Ok(source.pop().ok_or_else(lost)?? == target?)
 }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use airlift_protocol::assignment::End;
 use airlift_protocol::chunk::{self, Root, SpanValue};
+use airlift_protocol::figures::Stage;
 use airlift_protocol::key::Key;
 use airlift_protocol::limits::CHUNK_BYTES;
 use airlift_protocol::manifest::Entry;
@@ -16,7 +18,7 @@ use super::chunk::Payload;
 use super::compress::{Compression, compress};
 use super::source::{CompressedObject, InFlight, PackResult, Source};
 use super::{FaultHook, HASH_INLINE_BYTES, blocking, content, hash};
-use crate::store::{Attributes, ObjectInfo, Store, StoreError};
+use crate::store::{Attributes, ObjectInfo, ReadResult, Store, StoreError};
 
 /// Objects on the way from the reader to the hasher.
 const READ_AHEAD: usize = 64;
@@ -51,8 +53,10 @@ impl Source for LocalSource {
     async fn roots(&self, entries: Vec<Entry>) -> Vec<Result<Root, StoreError>> {
         // One object alone is read chunk by chunk, however small: many may be asked for at once.
         match &entries[..] {
-            [single] => vec![content::root_of(&self.bounds, &self.store, single).await],
-            _ => content::roots_of(&self.bounds, &self.store, entries).await,
+            [single] => {
+                vec![content::root_of(&self.bounds, End::Source, &self.store, single).await]
+            }
+            _ => content::roots_of(&self.bounds, End::Source, &self.store, entries).await,
         }
     }
 
@@ -62,20 +66,30 @@ impl Source for LocalSource {
         range: ByteRange,
         link: mpsc::Sender<InFlight>,
     ) -> Result<(), StoreError> {
+        let meter = &self.bounds.meter;
+        let opening = meter.busy(Stage::Source);
         let mut reader = self.store.read_range(entry, range).await?;
+        drop(opening);
         let mut offset = range.start;
         loop {
             let bytes = CHUNK_BYTES.min(range.end - offset);
             self.bounds.wait_for_bandwidth(bytes).await;
-            let permit = self.bounds.budget.take(bytes).await;
+            let permit = self.bounds.wait_for_memory(bytes).await;
+            let reading = meter.busy(Stage::Source);
             let Some(payload) = reader.next().await? else { return Ok(()) };
+            drop(reading);
+            meter.add_bytes(Stage::Source, payload.len());
             let (object_size, at, compression) = (entry.size, offset, self.compression);
             offset += payload.len();
-            let mut chunk =
-                blocking(move || compress(hash::hash(object_size, at, payload), compression)).await;
+            let mut chunk = {
+                let _busy = meter.busy(Stage::Encode);
+                meter.add_bytes(Stage::Encode, payload.len());
+                blocking(move || compress(hash::hash(object_size, at, payload), compression)).await
+            };
             if let Some(faults) = &self.faults {
                 faults.on_link(&mut chunk);
             }
+            let _handing_on = meter.wait(Stage::Source);
             if link.send((chunk, permit)).await.is_err() {
                 return Ok(());
             }
@@ -87,7 +101,7 @@ impl Source for LocalSource {
         // Owns its end of the channel, so that the reader stops when nobody takes objects any more.
         let send = async move {
             let mut batch = Vec::with_capacity(READ_AHEAD);
-            while arrived.recv_many(&mut batch, READ_AHEAD).await > 0 {
+            while self.read_many(&mut arrived, &mut batch).await {
                 for (place, outcome) in batch.drain(..) {
                     let object = match outcome {
                         Ok((payload, attributes)) => Ok(self.prepare(payload, attributes).await),
@@ -104,10 +118,23 @@ impl Source for LocalSource {
 }
 
 impl LocalSource {
+    /// Takes objects that the store has read; whether there are more.
+    async fn read_many(
+        &self,
+        read: &mut mpsc::Receiver<ReadResult>,
+        batch: &mut Vec<ReadResult>,
+    ) -> bool {
+        let _busy = self.bounds.meter.busy(Stage::Source);
+        read.recv_many(batch, READ_AHEAD).await > 0
+    }
+
     /// The stages between read and link for one object that fits a few chunks.
     async fn prepare(&self, payload: Payload, attributes: Attributes) -> CompressedObject {
-        let bytes = payload.len();
+        let (bytes, meter) = (payload.len(), &self.bounds.meter);
+        meter.add_bytes(Stage::Source, bytes);
         self.bounds.wait_for_bandwidth(bytes).await;
+        let _busy = meter.busy(Stage::Encode);
+        meter.add_bytes(Stage::Encode, bytes);
         let stages = self.stages(payload, attributes);
         if bytes <= HASH_INLINE_BYTES { stages() } else { blocking(stages).await }
     }

@@ -1,6 +1,21 @@
-//! Live counters of the pipeline, for progress between reports.
+//! What the pipeline counts while it works: bytes for progress, and for each stage where the time
+//! goes.
+//!
+//! Time is taken once for each chunk or batch that enters or leaves a stage, and what is in a stage
+//! at the moment counts too: a chunk that waits for a minute is seen to wait.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use airlift_protocol::figures::{Figures, JobFigures, Stage, StageFigures};
+use airlift_protocol::id::JobId;
+use tokio::time::Instant;
+
+use crate::runtime::clock;
+
+/// How long after its last order a job's figures are worth telling: longer than they are looked at.
+const FRESH: Duration = Duration::from_secs(15);
 
 /// Counts that only grow.
 #[derive(Debug, Default)]
@@ -9,16 +24,240 @@ pub struct Meter {
     pub sent: AtomicU64,
     /// Objects written at the target.
     pub objects: AtomicU64,
+    stages: [StageMeter; Stage::ALL.len()],
+    /// Orders, or requests of other nodes, in work.
+    orders: Stopwatch,
+    orders_done: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct StageMeter {
+    bytes: AtomicU64,
+    busy: Stopwatch,
+    wait: Stopwatch,
 }
 
 impl Meter {
     /// Counts `bytes` as written.
     pub fn add_sent(&self, bytes: u64) {
         self.sent.fetch_add(bytes, Ordering::Relaxed);
+        self.add_bytes(Stage::Target, bytes);
     }
 
     /// Counts `objects` as written.
     pub fn add_objects(&self, objects: u64) {
         self.objects.fetch_add(objects, Ordering::Relaxed);
+    }
+
+    /// Counts bytes that went through a stage.
+    pub fn add_bytes(&self, stage: Stage, bytes: u64) {
+        self.stages[stage as usize].bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// A stage is at work, until what this returns is dropped.
+    pub fn busy(&self, stage: Stage) -> Span<'_> {
+        self.stages[stage as usize].busy.enter()
+    }
+
+    /// A stage waits, until what this returns is dropped.
+    pub fn wait(&self, stage: Stage) -> Span<'_> {
+        self.stages[stage as usize].wait.enter()
+    }
+
+    /// An order is being carried out, until what this returns is dropped.
+    pub fn order(&self) -> Span<'_> {
+        self.orders.enter()
+    }
+
+    /// Counts an order that came to its end.
+    pub fn add_order_done(&self) {
+        self.orders_done.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What all stages did so far.
+    fn figures(&self, now: Instant) -> Figures {
+        let mut figures = Figures::default();
+        for (stage, meter) in Stage::ALL.into_iter().zip(&self.stages) {
+            figures[stage] = StageFigures {
+                bytes: meter.bytes.load(Ordering::Relaxed),
+                busy_us: micros(meter.busy.read(now).sum),
+                wait_us: micros(meter.wait.read(now).sum),
+            };
+        }
+        figures
+    }
+
+    fn is_fresh(&self, now: Instant) -> bool {
+        let orders = self.orders.read(now);
+        orders.inside > 0 || orders.at.is_some_and(|at| now.saturating_duration_since(at) < FRESH)
+    }
+}
+
+/// What a node counts of one job.
+#[derive(Clone, Debug, Default)]
+pub struct JobMeters {
+    /// Of what it moves itself.
+    pub moving: Arc<Meter>,
+    /// Of what it reads for other nodes.
+    pub serving: Arc<Meter>,
+}
+
+impl JobMeters {
+    /// What was counted; `None` when the node had nothing to do with the job for a while.
+    pub fn figures(&self, job: JobId) -> Option<JobFigures> {
+        let now = clock::now();
+        let is_fresh = self.moving.is_fresh(now) || self.serving.is_fresh(now);
+        is_fresh.then(|| JobFigures {
+            job,
+            active_us: micros(self.moving.orders.read(now).any),
+            orders: self.moving.orders_done.load(Ordering::Relaxed),
+            moving: self.moving.figures(now),
+            serving: self.serving.figures(now),
+        })
+    }
+}
+
+/// Bytes that arrive from other nodes: for an attempt, and for its job.
+#[derive(Debug)]
+pub struct Arrivals {
+    bytes: AtomicU64,
+    meter: Arc<Meter>,
+}
+
+impl Arrivals {
+    /// None so far.
+    pub fn new(meter: Arc<Meter>) -> Self {
+        Self { bytes: AtomicU64::new(0), meter }
+    }
+
+    /// Counts `bytes` as arrived.
+    pub fn add(&self, bytes: u64) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.meter.add_bytes(Stage::Link, bytes);
+    }
+
+    /// All of the attempt.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Time of everything that is in a place.
+#[derive(Debug, Default)]
+struct Stopwatch(Mutex<Reading>);
+
+/// A stopwatch as it was at an instant.
+#[derive(Clone, Copy, Debug, Default)]
+struct Reading {
+    /// How many are inside.
+    inside: u32,
+    /// When this was so; `None` while nothing was ever inside.
+    at: Option<Instant>,
+    /// Time inside, each counted for itself.
+    sum: Duration,
+    /// Time during which any was inside.
+    any: Duration,
+}
+
+impl Reading {
+    fn advance(&mut self, now: Instant) {
+        if let Some(at) = self.at
+            && self.inside > 0
+        {
+            let passed = now.saturating_duration_since(at);
+            self.sum += passed * self.inside;
+            self.any += passed;
+        }
+        self.at = Some(now);
+    }
+}
+
+impl Stopwatch {
+    fn enter(&self) -> Span<'_> {
+        let mut reading = self.lock();
+        reading.advance(clock::now());
+        reading.inside += 1;
+        Span(self)
+    }
+
+    fn read(&self, now: Instant) -> Reading {
+        let mut reading = *self.lock();
+        if reading.inside > 0 {
+            reading.advance(now);
+        }
+        reading
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Reading> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Something in a place, until this is dropped.
+#[must_use = "what is dropped at once took no time"]
+#[derive(Debug)]
+pub struct Span<'a>(&'a Stopwatch);
+
+impl Drop for Span<'_> {
+    fn drop(&mut self) {
+        let mut reading = self.0.lock();
+        reading.advance(clock::now());
+        reading.inside -= 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const JOB: JobId = JobId([1; 16]);
+
+    async fn pass(seconds: u64) {
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_inside_at_once_counts_each_for_itself_and_while_it_is_inside() {
+        let meters = JobMeters::default();
+        assert_eq!(meters.figures(JOB), None, "nothing was done for it");
+        let meter = &meters.moving;
+        let order = meter.order();
+        let first = meter.busy(Stage::Target);
+        pass(2).await;
+        let second = meter.busy(Stage::Target);
+        pass(3).await;
+        let figures = meters.figures(JOB).unwrap();
+        assert_eq!(figures.moving[Stage::Target].busy_us, 8_000_000);
+        drop(first);
+        pass(1).await;
+        drop(second);
+        let waits = meter.wait(Stage::Limit);
+        pass(1).await;
+        drop((waits, order));
+        meter.add_order_done();
+        pass(1).await;
+        let figures = meters.figures(JOB).unwrap();
+        let target = figures.moving[Stage::Target];
+        assert_eq!((target.busy_us, target.wait_us), (9_000_000, 0));
+        assert_eq!(figures.moving[Stage::Limit].wait_us, 1_000_000);
+        assert_eq!((figures.active_us, figures.orders), (7_000_000, 1));
+        pass(20).await;
+        assert_eq!(meters.figures(JOB), None, "that was long ago");
+        drop(meters.serving.order());
+        assert!(meters.figures(JOB).is_some());
+    }
+
+    #[test]
+    fn arrivals_count_for_the_attempt_and_for_the_job() {
+        let meter = Arc::new(Meter::default());
+        let (first, second) = (Arrivals::new(Arc::clone(&meter)), Arrivals::new(meter.clone()));
+        first.add(5);
+        second.add(7);
+        assert_eq!((first.bytes(), second.bytes()), (5, 7));
+        assert_eq!(meter.figures(clock::now())[Stage::Link].bytes, 12);
     }
 }

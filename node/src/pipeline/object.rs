@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use airlift_protocol::assignment::{Object, UploadToken};
+use airlift_protocol::assignment::{End, Object, UploadToken};
 use airlift_protocol::chunk::Root;
 use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::key::Key;
@@ -26,7 +26,8 @@ pub async fn open(
     let work = async {
         let new_object = pinned(transfer, &object.entry).await?;
         let target = &transfer.target;
-        let opened = target.open_upload(&new_object, resume.as_ref(), orphan_since).await?;
+        let opened = target.open_upload(&new_object, resume.as_ref(), orphan_since);
+        let opened = transfer.at_target(opened).await?;
         if !opened.is_resumed {
             forget(transfer, &opened.token).await?;
         }
@@ -47,7 +48,7 @@ pub async fn commit(
 ) -> Result<Completion, Failure> {
     let work = async {
         let new_object = pinned(transfer, &object.entry).await?;
-        transfer.target.commit(&new_object, token, root).await?;
+        transfer.at_target(transfer.target.commit(&new_object, token, root)).await?;
         forget(transfer, token).await?;
         transfer.meter.add_objects(1);
         Ok(Completion::Committed)
@@ -65,7 +66,7 @@ pub async fn discard(
     token: Option<&UploadToken>,
     orphan_since: Option<Timestamp>,
 ) -> Result<Completion, Failure> {
-    transfer.target.discard(key, token, orphan_since).await?;
+    transfer.at_target(transfer.target.discard(key, token, orphan_since)).await?;
     if let Some(token) = token {
         forget(transfer, token).await?;
     }
@@ -88,7 +89,8 @@ pub async fn read_back(
         StoreError::new(ErrorCode::CorruptTarget, text)
     };
     let entry = info.ok_or_else(missing)?.entry;
-    if content::root_of(&transfer.bounds, &transfer.target, &entry).await? == root {
+    let held = content::root_of(&transfer.bounds, End::Target, &transfer.target, &entry);
+    if held.await? == root {
         return Ok(Completion::ReadBack);
     }
     let text = format!("{key}: the target holds other bytes than were written");

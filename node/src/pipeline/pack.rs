@@ -4,6 +4,7 @@
 use airlift_protocol::assignment::Object;
 use airlift_protocol::chunk::Root;
 use airlift_protocol::error::{ErrorCode, Failure};
+use airlift_protocol::figures::Stage;
 use airlift_protocol::manifest::{Entry, Kind};
 use airlift_protocol::report::{Completion, ObjectResult};
 use bytes::Bytes;
@@ -11,7 +12,7 @@ use tokio::sync::mpsc;
 
 use super::chunk::{Payload, VerifiedObject};
 use super::compress::{CompressedChunk, decompress};
-use super::source::CompressedObject;
+use super::source::{CompressedObject, PackResult};
 use super::verify::verify_object;
 use super::{HASH_INLINE_BYTES, Transfer, Trouble, blocking, corrupt};
 use crate::store::{Attributes, NewObject, StoreError, contiguous};
@@ -22,7 +23,10 @@ const READ_AHEAD: usize = 64;
 /// Moves small objects, links and directory markers.
 pub async fn move_pack(transfer: &Transfer, objects: Vec<Object>) -> Completion {
     let bytes: u64 = objects.iter().map(|object| object.entry.size).sum();
-    let _permit = transfer.bounds.budget.take(bytes).await;
+    let _permit = {
+        let _idle = transfer.meter.wait(Stage::Target);
+        transfer.bounds.wait_for_memory(bytes).await
+    };
     let mut results: Vec<Option<ObjectResult>> = vec![None; objects.len()];
     let entries: Vec<Entry> = objects.into_iter().map(|object| object.entry).collect();
     let mut ready: Vec<(usize, NewObject, VerifiedObject)> = Vec::with_capacity(entries.len());
@@ -65,11 +69,16 @@ async fn read(transfer: &Transfer, entries: &[Entry]) -> Vec<Prepared> {
     let (found, mut arrived) = mpsc::channel(READ_AHEAD);
     let check = async {
         let mut batch = Vec::with_capacity(READ_AHEAD);
-        while arrived.recv_many(&mut batch, READ_AHEAD).await > 0 {
+        let mut arrive = async |batch: &mut Vec<PackResult>| {
+            let _idle = transfer.meter.wait(Stage::Target);
+            arrived.recv_many(batch, READ_AHEAD).await > 0
+        };
+        while arrive(&mut batch).await {
+            let _busy = transfer.meter.busy(Stage::Decode);
             for (index, outcome) in batch.drain(..) {
                 let entry = &entries[bodies[index]];
                 let checked = match outcome {
-                    Ok(object) => check(entry, object).await,
+                    Ok(object) => check(transfer, entry, object).await,
                     Err(error) => Err(error),
                 };
                 prepared.push((bodies[index], checked));
@@ -82,11 +91,13 @@ async fn read(transfer: &Transfer, entries: &[Entry]) -> Vec<Prepared> {
 
 /// The stages between link and write for one object that fits a few chunks.
 async fn check(
+    transfer: &Transfer,
     entry: &Entry,
     object: CompressedObject,
 ) -> Result<(Attributes, VerifiedObject), StoreError> {
     let bytes: u64 = object.chunks.iter().map(|chunk| chunk.plain_bytes).sum();
     let CompressedObject { root, attributes, chunks, cut_from } = object;
+    transfer.meter.add_bytes(Stage::Decode, bytes);
     let stages = move || receive(root, chunks, cut_from);
     let verified = if bytes <= HASH_INLINE_BYTES { stages() } else { blocking(stages).await };
     let verified = verified.map_err(|why| corrupt(entry, why))?;
@@ -160,7 +171,7 @@ async fn write(
         .map(|(place, _, verified)| (*place, verified.root(), verified.payload().len()))
         .collect();
     let objects = ready.into_iter().map(|(_, object, verified)| (object, verified)).collect();
-    let written = transfer.target.put_small(objects).await;
+    let written = transfer.at_target(transfer.target.put_small(objects)).await;
     for ((place, root, bytes), outcome) in sent.into_iter().zip(written) {
         results[place] = Some(match outcome {
             Ok(()) => {

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use airlift_protocol::assignment::{Object, UploadToken};
 use airlift_protocol::chunk::{self, SpanValue};
+use airlift_protocol::figures::Stage;
 use airlift_protocol::limits::CHUNK_BYTES;
 use airlift_protocol::manifest::Entry;
 use airlift_protocol::report::Completion;
@@ -64,7 +65,8 @@ async fn try_move(
     range: ByteRange,
 ) -> Result<Completion, StoreError> {
     let new_object = transfer.new_object(entry, Attributes::default());
-    let upload: Arc<dyn Upload> = transfer.target.upload(&new_object, token).await?.into();
+    let upload = transfer.at_target(transfer.target.upload(&new_object, token)).await?;
+    let upload: Arc<dyn Upload> = upload.into();
     let mut values = held(transfer, upload.as_ref(), token, range).await?;
     let mut bytes_sent = 0;
     for gap in gaps(range, upload.part_bytes(), &values) {
@@ -89,7 +91,7 @@ async fn held(
     if recorded.is_empty() {
         return Ok(recorded);
     }
-    let present = upload.present().await?;
+    let present = transfer.at_target(upload.present()).await?;
     let is_held = |part: ByteRange| {
         present.iter().any(|range| range.contains(part))
             && shard::chunks(part).all(|chunk| recorded.contains_key(&chunk.start))
@@ -190,16 +192,24 @@ impl<'a> Receiver<'a> {
         mut link: mpsc::Receiver<InFlight>,
     ) -> Result<BTreeMap<u64, SpanValue>, StoreError> {
         let concurrent = self.transfer.target.capabilities().concurrent_parts;
+        let meter = Arc::clone(&self.transfer.meter);
         loop {
+            let has_room = self.has_room(concurrent);
+            // Either nothing is there to be written, or the target takes no more.
+            let waits = meter.wait(if has_room { Stage::Target } else { Stage::Decode });
             tokio::select! {
                 biased;
                 Some(finished) = self.running.next() => self.on_finished(finished?),
-                arrived = link.recv(), if self.has_room(concurrent) => match arrived {
-                    Some(chunk) => self.on_chunk(chunk).await?,
+                arrived = link.recv(), if has_room => match arrived {
+                    Some(chunk) => {
+                        drop(waits);
+                        self.on_chunk(chunk).await?;
+                    }
                     None => break,
                 },
             }
         }
+        let _held_up = meter.wait(Stage::Decode);
         self.write_part();
         while let Some(finished) = self.running.next().await {
             self.on_finished(finished?);
@@ -217,11 +227,15 @@ impl<'a> Receiver<'a> {
     }
 
     async fn on_chunk(&mut self, (chunk, permit): InFlight) -> Result<(), StoreError> {
+        let meter = &self.transfer.meter;
+        let decoding = meter.busy(Stage::Decode);
+        meter.add_bytes(Stage::Decode, chunk.plain_bytes);
         let verified = blocking(move || {
             let received = decompress(chunk).map_err(|error| error.to_string())?;
             verify::verify(received).map_err(|error| error.to_string())
         });
         let verified = verified.await.map_err(|error| corrupt(self.entry, error))?;
+        drop(decoding);
         self.part_filled += verified.payload().len();
         self.part.push((verified, permit));
         if self.part_filled >= self.upload.part_bytes() {
@@ -241,9 +255,10 @@ impl<'a> Receiver<'a> {
             .iter()
             .map(|chunk| (chunk.offset(), chunk.value(), chunk.payload().len()))
             .collect();
-        let upload = Arc::clone(&self.upload);
+        let (upload, meter) = (Arc::clone(&self.upload), &self.transfer.meter);
         self.writes += 1;
         self.running.push(Box::pin(async move {
+            let _busy = meter.busy(Stage::Target);
             upload.write(chunks).await?;
             drop(permits);
             Ok(Finished::Written(written))
@@ -281,7 +296,9 @@ impl<'a> Receiver<'a> {
         let chunks = std::mem::take(&mut self.unrecorded);
         let upload = Arc::clone(&self.upload);
         let (journal, token) = (Arc::clone(&self.transfer.journal), self.token.clone());
+        let meter = &self.transfer.meter;
         self.running.push(Box::pin(async move {
+            let _busy = meter.busy(Stage::Target);
             upload.sync().await?;
             blocking(move || journal.record(&token, &chunks)).await?;
             Ok(Finished::Recorded)

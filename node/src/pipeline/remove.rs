@@ -29,7 +29,8 @@ pub async fn delete(transfer: &Transfer, entries: Vec<Entry>) -> Completion {
         });
     }
     let deleted: Vec<Entry> = doomed.iter().map(|(_, entry)| entry.clone()).collect();
-    for ((place, _), outcome) in doomed.iter().zip(transfer.target.delete(deleted).await) {
+    let outcomes = transfer.at_target(transfer.target.delete(deleted)).await;
+    for ((place, _), outcome) in doomed.iter().zip(outcomes) {
         results[*place] = outcome.err().map(Failure::from);
     }
     if transfer.target.capabilities().directories {

@@ -71,4 +71,10 @@ pub trait Source: Debug + Send + Sync {
     /// Sends whole small objects, in any order, each pinned to its listed state. The caller holds
     /// their share of the budget. Returns early when the receiver is gone.
     async fn read_pack(&self, entries: Vec<Entry>, found: mpsc::Sender<PackResult>);
+
+    /// Bytes of another node's answers that arrived through this source, as they crossed the
+    /// network.
+    fn wire_bytes(&self) -> u64 {
+        0
+    }
 }

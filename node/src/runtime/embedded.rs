@@ -178,6 +178,7 @@ pub async fn run_between(
     let bounds = Bounds {
         budget: Budget::new(options.memory_bytes),
         limit: spec.policy.bandwidth.map(|rate| Arc::new(RateLimit::new(rate))),
+        meter: Arc::clone(&meter),
     };
     let local_source = LocalSource {
         store: Arc::clone(&source),
@@ -406,6 +407,7 @@ impl Driver {
             written: Vec::new(),
             members_version: 0,
             version: String::new(),
+            figures: Vec::new(),
         }
     }
 

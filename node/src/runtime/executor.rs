@@ -64,7 +64,12 @@ impl Executor {
         attempt: u32,
         result: Result<Completion, Failure>,
     ) -> bool {
-        self.outcomes.send(AgentInput::Outcome { assignment, attempt, result }).await.is_ok()
+        let is_page = matches!(result, Ok(Completion::Page { .. }));
+        let transfer = self.transfer.as_ref().filter(|_| !is_page);
+        // Each attempt has a source of its own, which has counted for it alone.
+        let wire_bytes = transfer.map_or(0, |transfer| transfer.source.wire_bytes());
+        let outcome = AgentInput::Outcome { assignment, attempt, result, wire_bytes };
+        self.outcomes.send(outcome).await.is_ok()
     }
 
     async fn work(
@@ -77,30 +82,10 @@ impl Executor {
             return self.list((assignment, attempt), end, after, next).await;
         }
         let transfer = self.transfer.as_ref().ok_or_else(|| not_here(End::Target))?;
-        match work {
-            Work::List { .. } => Err(Failure::new(ErrorCode::Bug, "a listing was begun twice")),
-            Work::Compare { page } => Ok(compare::compare(transfer, page).await),
-            Work::Open { object, resume, orphan_since } => {
-                object::open(transfer, &object, resume, orphan_since).await
-            }
-            Work::MoveRange { object, upload, range } => {
-                range::move_range(transfer, &object, &upload, range).await
-            }
-            Work::MovePack { objects } => Ok(pack::move_pack(transfer, objects).await),
-            Work::Commit { object, upload, root } => {
-                object::commit(transfer, &object, &upload, root).await
-            }
-            Work::Discard { key, upload, orphan_since } => {
-                object::discard(transfer, &key, upload.as_ref(), orphan_since).await
-            }
-            Work::Verify { objects } => Ok(content::verify(transfer, objects).await),
-            Work::ReadBack { object, root } => object::read_back(transfer, &object, root).await,
-            Work::Delete { entries } => Ok(remove::delete(transfer, entries).await),
-            Work::Clean => {
-                transfer.target.clean().await?;
-                Ok(Completion::Cleaned)
-            }
-        }
+        let _order = transfer.meter.order();
+        let completion = carry_out(transfer, work).await?;
+        transfer.meter.add_order_done();
+        Ok(completion)
     }
 
     async fn list(
@@ -190,6 +175,34 @@ impl Executor {
         entries: Vec<Entry>,
     ) -> bool {
         self.hand_in(assignment, attempt, Ok(Completion::Page { page, entries })).await
+    }
+}
+
+/// Does what is no listing.
+async fn carry_out(transfer: &Transfer, work: Work) -> Result<Completion, Failure> {
+    match work {
+        Work::List { .. } => Err(Failure::new(ErrorCode::Bug, "a listing was begun twice")),
+        Work::Compare { page } => Ok(compare::compare(transfer, page).await),
+        Work::Open { object, resume, orphan_since } => {
+            object::open(transfer, &object, resume, orphan_since).await
+        }
+        Work::MoveRange { object, upload, range } => {
+            range::move_range(transfer, &object, &upload, range).await
+        }
+        Work::MovePack { objects } => Ok(pack::move_pack(transfer, objects).await),
+        Work::Commit { object, upload, root } => {
+            object::commit(transfer, &object, &upload, root).await
+        }
+        Work::Discard { key, upload, orphan_since } => {
+            object::discard(transfer, &key, upload.as_ref(), orphan_since).await
+        }
+        Work::Verify { objects } => Ok(content::verify(transfer, objects).await),
+        Work::ReadBack { object, root } => object::read_back(transfer, &object, root).await,
+        Work::Delete { entries } => Ok(remove::delete(transfer, entries).await),
+        Work::Clean => {
+            transfer.at_target(transfer.target.clean()).await?;
+            Ok(Completion::Cleaned)
+        }
     }
 }
 

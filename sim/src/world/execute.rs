@@ -40,7 +40,7 @@ impl World {
         if let (Work::List { end, after, next }, Ok(_)) = (&work, &result) {
             return self.list((assignment, attempt), *end, after.clone(), *next);
         }
-        self.feed_agent(AgentInput::Outcome { assignment, attempt, result });
+        self.feed_agent(AgentInput::Outcome { assignment, attempt, result, wire_bytes: 0 });
     }
 
     fn transient(&mut self) -> Failure {
@@ -84,16 +84,21 @@ impl World {
             let rest = entries.split_off(length);
             let result = Ok(Completion::Page { page, entries });
             page = page.next();
-            self.feed_agent(AgentInput::Outcome { assignment, attempt, result });
+            self.feed_agent(AgentInput::Outcome { assignment, attempt, result, wire_bytes: 0 });
             entries = rest;
             if self.faults.chance(self.options.transient / 2) {
                 let result = Err(Failure::new(ErrorCode::Unavailable, "listing breaks off"));
-                return self.feed_agent(AgentInput::Outcome { assignment, attempt, result });
+                return self.feed_agent(AgentInput::Outcome {
+                    assignment,
+                    attempt,
+                    result,
+                    wire_bytes: 0,
+                });
             }
         }
         let end = ListingEnd { pages: page, unreadable: Vec::new(), unreadable_count: 0 };
         let result = Ok(Completion::Listed(end));
-        self.feed_agent(AgentInput::Outcome { assignment, attempt, result });
+        self.feed_agent(AgentInput::Outcome { assignment, attempt, result, wire_bytes: 0 });
     }
 
     /// Does the work, and says what it came to.

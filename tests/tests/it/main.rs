@@ -11,5 +11,6 @@ mod copy;
 mod crash;
 mod demo;
 mod errors;
+mod figures;
 mod s3;
 mod scale;

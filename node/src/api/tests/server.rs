@@ -96,7 +96,7 @@ async fn a_job_has_its_json_form() {
         "outcome": "incomplete",
         "single": null,
         "nodes": [],
-        "bottleneck": null,
+        "bottleneck": "none",
         "errors": [{
             "key": "b\\xff", "key_base64": "Yv8=", "status": "failed",
             "code": "permission_denied", "reason": "open b: permission denied",

@@ -166,7 +166,8 @@ impl Cluster {
 fn client<'a>(nodes: impl Iterator<Item = &'a Node>, secret: &Secret) -> Result<Client, CliError> {
     let urls = nodes.map(Node::url).collect::<Vec<_>>().join(",");
     let urls = parse_urls(&urls).map_err(CliError::cannot_run)?;
-    let patience = Patience { first: Duration::ZERO, later: Duration::ZERO };
+    let patience =
+        Patience { first: Duration::ZERO, electing: Duration::ZERO, later: Duration::ZERO };
     Ok(Client::new(urls, secret.clone(), patience)?)
 }
 
@@ -176,6 +177,8 @@ fn is_complete(view: &ClusterView, nodes: usize) -> bool {
         && view.has_quorum
         && view.nodes.len() == nodes
         && view.nodes.iter().all(|node| node.state == NodeState::Alive)
+        // The death of one of three voters is survived once all three vote.
+        && view.nodes.iter().all(|node| node.is_voting != Some(false))
 }
 
 /// Who leads now, if that was decided after `before`.
@@ -195,11 +198,13 @@ mod tests {
             id: String::new(),
             role: NodeRole::Voter,
             addresses: Vec::new(),
+            data_addresses: Vec::new(),
             state: NodeState::Alive,
             last_heard_seconds: None,
             version: None,
             is_leader: leader == Some(name),
             lag: None,
+            is_voting: Some(true),
         };
         ClusterView {
             id: String::new(),
@@ -207,6 +212,7 @@ mod tests {
             term,
             commit_index: 1,
             has_quorum: true,
+            is_current: true,
             nodes: ["oslo", "paris-1"].map(node).to_vec(),
         }
     }

@@ -148,10 +148,9 @@ impl Job {
 /// The cluster counts a range when it is through; the disk moves more smoothly, and what there is to
 /// move is known here.
 fn show(progress: &mut Progress, sight: &Sight, allocated: u64) {
-    let mut shown = sight.view.job.clone();
-    shown.bytes.counts =
-        ByteCounts { total: allocated, sent: sight.arrived, ..ByteCounts::default() };
-    shown.is_listed = true;
+    let mut shown = sight.view.clone();
+    shown.job.bytes = ByteCounts { total: allocated, sent: sight.arrived, ..ByteCounts::default() };
+    shown.job.is_listed = true;
     progress.observe(&shown);
     progress.tick(sight.arrived, 0);
 }
@@ -164,7 +163,7 @@ fn pace(bytes: u64) -> ByteRate {
 /// Share of the bytes that has arrived, in percent: by the disk, or by the cluster where a file system
 /// tells late what it holds.
 fn share(sight: &Sight, allocated: u64) -> u64 {
-    let bytes = &sight.view.job.bytes.counts;
+    let bytes = &sight.view.job.bytes;
     let percent = |part: u64, whole: u64| part.saturating_mul(100) / whole.max(1);
     percent(sight.arrived, allocated).max(percent(bytes.sent, bytes.total))
 }
@@ -196,7 +195,7 @@ fn judge(view: &JobView, objects: u64) -> Result<End, CliError> {
             counts.total
         )));
     }
-    let ByteCounts { done, sent, resent, .. } = view.job.bytes.counts;
+    let ByteCounts { done, sent, resent, .. } = view.job.bytes;
     match done.saturating_sub(sent) {
         0 => Err(unproven("nothing of the half-sent objects was taken over")),
         kept => Ok(End { sent, kept, resent }),
@@ -214,7 +213,7 @@ mod tests {
         view.job.objects.total = 3;
         view.job.objects.done = 2;
         view.job.objects.unchanged = 1;
-        view.job.bytes.counts = ByteCounts { total: 3000, done: 3000, sent: 2000, resent: 500 };
+        view.job.bytes = ByteCounts { total: 3000, done: 3000, sent: 2000, resent: 500, wire: 0 };
         view
     }
 
@@ -230,7 +229,7 @@ mod tests {
         assert_eq!(refusal(same, 4), "of 4 objects the cluster listed 3 and moved 3");
         let lost: fn(&mut JobView) = |view| view.job.objects.done = 1;
         assert_eq!(refusal(lost, 3), "of 3 objects the cluster listed 3 and moved 2");
-        let anew: fn(&mut JobView) = |view| view.job.bytes.counts.sent = 3000;
+        let anew: fn(&mut JobView) = |view| view.job.bytes.sent = 3000;
         assert_eq!(refusal(anew, 3), "nothing of the half-sent objects was taken over");
         let bad: fn(&mut JobView) = |view| *view = fake::ended_badly();
         assert_eq!(refusal(bad, 3), "the job is incomplete: open b: permission denied");
@@ -249,7 +248,7 @@ mod tests {
         assert_eq!(share(&sight, 2000), 0);
         sight.arrived = 900;
         assert_eq!(share(&sight, 2000), 45);
-        sight.view.job.bytes.counts.sent = 2100;
+        sight.view.job.bytes.sent = 2100;
         assert_eq!(share(&sight, 2000), 70);
         assert_eq!(share(&sight, 0), 90_000, "an empty tree is no reason to divide by nothing");
     }

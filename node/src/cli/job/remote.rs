@@ -104,8 +104,8 @@ async fn follow(
                         tell_change(state, &view, console)?;
                     }
                     state = Some(view.job.state);
-                    sent = view.job.bytes.counts.sent;
-                    progress.observe(&view.job);
+                    sent = view.job.bytes.sent;
+                    progress.observe(&view);
                     if view.job.outcome.is_some() {
                         break view;
                     }

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use airlift_coordinator::scheduler::bottleneck::Bottleneck;
 use airlift_protocol::units::{ByteCount, ByteRate};
 
-use crate::api::view::{JobList, JobMode, JobSummary, JobView};
+use crate::api::view::{JobList, JobMode, JobNodeView, JobRole, JobSummary, JobView};
 use crate::cli::format::{clock, count};
 use crate::cli::table::{self, Row};
 
@@ -29,7 +30,7 @@ pub(super) fn table(list: &JobList) -> String {
             mode(job.mode).to_owned(),
             job.state.as_str().to_owned(),
             format!("{}/{}{more}", count(finished), count(objects.total)),
-            format!("{}/{}{more}", ByteCount(job.bytes.counts.done), ByteCount(objects_bytes(job))),
+            format!("{}/{}{more}", ByteCount(job.bytes.done), ByteCount(objects_bytes(job))),
             rate,
             job.submitted_at.clone(),
             format!("{} → {}", job.source, job.target),
@@ -39,7 +40,7 @@ pub(super) fn table(list: &JobList) -> String {
 }
 
 fn objects_bytes(job: &JobSummary) -> u64 {
-    job.bytes.counts.total
+    job.bytes.total
 }
 
 fn mode(mode: JobMode) -> &'static str {
@@ -84,24 +85,21 @@ pub(super) fn page(view: &JobView) -> String {
     lines.push(format!("objects     {}", counts.join(", ")));
     lines.push(format!(
         "bytes       {}{more}, {} done, {} sent, {} on the wire, {} again",
-        ByteCount(bytes.counts.total),
-        ByteCount(bytes.counts.done),
-        ByteCount(bytes.counts.sent),
+        ByteCount(bytes.total),
+        ByteCount(bytes.done),
+        ByteCount(bytes.sent),
         ByteCount(bytes.wire),
-        ByteCount(bytes.counts.resent),
+        ByteCount(bytes.resent),
     ));
     lines.push(format!("submitted   {}", job.submitted_at));
     match &job.ended_at {
         Some(at) => lines.push(format!("ended       {at}")),
         None => lines.push(format!("rate        {}", pace(job))),
     }
-    if let Some(bottleneck) = &view.bottleneck {
-        lines.push(format!("bottleneck  {bottleneck}"));
+    if job.outcome.is_none() {
+        lines.push(format!("bottleneck  {}", view.bottleneck.as_str()));
     }
-    for node in &view.nodes {
-        let rate = ByteRate(node.rate_bytes_per_second);
-        lines.push(format!("node        {}  {rate}  {} at once", node.name, node.assignments));
-    }
+    lines.extend(view.nodes.iter().map(node));
     if let Some(failure) = &view.failure {
         lines.push(format!("stopped by  {}", plain(&failure.reason)));
     }
@@ -109,6 +107,22 @@ pub(super) fn page(view: &JobView) -> String {
         .extend(view.deletes_refused.iter().map(|reason| format!("deletes     {}", plain(reason))));
     lines.extend(troubles(view));
     lines.join("\n")
+}
+
+fn node(node: &JobNodeView) -> String {
+    let mut parts = vec![node.name.clone()];
+    let (read, write) = (node.read_bytes_per_second, node.write_bytes_per_second);
+    if node.role != JobRole::Target {
+        parts.push(format!("reads {}", ByteRate(read)));
+    }
+    if node.role != JobRole::Source {
+        parts.push(format!("writes {}", ByteRate(write)));
+    }
+    parts.push(format!("{} at once", node.assignments));
+    if node.busiest != Bottleneck::None {
+        parts.push(format!("mostly {}", node.busiest.as_str()));
+    }
+    format!("node        {}", parts.join("  "))
 }
 
 fn pace(job: &JobSummary) -> String {

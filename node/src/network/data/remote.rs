@@ -9,6 +9,7 @@ use std::sync::Arc;
 use airlift_protocol::chunk::Root;
 use airlift_protocol::codec;
 use airlift_protocol::error::Failure;
+use airlift_protocol::figures::Stage;
 use airlift_protocol::frame::{
     ChunkHead, Frame, Order, REQUEST_BYTES_MAX, REQUEST_ITEMS_MAX, Request, RequestHeader,
 };
@@ -24,6 +25,7 @@ use tokio::sync::{OnceCell, mpsc};
 use super::{DataNetwork, FrameStream};
 use crate::pipeline::bounds::Bounds;
 use crate::pipeline::compress::CompressedChunk;
+use crate::pipeline::meter::{Arrivals, Span};
 use crate::pipeline::source::{CompressedObject, InFlight, PackResult, Source};
 use crate::store::{Attributes, ObjectInfo, StoreError};
 
@@ -49,23 +51,32 @@ pub struct RemoteSource {
     order: Order,
     /// Bound on the bytes of chunks that arrive.
     bounds: Bounds,
+    arrivals: Arc<Arrivals>,
     keeps_mtime: OnceCell<bool>,
 }
 
 impl RemoteSource {
     /// The source of the job of `order`, at the end of `route`.
     pub fn new(route: Route, order: Order, bounds: Bounds) -> Self {
-        Self { route, order, bounds, keeps_mtime: OnceCell::new() }
+        let arrivals = Arc::new(Arrivals::new(Arc::clone(&bounds.meter)));
+        Self { route, order, bounds, arrivals, keeps_mtime: OnceCell::new() }
+    }
+
+    /// The other node is waited for, until what this returns is dropped.
+    fn waits(&self) -> Span<'_> {
+        self.bounds.meter.wait(Stage::Link)
     }
 
     async fn open(&self, request: Request) -> Result<FrameStream, Failure> {
         let Route { network, node, addresses } = &self.route;
         let header = RequestHeader { order: self.order, request };
-        network.open(*node, addresses, &header).await
+        let stream = network.open(*node, addresses, &header).await?;
+        Ok(stream.counted(Arc::clone(&self.arrivals)))
     }
 
     /// The one frame that answers `request`.
     async fn ask(&self, request: Request) -> Result<(Frame, FrameStream), StoreError> {
+        let _waits = self.waits();
         let mut stream = self.open(request).await.map_err(from_wire)?;
         let frame = stream.next().await.map_err(from_wire)?;
         Ok((frame, stream))
@@ -78,6 +89,7 @@ impl RemoteSource {
         count: usize,
         read: impl Fn(Frame) -> Option<(u32, T)>,
     ) -> Vec<Result<T, StoreError>> {
+        let _waits = self.waits();
         let mut answers = Answers::new(count);
         let outcome = async {
             let mut stream = self.open(request).await?;
@@ -107,23 +119,28 @@ impl RemoteSource {
         range: ByteRange,
         link: &mpsc::Sender<InFlight>,
     ) -> Result<(), Failure> {
+        let opens = self.waits();
         let mut stream = self.open(Request::Range { entry: entry.clone(), range }).await?;
+        drop(opens);
         let mut offset = range.start;
         while offset < range.end {
             let bytes = CHUNK_BYTES.min(range.end - offset);
             self.bounds.wait_for_bandwidth(bytes).await;
-            let permit = self.bounds.budget.take(bytes).await;
+            let permit = self.bounds.wait_for_memory(bytes).await;
+            let arrives = self.waits();
             let chunk = match stream.next().await? {
                 Frame::Chunk(head) if is_chunk(&head, 0, offset, bytes) => {
                     stream.payload(entry.size, &head).await?
                 }
                 _ => return Err(stream.unexpected()),
             };
+            drop(arrives);
             offset += bytes;
             if link.send((chunk, permit)).await.is_err() {
                 return Ok(());
             }
         }
+        let _ends = self.waits();
         // Only now has the source looked whether the object still is the listed one.
         match stream.next().await? {
             Frame::End => Ok(()),
@@ -162,9 +179,14 @@ impl RemoteSource {
         answers: &mut Answers<()>,
         found: &mpsc::Sender<PackResult>,
     ) -> Result<bool, Failure> {
+        let opens = self.waits();
         let mut stream = self.open(Request::Pack { entries: entries.to_vec() }).await?;
+        drop(opens);
         loop {
-            let (place, outcome) = match stream.next().await? {
+            let arrives = self.waits();
+            let frame = stream.next().await?;
+            drop(arrives);
+            let (place, outcome) = match frame {
                 Frame::End if answers.are_complete() => return Ok(true),
                 Frame::ObjectHead { place, attributes, root, bytes } => {
                     let at = answers.expect(place).ok_or_else(|| stream.unexpected())?;
@@ -172,6 +194,7 @@ impl RemoteSource {
                         return Err(stream.unexpected());
                     }
                     self.bounds.wait_for_bandwidth(bytes).await;
+                    let _arrives = self.waits();
                     let chunks = read_object(&mut stream, place, bytes).await?;
                     (at, Ok(object(root, attributes, chunks)))
                 }
@@ -271,6 +294,10 @@ impl Source for RemoteSource {
             () = read => {}
             () = found.closed() => {}
         }
+    }
+
+    fn wire_bytes(&self) -> u64 {
+        self.arrivals.bytes()
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use airlift_protocol::error::{ErrorCode, Failure};
+use airlift_protocol::figures::Stage;
 use airlift_protocol::frame::{Description, Frame, Request, RequestHeader};
 use airlift_protocol::id::{JobId, NodeId};
 use airlift_protocol::key::Key;
@@ -14,6 +15,7 @@ use tokio::sync::mpsc;
 
 use super::{FrameWriter, Serve};
 use crate::pipeline::budget::Budget;
+use crate::pipeline::meter::Meter;
 use crate::pipeline::source::{CompressedObject, Source};
 use crate::store::StoreError;
 
@@ -23,14 +25,23 @@ const LINK_CHUNKS: usize = 4;
 /// Objects between the pipeline and the stream.
 const LINK_OBJECTS: usize = 64;
 
+/// The source of a job, as it is read for other nodes.
+#[derive(Clone, Debug)]
+pub struct Served {
+    /// The source, whose chunks are as they are to cross the link.
+    pub source: Arc<dyn Source>,
+    /// Where it counts what it does, and where sending is counted.
+    pub meter: Arc<Meter>,
+}
+
 /// The jobs whose source this node can read.
 #[async_trait]
 pub trait Jobs: Debug + Send + Sync {
-    /// The source of `job`, as its chunks are to cross the link.
+    /// The source of `job`.
     ///
     /// # Errors
     /// When this node does not know the job, or cannot open its source.
-    async fn source(&self, job: JobId) -> Result<Arc<dyn Source>, Failure>;
+    async fn source(&self, job: JobId) -> Result<Served, Failure>;
 
     /// As [`Serve::beckon`].
     fn beckon(&self, peer: NodeId) -> bool;
@@ -66,13 +77,18 @@ impl Serve for SourceServer {
     ) -> Result<(), Failure> {
         let RequestHeader { order, request } = request;
         tracing::debug!(?peer, job = %order.job, assignment = order.assignment.0, "serves");
-        let source = self.jobs.source(order.job).await?;
+        let served = self.jobs.source(order.job).await?;
+        let _order = served.meter.order();
+        frames.count_in(Arc::clone(&served.meter));
+        let source = &served.source;
         match request {
-            Request::Range { entry, range } => send_range(source, entry, range, frames).await,
+            Request::Range { entry, range } => send_range(&served, entry, range, frames).await,
             Request::Pack { entries } => {
                 let bytes = entries.iter().map(|entry| entry.size).sum();
+                let waits = served.meter.wait(Stage::Memory);
                 let _permit = self.budget.take(bytes).await;
-                send_pack(source, entries, frames).await
+                drop(waits);
+                send_pack(&served, entries, frames).await
             }
             Request::Stat { key } => {
                 let info = source.stat(&key).await?;
@@ -91,8 +107,14 @@ impl Serve for SourceServer {
     }
 }
 
+/// What is to be sent next, and the time until it is there.
+async fn next<T>(served: &Served, arrived: &mut mpsc::Receiver<T>) -> Option<T> {
+    let _waits = served.meter.wait(Stage::Link);
+    arrived.recv().await
+}
+
 async fn send_range(
-    source: Arc<dyn Source>,
+    served: &Served,
     entry: Entry,
     range: ByteRange,
     frames: &mut FrameWriter,
@@ -100,7 +122,7 @@ async fn send_range(
     let (link, mut arrived) = mpsc::channel(LINK_CHUNKS);
     // Owns its end of the link, so that the reader stops when the stream does.
     let write = async move {
-        while let Some((chunk, permit)) = arrived.recv().await {
+        while let Some((chunk, permit)) = next(served, &mut arrived).await {
             frames.chunk(0, chunk).await?;
             drop(permit);
             if arrived.is_empty() {
@@ -109,19 +131,19 @@ async fn send_range(
         }
         Ok::<(), Failure>(())
     };
-    let (read, written) = tokio::join!(source.read_range(&entry, range, link), write);
+    let (read, written) = tokio::join!(served.source.read_range(&entry, range, link), write);
     written?;
     Ok(read?)
 }
 
 async fn send_pack(
-    source: Arc<dyn Source>,
+    served: &Served,
     entries: Vec<Entry>,
     frames: &mut FrameWriter,
 ) -> Result<(), Failure> {
     let (found, mut arrived) = mpsc::channel(LINK_OBJECTS);
     let write = async move {
-        while let Some((place, outcome)) = arrived.recv().await {
+        while let Some((place, outcome)) = next(served, &mut arrived).await {
             let place = place_of(place)?;
             match outcome {
                 Ok(object) => send_object(place, object, frames).await?,
@@ -133,7 +155,7 @@ async fn send_pack(
         }
         Ok::<(), Failure>(())
     };
-    let ((), written) = tokio::join!(source.read_pack(entries, found), write);
+    let ((), written) = tokio::join!(served.source.read_pack(entries, found), write);
     written
 }
 
@@ -159,7 +181,7 @@ async fn send_object(
 }
 
 async fn send_lookup(
-    source: Arc<dyn Source>,
+    source: &Arc<dyn Source>,
     keys: Vec<Key>,
     frames: &mut FrameWriter,
 ) -> Result<(), Failure> {

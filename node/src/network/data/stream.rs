@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use airlift_protocol::error::{ErrorCode, Failure};
+use airlift_protocol::figures::Stage;
 use airlift_protocol::frame::{
     self, ChunkHead, EncodingKind, Frame, FrameError, LENGTH_BYTES, PREAMBLE_BYTES, RequestHeader,
 };
@@ -15,6 +16,7 @@ use tokio::time::timeout;
 
 use super::peer::Peer;
 use crate::pipeline::compress::{CompressedChunk, Encoding};
+use crate::pipeline::meter::{Arrivals, Meter};
 
 /// Time that a peer has to send its request once it opened a stream.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -69,12 +71,29 @@ async fn read_exact(peer: &Peer, stream: &mut RecvStream, into: &mut [u8]) -> Re
 pub struct FrameStream {
     stream: RecvStream,
     peer: Arc<Peer>,
+    /// Where what arrives is counted, besides with the peer.
+    arrivals: Option<Arc<Arrivals>>,
     _permit: OwnedSemaphorePermit,
 }
 
 impl FrameStream {
     pub(super) fn new(stream: RecvStream, peer: Arc<Peer>, permit: OwnedSemaphorePermit) -> Self {
-        Self { stream, peer, _permit: permit }
+        Self { stream, peer, arrivals: None, _permit: permit }
+    }
+
+    /// Counts what arrives in `arrivals` too.
+    #[must_use]
+    pub fn counted(mut self, arrivals: Arc<Arrivals>) -> Self {
+        self.arrivals = Some(arrivals);
+        self
+    }
+
+    async fn read(&mut self, into: &mut [u8]) -> Result<(), Failure> {
+        read_exact(&self.peer, &mut self.stream, into).await?;
+        if let Some(arrivals) = &self.arrivals {
+            arrivals.add(into.len() as u64);
+        }
+        Ok(())
     }
 
     /// The next frame. After a [`Frame::Chunk`], [`payload`](Self::payload) comes before the next
@@ -85,10 +104,10 @@ impl FrameStream {
     /// failure: that one arrives as it was at the source.
     pub async fn next(&mut self) -> Result<Frame, Failure> {
         let mut prefix = [0; LENGTH_BYTES];
-        read_exact(&self.peer, &mut self.stream, &mut prefix).await?;
+        self.read(&mut prefix).await?;
         let length = frame::frame_length(prefix).map_err(|error| malformed(&self.peer, &error))?;
         let mut bytes = vec![0; length];
-        read_exact(&self.peer, &mut self.stream, &mut bytes).await?;
+        self.read(&mut bytes).await?;
         match frame::decode_frame(&bytes).map_err(|error| malformed(&self.peer, &error))? {
             Frame::Error(failure) => Err(bounded(&failure)),
             Frame::ObjectError { place, failure } => {
@@ -108,7 +127,7 @@ impl FrameStream {
         head: &ChunkHead,
     ) -> Result<CompressedChunk, Failure> {
         let mut payload = BytesMut::zeroed(head.payload_bytes as usize);
-        read_exact(&self.peer, &mut self.stream, &mut payload).await?;
+        self.read(&mut payload).await?;
         let encoding = match head.encoding {
             EncodingKind::Plain => Encoding::Plain(payload.freeze()),
             EncodingKind::Zstd => Encoding::Zstd(payload.freeze()),
@@ -136,11 +155,18 @@ pub struct FrameWriter {
     stream: SendStream,
     peer: Arc<Peer>,
     gathered: Vec<u8>,
+    /// Where sending is counted, besides with the peer.
+    meter: Option<Arc<Meter>>,
 }
 
 impl FrameWriter {
     pub(super) fn new(stream: SendStream, peer: Arc<Peer>) -> Self {
-        Self { stream, peer, gathered: Vec::new() }
+        Self { stream, peer, gathered: Vec::new(), meter: None }
+    }
+
+    /// Counts what is sent, and the time that it takes, in `meter` too.
+    pub fn count_in(&mut self, meter: Arc<Meter>) {
+        self.meter = Some(meter);
     }
 
     /// Ends when the peer wants no more, or is gone.
@@ -218,9 +244,13 @@ impl FrameWriter {
 
     async fn write(&mut self, bytes: Bytes) -> Result<(), Failure> {
         let length = bytes.len() as u64;
+        let _busy = self.meter.as_ref().map(|meter| meter.busy(Stage::Link));
         match timeout(STALL_TIMEOUT, self.stream.write_chunk(bytes)).await {
             Ok(Ok(())) => {
                 self.peer.sent.fetch_add(length, Ordering::Relaxed);
+                if let Some(meter) = &self.meter {
+                    meter.add_bytes(Stage::Link, length);
+                }
                 Ok(())
             }
             Ok(Err(error)) => Err(broken(&self.peer, error)),

@@ -1,5 +1,6 @@
 //! Two halves of the pipeline on two nodes, over loopback.
 
+mod bottleneck;
 mod conformance;
 mod sessions;
 mod wire;
@@ -21,7 +22,7 @@ use libp2p::identity::Keypair;
 use tokio::sync::mpsc;
 
 use super::remote::{RemoteSource, Route};
-use super::serve::{Jobs, SourceServer};
+use super::serve::{Jobs, Served, SourceServer};
 use super::{DataNetwork, DataOptions};
 use crate::pipeline::FaultHook;
 use crate::pipeline::bounds::Bounds;
@@ -56,11 +57,11 @@ struct OneJob(Arc<dyn Source>, Option<mpsc::Sender<NodeId>>);
 
 #[async_trait]
 impl Jobs for OneJob {
-    async fn source(&self, job: JobId) -> Result<Arc<dyn Source>, Failure> {
+    async fn source(&self, job: JobId) -> Result<Served, Failure> {
         if job != JOB {
             return Err(Failure::new(ErrorCode::Unauthorized, "no such job here"));
         }
-        Ok(Arc::clone(&self.0))
+        Ok(Served { source: Arc::clone(&self.0), meter: Arc::default() })
     }
 
     fn beckon(&self, peer: NodeId) -> bool {
@@ -78,12 +79,16 @@ impl Node {
     }
 
     fn with_options(source: Arc<dyn Source>, options: DataOptions) -> Self {
-        Self::with_job(OneJob(source, None), options)
+        Self::serving(Arc::new(OneJob(source, None)), options)
     }
 
     fn with_job(job: OneJob, options: DataOptions) -> Self {
+        Self::serving(Arc::new(job), options)
+    }
+
+    fn serving(jobs: Arc<dyn Jobs>, options: DataOptions) -> Self {
         let keypair = Keypair::generate_ed25519();
-        let server = SourceServer::new(Arc::new(job), Budget::new(BUDGET));
+        let server = SourceServer::new(jobs, Budget::new(BUDGET));
         let network = DataNetwork::start(&keypair, LOOPBACK, Arc::new(server), options).unwrap();
         Self { network: Arc::new(network) }
     }
@@ -107,7 +112,7 @@ impl Node {
 }
 
 fn bounds() -> Bounds {
-    Bounds { budget: Budget::new(BUDGET), limit: None }
+    Bounds { budget: Budget::new(BUDGET), limit: None, meter: Arc::default() }
 }
 
 fn order() -> Order {

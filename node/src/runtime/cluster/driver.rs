@@ -508,6 +508,7 @@ impl Driver {
             written: self.parts.workshop.written(),
             members_version: self.members.version,
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            figures: self.parts.workshop.figures(),
         };
         let said = Term::now();
         if self.is_leader() {

@@ -12,10 +12,11 @@ use airlift_protocol::assignment::{Assignment, End, Work};
 use airlift_protocol::codec;
 use airlift_protocol::control::{ControlAnswer, ControlMessage, Members};
 use airlift_protocol::error::{ErrorCode, Failure};
+use airlift_protocol::figures::JobFigures;
 use airlift_protocol::frame;
 use airlift_protocol::id::{JobId, NodeId};
 use airlift_protocol::job::{JobSpec, LinkPolicy, Mode};
-use airlift_protocol::limits::{LOG_ENTRY_BYTES_MAX, TERM_MS};
+use airlift_protocol::limits::{JOBS_MEASURED_MAX, LOG_ENTRY_BYTES_MAX, TERM_MS};
 use airlift_protocol::location::Location;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -26,14 +27,14 @@ use super::directory::{Directory, remove};
 use crate::network::control::ControlNetwork;
 use crate::network::data::DataNetwork;
 use crate::network::data::remote::{RemoteSource, Route};
-use crate::network::data::serve::Jobs;
+use crate::network::data::serve::{Jobs, Served};
 use crate::pipeline::Transfer;
 use crate::pipeline::bounds::Bounds;
 use crate::pipeline::budget::Budget;
 use crate::pipeline::compress::Compression;
 use crate::pipeline::limit::RateLimit;
 use crate::pipeline::local::LocalSource;
-use crate::pipeline::meter::Meter;
+use crate::pipeline::meter::JobMeters;
 use crate::pipeline::source::Source;
 use crate::runtime::blocking::blocking;
 use crate::runtime::executor::{Executor, caught};
@@ -91,7 +92,7 @@ struct Job {
     run: u32,
     spec: Arc<JobSpec>,
     filter: Arc<Filter>,
-    meter: Arc<Meter>,
+    meters: JobMeters,
     fence: Fence,
     source: OnceCell<Arc<dyn Store>>,
     target: OnceCell<Arc<dyn Store>>,
@@ -144,8 +145,8 @@ impl Workshop {
         let jobs = locked(&self.jobs);
         let idle = on_disk.iter().filter(|id| !jobs.contains_key(id)).take(ON_DISK_TOLD_MAX);
         let idle = idle.map(|id| (*id, 0));
-        let meter = |job: &Job| job.meter.sent.load(Ordering::Relaxed);
-        jobs.iter().map(|(id, job)| (*id, meter(job))).chain(idle).collect()
+        let sent = |job: &Job| job.meters.moving.sent.load(Ordering::Relaxed);
+        jobs.iter().map(|(id, job)| (*id, sent(job))).chain(idle).collect()
     }
 
     /// Lets go of jobs that are over, unless a later run has been heard of. May block.
@@ -184,14 +185,22 @@ impl Workshop {
         has_lapsed
     }
 
+    /// What was measured of the jobs that this node has lately worked on.
+    pub(super) fn figures(&self) -> Vec<JobFigures> {
+        let jobs = locked(&self.jobs);
+        let figures = jobs.iter().filter_map(|(id, job)| job.meters.figures(*id));
+        figures.take(JOBS_MEASURED_MAX).collect()
+    }
+
     fn insert(&self, spec: JobSpec, run: u32) -> Result<Arc<Job>, Failure> {
         let id = spec.id();
         let mut jobs = locked(&self.jobs);
         if let Some(job) = jobs.get(&id).filter(|job| job.run >= run) {
             return Ok(Arc::clone(job));
         }
-        // A second journal at the same file would be refused.
-        let journal = jobs.get(&id).map(|job| job.journal.clone()).unwrap_or_default();
+        // A second journal at the same file would be refused, and counters only grow.
+        let earlier = jobs.get(&id).map(|job| (job.journal.clone(), job.meters.clone()));
+        let (journal, meters) = earlier.unwrap_or_default();
         let filter =
             Filter::new(&spec.filters).map_err(|text| Failure::new(ErrorCode::Protocol, text))?;
         let job = Arc::new(Job {
@@ -199,7 +208,7 @@ impl Workshop {
             run,
             spec: Arc::new(spec),
             filter: Arc::new(filter),
-            meter: Arc::new(Meter::default()),
+            meters,
             fence: self.term.fence(),
             source: OnceCell::new(),
             target: OnceCell::new(),
@@ -306,7 +315,8 @@ impl Workshop {
         match caught(self.executor(data, &assignment)).await {
             Ok(executor) => executor.run(id, attempt, assignment.work).await,
             Err(failure) => {
-                let outcome = AgentInput::Outcome { assignment: id, attempt, result: Err(failure) };
+                let (assignment, result) = (id, Err(failure));
+                let outcome = AgentInput::Outcome { assignment, attempt, result, wire_bytes: 0 };
                 // Nobody takes it when the node is stopping.
                 let _ = self.setup.outcomes.send(outcome).await;
             }
@@ -325,14 +335,15 @@ impl Workshop {
             let source = Some(self.source_store(&job).await?);
             return Ok(Executor { spec, transfer: None, source, filter, outcomes });
         }
-        let bounds = Bounds { budget: self.receiving.clone(), limit: job.limit(assignment) };
+        let (budget, meter) = (self.receiving.clone(), Arc::clone(&job.meters.moving));
+        let bounds = Bounds { budget, limit: job.limit(assignment), meter: Arc::clone(&meter) };
         let transfer = Transfer {
             spec: Arc::clone(&spec),
             source: self.source(data, &job, assignment, &bounds).await?,
             target: self.target_store(&job).await?,
             journal: self.journal(&job).await?,
             bounds,
-            meter: Arc::clone(&job.meter),
+            meter,
         };
         Ok(Executor { spec, transfer: Some(transfer), source: None, filter, outcomes })
     }
@@ -371,7 +382,7 @@ impl Job {
             run: self.run,
             spec: Arc::clone(&self.spec),
             filter: Arc::clone(&self.filter),
-            meter: Arc::clone(&self.meter),
+            meters: self.meters.clone(),
             fence: term.fence(),
             source: OnceCell::new(),
             target: OnceCell::new(),
@@ -408,15 +419,19 @@ pub(super) fn here(location: &Location) -> Location {
 
 #[async_trait]
 impl Jobs for Workshop {
-    async fn source(&self, id: JobId) -> Result<Arc<dyn Source>, Failure> {
+    async fn source(&self, id: JobId) -> Result<Served, Failure> {
         let job = self.job(id, 0).await?;
+        let meter = Arc::clone(&job.meters.serving);
         // The job's bandwidth is bounded where its bytes arrive.
-        Ok(Arc::new(LocalSource {
+        let bounds =
+            Bounds { budget: self.serving.clone(), limit: None, meter: Arc::clone(&meter) };
+        let source = Arc::new(LocalSource {
             store: self.source_store(&job).await?,
-            bounds: Bounds { budget: self.serving.clone(), limit: None },
-            compression: Compression::Off,
+            bounds,
+            compression: Compression::LINK,
             faults: None,
-        }))
+        });
+        Ok(Served { source, meter })
     }
 
     fn beckon(&self, peer: NodeId) -> bool {

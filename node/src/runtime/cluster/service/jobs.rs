@@ -4,7 +4,9 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use airlift_coordinator::Coordinator;
-use airlift_coordinator::state::{Job, Lease, Phase, Task};
+use airlift_coordinator::scheduler::bottleneck::{self, Bottleneck};
+use airlift_coordinator::scheduler::figures::Recent;
+use airlift_coordinator::state::{Job, LargeObject, Lease, Phase, Task};
 use airlift_protocol::assignment::End;
 use airlift_protocol::cluster::Member;
 use airlift_protocol::error::{ErrorCode, Failure};
@@ -16,20 +18,20 @@ use crate::api::error::ApiError;
 use crate::api::line::JsonKey;
 use crate::api::text::ByteText;
 use crate::api::view::{
-    BytesView, ERRORS_SHOWN_MAX, ErrorView, FailureView, JobList, JobMode, JobNodeView, JobOutcome,
-    JobRole, JobState, JobSummary, JobView, SingleView, utc,
+    ERRORS_SHOWN_MAX, ErrorView, FailureView, JobList, JobMode, JobNodeView, JobOutcome, JobRole,
+    JobState, JobSummary, JobView, SingleView, utc,
 };
 use crate::network::identity::peer_id;
 
-/// Bytes a second that each node moves now.
-type Rates = BTreeMap<NodeId, u64>;
+/// What each node lately did for a job, as far as it was measured.
+type Measured = BTreeMap<NodeId, Recent>;
 
 /// All jobs, newest first; `wall` is the time now.
 pub(super) fn list(coordinator: &Coordinator, wall: Timestamp) -> JobList {
     let mut jobs: Vec<(JobId, &Job)> =
         coordinator.state().jobs.iter().map(|(id, job)| (*id, job)).collect();
     jobs.sort_by_key(|(id, job)| (Reverse(job.submitted_at), *id));
-    let show = |(id, job)| summary(id, job, &rates(coordinator, id), wall);
+    let show = |(id, job)| summary(id, job, &measured(coordinator, id), wall);
     JobList { jobs: jobs.into_iter().map(show).collect() }
 }
 
@@ -43,7 +45,7 @@ pub(super) fn show(
     let job = state.jobs.get(&id).ok_or_else(|| missing(id))?;
     let nobody = BTreeMap::new();
     let members = state.cluster.as_ref().map_or(&nobody, |cluster| &cluster.members);
-    Ok(view(id, job, members, &rates(coordinator, id), wall))
+    Ok(view(id, job, members, &measured(coordinator, id), wall))
 }
 
 /// The answer about a job that does not exist.
@@ -57,16 +59,14 @@ pub(super) fn is_cancelled(job: &Job) -> bool {
         && job.failure.as_ref().is_some_and(|failure| failure.code == ErrorCode::Cancelled)
 }
 
-fn rates(coordinator: &Coordinator, id: JobId) -> Rates {
+fn measured(coordinator: &Coordinator, id: JobId) -> Measured {
     let nodes = coordinator.inventory().nodes();
-    nodes.filter_map(|(node, seen)| Some((node, *seen.rates.get(&id)?))).collect()
+    nodes.filter_map(|(node, seen)| Some((node, seen.recent(id)?))).collect()
 }
 
-fn summary(id: JobId, job: &Job, rates: &Rates, wall: Timestamp) -> JobSummary {
-    let rate = match job.is_active() {
-        true => rates.values().fold(0, |sum: u64, rate| sum.saturating_add(*rate)),
-        false => 0,
-    };
+fn summary(id: JobId, job: &Job, measured: &Measured, wall: Timestamp) -> JobSummary {
+    let rates = measured.values().filter(|_| job.is_active()).map(Recent::write_rate);
+    let rate = rates.fold(0, u64::saturating_add);
     JobSummary {
         id,
         run: job.run,
@@ -76,8 +76,7 @@ fn summary(id: JobId, job: &Job, rates: &Rates, wall: Timestamp) -> JobSummary {
         target: ByteText::from(&job.spec.target),
         dry_run: job.spec.policy.dry_run,
         objects: job.totals.objects,
-        // What crosses the network is not in the log.
-        bytes: BytesView { counts: job.totals.bytes, wire: 0 },
+        bytes: job.totals.bytes,
         is_listed: job.source.end.is_some(),
         rate_bytes_per_second: rate,
         eta_seconds: eta(job, rate),
@@ -103,10 +102,10 @@ fn eta(job: &Job, rate: u64) -> Option<u64> {
     if rate == 0 || job.phase != Phase::Moving || job.source.end.is_none() {
         return None;
     }
-    let bytes = &job.totals.bytes;
-    // What is sent of objects that are not done yet counts too: a job may be one large object.
-    let moved = bytes.done.max(bytes.sent.saturating_sub(bytes.resent));
-    Some(bytes.total.saturating_sub(moved).div_ceil(rate))
+    // What there is of objects that are not done yet counts too: a job may be one large object.
+    let open = job.objects.values().map(LargeObject::moved_bytes);
+    let moved = open.fold(job.totals.bytes.done, u64::saturating_add);
+    Some(job.totals.bytes.total.saturating_sub(moved).div_ceil(rate))
 }
 
 fn outcome(job: &Job) -> Option<JobOutcome> {
@@ -132,21 +131,29 @@ fn view(
     id: JobId,
     job: &Job,
     members: &BTreeMap<NodeId, Member>,
-    rates: &Rates,
+    measured: &Measured,
     wall: Timestamp,
 ) -> JobView {
     let failure = job.failure.as_ref().filter(|_| !job.is_running());
     JobView {
-        job: summary(id, job, rates, wall),
+        job: summary(id, job, measured, wall),
         single: job.spec.single.as_ref().map(SingleView::from),
-        nodes: nodes(job, members, rates),
-        bottleneck: None,
+        nodes: nodes(job, members, measured),
+        bottleneck: bottleneck(job, measured),
         errors: errors(job),
         error_count: error_count(job),
         deletes_refused: deletes_refused(job).into_iter().collect(),
         failure: failure
             .map(|failure| FailureView { code: failure.code, reason: failure.detail().to_owned() }),
     }
+}
+
+fn bottleneck(job: &Job, measured: &Measured) -> Bottleneck {
+    if !job.is_active() {
+        return Bottleneck::None;
+    }
+    let recent: Vec<Recent> = measured.values().copied().collect();
+    bottleneck::of_job(&recent, job.is_leased(|task| matches!(task, Task::List(_))))
 }
 
 /// The part of one node.
@@ -158,7 +165,7 @@ struct Part {
 }
 
 /// Who works on the job, by name.
-fn nodes(job: &Job, members: &BTreeMap<NodeId, Member>, rates: &Rates) -> Vec<JobNodeView> {
+fn nodes(job: &Job, members: &BTreeMap<NodeId, Member>, measured: &Measured) -> Vec<JobNodeView> {
     if !job.is_active() {
         return Vec::new();
     }
@@ -166,14 +173,20 @@ fn nodes(job: &Job, members: &BTreeMap<NodeId, Member>, rates: &Rates) -> Vec<Jo
     for lease in job.leases.values() {
         take_part(&mut parts, lease);
     }
-    for node in rates.iter().filter(|(_, rate)| **rate > 0).map(|(node, _)| node) {
+    for (node, recent) in measured {
         // Between two orders it works nevertheless.
-        parts.entry(*node).or_default().writes = true;
+        let (reads, writes) = (recent.read_rate() > 0, recent.write_rate() > 0);
+        if reads || writes {
+            let part = parts.entry(*node).or_default();
+            part.reads |= reads;
+            part.writes |= writes;
+        }
     }
     let mut nodes: Vec<JobNodeView> = parts
         .into_iter()
         .map(|(node, part)| {
             let id = peer_id(node).to_string();
+            let recent = measured.get(&node);
             let name = members.get(&node).map(|member| member.name.as_str().to_owned());
             JobNodeView {
                 name: name.unwrap_or_else(|| id.clone()),
@@ -184,7 +197,9 @@ fn nodes(job: &Job, members: &BTreeMap<NodeId, Member>, rates: &Rates) -> Vec<Jo
                     (false, _) => JobRole::Target,
                 },
                 assignments: part.assignments,
-                rate_bytes_per_second: rates.get(&node).copied().unwrap_or(0),
+                read_bytes_per_second: recent.map_or(0, Recent::read_rate),
+                write_bytes_per_second: recent.map_or(0, Recent::write_rate),
+                busiest: recent.map_or(Bottleneck::None, bottleneck::of_node),
             }
         })
         .collect();
@@ -258,6 +273,7 @@ fn deletes_refused(job: &Job) -> Option<String> {
 mod tests {
     use airlift_coordinator::command::Command;
     use airlift_coordinator::state::State;
+    use airlift_protocol::figures::{Figures, JobFigures, Stage};
     use airlift_protocol::id::{AssignmentId, Epoch, LogIndex, PageId};
     use airlift_protocol::job::{Filters, JobSpec, Mode, Policy};
     use airlift_protocol::location::Location;
@@ -285,8 +301,24 @@ mod tests {
         job
     }
 
-    fn shown(job: &Job, rates: &Rates) -> JobView {
-        view(JobId([7; 16]), job, &BTreeMap::new(), rates, Timestamp(15_000))
+    /// What nodes did in a second: bytes read and written.
+    fn did<const N: usize>(nodes: [(NodeId, u64, u64); N]) -> Measured {
+        let recent = |read: u64, written: u64| {
+            let mut moving = Figures::default();
+            moving[Stage::Source].bytes = read;
+            moving[Stage::Target].bytes = written;
+            moving[Stage::Target].wait_us = 900_000;
+            moving[Stage::Limit].wait_us = 800_000;
+            let serving = Figures::default();
+            let (job, active_us) = (JobId([7; 16]), 1_000_000);
+            let figures = JobFigures { job, active_us, orders: 1, moving, serving };
+            Recent { elapsed_ms: 1000, figures }
+        };
+        nodes.map(|(node, read, written)| (node, recent(read, written))).into()
+    }
+
+    fn shown(job: &Job, measured: &Measured) -> JobView {
+        view(JobId([7; 16]), job, &BTreeMap::new(), measured, Timestamp(15_000))
     }
 
     fn ended(unreadable: u64) -> Option<ListingEnd> {
@@ -353,19 +385,18 @@ mod tests {
         let mut job = job();
         job.totals.bytes.total = 1001;
         job.totals.bytes.done = 100;
-        let rates = BTreeMap::from([(BERLIN, 60), (PARIS, 40)]);
-        let eta = |job: &Job| shown(job, &rates).job.eta_seconds;
+        let nodes = did([(BERLIN, 0, 60), (PARIS, 0, 40)]);
+        let eta = |job: &Job| shown(job, &nodes).job.eta_seconds;
         assert_eq!(eta(&job), None);
         job.source.end = ended(0);
         assert_eq!(eta(&job), Some(10));
-        job.totals.bytes.sent = 700;
-        job.totals.bytes.resent = 100;
-        assert_eq!(eta(&job), Some(5));
-        job.totals.bytes.sent = 5000;
+        job.totals.bytes.done = 1100;
         assert_eq!(eta(&job), Some(0));
+        assert_eq!(shown(&job, &nodes).bottleneck, Bottleneck::Limit);
         job.is_paused = true;
-        let view = shown(&job, &rates);
+        let view = shown(&job, &nodes);
         assert_eq!((view.job.eta_seconds, view.job.rate_bytes_per_second), (None, 0));
+        assert_eq!(view.bottleneck, Bottleneck::None);
         assert_eq!(shown(&job, &BTreeMap::new()).job.elapsed_ms, 5000);
     }
 
@@ -383,15 +414,18 @@ mod tests {
         {
             job.leases.insert(AssignmentId(id as u64), lease);
         }
-        let rates = BTreeMap::from([(PARIS, 5)]);
-        let found: Vec<(String, JobRole, u64, u64)> = shown(&job, &rates)
+        let measured = did([(PARIS, 0, 5)]);
+        let found: Vec<(String, JobRole, u64, [u64; 2], Bottleneck)> = shown(&job, &measured)
             .nodes
             .into_iter()
-            .map(|node| (node.id, node.role, node.assignments, node.rate_bytes_per_second))
+            .map(|node| {
+                let rates = [node.read_bytes_per_second, node.write_bytes_per_second];
+                (node.id, node.role, node.assignments, rates, node.busiest)
+            })
             .collect();
         let mut expected = vec![
-            (peer_id(BERLIN).to_string(), JobRole::Source, 2, 0),
-            (peer_id(PARIS).to_string(), JobRole::Target, 2, 5),
+            (peer_id(BERLIN).to_string(), JobRole::Source, 2, [0, 0], Bottleneck::None),
+            (peer_id(PARIS).to_string(), JobRole::Target, 2, [0, 5], Bottleneck::Limit),
         ];
         expected.sort_by(|a, b| a.0.cmp(&b.0));
         assert_eq!(found, expected);
@@ -403,7 +437,7 @@ mod tests {
         let nodes = shown(&job, &BTreeMap::new()).nodes;
         assert_eq!((nodes.len(), nodes[0].role), (1, JobRole::Both));
         job.phase = Phase::Ended;
-        assert!(shown(&job, &rates).nodes.is_empty());
+        assert!(shown(&job, &measured).nodes.is_empty());
     }
 
     #[test]
