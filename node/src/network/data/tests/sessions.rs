@@ -84,7 +84,8 @@ async fn a_member_that_is_removed_is_cut_off_at_once() {
             }
         }
     };
-    let failure = tokio::time::timeout(Duration::from_secs(1), rest).await.unwrap();
+    // At once, and not when an idle session would end; a busy machine may take its time.
+    let failure = tokio::time::timeout(Duration::from_secs(10), rest).await.unwrap();
     assert_eq!(failure.code, ErrorCode::NodeLost);
     assert!(target.remote(&node).stat(&entry.key).await.is_err());
     // Taken back in, it is served again.
