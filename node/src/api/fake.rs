@@ -180,6 +180,7 @@ pub(crate) fn cluster() -> ClusterView {
         version: Some("0.1.0".to_owned()),
         is_leader,
         lag: is_leader.then_some(0),
+        is_voting: (role == NodeRole::Voter).then_some(true),
     };
     ClusterView {
         id: "c0ffee".to_owned(),

@@ -264,9 +264,10 @@ fn nodes(view: &ClusterView) -> String {
     let heads = ["NODE", "ROLE", "STATE", "HEARD", "LAG", "VERSION", "ID", "ADDRESSES"];
     let rows = view.nodes.iter().map(|node: &NodeView| {
         let dash = || "-".to_owned();
-        let role = match node.is_leader {
-            true => format!("{}, leads", node.role.as_str()),
-            false => node.role.as_str().to_owned(),
+        let role = match (node.is_leader, node.is_voting) {
+            (true, _) => format!("{}, leads", node.role.as_str()),
+            (false, Some(false)) => format!("{}, joins", node.role.as_str()),
+            (false, _) => node.role.as_str().to_owned(),
         };
         [
             node.name.clone(),

@@ -29,6 +29,7 @@ use airlift_protocol::cluster::{
     Address, Addresses, Boot, ClusterId, Member, NodeName, Role, Secret,
 };
 use airlift_protocol::codec;
+use airlift_protocol::error::ErrorCode;
 use airlift_protocol::id::NodeId;
 use airlift_protocol::limits::LOG_ENTRY_BYTES_MAX;
 use airlift_protocol::location::Location;
@@ -338,6 +339,16 @@ fn voter(
     raft: RaftId,
     boot: Boot,
 ) -> Result<(Coordinator, ConsensusFile), RunError> {
+    let lost = |what: &str| {
+        RunError::cannot_run(format!(
+            "{}: the {what} of this voter is gone, and without it it must not vote: remove this \
+             node from its cluster, and let it join anew with an empty directory",
+            directory.path().display()
+        ))
+    };
+    if !directory.consensus().exists() {
+        return Err(lost("log"));
+    }
     let (file, identity) = ConsensusFile::open(&directory.consensus())?;
     if identity.cluster != cluster.0 || identity.id != raft {
         let path = directory.path().display();
@@ -348,7 +359,10 @@ fn voter(
     let durable = file.load()?;
     let state = match &durable.snapshot {
         Some(reference) => {
-            let bytes = directory.read_snapshot(&reference.digest)?;
+            let bytes = match directory.read_snapshot(&reference.digest) {
+                Err(error) if error.code == ErrorCode::NotFound => return Err(lost("snapshot")),
+                read => read?,
+            };
             let state = codec::decode(&bytes, LOG_ENTRY_BYTES_MAX).ok();
             state.filter(|_| reference.is_of(&bytes)).ok_or_else(|| {
                 RunError::cannot_run(format!(
