@@ -309,6 +309,17 @@ mod tests {
     }
 
     #[test]
+    fn a_voter_that_does_not_count_yet_is_shown_to_join() {
+        let mut view = crate::api::fake::cluster();
+        assert!(nodes(&view).contains("voter, leads"));
+        view.nodes[0].is_leader = false;
+        assert!(!nodes(&view).contains("joins"));
+        view.nodes[0].is_voting = Some(false);
+        assert!(nodes(&view).contains("voter, joins"));
+        assert!(!nodes(&view).contains("worker, joins"));
+    }
+
+    #[test]
     fn an_api_in_plain_text_on_the_network_has_to_be_asked_for() {
         let line = "init --data-dir /d --name b --listen 192.0.2.1:7401 --api 192.0.2.1:7400";
         let error = init(line).options().unwrap_err();

@@ -339,15 +339,12 @@ fn voter(
     raft: RaftId,
     boot: Boot,
 ) -> Result<(Coordinator, ConsensusFile), RunError> {
-    let lost = |what: &str| {
-        RunError::cannot_run(format!(
-            "{}: the {what} of this voter is gone, and without it it must not vote: remove this \
-             node from its cluster, and let it join anew with an empty directory",
-            directory.path().display()
-        ))
-    };
     if !directory.consensus().exists() {
-        return Err(lost("log"));
+        let path = directory.path().display();
+        return Err(RunError::cannot_run(format!(
+            "{path}: the log of this voter is gone, and without it it must not vote again: remove \
+             this node from its cluster, and let it join anew with an empty directory"
+        )));
     }
     let (file, identity) = ConsensusFile::open(&directory.consensus())?;
     if identity.cluster != cluster.0 || identity.id != raft {
@@ -360,7 +357,13 @@ fn voter(
     let state = match &durable.snapshot {
         Some(reference) => {
             let bytes = match directory.read_snapshot(&reference.digest) {
-                Err(error) if error.code == ErrorCode::NotFound => return Err(lost("snapshot")),
+                Err(error) if error.code == ErrorCode::NotFound => {
+                    return Err(RunError::cannot_run(format!(
+                        "{}: the snapshot that the log builds on is gone: remove this node from \
+                         its cluster, and let it join anew with an empty directory",
+                        directory.path().display()
+                    )));
+                }
                 read => read?,
             };
             let state = codec::decode(&bytes, LOG_ENTRY_BYTES_MAX).ok();

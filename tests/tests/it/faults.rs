@@ -103,7 +103,7 @@ fn a_job_survives_links_that_are_cut() {
         Cluster::start_at(network, &[Role::Voter, Role::Voter, Role::Voter, Role::Worker]);
     let network = cluster.network();
     let (source, target) = (fast_directory(), fast_directory());
-    plant(source.path(), 120);
+    plant(source.path(), 90);
     let _ = cluster.ask(["cluster", "transfer-leader", "node2"]).expect(0);
     let (from, to) = (on(0, source.path()), on(3, target.path()));
     let mut job = cluster.begin(["cp", &from, &to, "--bwlimit", "2M"]);
@@ -144,6 +144,7 @@ fn a_job_survives_links_that_are_cut() {
     cluster.wait_until_whole();
     let terms = term(&cluster) - before;
     assert!(terms <= 3, "{terms} elections where one link was bad one way");
+    assert!(!job.has_ended(), "the job was to be longer than the trial");
     assert!(job.wait().success());
     check_end(&cluster, source.path(), target.path());
 }

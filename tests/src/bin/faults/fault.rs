@@ -33,7 +33,7 @@ pub(crate) struct Fault {
 }
 
 /// All of them.
-pub(crate) const FAULTS: [Fault; 8] = [
+pub(crate) const FAULTS: [Fault; 9] = [
     Fault {
         name: "leader-killed",
         title: "the leader dies",
@@ -45,6 +45,12 @@ pub(crate) const FAULTS: [Fault; 8] = [
         title: "the node that writes dies and comes back",
         how: "`kill -9`, started again after 1 s",
         run: writer_killed,
+    },
+    Fault {
+        name: "reader-killed",
+        title: "the node that reads dies and comes back",
+        how: "`kill -9`, started again after 1 s",
+        run: reader_killed,
     },
     Fault {
         name: "worker-gone",
@@ -148,14 +154,23 @@ fn leader_frozen(injections: usize) -> Result<Tally, String> {
 }
 
 fn writer_killed(injections: usize) -> Result<Tally, String> {
+    Ok(end_killed(injections, 2))
+}
+
+fn reader_killed(injections: usize) -> Result<Tally, String> {
+    Ok(end_killed(injections, 1))
+}
+
+/// Kills one of the ends of a job, which nobody else can take the part of.
+fn end_killed(injections: usize, end: usize) -> Tally {
     let roles = [Role::Voter, Role::Worker, Role::Worker];
-    Ok(repeat(injections, &roles, Duration::from_secs(10), |load, tally| {
+    repeat(injections, &roles, Duration::from_secs(15), |load, tally| {
         let killed = Instant::now();
-        load.cluster.kill(2);
+        load.cluster.kill(end);
         std::thread::sleep(Duration::from_secs(1));
-        load.cluster.restart(2);
+        load.cluster.restart(end);
         tally.add("bytes flow after", load.stall_after(killed));
-    }))
+    })
 }
 
 fn writer_frozen(injections: usize) -> Result<Tally, String> {
