@@ -81,12 +81,12 @@ impl Room {
         }
     }
 
-    /// Mounts a file system in memory of `mib` MiB at `path`, for those in the room only.
+    /// Mounts a file system in memory of `kib` KiB at `path`, for those in the room only.
     ///
     /// # Errors
     /// When that is not allowed.
-    pub fn mount_memory(&self, path: &Path, mib: u64) -> Result<(), String> {
-        let size = format!("size={mib}m");
+    pub fn mount_memory(&self, path: &Path, kib: u64) -> Result<(), String> {
+        let size = format!("size={kib}k");
         self.run(["mount", "-t", "tmpfs", "-o", &size, "tmpfs", text(path)])
     }
 
@@ -94,8 +94,8 @@ impl Room {
     ///
     /// # Panics
     /// When it cannot be changed.
-    pub fn resize(&self, path: &Path, mib: u64) {
-        let size = format!("remount,size={mib}m");
+    pub fn resize(&self, path: &Path, kib: u64) {
+        let size = format!("remount,size={kib}k");
         self.run(["mount", "-o", &size, text(path)]).expect("a mount of our own can be changed");
     }
 

@@ -274,11 +274,11 @@ fn assert_no_part_is_visible(source: &Path, target: &Path) {
     }
 }
 
-/// A small file system at `path`, for those in the room only.
-fn small_disk(path: &Path, mib: u64) -> Result<Room, String> {
+/// A file system of `kib` KiB at `path`, for those in the room only.
+fn small_disk(path: &Path, kib: u64) -> Result<Room, String> {
     let room = Room::open(Own::Mounts)?;
     std::fs::create_dir_all(path).map_err(|error| error.to_string())?;
-    room.mount_memory(path, mib)?;
+    room.mount_memory(path, kib)?;
     Ok(room)
 }
 
@@ -287,9 +287,9 @@ fn a_full_disk_stops_a_job_that_goes_on_when_there_is_space() {
     let (source, place) = (fast_directory(), fast_directory());
     plant(source.path(), 40);
     let user = Airlift::new();
-    for part in ["target", "state"] {
+    for (part, kib) in [("target", 20 << 10), ("state", 64)] {
         let disk = place.path().join(part);
-        let room = match small_disk(&disk, if part == "target" { 20 } else { 1 }) {
+        let room = match small_disk(&disk, kib) {
             Ok(room) => room,
             Err(reason) => return skip(&reason),
         };
@@ -306,7 +306,7 @@ fn a_full_disk_stops_a_job_that_goes_on_when_there_is_space() {
         if seen.exists() {
             assert_no_part_is_visible(source.path(), &seen);
         }
-        room.resize(&disk, 200);
+        room.resize(&disk, 200 << 10);
         let done = user.run_after(&room.entrance(), words).expect(0).json();
         assert_eq!(done["objects"]["failed"], 0, "{done}");
         assert!(tree::read(source.path()) == tree::read(&seen), "after {part} was full");
@@ -329,7 +329,7 @@ fn a_full_disk_of_a_node_harms_nobody_else() {
     let mut cluster = Cluster::start(&[Role::Voter, Role::Voter]);
     // The third voter has a small disk of its own.
     let directory = cluster.data_dir(2);
-    let room = match small_disk(&directory, 24) {
+    let room = match small_disk(&directory, 24 << 10) {
         Ok(room) => room,
         Err(reason) => return skip(&reason),
     };

@@ -204,7 +204,9 @@ fn voter_replaced(injections: usize) -> Result<Tally, String> {
         let directory = load.cluster.data_dir(lost);
         std::fs::remove_dir_all(directory).expect("a directory of ours");
         let name = format!("node{lost}");
-        let _ = load.cluster.ask(["cluster", "remove", &name]).expect(0);
+        wait_for("it is removed", || {
+            load.cluster.ask(["cluster", "remove", &name]).code == Some(0)
+        });
         let token = load.cluster.token(Role::Voter);
         load.cluster.join_again(lost, &token);
         load.cluster.wait_until_whole();
