@@ -2,9 +2,10 @@
 //! and an environment of its own.
 
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -99,7 +100,24 @@ impl Airlift {
 
     /// A command line, not run yet.
     pub fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
-        let mut command = Command::new(binary());
+        self.command_after(&[], arguments)
+    }
+
+    /// A command line after the words of another program that runs it, not run yet.
+    pub fn command_after<S: AsRef<OsStr>>(
+        &self,
+        words: &[String],
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Command {
+        let binary = binary();
+        let mut command = match words {
+            [] => Command::new(binary),
+            [program, rest @ ..] => {
+                let mut command = Command::new(program);
+                command.args(rest).arg(binary);
+                command
+            }
+        };
         command
             .args(arguments)
             .env_clear()
@@ -117,7 +135,19 @@ impl Airlift {
     /// # Panics
     /// When the binary cannot be run.
     pub fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Outcome {
-        let mut command = self.command(arguments);
+        self.run_after(&[], arguments)
+    }
+
+    /// As [`run`](Self::run), after the words of another program.
+    ///
+    /// # Panics
+    /// When that cannot be run.
+    pub fn run_after<S: AsRef<OsStr>>(
+        &self,
+        words: &[String],
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Outcome {
+        let mut command = self.command_after(words, arguments);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = command.spawn().expect("the binary can be run");
         let watchdog = Watchdog::start(child.id());
@@ -136,8 +166,21 @@ impl Airlift {
     /// # Panics
     /// When the binary cannot be run.
     pub fn start<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Running {
-        let mut command = self.command(arguments);
-        command.stdout(Stdio::null()).stderr(Stdio::null());
+        self.start_after(&[], arguments, Stdio::null())
+    }
+
+    /// As [`start`](Self::start), after the words of another program; what it says goes to `said`.
+    ///
+    /// # Panics
+    /// When that cannot be run.
+    pub fn start_after<S: AsRef<OsStr>>(
+        &self,
+        words: &[String],
+        arguments: impl IntoIterator<Item = S>,
+        said: Stdio,
+    ) -> Running {
+        let mut command = self.command_after(words, arguments);
+        command.stdout(Stdio::null()).stderr(said);
         Running(command.spawn().expect("the binary can be run"))
     }
 }
@@ -156,10 +199,10 @@ impl Watchdog {
         std::thread::spawn(move || {
             use std::sync::mpsc::RecvTimeoutError;
             if has_ended.recv_timeout(RUN_MAX) == Err(RecvTimeoutError::Timeout)
-                && let Some(id) = i32::try_from(id).ok().and_then(rustix::process::Pid::from_raw)
+                && let Some(id) = i32::try_from(id).ok().and_then(Pid::from_raw)
             {
                 // If it has just ended by itself, that is as well.
-                let _ = rustix::process::kill_process(id, rustix::process::Signal::KILL);
+                let _ = kill_process(id, Signal::KILL);
             }
         });
         Self { _ended: ended }
@@ -203,10 +246,10 @@ impl Running {
     /// # Panics
     /// When the system does not say how it ended.
     pub fn terminate(&mut self) -> ExitStatus {
-        let id = i32::try_from(self.0.id()).ok().and_then(rustix::process::Pid::from_raw);
+        let id = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw);
         let id = id.expect("a child has an id");
         // It may have ended by itself, which the status tells.
-        let _ = rustix::process::kill_process(id, rustix::process::Signal::TERM);
+        let _ = kill_process(id, Signal::TERM);
         self.wait()
     }
 
@@ -216,6 +259,27 @@ impl Running {
     /// When the system does not say how it ended.
     pub fn wait(&mut self) -> ExitStatus {
         self.0.wait().expect("a child can be waited for")
+    }
+
+    /// Stops the process where it is, as if its machine stood still.
+    ///
+    /// # Panics
+    /// When it has ended.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets a frozen process go on.
+    ///
+    /// # Panics
+    /// When it has ended.
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let id = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw).expect("a child's id");
+        kill_process(id, signal).expect("a child of ours can be told");
     }
 
     /// The process's id.
@@ -236,9 +300,10 @@ impl Drop for Running {
 /// # Panics
 /// When it was not.
 pub fn binary() -> PathBuf {
-    let test = std::env::current_exe().expect("this program has a path");
-    let target = test.parent().and_then(Path::parent).expect("tests lie in target/PROFILE/deps");
-    let binary = target.join("airlift");
-    assert!(binary.is_file(), "{} is not built: run cargo test --workspace", binary.display());
-    binary
+    let program = std::env::current_exe().expect("this program has a path");
+    // Tests lie in target/PROFILE/deps, other programs beside the binary.
+    let places = program.ancestors().skip(1).take(2).map(|place| place.join("airlift"));
+    let binary = places.into_iter().find(|binary| binary.is_file());
+    let missing = || panic!("no airlift beside {}: build the workspace", program.display());
+    binary.unwrap_or_else(missing)
 }

@@ -1,13 +1,16 @@
 //! A cluster of real processes on loopback, each with a directory of its own.
 
+use std::fs::File;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::airlift::{Airlift, Outcome, Running, fast_directory};
+use crate::room::{self, Network};
 
 /// Time for a cluster to come to what a test waits for.
 const WAIT_MAX: Duration = Duration::from_secs(60);
@@ -26,8 +29,14 @@ pub enum Role {
 #[derive(Debug)]
 struct Node {
     name: String,
-    api: u16,
+    /// Where other nodes reach it.
+    listen: String,
+    /// Where clients reach it.
+    api: String,
+    /// The words of the program that runs it, if another one does.
+    before: Vec<String>,
     process: Option<Running>,
+    is_frozen: bool,
 }
 
 /// Nodes and their user, who ends them all when dropped.
@@ -35,6 +44,8 @@ struct Node {
 pub struct Cluster {
     airlift: Airlift,
     root: TempDir,
+    /// The sites of the nodes, one each; `None` when all share the loopback.
+    network: Option<Network>,
     nodes: Vec<Node>,
 }
 
@@ -62,29 +73,78 @@ impl Cluster {
     /// # Panics
     /// When it does not come up in time.
     pub fn start_with(airlift: Airlift, roles: &[Role]) -> Self {
+        Self::start_on(None, airlift, roles)
+    }
+
+    /// As [`start_with`](Self::start_with), each node at a site of its own.
+    ///
+    /// # Panics
+    /// When it does not come up in time.
+    pub fn start_at(network: Network, roles: &[Role]) -> Self {
+        Self::start_on(Some(network), Airlift::new(), roles)
+    }
+
+    fn start_on(network: Option<Network>, airlift: Airlift, roles: &[Role]) -> Self {
         let root = fast_directory();
-        let mut cluster = Self { airlift, root, nodes: Vec::new() };
-        let (directory, name) = (cluster.data_dir(0), "node0".to_owned());
-        let (listen, port) = (format!("127.0.0.1:{}", free_port()), free_port());
-        let (directory, api) = (utf8(&directory), format!("127.0.0.1:{port}"));
-        let init = ["cluster", "init", "--data-dir", directory, "--name", &name];
-        let rest = ["--listen", &listen, "--api", &api, "--json"];
-        let begun = cluster.airlift.run(init.iter().chain(&rest)).expect(0).json();
+        let mut cluster = Self { airlift, root, network, nodes: Vec::new() };
+        cluster.add(Vec::new());
+        let directory = cluster.data_dir(0);
+        let Node { name, listen, api, .. } = &cluster.nodes[0];
+        let init = ["cluster", "init", "--data-dir", utf8(&directory), "--name", name];
+        let rest = ["--listen", listen, "--api", api, "--json"];
+        let words = init.iter().chain(&rest).copied().chain(cluster.open_api());
+        let begun = cluster.airlift.run(words).expect(0).json();
         assert!(begun["cluster"].is_string(), "{begun}");
-        cluster.nodes.push(Node { name, api: port, process: None });
         cluster.restart(0);
         // All tokens are made before the first one is used, and all nodes join at once.
         let tokens: Vec<String> = roles[1..].iter().map(|role| cluster.token(*role)).collect();
         for token in &tokens {
             cluster.join_with(token);
         }
-        cluster.wait_until("every node is known and alive", |view| {
-            let nodes = view["nodes"].as_array().map_or(&[][..], Vec::as_slice);
-            // Before its vote counts, a voter is no help when another dies.
-            let is_ready = |node: &Value| node["state"] == "alive" && node["is_voting"] != false;
-            nodes.len() == roles.len() && nodes.iter().all(is_ready)
-        });
+        cluster.wait_until_whole();
         cluster
+    }
+
+    /// Waits until every node that was added is known and alive, and every voter votes.
+    ///
+    /// # Panics
+    /// When that does not come in time.
+    pub fn wait_until_whole(&self) {
+        self.wait_until("every node is known and alive", |view| {
+            let nodes = view["nodes"].as_array().map_or(&[][..], Vec::as_slice);
+            let is_well = |node: &Value| {
+                node["state"] == "alive" && (node["role"] == "worker" || node["is_voting"] == true)
+            };
+            nodes.len() == self.nodes.len() && nodes.iter().all(is_well)
+        });
+    }
+
+    /// A node that is not started yet, with addresses of its own.
+    fn add(&mut self, before: Vec<String>) -> usize {
+        let index = self.nodes.len();
+        let (listen, api) = match &self.network {
+            Some(_) => {
+                let address = room::address(u8::try_from(index).expect("a few sites"));
+                (format!("{address}:7401"), format!("{address}:7400"))
+            }
+            None => (loopback(), loopback()),
+        };
+        let name = format!("node{index}");
+        self.nodes.push(Node { name, listen, api, before, process: None, is_frozen: false });
+        index
+    }
+
+    /// What lets clients of other sites reach the API.
+    fn open_api(&self) -> Option<&'static str> {
+        self.network.is_some().then_some("--api-insecure")
+    }
+
+    /// The network between the sites of the nodes.
+    ///
+    /// # Panics
+    /// When all share the loopback.
+    pub fn network(&self) -> &Network {
+        self.network.as_ref().expect("a cluster with sites")
     }
 
     /// Adds a node, which joins with a token made for it.
@@ -103,26 +163,77 @@ impl Cluster {
 
     /// As [`join_with`](Self::join_with), with more words on the command line.
     pub fn join_saying(&mut self, token: &str, words: &[&str]) -> usize {
-        let index = self.nodes.len();
-        let (name, port) = (format!("node{index}"), free_port());
-        self.nodes.push(Node { name, api: port, process: None });
+        let index = self.add(Vec::new());
         let mut arguments = self.join_arguments(index, token);
         arguments.extend(words.iter().map(|word| (*word).to_owned()));
-        self.nodes[index].process = Some(self.airlift.start(arguments));
+        self.run(index, arguments);
         index
+    }
+
+    /// Adds a node that another program runs, which joins with a token made for it; returns its
+    /// place.
+    ///
+    /// # Panics
+    /// When no token is to be had.
+    pub fn join_after(&mut self, words: Vec<String>, role: Role) -> usize {
+        let token = self.token(role);
+        let index = self.add(words);
+        self.join_again(index, &token);
+        index
+    }
+
+    /// Lets node `index` join with this token, in the place of one that is gone.
+    pub fn join_again(&mut self, index: usize, token: &str) {
+        let arguments = self.join_arguments(index, token);
+        self.run(index, arguments);
+    }
+
+    fn run(&mut self, index: usize, arguments: Vec<String>) {
+        let mut before = self.nodes[index].before.clone();
+        if let Some(network) = &self.network {
+            before = network.site(u8::try_from(index).expect("a few sites")).entrance();
+        }
+        let said = File::options().create(true).append(true).open(self.log(index));
+        let said = said.expect("a file in a directory of ours").into();
+        let node = &mut self.nodes[index];
+        node.process = Some(self.airlift.start_after(&before, arguments, said));
+        node.is_frozen = false;
+    }
+
+    fn log(&self, index: usize) -> PathBuf {
+        self.root.path().join(format!("node{index}.log"))
+    }
+
+    /// What node `index` has said on standard error, in all its lives.
+    pub fn said(&self, index: usize) -> String {
+        std::fs::read_to_string(self.log(index)).unwrap_or_default()
     }
 
     /// Waits until node `index` has ended by itself.
     ///
     /// # Panics
-    /// When it does not run.
-    pub fn wait_for_end(&mut self, index: usize) -> std::process::ExitStatus {
-        self.nodes[index].process.as_mut().expect("a node that runs").wait()
+    /// When it does not run, or not end in time.
+    pub fn wait_for_end(&mut self, index: usize) -> ExitStatus {
+        let begun = Instant::now();
+        let process = self.nodes[index].process.as_mut().expect("a node that runs");
+        while !process.has_ended() {
+            assert!(begun.elapsed() < WAIT_MAX, "node{index} does not end");
+            std::thread::sleep(POLL);
+        }
+        process.wait()
     }
 
     /// The URL of the API of node `index`.
     pub fn url(&self, index: usize) -> String {
-        format!("http://127.0.0.1:{}", self.nodes[index].api)
+        format!("http://{}", self.nodes[index].api)
+    }
+
+    /// The id of the process of node `index`.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn process(&self, index: usize) -> u32 {
+        self.nodes[index].process.as_ref().expect("a node that runs").id()
     }
 
     /// A join token.
@@ -139,13 +250,12 @@ impl Cluster {
 
     /// The words by which node `index` joins for the first time.
     pub fn join_arguments(&self, index: usize, token: &str) -> Vec<String> {
-        let node = &self.nodes[index];
+        let Node { name, listen, api, .. } = &self.nodes[index];
         let directory = self.data_dir(index);
-        let (listen, api) =
-            (format!("127.0.0.1:{}", free_port()), format!("127.0.0.1:{}", node.api));
-        ["node", "--data-dir", utf8(&directory), "--name", &node.name]
+        ["node", "--data-dir", utf8(&directory), "--name", name]
             .into_iter()
-            .chain(["--listen", &listen, "--api", &api, "--join", token])
+            .chain(["--listen", listen, "--api", api, "--join", token])
+            .chain(self.open_api())
             .map(str::to_owned)
             .collect()
     }
@@ -171,15 +281,35 @@ impl Cluster {
     ///
     /// # Panics
     /// When it does not run.
-    pub fn stop(&mut self, index: usize) -> std::process::ExitStatus {
+    pub fn stop(&mut self, index: usize) -> ExitStatus {
         self.nodes[index].process.take().expect("a node that runs").terminate()
+    }
+
+    /// Stops node `index` where it is, as if its machine stood still. It is not asked meanwhile.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn freeze(&mut self, index: usize) {
+        let node = &mut self.nodes[index];
+        node.process.as_ref().expect("a node that runs").freeze();
+        node.is_frozen = true;
+    }
+
+    /// Lets a frozen node go on.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn thaw(&mut self, index: usize) {
+        let node = &mut self.nodes[index];
+        node.process.as_ref().expect("a node that runs").thaw();
+        node.is_frozen = false;
     }
 
     /// Starts node `index` again, where it left off.
     pub fn restart(&mut self, index: usize) {
         let directory = self.data_dir(index);
         let arguments = ["node", "--data-dir", utf8(&directory)];
-        self.nodes[index].process = Some(self.airlift.start(arguments));
+        self.run(index, arguments.map(str::to_owned).to_vec());
     }
 
     /// The words by which a node starts again from `directory`, with other addresses than before.
@@ -192,8 +322,8 @@ impl Cluster {
 
     /// Adds where the cluster is, and the right to ask it.
     fn address<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Vec<String> {
-        let urls: Vec<String> =
-            self.nodes.iter().map(|node| format!("http://127.0.0.1:{}", node.api)).collect();
+        let nodes = self.nodes.iter().filter(|node| !node.is_frozen);
+        let urls: Vec<String> = nodes.map(|node| format!("http://{}", node.api)).collect();
         let token = self.data_dir(0).join("admin.token");
         let rest = ["--cluster", &urls.join(","), "--token-file", utf8(&token)].map(str::to_owned);
         words.into_iter().map(str::to_owned).chain(rest).collect()
@@ -201,18 +331,30 @@ impl Cluster {
 
     /// Runs a command of the cluster's user to its end.
     pub fn ask<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Outcome {
-        self.airlift.run(self.address(words))
+        self.airlift.run_after(&self.outlook(), self.address(words))
+    }
+
+    /// Where the user is: at a place that reaches all nodes.
+    fn outlook(&self) -> Vec<String> {
+        self.network.as_ref().map(|network| network.router().entrance()).unwrap_or_default()
     }
 
     /// Starts a command of the cluster's user.
     pub fn begin<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Running {
-        self.airlift.start(self.address(words))
+        self.airlift.start_after(&self.outlook(), self.address(words), Stdio::null())
     }
 
     /// The cluster as it says it is; null when it does not answer.
     pub fn view(&self) -> Value {
         let outcome = self.ask(["cluster", "status", "--json"]);
         serde_json::from_str(&outcome.stdout).unwrap_or(Value::Null)
+    }
+
+    /// The job that was submitted last, as the cluster shows it; null when it does not answer.
+    pub fn job(&self) -> Value {
+        let outcome = self.ask(["job", "list", "--json"]);
+        let list: Value = serde_json::from_str(&outcome.stdout).unwrap_or(Value::Null);
+        list["jobs"][0].clone()
     }
 
     /// The leader's place, when there is one.
@@ -237,6 +379,10 @@ impl Cluster {
             std::thread::sleep(POLL);
         }
     }
+}
+
+fn loopback() -> String {
+    format!("127.0.0.1:{}", free_port())
 }
 
 fn utf8(path: &std::path::Path) -> &str {

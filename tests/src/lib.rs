@@ -6,5 +6,7 @@ pub mod cluster;
 pub mod conformance;
 pub mod corpus;
 pub mod moto;
+pub mod room;
 pub mod s3;
 pub mod tree;
+pub mod trial;

@@ -59,7 +59,8 @@ pub(super) fn apply(state: &mut State, index: LogIndex, command: Command) -> Vec
             refused.map(Fact::Refused).into_iter().collect()
         }
         Command::Join(joining) => {
-            let joined = state.cluster.as_mut().map(|cluster| cluster.join(index, *joining));
+            let has_run = state.boots.contains_key(&joining.node);
+            let joined = state.cluster.as_mut().map(|it| it.join(index, *joining, has_run));
             joined.map(cluster::fact).unwrap_or_default()
         }
         Command::RemoveMember { node } => remove_member(state, index, node),

@@ -88,11 +88,23 @@ impl Cluster {
     }
 
     /// Makes a stranger a member, or says why not. A member that asks again, with the same token
-    /// and name, is told again.
-    pub(super) fn join(&mut self, index: LogIndex, joining: Joining) -> Result<(), Failure> {
+    /// and name, is told again, unless it has run: before it did, it knew that it had joined, and
+    /// one that has forgotten that has forgotten its votes too.
+    pub(super) fn join(
+        &mut self,
+        index: LogIndex,
+        joining: Joining,
+        has_run: bool,
+    ) -> Result<(), Failure> {
         let Joining { token, node, name, addresses, at } = joining;
         let is_repeated = self.tokens.get(&token).is_some_and(|token| token.used_by == Some(node));
         if is_repeated && self.members.get(&node).is_some_and(|member| member.name == name) {
+            if has_run {
+                let text = "this node has joined already, and a part of its directory is lost \
+                            since: remove it from the cluster, and let it join anew with an empty \
+                            directory";
+                return Err(Failure::new(ErrorCode::Conflict, text));
+            }
             return Ok(());
         }
         self.admit(token, node, &name, at)?;
@@ -182,4 +194,67 @@ pub(super) fn fact(outcome: Result<(), Failure>) -> Vec<Fact> {
         Ok(()) => Fact::Members,
         Err(failure) => Fact::Refused(failure),
     }]
+}
+
+#[cfg(test)]
+mod tests {
+    use airlift_protocol::cluster::Boot;
+
+    use super::*;
+    use crate::command::Command;
+    use crate::state::State;
+
+    const FOUNDER: NodeId = NodeId([1; 32]);
+    const NODE: NodeId = NodeId([2; 32]);
+    const TOKEN: TokenId = TokenId([7; 8]);
+
+    fn name(text: &str) -> NodeName {
+        NodeName::parse(text).unwrap()
+    }
+
+    fn founded() -> State {
+        let founder = Member {
+            id: FOUNDER,
+            name: name("berlin"),
+            role: Role::Voter,
+            raft: Some(RaftId(1)),
+            addresses: Addresses::default(),
+            joined_at: Timestamp(0),
+        };
+        let founding = Founding { cluster: ClusterId([9; 16]), founder, admin: [0; 32] };
+        let mut state = State::default();
+        state.apply(LogIndex(1), Command::Found(Box::new(founding)));
+        let token = JoinToken {
+            secret_hash: [0; 32],
+            role: Role::Voter,
+            expires_at: Timestamp(1000),
+            used_by: None,
+        };
+        state.apply(LogIndex(2), Command::IssueToken { id: TOKEN, token });
+        state
+    }
+
+    fn join(state: &mut State) -> Vec<Fact> {
+        let addresses = Addresses::default();
+        let joining =
+            Joining { token: TOKEN, node: NODE, name: name("paris"), addresses, at: Timestamp(5) };
+        state.apply(LogIndex(3), Command::Join(Box::new(joining)))
+    }
+
+    #[test]
+    fn who_asks_again_is_told_again_until_it_has_run() {
+        let mut state = founded();
+        assert!(matches!(&join(&mut state)[..], [Fact::Members]));
+        let once = state.clone();
+        assert!(matches!(&join(&mut state)[..], [Fact::Members]));
+        let (boot, addresses) = (Boot(4), Addresses::default());
+        state.apply(LogIndex(4), Command::NodeStarted { node: NODE, boot, addresses });
+        let facts = join(&mut state);
+        let [Fact::Refused(failure)] = &facts[..] else { panic!("{facts:?}") };
+        assert_eq!(failure.code, ErrorCode::Conflict);
+        assert!(failure.detail().contains("empty directory"), "{failure:?}");
+        // Nobody got a number for a second time.
+        let members = |state: &State| state.cluster.as_ref().unwrap().members.clone();
+        assert_eq!(members(&state), members(&once));
+    }
 }

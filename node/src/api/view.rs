@@ -340,8 +340,8 @@ pub struct NodeView {
     pub is_leader: bool,
     /// Entries of the log that it does not have yet, for voters, when that is known.
     pub lag: Option<u64>,
-    /// Whether its vote counts: that of a new voter does when it has caught up. `None` for workers,
-    /// and when the node that answers cannot know.
+    /// Whether its vote counts already, for voters, when that is known: one that has just joined
+    /// catches up first, and until then the cluster can do without none of the others.
     #[serde(default)]
     pub is_voting: Option<bool>,
 }

@@ -306,10 +306,10 @@ fn nodes(view: &ClusterView) -> String {
     let heads = ["NODE", "ROLE", "STATE", "HEARD", "LAG", "VERSION", "ID", "ADDRESSES", "DATA"];
     let rows = view.nodes.iter().map(|node: &NodeView| {
         let dash = || "-".to_owned();
-        let role = match node.is_leader {
-            _ if node.is_voting == Some(false) => format!("{}, joins", node.role.as_str()),
-            true => format!("{}, leads", node.role.as_str()),
-            false => node.role.as_str().to_owned(),
+        let role = match (node.is_leader, node.is_voting) {
+            (true, _) => format!("{}, leads", node.role.as_str()),
+            (false, Some(false)) => format!("{}, joins", node.role.as_str()),
+            (false, _) => node.role.as_str().to_owned(),
         };
         [
             node.name.clone(),
@@ -349,6 +349,17 @@ mod tests {
         let options = args.options().unwrap();
         assert_eq!(options.api, "127.0.0.1:7400".parse().unwrap());
         assert_eq!(options.listen, "192.0.2.1:7401".parse().unwrap());
+    }
+
+    #[test]
+    fn a_voter_that_does_not_count_yet_is_shown_to_join() {
+        let mut view = crate::api::fake::cluster();
+        assert!(nodes(&view).contains("voter, leads"));
+        view.nodes[0].is_leader = false;
+        assert!(!nodes(&view).contains("joins"));
+        view.nodes[0].is_voting = Some(false);
+        assert!(nodes(&view).contains("voter, joins"));
+        assert!(!nodes(&view).contains("worker, joins"));
     }
 
     #[test]

@@ -30,6 +30,7 @@ use airlift_coordinator::consensus::{Compaction, Config, Consensus, Durable};
 use airlift_coordinator::state::State;
 use airlift_protocol::cluster::{Addresses, Boot, ClusterId, Member, NodeName, Role, Secret};
 use airlift_protocol::codec;
+use airlift_protocol::error::ErrorCode;
 use airlift_protocol::id::NodeId;
 use airlift_protocol::limits::STATE_BYTES_MAX;
 use airlift_protocol::location::Location;
@@ -381,7 +382,16 @@ fn voter(
     let durable = file.load()?;
     let state = match &durable.snapshot {
         Some(reference) => {
-            let bytes = directory.read_snapshot(&reference.digest)?;
+            let bytes = match directory.read_snapshot(&reference.digest) {
+                Err(error) if error.code == ErrorCode::NotFound => {
+                    return Err(RunError::cannot_run(format!(
+                        "{}: the snapshot that the log builds on is gone: remove this node from \
+                         its cluster, and let it join anew with an empty directory",
+                        directory.path().display()
+                    )));
+                }
+                read => read?,
+            };
             let state = codec::decode(&bytes, STATE_BYTES_MAX).ok();
             state.filter(|_| reference.is_of(&bytes)).ok_or_else(|| {
                 RunError::cannot_run(format!(

@@ -11,6 +11,7 @@ mod copy;
 mod crash;
 mod demo;
 mod errors;
+mod faults;
 mod figures;
 mod s3;
 mod scale;

@@ -109,12 +109,6 @@ impl Known {
         }
     }
 
-    fn is_voting(&self, raft: RaftId) -> Option<bool> {
-        let configuration = &self.status.as_ref()?.configuration;
-        let is_new = configuration.is_joint() && !configuration.voters_outgoing.contains(&raft);
-        Some(configuration.voters.contains(&raft) && !is_new)
-    }
-
     /// A node that has not told this one of itself, a new leader say, counts by its connection.
     fn is_alive(&self, node: NodeId) -> bool {
         let is_heard = self.signs.get(&node).map(|sign| sign.ago_ms <= SILENT_MS);
@@ -125,6 +119,13 @@ impl Known {
         let status = self.status.as_ref().filter(|status| status.role == ConsensusRole::Leader)?;
         let matched = status.matched.get(&raft)?;
         Some(status.last.0.saturating_sub(matched.0))
+    }
+
+    /// While voters change, a new one counts only in one of the two majorities.
+    fn is_voting(&self, raft: RaftId) -> Option<bool> {
+        let configuration = &self.status.as_ref()?.configuration;
+        let is_old = !configuration.is_joint() || configuration.voters_outgoing.contains(&raft);
+        Some(is_old && configuration.voters.contains(&raft))
     }
 
     fn has_quorum(&self) -> bool {
@@ -329,6 +330,27 @@ mod tests {
         let status = known.status.as_mut().unwrap();
         status.configuration.voters_outgoing = [RaftId(3), RaftId(9)].into();
         assert!(!known.has_quorum());
+    }
+
+    #[test]
+    fn a_voter_votes_once_the_change_that_made_it_one_is_complete() {
+        let voting = |known: &Known| -> Vec<Option<bool>> {
+            known.view().nodes.iter().map(|node| node.is_voting).collect()
+        };
+        let mut known = known(3, &[2, 3]);
+        assert_eq!(voting(&known), [Some(true), Some(true), Some(true), None]);
+        let status = known.status.as_mut().unwrap();
+        status.configuration.voters_outgoing = [RaftId(1), RaftId(2)].into();
+        assert_eq!(voting(&known), [Some(true), Some(true), Some(false), None]);
+        let status = known.status.as_mut().unwrap();
+        status.configuration = Configuration {
+            voters: [RaftId(1), RaftId(2)].into(),
+            learners: [RaftId(3)].into(),
+            ..Configuration::default()
+        };
+        assert_eq!(voting(&known), [Some(true), Some(true), Some(false), None]);
+        known.status = None;
+        assert_eq!(voting(&known), [None; 4]);
     }
 
     #[test]
