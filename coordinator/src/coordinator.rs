@@ -48,6 +48,8 @@ pub struct Coordinator {
     reported: BTreeSet<AssignmentId>,
     /// Starts of processes on their way through the log.
     starting: BTreeSet<(NodeId, Boot)>,
+    /// How often each node has started since when, lately.
+    started: BTreeMap<NodeId, (Timestamp, u32)>,
     /// Reports that wait for the next batch.
     reports: Vec<Report>,
     /// Whether this node decided at the last look; in a cluster, only the leader does.
@@ -105,6 +107,7 @@ impl Coordinator {
             planned: 0,
             reported: BTreeSet::new(),
             starting: BTreeSet::new(),
+            started: BTreeMap::new(),
             reports: Vec::new(),
             wall_offset: 0,
             effects: VecDeque::new(),
