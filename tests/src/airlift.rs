@@ -135,6 +135,23 @@ impl Airlift {
     }
 }
 
+impl Airlift {
+    /// Starts a command line whose complaints are kept in a file.
+    ///
+    /// # Panics
+    /// When the binary cannot be run, or the file not be written.
+    pub fn start_logged<S: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = S>,
+        log: &Path,
+    ) -> Running {
+        let log = std::fs::File::options().create(true).append(true).open(log);
+        let mut command = self.command(arguments);
+        command.stdout(Stdio::null()).stderr(log.expect("a log can be written"));
+        Running(command.spawn().expect("the binary can be run"))
+    }
+}
+
 /// Longest that a run may take: a run that hangs is a failure, not a test without end.
 const RUN_MAX: std::time::Duration = std::time::Duration::from_secs(300);
 

@@ -1,6 +1,6 @@
 //! A cluster of real processes on loopback, each with a directory of its own.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,7 @@ pub enum Role {
 #[derive(Debug)]
 struct Node {
     name: String,
+    control: u16,
     api: u16,
     process: Option<Running>,
 }
@@ -65,13 +66,14 @@ impl Cluster {
         let root = fast_directory();
         let mut cluster = Self { airlift, root, nodes: Vec::new() };
         let (directory, name) = (cluster.data_dir(0), "node0".to_owned());
-        let (listen, port) = (format!("127.0.0.1:{}", free_port()), free_port());
+        let (control, port) = (free_port(), free_port());
+        let listen = format!("127.0.0.1:{control}");
         let (directory, api) = (utf8(&directory), format!("127.0.0.1:{port}"));
         let init = ["cluster", "init", "--data-dir", directory, "--name", &name];
         let rest = ["--listen", &listen, "--api", &api, "--json"];
         let begun = cluster.airlift.run(init.iter().chain(&rest)).expect(0).json();
         assert!(begun["cluster"].is_string(), "{begun}");
-        cluster.nodes.push(Node { name, api: port, process: None });
+        cluster.nodes.push(Node { name, control, api: port, process: None });
         cluster.restart(0);
         for (index, role) in (1..).zip(&roles[1..]) {
             cluster.join(*role);
@@ -100,9 +102,10 @@ impl Cluster {
     pub fn join_with(&mut self, token: &str) -> usize {
         let index = self.nodes.len();
         let (name, port) = (format!("node{index}"), free_port());
-        self.nodes.push(Node { name, api: port, process: None });
+        self.nodes.push(Node { name, control: free_port(), api: port, process: None });
         let arguments = self.join_arguments(index, token);
-        self.nodes[index].process = Some(self.airlift.start(arguments));
+        let log = self.log_path(index);
+        self.nodes[index].process = Some(self.airlift.start_logged(arguments, &log));
         index
     }
 
@@ -117,6 +120,16 @@ impl Cluster {
     /// The URL of the API of node `index`.
     pub fn url(&self, index: usize) -> String {
         format!("http://127.0.0.1:{}", self.nodes[index].api)
+    }
+
+    /// Where the control plane of node `index` listens.
+    pub fn control_address(&self, index: usize) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.nodes[index].control))
+    }
+
+    /// Where the API of node `index` listens.
+    pub fn api_address(&self, index: usize) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.nodes[index].api))
     }
 
     /// A join token.
@@ -136,7 +149,7 @@ impl Cluster {
         let node = &self.nodes[index];
         let directory = self.data_dir(index);
         let (listen, api) =
-            (format!("127.0.0.1:{}", free_port()), format!("127.0.0.1:{}", node.api));
+            (format!("127.0.0.1:{}", node.control), format!("127.0.0.1:{}", node.api));
         ["node", "--data-dir", utf8(&directory), "--name", &node.name]
             .into_iter()
             .chain(["--listen", &listen, "--api", &api, "--join", token])
@@ -165,7 +178,42 @@ impl Cluster {
     pub fn restart(&mut self, index: usize) {
         let directory = self.data_dir(index);
         let arguments = ["node", "--data-dir", utf8(&directory)];
-        self.nodes[index].process = Some(self.airlift.start(arguments));
+        let log = self.log_path(index);
+        self.nodes[index].process = Some(self.airlift.start_logged(arguments, &log));
+    }
+
+    fn log_path(&self, index: usize) -> PathBuf {
+        self.root.path().join(format!("node{index}.log"))
+    }
+
+    /// What node `index` has complained of so far.
+    ///
+    /// # Panics
+    /// When it never ran.
+    pub fn log(&self, index: usize) -> String {
+        let bytes = std::fs::read(self.log_path(index)).expect("a node that was started has a log");
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// The process of node `index`, as long as it runs.
+    pub fn process(&mut self, index: usize) -> Option<u32> {
+        let process = self.nodes[index].process.as_mut()?;
+        (!process.has_ended()).then(|| process.id())
+    }
+
+    /// The most memory that node `index` has held so far, and what it holds now, in bytes.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn memory(&mut self, index: usize) -> (u64, u64) {
+        let id = self.process(index).unwrap_or_else(|| panic!("node{index} runs"));
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("Linux says so");
+        let bytes = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a line");
+            let digits = line.trim().trim_end_matches(" kB");
+            digits.parse::<u64>().expect("kibibytes") << 10
+        };
+        (bytes("VmHWM:"), bytes("VmRSS:"))
     }
 
     /// Adds where the cluster is, and the right to ask it.

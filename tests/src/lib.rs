@@ -6,5 +6,6 @@ pub mod cluster;
 pub mod conformance;
 pub mod corpus;
 pub mod moto;
+pub mod raw;
 pub mod s3;
 pub mod tree;

@@ -10,5 +10,6 @@ mod conformance_s3;
 mod copy;
 mod crash;
 mod errors;
+mod hostile;
 mod s3;
 mod scale;
