@@ -40,6 +40,12 @@ sim *FILTER:
 e2e *FILTER:
     cargo test -p airlift-tests --test it --locked {{FILTER}}
 
+# Fuzzes TARGET for so many seconds (docs/testing.md); needs a nightly compiler and cargo-fuzz.
+fuzz TARGET SECONDS='300':
+    cp Cargo.lock fuzz/Cargo.lock
+    mkdir -p fuzz/found/{{TARGET}}
+    cargo +nightly fuzz run --fuzz-dir fuzz --sanitizer none {{ if TARGET =~ 'node_.*' { '--features node' } else { '' } }} {{TARGET}} fuzz/found/{{TARGET}} fuzz/corpus/{{TARGET}} -- -max_total_time={{SECONDS}} -max_len=16384
+
 # Copies on one machine against cp, rsync and rclone.
 bench *OPTIONS:
     cargo build --release --locked

@@ -50,6 +50,8 @@ pub struct Coordinator {
     reported: BTreeSet<AssignmentId>,
     /// Starts of processes on their way through the log.
     starting: BTreeSet<(NodeId, Boot)>,
+    /// How often each node has started since when, lately.
+    started: BTreeMap<NodeId, (Timestamp, u32)>,
     /// Reports that wait for the next batch.
     reports: Vec<Report>,
     /// Whether this node decided at the last look; in a cluster, only the leader does.
@@ -109,6 +111,7 @@ impl Coordinator {
             planned: 0,
             reported: BTreeSet::new(),
             starting: BTreeSet::new(),
+            started: BTreeMap::new(),
             reports: Vec::new(),
             wall_offset: 0,
             effects: VecDeque::new(),
@@ -123,7 +126,7 @@ impl Coordinator {
                 self.wall_offset = at.since(now);
                 self.on_heartbeat(now, node, &heartbeat);
             }
-            Input::Report { node, report } => self.on_report(node, *report),
+            Input::Report { node, report } => self.on_report(now, node, *report),
             Input::Persisted { number } => {
                 self.log.on_persisted(number);
                 self.install_snapshot();

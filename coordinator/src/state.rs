@@ -20,6 +20,7 @@ use airlift_protocol::id::{AssignmentId, Epoch, JobId, LogIndex, NodeId, PageId,
 use airlift_protocol::key::Key;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::apply::is_movable;
 pub use self::cluster::{Cluster, JoinToken};
 pub use self::job::{Job, Lease, Listing, Phase, UploadId, UploadState};
 pub use self::object::LargeObject;

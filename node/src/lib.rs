@@ -3,6 +3,8 @@
 pub mod api;
 pub mod cli;
 pub mod config;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod network;
 pub mod pipeline;
 pub mod runtime;

@@ -2,9 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::bounded;
 use crate::chunk::Root;
 use crate::id::{AssignmentId, Epoch, JobId, NodeId, PageId, Position};
 use crate::key::Key;
+use crate::limits::{DELETE_KEYS_MAX, PACK_OBJECTS_MAX, VERIFY_OBJECTS_MAX};
 use crate::manifest::{Entry, Page};
 use crate::time::Timestamp;
 use crate::units::{ByteRange, ByteRate};
@@ -69,6 +71,7 @@ pub enum Work {
     /// Move small objects whole.
     MovePack {
         /// The objects, in key order.
+        #[serde(deserialize_with = "bounded::list::<_, _, PACK_OBJECTS_MAX>")]
         objects: Vec<Object>,
     },
     /// Make an assembled object visible, and check what the store then holds.
@@ -92,6 +95,7 @@ pub enum Work {
     /// Read both ends and say which objects differ.
     Verify {
         /// The objects, in key order.
+        #[serde(deserialize_with = "bounded::list::<_, _, VERIFY_OBJECTS_MAX>")]
         objects: Vec<Object>,
     },
     /// Read back what was moved and compare it with the hash it should have.
@@ -104,6 +108,7 @@ pub enum Work {
     /// Delete from the target, each only if it is still as listed and still absent at the source.
     Delete {
         /// The target's entries.
+        #[serde(deserialize_with = "bounded::list::<_, _, DELETE_KEYS_MAX>")]
         entries: Vec<Entry>,
     },
     /// Remove what the job left at the target beside its objects.

@@ -5,8 +5,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::bounded;
 use crate::id::NodeId;
-use crate::limits::NODE_NAME_BYTES_MAX;
+use crate::limits::{ADDRESSES_MAX, NODE_NAME_BYTES_MAX};
 use crate::raft::RaftId;
 use crate::time::Timestamp;
 
@@ -59,8 +60,10 @@ impl fmt::Display for Address {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Addresses {
     /// Control plane: UDP (QUIC) and TCP on the same port.
+    #[serde(deserialize_with = "bounded::list::<_, _, ADDRESSES_MAX>")]
     pub control: Vec<Address>,
     /// Data plane: UDP.
+    #[serde(deserialize_with = "bounded::list::<_, _, ADDRESSES_MAX>")]
     pub data: Vec<Address>,
     /// HTTP API of its clients.
     pub api: Option<Address>,

@@ -29,8 +29,23 @@ pub enum DecodeError {
     Trailing(usize),
 }
 
-const fn configuration() -> Configuration<LittleEndian, Varint, Limit<LOG_ENTRY_BYTES_MAX>> {
-    bincode::config::standard().with_limit::<LOG_ENTRY_BYTES_MAX>()
+/// Bytes that the decoder counts for one that it reads, at most: an integer of eight may take one
+/// on the wire. With a limit of so many times its length, whatever was encoded can be read.
+const COUNTED_PER_BYTE: usize = 8;
+
+/// Bytes up to which an input is short, and up to which it is of middle length: what is set aside
+/// for a length that it declares is in proportion to its own.
+const SHORT_BYTES: usize = 16 << 10;
+const MIDDLE_BYTES: usize = 1 << 20;
+
+const fn configuration<const N: usize>() -> Configuration<LittleEndian, Varint, Limit<N>> {
+    bincode::config::standard().with_limit::<N>()
+}
+
+fn read<T: DeserializeOwned, const N: usize>(
+    bytes: &[u8],
+) -> Result<(T, usize), bincode::error::DecodeError> {
+    bincode::serde::decode_from_slice(bytes, configuration::<N>())
 }
 
 /// Encodes `value`: variable-length integers, little endian.
@@ -38,11 +53,13 @@ const fn configuration() -> Configuration<LittleEndian, Varint, Limit<LOG_ENTRY_
 /// # Panics
 /// When `value` has a sequence of unknown length, which no type of this crate has.
 pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
-    bincode::serde::encode_to_vec(value, configuration())
+    bincode::serde::encode_to_vec(value, bincode::config::standard())
         .expect("invariant: types of the protocol have sized sequences")
 }
 
-/// Decodes exactly one `T` that fills `bytes`, allocating no more than the limit allows.
+/// Decodes exactly one `T` that fills `bytes`. What is set aside for a declared length is bounded by
+/// the length of `bytes`, how often a list may grow by the list's own limit
+/// ([`bounded`](crate::bounded)).
 ///
 /// # Errors
 /// When there are more than `bytes_max` bytes, when they are no `T`, or when some are left over.
@@ -50,8 +67,12 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8], bytes_max: usize) -> Result<T, 
     if bytes.len() > bytes_max {
         return Err(DecodeError::TooLong { bytes: bytes.len(), bytes_max });
     }
-    let (value, read) = bincode::serde::decode_from_slice(bytes, configuration())?;
-    match bytes.len() - read {
+    let (value, length) = match bytes.len() {
+        0..=SHORT_BYTES => read::<T, { COUNTED_PER_BYTE * SHORT_BYTES }>(bytes)?,
+        ..=MIDDLE_BYTES => read::<T, { COUNTED_PER_BYTE * MIDDLE_BYTES }>(bytes)?,
+        _ => read::<T, { COUNTED_PER_BYTE * LOG_ENTRY_BYTES_MAX }>(bytes)?,
+    };
+    match bytes.len() - length {
         0 => Ok(value),
         left => Err(DecodeError::Trailing(left)),
     }
@@ -70,6 +91,28 @@ mod tests {
         let mut bytes = vec![253];
         bytes.extend_from_slice(&(1u64 << 60).to_le_bytes());
         assert!(decode::<Vec<u8>>(&bytes, 64).is_err());
+    }
+
+    #[test]
+    fn whatever_is_written_within_the_limit_is_read() {
+        // Each number takes one byte, and the decoder counts eight for it.
+        for count in [SHORT_BYTES - 8, MIDDLE_BYTES - 8, LOG_ENTRY_BYTES_MAX - 8] {
+            let numbers = vec![1u64; count];
+            let bytes = encode(&numbers);
+            assert!(decode::<Vec<u64>>(&bytes, LOG_ENTRY_BYTES_MAX).unwrap() == numbers, "{count}");
+        }
+    }
+
+    #[test]
+    fn a_short_input_sets_little_aside() {
+        let declares = |bytes: u32| [vec![252], bytes.to_le_bytes().to_vec()].concat();
+        let error = decode::<String>(&declares(1 << 20), 64).unwrap_err();
+        let is_limit = |error: &DecodeError| {
+            matches!(error, DecodeError::Malformed(bincode::error::DecodeError::LimitExceeded))
+        };
+        assert!(is_limit(&error), "{error}");
+        let error = decode::<String>(&declares(1 << 16), 64).unwrap_err();
+        assert!(!is_limit(&error), "the bytes are missing: {error}");
     }
 
     #[test]

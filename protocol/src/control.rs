@@ -8,11 +8,13 @@
 use serde::{Deserialize, Serialize};
 
 use crate::assignment::{Assignment, End};
+use crate::bounded;
 use crate::cluster::{Addresses, Boot, ClusterId, Member, NodeName, Secret, TokenId};
 use crate::error::Failure;
 use crate::figures::JobFigures;
 use crate::id::{AssignmentId, JobId, LogIndex, NodeId, PageId, Position};
 use crate::job::JobSpec;
+use crate::limits::{HELD_MAX, MEMBERS_MAX, ORDERS_MAX};
 use crate::location::Location;
 use crate::manifest::Page;
 use crate::raft::RaftMessage;
@@ -29,7 +31,7 @@ pub enum ControlMessage {
     /// An answer to an order, to the leader.
     Report(Box<Report>),
     /// Orders, from the leader.
-    Orders(Vec<Order>),
+    Orders(#[serde(deserialize_with = "bounded::list::<_, _, ORDERS_MAX>")] Vec<Order>),
     /// Asks for the specification of a job, which says what the asker may read here.
     FindJob(JobId),
     /// A request of a client that another node has to answer.
@@ -91,6 +93,7 @@ pub enum ControlAnswer {
         /// The cluster.
         id: ClusterId,
         /// Its voters, ascending.
+        #[serde(deserialize_with = "bounded::list::<_, _, MEMBERS_MAX>")]
         voters: Vec<NodeId>,
     },
     /// The stranger is a member now.
@@ -128,6 +131,7 @@ pub struct Heartbeat {
     /// Assignments that it can work on at once.
     pub slots: u32,
     /// Orders that it works on, or whose reports are not settled.
+    #[serde(deserialize_with = "bounded::list::<_, _, HELD_MAX>")]
     pub held: Vec<AssignmentId>,
     /// Bytes verified and written since its process started, by job: every job of which the node
     /// keeps something.
@@ -157,6 +161,7 @@ pub struct Members {
     /// Grows with every change.
     pub version: u64,
     /// The members by id.
+    #[serde(deserialize_with = "bounded::list::<_, _, MEMBERS_MAX>")]
     pub members: Vec<Member>,
 }
 

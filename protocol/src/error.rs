@@ -183,6 +183,7 @@ impl ErrorCode {
 
 /// An error as it crosses the wire and enters the log: a code and a short text for people.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Said")]
 pub struct Failure {
     /// What went wrong.
     pub code: ErrorCode,
@@ -190,16 +191,30 @@ pub struct Failure {
     detail: String,
 }
 
+/// A failure as another node says it, whatever its text.
+#[derive(Deserialize)]
+struct Said {
+    code: ErrorCode,
+    detail: String,
+}
+
+impl From<Said> for Failure {
+    fn from(said: Said) -> Self {
+        Self::new(said.code, said.detail)
+    }
+}
+
 impl Failure {
-    /// A failure with `detail` cut to its limit and kept on one line.
+    /// A failure with `detail` cut to its limit and kept on one line; no control character is left,
+    /// so that no text of another node can move a terminal's cursor.
     pub fn new(code: ErrorCode, detail: impl Into<String>) -> Self {
         let mut detail: String = detail.into();
         if detail.len() > FAILURE_DETAIL_BYTES_MAX {
             let end = detail.floor_char_boundary(FAILURE_DETAIL_BYTES_MAX);
             detail.truncate(end);
         }
-        if detail.contains(['\n', '\r']) {
-            detail = detail.replace(['\n', '\r'], " ");
+        if detail.contains(char::is_control) {
+            detail = detail.replace(char::is_control, " ");
         }
         Self { code, detail }
     }
@@ -219,11 +234,20 @@ impl fmt::Display for Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codec;
 
     #[test]
     fn details_are_cut_at_a_character_and_stay_on_one_line() {
         let failure = Failure::new(ErrorCode::Io, format!("{}\né", "é".repeat(400)));
         assert!(failure.detail().len() <= FAILURE_DETAIL_BYTES_MAX);
-        assert!(!Failure::new(ErrorCode::Io, "a\r\nb").detail().contains(['\n', '\r']));
+        assert_eq!(Failure::new(ErrorCode::Io, "a\r\nb\x1b[2J").detail(), "a  b [2J");
+    }
+
+    #[test]
+    fn what_another_node_says_keeps_the_same_limits() {
+        let said = codec::encode(&(ErrorCode::Io, format!("\x1b[2J{}", "x".repeat(4096))));
+        let failure: Failure = codec::decode(&said, 8192).unwrap();
+        assert_eq!(failure.detail().len(), FAILURE_DETAIL_BYTES_MAX);
+        assert!(failure.detail().starts_with(" [2Jx"), "{failure}");
     }
 }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::attributes::{Attributes, ObjectInfo};
+use crate::bounded;
 use crate::chunk::{Root, SpanValue};
 use crate::codec::{self, DecodeError};
 use crate::error::Failure;
@@ -66,6 +67,7 @@ pub enum Request {
     /// Small objects, whole.
     Pack {
         /// The states that were listed.
+        #[serde(deserialize_with = "bounded::list::<_, _, REQUEST_ITEMS_MAX>")]
         entries: Vec<Entry>,
     },
     /// Everything about one key.
@@ -76,11 +78,13 @@ pub enum Request {
     /// Which keys there are.
     Lookup {
         /// The keys, ascending.
+        #[serde(deserialize_with = "bounded::list::<_, _, REQUEST_ITEMS_MAX>")]
         keys: Vec<Key>,
     },
     /// The hashes of what is under entries.
     Roots {
         /// The states that were listed.
+        #[serde(deserialize_with = "bounded::list::<_, _, REQUEST_ITEMS_MAX>")]
         entries: Vec<Entry>,
     },
     /// What kind of store the source is.

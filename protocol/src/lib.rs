@@ -13,6 +13,7 @@
 pub mod assignment;
 pub mod attributes;
 pub mod bitmap;
+mod bounded;
 pub mod chunk;
 pub mod cluster;
 pub mod codec;

@@ -9,6 +9,9 @@ pub const SHARD_BYTES: u64 = 64 << 20;
 /// Largest object that travels in a pack; larger ones are split into range shards.
 pub const PACKED_OBJECT_BYTES_MAX: u64 = 8 << 20;
 
+/// Largest object that is moved: what is known of its shards is kept in memory by every voter.
+pub const OBJECT_BYTES_MAX: u64 = 64 << 40;
+
 /// Objects of one pack.
 pub const PACK_OBJECTS_MAX: usize = 4096;
 
@@ -57,9 +60,7 @@ pub const GRANTS_BATCHED_MAX: usize = 256;
 /// Reports of one command, so that it stays well below its largest size.
 pub const REPORTS_BATCHED_MAX: usize = 64;
 
-/// Encoded bytes of the reports of one command, unless a single one is larger. A decoder counts up
-/// to eight bytes of memory for each byte that it reads, and none may need more than
-/// [`LOG_ENTRY_BYTES_MAX`].
+/// Encoded bytes of the reports of one command, unless a single one is larger.
 pub const REPORTS_BYTES_MAX: usize = LOG_ENTRY_BYTES_MAX / 16;
 
 /// Terms that a voter lets itself be moved on by in one minute.
@@ -107,6 +108,24 @@ pub const JOBS_MEASURED_MAX: usize = 64;
 /// Bytes of a node's name.
 pub const NODE_NAME_BYTES_MAX: usize = 63;
 
+/// Addresses of one kind at which a node says that it is reached, one for each of its interfaces.
+pub const ADDRESSES_MAX: usize = 256;
+
+/// Encoded bytes of all addresses of a node.
+pub const ADDRESSES_BYTES_MAX: usize = 32 << 10;
+
+/// Assignments that a node may work on at once, whatever it says.
+pub const SLOTS_MAX: u32 = 256;
+
+/// Orders that a node may name in one sign of life.
+pub const HELD_MAX: usize = 16 << 10;
+
+/// Orders of one message.
+pub const ORDERS_MAX: usize = 16;
+
+/// Places that a listing could not read and that it names; the rest is counted.
+pub const UNREADABLE_NAMED_MAX: usize = 100;
+
 /// Members of one cluster.
 pub const MEMBERS_MAX: usize = 1024;
 
@@ -135,6 +154,7 @@ const _: () = {
     assert!(CHUNK_BYTES.is_power_of_two());
     assert!(SHARD_BYTES.is_multiple_of(CHUNK_BYTES));
     assert!(PACKED_OBJECT_BYTES_MAX <= PACK_BYTES_MAX);
+    assert!(OBJECT_BYTES_MAX / SHARD_BYTES < u32::MAX as u64);
     assert!(PACK_OBJECTS_MAX <= PAGE_ENTRIES_MAX);
     assert!(PAGE_ENTRIES_MAX <= u16::MAX as usize);
     assert!(PAGE_BYTES_MAX < LOG_ENTRY_BYTES_MAX);

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::bounded;
 use crate::codec;
 use crate::id::{PageId, Position};
 use crate::key::Key;
@@ -72,6 +73,7 @@ pub struct Page {
     /// Place of the page in the manifest.
     pub id: PageId,
     /// At least one and at most [`PAGE_ENTRIES_MAX`] entries, strictly ascending by key.
+    #[serde(deserialize_with = "bounded::list::<_, _, PAGE_ENTRIES_MAX>")]
     pub entries: Vec<Entry>,
 }
 
@@ -91,7 +93,7 @@ impl Page {
 
     /// Bytes of all entries together.
     pub fn bytes(&self) -> u64 {
-        self.entries.iter().map(|entry| entry.size).sum()
+        self.entries.iter().map(|entry| entry.size).fold(0, u64::saturating_add)
     }
 }
 

@@ -9,8 +9,9 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::bounded;
 use crate::id::LogIndex;
-use crate::limits::RAFT_MEMBERS_MAX;
+use crate::limits::{RAFT_ENTRIES_MAX, RAFT_MEMBERS_MAX};
 
 /// A voter's or learner's number in the log: never 0, never given twice.
 ///
@@ -33,13 +34,17 @@ pub struct LogPosition {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct Configuration {
     /// Their majority elects and commits.
+    #[serde(deserialize_with = "bounded::set::<_, _, RAFT_MEMBERS_MAX>")]
     pub voters: BTreeSet<RaftId>,
     /// They receive the log and have no vote.
+    #[serde(deserialize_with = "bounded::set::<_, _, RAFT_MEMBERS_MAX>")]
     pub learners: BTreeSet<RaftId>,
     /// Voters of the configuration that is being left: while there are any, their majority is
     /// needed as well.
+    #[serde(deserialize_with = "bounded::set::<_, _, RAFT_MEMBERS_MAX>")]
     pub voters_outgoing: BTreeSet<RaftId>,
     /// Outgoing voters that will be learners.
+    #[serde(deserialize_with = "bounded::set::<_, _, RAFT_MEMBERS_MAX>")]
     pub learners_next: BTreeSet<RaftId>,
     /// Whether the leader leaves the joint configuration by itself.
     pub auto_leave: bool,
@@ -233,6 +238,7 @@ pub enum RaftBody {
         /// The last entry that the leader knows to be committed.
         commit: LogIndex,
         /// Entries in order, without gaps; none to tell `commit` or to find where the logs part.
+        #[serde(deserialize_with = "bounded::list::<_, _, RAFT_ENTRIES_MAX>")]
         entries: Vec<LogEntry>,
     },
     /// The answer to `Append` and `Snapshot`.
@@ -296,9 +302,7 @@ pub struct VoteResponse {
 mod tests {
     use super::*;
     use crate::codec;
-    use crate::limits::{
-        RAFT_COMMAND_BYTES_MAX, RAFT_ENTRIES_BYTES_MAX, RAFT_ENTRIES_MAX, RAFT_MESSAGE_BYTES_MAX,
-    };
+    use crate::limits::{RAFT_COMMAND_BYTES_MAX, RAFT_ENTRIES_BYTES_MAX, RAFT_MESSAGE_BYTES_MAX};
 
     fn position(index: u64, term: u64) -> LogPosition {
         LogPosition { index: LogIndex(index), term }

@@ -3,10 +3,14 @@
 use serde::{Deserialize, Serialize};
 
 use crate::assignment::UploadToken;
+use crate::bounded;
 use crate::chunk::{Root, SpanValue};
 use crate::error::Failure;
 use crate::id::{AssignmentId, Epoch, JobId, PageId};
 use crate::key::Key;
+use crate::limits::{
+    DELETE_KEYS_MAX, PACK_OBJECTS_MAX, PAGE_ENTRIES_MAX, UNREADABLE_NAMED_MAX, VERIFY_OBJECTS_MAX,
+};
 use crate::manifest::Entry;
 
 /// Why an object was left out on purpose.
@@ -102,6 +106,7 @@ pub struct ListingEnd {
     /// Pages of the whole listing: it is at its end only when all of them are on record.
     pub pages: PageId,
     /// Places that could not be listed, the first few by name. The listing is partial when not empty.
+    #[serde(deserialize_with = "bounded::list::<_, _, UNREADABLE_NAMED_MAX>")]
     pub unreadable: Vec<(Key, Failure)>,
     /// Places that could not be listed, all.
     pub unreadable_count: u64,
@@ -115,12 +120,15 @@ pub enum Completion {
         /// Its place in the listing, so that a page that arrives twice counts once.
         page: PageId,
         /// Its entries, in key order, after those of the page before.
+        #[serde(deserialize_with = "bounded::list::<_, _, PAGE_ENTRIES_MAX>")]
         entries: Vec<Entry>,
     },
     /// The listing has reached its end.
     Listed(ListingEnd),
     /// Page by page what has to move: one value for each entry.
-    Compared(Vec<Comparison>),
+    Compared(
+        #[serde(deserialize_with = "bounded::list::<_, _, PAGE_ENTRIES_MAX>")] Vec<Comparison>,
+    ),
     /// The upload is open.
     Opened(UploadToken),
     /// The range is at the target, durable.
@@ -131,7 +139,9 @@ pub enum Completion {
         bytes_sent: u64,
     },
     /// What became of each object of a pack, in its order.
-    PackMoved(Vec<ObjectResult>),
+    PackMoved(
+        #[serde(deserialize_with = "bounded::list::<_, _, PACK_OBJECTS_MAX>")] Vec<ObjectResult>,
+    ),
     /// The object is visible and checked.
     Committed,
     /// The source has another object under this key now.
@@ -139,11 +149,13 @@ pub enum Completion {
     /// The upload is gone.
     Discarded,
     /// What the comparison said of each object, in order.
-    Verified(Vec<Verdict>),
+    Verified(#[serde(deserialize_with = "bounded::list::<_, _, VERIFY_OBJECTS_MAX>")] Vec<Verdict>),
     /// What was read back has the hash it should have.
     ReadBack,
     /// For each entry `None` when it is gone, else why it was kept.
-    Deleted(Vec<Option<Failure>>),
+    Deleted(
+        #[serde(deserialize_with = "bounded::list::<_, _, DELETE_KEYS_MAX>")] Vec<Option<Failure>>,
+    ),
     /// Nothing of the job is left at the target but its objects.
     Cleaned,
 }

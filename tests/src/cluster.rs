@@ -1,7 +1,7 @@
 //! A cluster of real processes on loopback, each with a directory of its own.
 
 use std::fs::File;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -236,6 +236,16 @@ impl Cluster {
         self.nodes[index].process.as_ref().expect("a node that runs").id()
     }
 
+    /// Where the control plane of node `index` listens.
+    pub fn control_address(&self, index: usize) -> SocketAddr {
+        parsed(&self.nodes[index].listen)
+    }
+
+    /// Where the API of node `index` listens.
+    pub fn api_address(&self, index: usize) -> SocketAddr {
+        parsed(&self.nodes[index].api)
+    }
+
     /// A join token.
     ///
     /// # Panics
@@ -320,6 +330,27 @@ impl Cluster {
             .to_vec()
     }
 
+    /// The process of node `index`, as long as it runs.
+    pub fn living(&mut self, index: usize) -> Option<u32> {
+        let process = self.nodes[index].process.as_mut()?;
+        (!process.has_ended()).then(|| process.id())
+    }
+
+    /// The most memory that node `index` has held so far, and what it holds now, in bytes.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn memory(&mut self, index: usize) -> (u64, u64) {
+        let id = self.living(index).unwrap_or_else(|| panic!("node{index} runs"));
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("Linux says so");
+        let bytes = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a line");
+            let digits = line.trim().trim_end_matches(" kB");
+            digits.parse::<u64>().expect("kibibytes") << 10
+        };
+        (bytes("VmHWM:"), bytes("VmRSS:"))
+    }
+
     /// Adds where the cluster is, and the right to ask it.
     fn address<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Vec<String> {
         let nodes = self.nodes.iter().filter(|node| !node.is_frozen);
@@ -383,6 +414,10 @@ impl Cluster {
 
 fn loopback() -> String {
     format!("127.0.0.1:{}", free_port())
+}
+
+fn parsed(address: &str) -> SocketAddr {
+    address.parse().expect("an address of ours")
 }
 
 fn utf8(path: &std::path::Path) -> &str {

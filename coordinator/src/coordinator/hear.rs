@@ -5,9 +5,11 @@ use std::collections::BTreeSet;
 use airlift_protocol::assignment::End;
 use airlift_protocol::codec;
 use airlift_protocol::control::{Heartbeat, Order};
-use airlift_protocol::error::ErrorCode;
+use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::id::{AssignmentId, JobId, NodeId, PageId};
-use airlift_protocol::limits::{REPORTS_BATCHED_MAX, REPORTS_BYTES_MAX};
+use airlift_protocol::limits::{
+    ADDRESSES_BYTES_MAX, PAGE_BYTES_MAX, REPORTS_BATCHED_MAX, REPORTS_BYTES_MAX,
+};
 use airlift_protocol::manifest::Page;
 use airlift_protocol::report::{Completion, Report};
 use airlift_protocol::time::Timestamp;
@@ -16,11 +18,24 @@ use super::Coordinator;
 use crate::command::Command;
 use crate::effect::Effect;
 use crate::scheduler::inventory::Heard;
-use crate::state::{Job, Lease, Phase, Task};
+use crate::state::{Job, Lease, Phase, Task, is_movable};
+
+/// Times that a node may start or move in so many milliseconds: each is an entry of the log.
+const STARTS_MAX: u32 = 8;
+const STARTS_WINDOW_MS: u64 = 10_000;
+
+/// Orders that are taken back at one sign of life; those left are at the next.
+const REVOKED_MAX: usize = 256;
+
+/// Encoded bytes of a page that is taken: one entry may be longer than a page should be.
+const LISTED_BYTES_MAX: usize = 2 * PAGE_BYTES_MAX;
 
 impl Coordinator {
     pub(super) fn on_heartbeat(&mut self, now: Timestamp, node: NodeId, beat: &Heartbeat) {
         if !self.is_deciding {
+            return;
+        }
+        if codec::encode(&beat.addresses).len() > ADDRESSES_BYTES_MAX {
             return;
         }
         let cluster = self.state.cluster.as_ref();
@@ -34,7 +49,13 @@ impl Coordinator {
         }
         let has_moved = member.is_some_and(|member| member.addresses != beat.addresses);
         if self.state.boots.get(&node) != Some(&beat.boot) || has_moved {
-            if self.starting.insert((node, beat.boot)) {
+            // Every such entry makes all members write. What is not heard now is said again.
+            let (since, count) = self.started.entry(node).or_insert((now, 0));
+            if now.since(*since) >= STARTS_WINDOW_MS {
+                (*since, *count) = (now, 0);
+            }
+            if *count < STARTS_MAX && self.starting.insert((node, beat.boot)) {
+                *count += 1;
                 let (boot, addresses) = (beat.boot, beat.addresses.clone());
                 self.log.propose(Command::NodeStarted { node, boot, addresses }, None);
             }
@@ -74,7 +95,7 @@ impl Coordinator {
                 }
             }
         }
-        for id in held.difference(&leased) {
+        for id in held.difference(&leased).take(REVOKED_MAX) {
             self.order(node, Order::Revoke(*id));
         }
         for (job, id) in unheard {
@@ -83,7 +104,7 @@ impl Coordinator {
         }
     }
 
-    pub(super) fn on_report(&mut self, node: NodeId, report: Report) {
+    pub(super) fn on_report(&mut self, now: Timestamp, node: NodeId, report: Report) {
         if !self.is_deciding {
             return;
         }
@@ -99,7 +120,7 @@ impl Coordinator {
             (
                 Some(end),
                 Report { job, assignment, result: Ok(Completion::Page { page, entries }), .. },
-            ) => self.on_page(node, (job, end, assignment), Page { id: page, entries }),
+            ) => self.on_page(now, node, (job, end, assignment), Page { id: page, entries }),
             (Some(end), report) if !self.is_whole(end, &report) => {}
             (_, report) => {
                 if self.reported.insert(report.assignment) {
@@ -127,11 +148,25 @@ impl Coordinator {
         }
     }
 
-    fn on_page(&mut self, node: NodeId, of: (JobId, End, AssignmentId), page: Page) {
+    fn on_page(
+        &mut self,
+        now: Timestamp,
+        node: NodeId,
+        of: (JobId, End, AssignmentId),
+        page: Page,
+    ) {
         let (job, end, assignment) = of;
         let listed = self.state.jobs[&job].listing(end).next_page();
         if page.id < listed {
             return self.order(node, Order::SettlePages(assignment, listed));
+        }
+        let bytes = codec::encode(&page).len();
+        if !is_movable(&page) || bytes > LISTED_BYTES_MAX {
+            let text = format!("{node:?} listed what cannot be: page {} of the {end:?}", page.id.0);
+            let failure = Failure::new(ErrorCode::Protocol, text);
+            return self
+                .log
+                .propose(Command::Stop { job, failure, at: now.plus(self.wall_offset) }, None);
         }
         // A later page waits for those before it, which the agent says again.
         if page.id == self.next_page(job, end) {
@@ -189,7 +224,6 @@ fn batch_length(reports: &[Report]) -> usize {
 #[cfg(test)]
 mod tests {
     use airlift_protocol::chunk::Root;
-    use airlift_protocol::error::Failure;
     use airlift_protocol::id::Epoch;
     use airlift_protocol::limits::{
         FAILURE_DETAIL_BYTES_MAX, LOG_ENTRY_BYTES_MAX, PACK_OBJECTS_MAX, PAGE_ENTRIES_MAX,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use airlift_protocol::cluster::Boot;
 use airlift_protocol::control::Heartbeat;
 use airlift_protocol::id::{JobId, NodeId};
-use airlift_protocol::limits::LEASE_MS;
+use airlift_protocol::limits::{LEASE_MS, SLOTS_MAX};
 use airlift_protocol::time::Timestamp;
 
 use super::figures::{Recent, Windows};
@@ -13,6 +13,9 @@ use crate::state::{State, Task};
 
 /// Starts of one node that are remembered as superseded.
 const SUPERSEDED_MAX: usize = 16;
+
+/// Characters that are kept of what a node calls its build.
+const VERSION_CHARS_MAX: usize = 64;
 
 /// A node as last seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,9 +103,9 @@ impl Inventory {
         });
         let view = NodeView {
             boot: Some(beat.boot),
-            slots: beat.slots as usize,
+            slots: beat.slots.min(SLOTS_MAX) as usize,
             heard: now,
-            version: beat.version.clone(),
+            version: beat.version.chars().take(VERSION_CHARS_MAX).collect(),
             rates,
             written,
             measured,

@@ -6,7 +6,7 @@ use airlift_protocol::cluster::{Addresses, Boot};
 use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::id::{AssignmentId, JobId, LogIndex, NodeId, PageId, Position};
 use airlift_protocol::job::{JobSpec, Mode};
-use airlift_protocol::limits::JOBS_ENDED_MAX;
+use airlift_protocol::limits::{JOBS_ENDED_MAX, OBJECT_BYTES_MAX};
 use airlift_protocol::manifest::Page;
 use airlift_protocol::time::Timestamp;
 
@@ -230,7 +230,9 @@ fn note_interrupted(job: &mut Job, lease: &Lease) {
                 upload.interrupted.insert(*shard);
             }
         }
-        Task::Pack(..) => job.interrupted_bytes += lease.bytes,
+        Task::Pack(..) => {
+            job.interrupted_bytes = job.interrupted_bytes.saturating_add(lease.bytes);
+        }
         _ => {}
     }
 }
@@ -274,9 +276,15 @@ pub(super) fn return_to_page(job: &mut Job, page: PageId, indices: &[u16]) {
     }
 }
 
+/// Whether every entry has a size that the state can keep account of.
+pub(crate) fn is_movable(page: &Page) -> bool {
+    page.entries.iter().all(|entry| entry.size <= OBJECT_BYTES_MAX)
+}
+
 fn list(job: &mut Job, id: JobId, index: LogIndex, end: End, page: Page) -> Vec<Fact> {
     let listing = job.listing_mut(end);
-    if listing.end.is_some() || page.id != listing.next_page() || page.entries.is_empty() {
+    let is_next = page.id == listing.next_page() && !page.entries.is_empty();
+    if listing.end.is_some() || !is_next || !is_movable(&page) {
         return Vec::new();
     }
     let count = page.entries.len() as u64;
@@ -284,7 +292,7 @@ fn list(job: &mut Job, id: JobId, index: LogIndex, end: End, page: Page) -> Vec<
     listing.pages.push(index);
     listing.last_key = page.entries.last().map(|entry| entry.key.clone());
     listing.objects += count;
-    listing.bytes += bytes;
+    listing.bytes = listing.bytes.saturating_add(bytes);
     if end == End::Source {
         let len = u16::try_from(count).unwrap_or(u16::MAX);
         let mut progress = PageProgress::listed(len);
@@ -294,7 +302,8 @@ fn list(job: &mut Job, id: JobId, index: LogIndex, end: End, page: Page) -> Vec<
         }
         job.pages.insert(page.id, progress);
         job.totals.objects.total += count;
-        job.totals.bytes.total += bytes;
+        let total = &mut job.totals.bytes.total;
+        *total = total.saturating_add(bytes);
     }
     vec![Fact::Listing(id, end)]
 }
@@ -304,7 +313,7 @@ fn extraneous(job: &mut Job, id: JobId, page: PageId, entries: Bitmap) -> Vec<Fa
         return Vec::new();
     }
     job.diffed = page.next();
-    job.extraneous_count += u64::from(entries.count());
+    job.extraneous_count = job.extraneous_count.saturating_add(u64::from(entries.count()));
     let status = match job.spec.mode {
         Mode::Verify => Status::Extra,
         Mode::Copy | Mode::Sync if job.spec.policy.dry_run => Status::WouldDelete,

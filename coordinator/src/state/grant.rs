@@ -1,6 +1,7 @@
 //! What a grant does: it takes its task out of what is available, or is ignored.
 
 use airlift_protocol::id::{LogIndex, PageId, Position};
+use airlift_protocol::limits::OBJECT_BYTES_MAX;
 
 use super::job::{Job, Lease, UploadState};
 use super::object::LargeObject;
@@ -32,7 +33,7 @@ fn take(job: &mut Job, grant: &Grant) -> bool {
                 && !job.is_leased(|task| *task == grant.task)
         }
         Task::Open(position, upload_id, size) => {
-            if !take_entries(job, position.page, &[position.index]) {
+            if *size > OBJECT_BYTES_MAX || !take_entries(job, position.page, &[position.index]) {
                 return false;
             }
             let object = LargeObject::new(upload_id.clone(), *size);

@@ -190,7 +190,7 @@ impl Job {
     /// was in flight.
     pub(super) fn next_run(self, spec: JobSpec, at: Timestamp) -> Self {
         let mut next = Self::new(spec, at);
-        next.run = self.run + 1;
+        next.run = self.run.saturating_add(1);
         next.uploads = self.uploads;
         for lease in self.leases.values() {
             match &lease.task {
@@ -201,7 +201,9 @@ impl Job {
                         upload.interrupted.insert(*shard);
                     }
                 }
-                Task::Pack(..) => next.interrupted_bytes += lease.bytes,
+                Task::Pack(..) => {
+                    next.interrupted_bytes = next.interrupted_bytes.saturating_add(lease.bytes);
+                }
                 _ => {}
             }
         }
@@ -301,7 +303,7 @@ impl Job {
         }
         if matches!(fact.status, Status::Done | Status::Unchanged | Status::Equal | Status::Differs)
         {
-            self.totals.bytes.done += bytes;
+            self.totals.bytes.done = self.totals.bytes.done.saturating_add(bytes);
         }
     }
 }

@@ -7,10 +7,12 @@ use airlift_protocol::error::{ErrorCode, Failure, Scope};
 use airlift_protocol::id::{AssignmentId, JobId, PageId, Position};
 use airlift_protocol::job::Mode;
 use airlift_protocol::key::Key;
+use airlift_protocol::limits::OBJECT_BYTES_MAX;
 use airlift_protocol::report::{
     ChangedObject, Comparison, Completion, ListingEnd, ObjectResult, Report, SkipReason, Verdict,
 };
 use airlift_protocol::time::Timestamp;
+use airlift_protocol::units::ByteCount;
 
 use super::apply::{give_back, return_to_page, stop};
 use super::job::{Job, Lease, Phase, UploadId};
@@ -112,8 +114,8 @@ impl Change<'_> {
             }
             (Task::Clean, Completion::Cleaned) => self.job.is_clean = true,
             (task, completion) => {
-                let text = format!("a report does not fit its order: {task:?}, {completion:?}");
-                self.stop(Failure::new(ErrorCode::Bug, text));
+                let text = format!("a report does not fit its order: {task:?}, ");
+                self.stop(Failure::new(ErrorCode::Bug, text + kind(&completion)));
             }
         }
     }
@@ -206,11 +208,11 @@ impl Change<'_> {
         let Some(object) = self.job.objects.get_mut(&position) else { return };
         object.record(shard, value);
         let bytes = &mut self.job.totals.bytes;
-        bytes.sent += bytes_sent;
+        bytes.sent = bytes.sent.saturating_add(bytes_sent);
         if let Some(upload) = self.job.uploads.get_mut(&object.upload_id)
             && upload.interrupted.remove(&shard)
         {
-            bytes.resent += bytes_sent;
+            bytes.resent = bytes.resent.saturating_add(bytes_sent);
         }
     }
 
@@ -219,8 +221,9 @@ impl Change<'_> {
             ObjectResult::Done { root, bytes } => {
                 let again = bytes.min(self.job.interrupted_bytes);
                 self.job.interrupted_bytes -= again;
-                self.job.totals.bytes.sent += bytes;
-                self.job.totals.bytes.resent += again;
+                let counts = &mut self.job.totals.bytes;
+                counts.sent = counts.sent.saturating_add(bytes);
+                counts.resent = counts.resent.saturating_add(again);
                 self.done(position, root, bytes);
             }
             ObjectResult::Changed(changed) => self.changed(position, changed),
@@ -274,8 +277,15 @@ impl Change<'_> {
             let failure = Failure::new(ErrorCode::SourceChanged, text);
             return self.finish(position, ObjectFact::failed(&failure), 0);
         }
+        let size = changed.entry.size;
+        if size > OBJECT_BYTES_MAX {
+            let (bytes, bytes_max) = (ByteCount(size), ByteCount(OBJECT_BYTES_MAX));
+            let text = format!("{bytes} are more than the {bytes_max} that can be moved");
+            let failure = Failure::new(ErrorCode::TooLarge, text);
+            return self.finish(position, ObjectFact::failed(&failure), 0);
+        }
         let total = &mut self.job.totals.bytes.total;
-        *total = total.saturating_sub(changed.bytes_before) + changed.entry.size;
+        *total = total.saturating_sub(changed.bytes_before).saturating_add(size);
         self.job.changed.insert(position, changed.entry);
         return_to_page(self.job, position.page, &[position.index]);
     }
@@ -358,5 +368,24 @@ impl Change<'_> {
         }
         self.job.count(&fact, bytes);
         self.facts.push(Fact::Object(self.id, position, fact));
+    }
+}
+
+/// What a completion is, in a word: all of it could be long.
+fn kind(completion: &Completion) -> &'static str {
+    match completion {
+        Completion::Page { .. } => "Page",
+        Completion::Listed(_) => "Listed",
+        Completion::Compared(_) => "Compared",
+        Completion::Opened(_) => "Opened",
+        Completion::RangeMoved { .. } => "RangeMoved",
+        Completion::PackMoved(_) => "PackMoved",
+        Completion::Committed => "Committed",
+        Completion::Changed(_) => "Changed",
+        Completion::Discarded => "Discarded",
+        Completion::Verified(_) => "Verified",
+        Completion::ReadBack => "ReadBack",
+        Completion::Deleted(_) => "Deleted",
+        Completion::Cleaned => "Cleaned",
     }
 }

@@ -57,6 +57,8 @@ pub use address::Transport;
 pub use error::{JoinError, NetworkError, RequestError};
 pub use incoming::{Incoming, Reply};
 pub use peer::Lane;
+#[cfg(any(test, fuzzing))]
+pub use wire::check_stream;
 
 use budget::Budget;
 use dialer::Dialer;

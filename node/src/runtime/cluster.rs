@@ -21,6 +21,9 @@ mod talk;
 mod token;
 mod work;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use token::JoinTokenText as TokenText;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -9,17 +9,16 @@ use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::id::{AssignmentId, PageId};
 use airlift_protocol::job::JobSpec;
 use airlift_protocol::key::Key;
+use airlift_protocol::limits::{OBJECT_BYTES_MAX, UNREADABLE_NAMED_MAX};
 use airlift_protocol::manifest::{Entry, PageBuilder};
 use airlift_protocol::report::{Completion, ListingEnd};
+use airlift_protocol::units::ByteCount;
 use futures::FutureExt;
 use tokio::sync::mpsc;
 
 use super::filter::Filter;
 use crate::pipeline::{Transfer, compare, content, object, pack, range, remove};
 use crate::store::{ListRequest, Listed, Store, StoreError};
-
-/// Places that could not be listed and are reported by name; the rest is counted.
-const UNREADABLE_NAMED_MAX: usize = 100;
 
 /// Batches of entries between a lister and the pages.
 const LISTED_AHEAD: usize = 8;
@@ -126,6 +125,9 @@ impl Executor {
             };
             let mut found = store.lookup(vec![key.clone()]).await;
             let entry = found.pop().ok_or_else(missing)??.ok_or_else(missing)?;
+            if entry.size > OBJECT_BYTES_MAX {
+                return Err(too_large(&entry));
+            }
             self.page(attempt, PageId(0), vec![entry]).await;
         }
         let pages = PageId(1);
@@ -145,15 +147,15 @@ impl Executor {
             let entries = match finding {
                 Listed::Entries(entries) => entries,
                 Listed::Unreadable(key, error) => {
-                    end.unreadable_count += 1;
-                    if end.unreadable.len() < UNREADABLE_NAMED_MAX {
-                        end.unreadable.push((key, error.into()));
-                    }
+                    unreadable(&mut end, key, error.into());
                     continue;
                 }
             };
             for entry in entries.into_iter().filter(|entry| self.filter.accepts(&entry.key)) {
-                if let Some(full) = builder.push(entry) {
+                if entry.size > OBJECT_BYTES_MAX {
+                    let failure = too_large(&entry);
+                    unreadable(&mut end, entry.key, failure);
+                } else if let Some(full) = builder.push(entry) {
                     if !self.page(attempt, end.pages, full).await {
                         return end;
                     }
@@ -204,6 +206,20 @@ async fn carry_out(transfer: &Transfer, work: Work) -> Result<Completion, Failur
             Ok(Completion::Cleaned)
         }
     }
+}
+
+/// Counts a place that could not be listed, and names it among the first.
+fn unreadable(end: &mut ListingEnd, key: Key, failure: Failure) {
+    end.unreadable_count += 1;
+    if end.unreadable.len() < UNREADABLE_NAMED_MAX {
+        end.unreadable.push((key, failure));
+    }
+}
+
+fn too_large(entry: &Entry) -> Failure {
+    let (bytes, bytes_max) = (ByteCount(entry.size), ByteCount(OBJECT_BYTES_MAX));
+    let text = format!("{}: {bytes} are more than the {bytes_max} that can be moved", entry.key);
+    Failure::new(ErrorCode::TooLarge, text)
 }
 
 /// The order is for a node that reaches an end which this one does not.

@@ -19,6 +19,9 @@ mod status;
 mod upload;
 mod write;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use path::check_laws as check_key;
+
 #[cfg(test)]
 mod tests;
 

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use airlift_tests::airlift::{Airlift, fast_directory};
-use airlift_tests::cluster::{Cluster, Role};
+use airlift_tests::cluster::{Cluster, Role, free_port};
 use airlift_tests::s3::S3Server;
 use airlift_tests::tree;
 
@@ -326,6 +326,7 @@ fn who_does_not_belong_is_refused_by_name() {
         let mut words = cluster.join_arguments(1, token);
         words[2] = directory.path().to_str().unwrap().to_owned();
         words[4] = "stranger".to_owned();
+        words[6] = format!("127.0.0.1:{}", free_port());
         words[8] = "127.0.0.1:0".to_owned();
         let outcome = user.run(words);
         assert!(matches!(outcome.code, Some(2 | 3)), "{outcome:?}");

@@ -13,5 +13,6 @@ mod demo;
 mod errors;
 mod faults;
 mod figures;
+mod hostile;
 mod s3;
 mod scale;

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::network::party::party;
+
 /// Addresses that are remembered at once.
 const ADDRESSES_MAX: usize = 1024;
 
@@ -31,7 +33,7 @@ impl Failures {
 
     /// How long requests from `address` are still refused; `None` when they are not.
     pub(super) fn blocked(&self, address: IpAddr, now: Instant) -> Option<Duration> {
-        let count = self.counts.get(&network(address))?;
+        let count = self.counts.get(&party(address))?;
         let age = now.saturating_duration_since(count.since);
         (count.failures >= self.most && age < self.window).then(|| self.window - age)
     }
@@ -40,7 +42,7 @@ impl Failures {
     pub(super) fn add(&mut self, address: IpAddr, now: Instant) {
         let window = self.window;
         let is_over = |count: &Count| now.saturating_duration_since(count.since) >= window;
-        let address = network(address);
+        let address = party(address);
         if self.counts.len() >= ADDRESSES_MAX && !self.counts.contains_key(&address) {
             self.counts.retain(|_, count| !is_over(count));
         }
@@ -55,17 +57,6 @@ impl Failures {
             *count = Count { since: now, failures: 0 };
         }
         count.failures = count.failures.saturating_add(1);
-    }
-}
-
-/// What one party can be expected to hold: an IPv4 address, or the first half of an IPv6 one.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => {
-            let half = u128::from(address) & !u128::from(u64::MAX);
-            IpAddr::V6(half.into())
-        }
-        address @ IpAddr::V4(_) => address,
     }
 }
 

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::convert::Infallible;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
@@ -23,10 +23,11 @@ use tokio::time::Instant;
 
 use super::address::{self, Transport};
 use super::handler::{Direction, Handler, Standing};
-use super::limit::{CONTACTS_MAX, STRANGER_LIFETIME, STRANGERS_MAX};
+use super::limit::{CONTACTS_MAX, PENDING_FROM_ONE_MAX, STRANGER_LIFETIME, STRANGERS_MAX};
 use super::peer::{Link, Registry};
 use super::stream::Shared;
 use crate::network::identity::{node_id, peer_id};
+use crate::network::party::party;
 use crate::runtime::clock;
 
 /// Why a connection is not accepted.
@@ -35,6 +36,7 @@ enum Denial {
     NoNode,
     Strangers,
     Unasked,
+    Handshakes,
 }
 
 impl fmt::Display for Denial {
@@ -43,6 +45,7 @@ impl fmt::Display for Denial {
             Self::NoNode => "its key is not Ed25519",
             Self::Strangers => "enough strangers are connected",
             Self::Unasked => "it is no member any more",
+            Self::Handshakes => "enough handshakes with its address are under way",
         })
     }
 }
@@ -68,6 +71,8 @@ pub(super) struct Exchange {
     connections: BTreeMap<NodeId, Vec<Connection>>,
     /// Dials to addresses whose node is not known yet.
     joins: BTreeSet<ConnectionId>,
+    /// Handshakes of others, by where they come from: nobody may have all that there may be.
+    pending: BTreeMap<ConnectionId, IpAddr>,
     actions: VecDeque<ToSwarm<Infallible, Direction>>,
     waker: Option<Waker>,
 }
@@ -80,6 +85,7 @@ impl Exchange {
             members: BTreeSet::new(),
             connections: BTreeMap::new(),
             joins: BTreeSet::new(),
+            pending: BTreeMap::new(),
             actions: VecDeque::new(),
             waker: None,
         }
@@ -210,6 +216,7 @@ impl Exchange {
     fn on_established(&mut self, event: ConnectionEstablished<'_>) {
         let ConnectionEstablished { peer_id, connection_id, endpoint, .. } = event;
         self.joins.remove(&connection_id);
+        self.pending.remove(&connection_id);
         let (Some(node), Some((address, transport))) =
             (node_id(&peer_id), address::parse(endpoint.get_remote_address()))
         else {
@@ -273,6 +280,22 @@ impl NetworkBehaviour for Exchange {
     type ConnectionHandler = Handler;
     type ToSwarm = Infallible;
 
+    fn handle_pending_inbound_connection(
+        &mut self,
+        connection: ConnectionId,
+        _: &Multiaddr,
+        remote: &Multiaddr,
+    ) -> Result<(), ConnectionDenied> {
+        let Some((address, _)) = address::parse(remote) else { return Ok(()) };
+        let from = party(address.ip());
+        let pending = self.pending.values().filter(|other| **other == from).count();
+        if pending >= PENDING_FROM_ONE_MAX {
+            return Err(ConnectionDenied::new(Denial::Handshakes));
+        }
+        self.pending.insert(connection, from);
+        Ok(())
+    }
+
     fn handle_established_inbound_connection(
         &mut self,
         _: ConnectionId,
@@ -310,6 +333,9 @@ impl NetworkBehaviour for Exchange {
         match event {
             FromSwarm::ConnectionEstablished(event) => self.on_established(event),
             FromSwarm::ConnectionClosed(event) => self.on_closed(event),
+            FromSwarm::ListenFailure(event) => {
+                self.pending.remove(&event.connection_id);
+            }
             _ => {}
         }
     }
@@ -332,6 +358,7 @@ impl NetworkBehaviour for Exchange {
 #[cfg(test)]
 mod tests {
     use futures::task::noop_waker;
+    use libp2p::swarm::behaviour::ListenFailure;
     use tokio::sync::mpsc;
 
     use super::*;
@@ -389,6 +416,31 @@ mod tests {
         exchange.expire(deadline + STRANGER_LIFETIME);
         assert_eq!(closed(&mut exchange).len(), STRANGERS_MAX - 1);
         assert_eq!(exchange.deadline(), None);
+    }
+
+    #[test]
+    fn handshakes_from_one_address_leave_room_for_others() {
+        let mut exchange = exchange();
+        let local: Multiaddr = "/ip4/127.0.0.1/tcp/9".parse().unwrap();
+        let begin = |exchange: &mut Exchange, from: &str, id: usize| {
+            let (id, from) = (ConnectionId::new_unchecked(id), from.parse().unwrap());
+            exchange.handle_pending_inbound_connection(id, &local, &from).is_ok()
+        };
+        for id in 0..PENDING_FROM_ONE_MAX {
+            assert!(begin(&mut exchange, &format!("/ip4/192.0.2.1/tcp/{}", 1000 + id), id));
+        }
+        assert!(!begin(&mut exchange, "/ip4/192.0.2.1/tcp/7", 100));
+        assert!(!begin(&mut exchange, "/ip4/192.0.2.1/udp/7/quic-v1", 101));
+        assert!(begin(&mut exchange, "/ip4/192.0.2.2/tcp/7", 102));
+        let send_back: Multiaddr = "/ip4/192.0.2.1/tcp/1000".parse().unwrap();
+        exchange.on_swarm_event(FromSwarm::ListenFailure(ListenFailure {
+            local_addr: &local,
+            send_back_addr: &send_back,
+            error: &libp2p::swarm::ListenError::Aborted,
+            connection_id: ConnectionId::new_unchecked(0),
+            peer_id: None,
+        }));
+        assert!(begin(&mut exchange, "/ip4/192.0.2.1/tcp/8", 103), "one of them has failed");
     }
 
     #[test]

@@ -54,8 +54,10 @@ pub(super) const CONTACTS_MAX: usize = 8;
 /// How long joining may look for a node at an address.
 pub(super) const JOIN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Handshakes that are under way at once, those of others and our own.
+/// Handshakes that are under way at once: those of others, those of others from one address, and our
+/// own.
 pub(super) const PENDING_INCOMING_MAX: u32 = 64;
+pub(super) const PENDING_FROM_ONE_MAX: usize = 16;
 pub(super) const PENDING_OUTGOING_MAX: u32 = 160;
 
 /// Members that are dialled at once, each by at most two transports.

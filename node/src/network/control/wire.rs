@@ -124,6 +124,27 @@ fn prefix(body: &Bytes) -> io::Result<[u8; 4]> {
     Ok(bytes.to_be_bytes())
 }
 
+/// Whatever the bytes, bodies are read as they were declared, within the limit.
+#[cfg(any(test, fuzzing))]
+pub async fn check_stream(bytes: &[u8]) {
+    const BYTES_MAX: usize = 4096;
+    let mut stream = futures::io::Cursor::new(bytes);
+    let mut at = 0;
+    while let Ok(Some(Length::Allowed(length))) = read_length(&mut stream, BYTES_MAX).await {
+        assert!(length <= BYTES_MAX);
+        let Ok(body) = read_body(&mut stream, length).await else { break };
+        assert_eq!(body, &bytes[at + 4..at + 4 + length]);
+        let mut again = futures::io::Cursor::new(Vec::new());
+        write_body(&mut again, &body).await.expect("memory takes it");
+        assert_eq!(again.get_ref().as_slice(), &bytes[at..at + 4 + length]);
+        at += 4 + length;
+    }
+    let mut answer = futures::io::Cursor::new(bytes);
+    if let Ok(status) = read_status(&mut answer).await {
+        assert_eq!(Some(&(status as u8)), bytes.first());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::pin::Pin;

@@ -115,6 +115,31 @@ fn check_link(text: &[u8]) -> Option<&'static str> {
     }
 }
 
+/// Whatever the bytes, a key that is taken as a path leads to one place below the root.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn check_laws(bytes: &[u8]) {
+    let key = Key::new(bytes);
+    let version = airlift_protocol::manifest::Version::None;
+    let entry = Entry { key: key.clone(), kind: Kind::Object, size: 0, mtime_ns: None, version };
+    let Ok(path) = KeyPath::parse(&key) else {
+        assert!(check(&entry, 0).is_some(), "a key that is no path must be named");
+        return;
+    };
+    let names: Vec<&[u8]> = path.whole.split(|byte| *byte == b'/').collect();
+    for name in &names {
+        assert!(!matches!(*name, b"" | b"." | b"..") && !name.contains(&0) && name.len() < 256);
+        assert!(!is_staging(name), "a key must not lead into a staging directory");
+    }
+    assert_eq!(names.last(), Some(&path.name));
+    let joined = match path.parent {
+        b"" => path.name.to_vec(),
+        parent => [parent, b"/", path.name].concat(),
+    };
+    assert_eq!(joined, path.whole);
+    let end: &[u8] = if path.is_directory { b"/" } else { b"" };
+    assert_eq!([path.whole, end].concat(), bytes, "two keys must not share a path");
+}
+
 #[cfg(test)]
 mod tests {
     use airlift_protocol::manifest::Version;

@@ -1,0 +1,11 @@
+//! Every message of the control plane, and every value in it.
+
+#![no_main]
+
+#[path = "../../protocol/tests/corpus/bodies.rs"]
+mod bodies;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| airlift_fuzz::bounded(
+    (4 << 20) + 256 * data.len(),
+    || bodies::wire(data)
+));
