@@ -35,6 +35,8 @@ pub enum AgentInput {
     },
     /// Another node leads, or leads again: what is not settled is said to it at once.
     LeaderChanged,
+    /// The leader is to hear of this node at once.
+    Beat,
     /// The time that `poll_timeout` named has come.
     Timeout,
 }
@@ -103,6 +105,10 @@ impl Agent {
             AgentInput::LeaderChanged => {
                 self.next_heartbeat = now;
                 self.unsettled.make_due();
+                self.on_timeout(now);
+            }
+            AgentInput::Beat => {
+                self.next_heartbeat = now;
                 self.on_timeout(now);
             }
             AgentInput::Timeout => self.on_timeout(now),

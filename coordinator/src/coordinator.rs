@@ -4,6 +4,7 @@
 mod ask;
 mod hear;
 mod lead;
+mod observe;
 mod snapshot;
 mod tell;
 
@@ -11,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use airlift_protocol::assignment::End;
 use airlift_protocol::cluster::Boot;
-use airlift_protocol::control::Order;
+use airlift_protocol::control::{self, Order};
 use airlift_protocol::id::{AssignmentId, JobId, LogIndex, NodeId};
 use airlift_protocol::limits::{GRANTS_BATCHED_MAX, LOG_WAITING_MAX, RAFT_TICK_MS};
 use airlift_protocol::report::Report;
@@ -28,7 +29,8 @@ use crate::scheduler::diff::{Diff, Step};
 use crate::scheduler::inventory::Inventory;
 use crate::scheduler::pages::{PageKey, Pages, wanted};
 use crate::scheduler::plan::plan;
-use crate::scheduler::{check, route, work};
+use crate::scheduler::shares::Shares;
+use crate::scheduler::{check, work};
 use crate::state::{Fact, Phase, State};
 
 /// The control plane of one node.
@@ -53,6 +55,9 @@ pub struct Coordinator {
     /// Whether this node decided at the last look; in a cluster, only the leader does.
     is_deciding: bool,
     snapshots: Snapshots,
+    shares: Shares,
+    /// What a node is to be told of its shares, in answer to the sign of life that came last.
+    said: Option<(NodeId, control::Shares)>,
     /// When consensus is to be told that time has passed; a process that works alone has none.
     next_tick: Option<Timestamp>,
     /// Wall-clock time minus the time of `handle`, in milliseconds.
@@ -97,6 +102,8 @@ impl Coordinator {
             state,
             is_deciding: log.is_ready(),
             snapshots: Snapshots::default(),
+            shares: Shares::default(),
+            said: None,
             next_tick,
             log,
             inventory: Inventory::default(),
@@ -172,6 +179,7 @@ impl Coordinator {
     fn on_committed(&mut self, committed: Committed) {
         let Committed { index, command, request } = committed;
         self.forget_under_way(&command);
+        self.observe_command(&command);
         let settled = self.settled_by(&command);
         let page = match &command {
             Command::Page { job, end, page, .. } => {
@@ -207,7 +215,10 @@ impl Coordinator {
 
     fn forget_under_way(&mut self, command: &Command) {
         match command {
-            Command::Grant { .. } | Command::Advance { .. } | Command::Extraneous { .. } => {
+            Command::Grant { .. }
+            | Command::Advance { .. }
+            | Command::Extraneous { .. }
+            | Command::TakeBack { .. } => {
                 self.planned = self.planned.saturating_sub(1);
             }
             Command::Reports { reports } => {
@@ -249,8 +260,7 @@ impl Coordinator {
     fn assign(&mut self, job_id: JobId, id: AssignmentId) -> bool {
         let Some(job) = self.state.jobs.get(&job_id) else { return true };
         let Some(lease) = job.leases.get(&id) else { return true };
-        let movers = route::movers(&self.state, job, &self.inventory);
-        let assignment = work::assignment(id, (job_id, job), lease, &self.pages, movers);
+        let assignment = work::assignment(id, (job_id, job), lease, &self.pages);
         let node = lease.node;
         let Some(assignment) = assignment else { return false };
         self.order(node, Order::Assign(Box::new(assignment)));
@@ -274,6 +284,7 @@ impl Coordinator {
 
     /// Brings everything that follows under way: first what is decided, then what is to be.
     fn settle(&mut self, now: Timestamp) {
+        self.inventory.observed.pass(now);
         self.apply();
         self.look_who_decides(now);
         if self.is_deciding {
@@ -295,6 +306,7 @@ impl Coordinator {
 
     /// Proposes what the state asks for.
     fn decide(&mut self, now: Timestamp) {
+        self.observe_leases(now);
         self.reconcile_voters();
         self.flush_reports();
         self.diff();
@@ -305,6 +317,9 @@ impl Coordinator {
         let at = now.plus(self.wall_offset);
         let plan = plan(&self.state, &self.inventory, &self.pages, at);
         debug_assert_eq!(check::check(&self.state, &self.inventory, &plan), [""; 0]);
+        for taken in plan.taken_back {
+            self.take_back(taken);
+        }
         for (job, run, from) in plan.advances {
             self.planned += 1;
             self.log.propose(Command::Advance { job, run, from, at }, None);

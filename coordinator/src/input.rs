@@ -12,6 +12,7 @@ use airlift_protocol::manifest::Page;
 use airlift_protocol::raft::{RaftId, RaftMessage, SnapshotRef};
 use airlift_protocol::report::Report;
 use airlift_protocol::time::Timestamp;
+use airlift_protocol::units::ByteRate;
 
 use crate::command::Founding;
 use crate::state::JoinToken;
@@ -41,6 +42,8 @@ pub enum Request {
     RemoveMember(NodeId),
     /// A cluster is to begin with this voter.
     Found(Box<Founding>),
+    /// All jobs together are to keep to so many bytes per second, or to nothing.
+    Limit(Option<ByteRate>),
 }
 
 /// One thing that happened.

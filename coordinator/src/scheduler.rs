@@ -3,10 +3,19 @@
 //! [`plan`](plan::plan) is the only place that decides. It is a pure function of the state, the
 //! nodes that live and the pages in memory; the same arguments give the same plan.
 
+mod backoff;
 pub mod check;
 pub mod diff;
+mod fair;
+#[cfg(test)]
+mod fixture;
 pub mod inventory;
+mod load;
+mod observed;
 pub mod pages;
 pub mod plan;
-pub(crate) mod route;
+mod rates;
+mod route;
+pub mod shares;
+pub mod stragglers;
 pub mod work;

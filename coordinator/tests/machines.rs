@@ -56,6 +56,7 @@ fn beat(boot: u64, at: u64, held: &[AssignmentId]) -> Input {
         written: Vec::new(),
         members_version: 0,
         version: String::new(),
+        shares: None,
     };
     Input::Heartbeat { node: NODE, heartbeat, at: Timestamp(at) }
 }

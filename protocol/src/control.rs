@@ -17,6 +17,7 @@ use crate::manifest::Page;
 use crate::raft::{RaftMessage, SnapshotRef};
 use crate::report::Report;
 use crate::time::Timestamp;
+use crate::units::ByteRate;
 
 /// A message to another node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,6 +111,8 @@ pub struct Heartbeat {
     pub members_version: u64,
     /// Its build.
     pub version: String,
+    /// The shares of bandwidths that it may use now, as it was told them.
+    pub shares: Option<Shares>,
 }
 
 /// The leader's answer to a sign of life: the node's leases last for another while.
@@ -117,6 +120,21 @@ pub struct Heartbeat {
 pub struct Alive {
     /// The membership, when the node knows an older one.
     pub members: Option<Members>,
+    /// What the node may move from now on; `None` when that stays as it was.
+    pub shares: Option<Shares>,
+}
+
+/// What one node may move of bandwidths that many nodes share. It takes the place of all that the
+/// node was told before, and holds for [`SHARE_MS`](crate::limits::SHARE_MS).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shares {
+    /// Grows with everything that a leader says, and from one leader to the next.
+    pub number: u64,
+    /// Bytes per second of each job that has a limit of its own, ascending; of those that are not
+    /// named it may move nothing.
+    pub jobs: Vec<(JobId, ByteRate)>,
+    /// Bytes per second of all jobs together; `None` when the cluster has no limit.
+    pub total: Option<ByteRate>,
 }
 
 /// Who belongs to the cluster.
@@ -178,4 +196,21 @@ pub struct JoinRequest {
 pub struct Joined {
     /// The others, and itself.
     pub members: Members,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec;
+
+    #[test]
+    fn shares_have_the_bytes_they_always_had() {
+        let jobs = vec![(JobId([9; 16]), ByteRate(300))];
+        let shares = Shares { number: 7, jobs, total: Some(ByteRate(0)) };
+        let bytes = codec::encode(&shares);
+        assert_eq!((bytes[0], bytes[1], &bytes[2..18]), (7, 1, &[9; 16][..]));
+        assert_eq!(bytes[18..], [251, 44, 1, 1, 0]);
+        let alive = codec::encode(&Alive { members: None, shares: None });
+        assert_eq!(alive, [0, 0]);
+    }
 }

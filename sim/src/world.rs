@@ -374,6 +374,7 @@ impl World {
                     written: Vec::new(),
                     members_version: 0,
                     version: String::new(),
+                    shares: None,
                 };
                 let at = Timestamp(WALL_START + self.now);
                 if let Some(process) = &mut self.process {

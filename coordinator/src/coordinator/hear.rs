@@ -19,6 +19,7 @@ use crate::state::{Lease, Task};
 
 impl Coordinator {
     pub(super) fn on_heartbeat(&mut self, now: Timestamp, node: NodeId, beat: &Heartbeat) {
+        self.said = None;
         if !self.is_deciding {
             return;
         }
@@ -32,6 +33,7 @@ impl Coordinator {
             return;
         }
         let has_moved = member.is_some_and(|member| member.addresses != beat.addresses);
+        self.observe_beat(now, node, beat);
         if self.state.boots.get(&node) != Some(&beat.boot) || has_moved {
             if self.starting.insert((node, beat.boot)) {
                 let (boot, addresses) = (beat.boot, beat.addresses.clone());

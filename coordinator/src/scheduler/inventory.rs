@@ -8,6 +8,7 @@ use airlift_protocol::id::{JobId, NodeId};
 use airlift_protocol::limits::LEASE_MS;
 use airlift_protocol::time::Timestamp;
 
+use super::observed::Observed;
 use crate::state::{State, Task};
 
 /// Starts of one node that are remembered as superseded.
@@ -44,6 +45,7 @@ pub(crate) enum Heard {
 pub struct Inventory {
     nodes: BTreeMap<NodeId, NodeView>,
     superseded: BTreeMap<NodeId, BTreeSet<Boot>>,
+    pub(crate) observed: Observed,
 }
 
 impl Inventory {

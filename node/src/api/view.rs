@@ -194,6 +194,11 @@ pub struct JobView {
     pub deletes_refused: Vec<String>,
     /// Why the job stopped.
     pub failure: Option<FailureView>,
+    /// Its weight beside other jobs, from 1 to 100.
+    #[serde(default)]
+    pub priority: u8,
+    /// Bytes a second that it may move, all nodes together; `None` when it has no limit.
+    pub bandwidth_bytes_per_second: Option<u64>,
 }
 
 /// The one object that a job is about.
@@ -227,6 +232,8 @@ pub struct JobNodeView {
     pub assignments: u64,
     /// Bytes a second that it moves now.
     pub rate_bytes_per_second: u64,
+    /// Bytes a second that it may move of a job with a limit, as it was told last.
+    pub share_bytes_per_second: Option<u64>,
 }
 
 /// What a node does for a job.
@@ -342,6 +349,8 @@ pub struct NodeView {
     pub is_leader: bool,
     /// Entries of the log that it does not have yet, for voters, when that is known.
     pub lag: Option<u64>,
+    /// Bytes a second that it may move of all jobs, as it was told last; `None` without a limit.
+    pub share_bytes_per_second: Option<u64>,
 }
 
 /// The cluster.
@@ -359,6 +368,8 @@ pub struct ClusterView {
     pub has_quorum: bool,
     /// All nodes, by name.
     pub nodes: Vec<NodeView>,
+    /// Bytes a second that all jobs together may move; `None` when there is no limit.
+    pub bandwidth_bytes_per_second: Option<u64>,
 }
 
 /// A token by which a node may join.

@@ -14,6 +14,7 @@ mod lines;
 mod probe;
 mod records;
 mod service;
+mod shares;
 mod talk;
 mod token;
 mod work;

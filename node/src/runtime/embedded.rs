@@ -397,6 +397,7 @@ impl Driver {
             written: Vec::new(),
             members_version: 0,
             version: String::new(),
+            shares: None,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use airlift_protocol::job::Priority;
 use airlift_protocol::units::{ByteCount, ByteRate};
 
 use crate::api::view::{JobList, JobMode, JobSummary, JobView};
@@ -95,12 +96,21 @@ pub(super) fn page(view: &JobView) -> String {
         Some(at) => lines.push(format!("ended       {at}")),
         None => lines.push(format!("rate        {}", pace(job))),
     }
+    if let Some(limit) = view.bandwidth_bytes_per_second {
+        lines.push(format!("limit       {}", ByteRate(limit)));
+    }
+    if view.priority != Priority::NORMAL.weight() {
+        lines.push(format!("priority    {}", view.priority));
+    }
     if let Some(bottleneck) = &view.bottleneck {
         lines.push(format!("bottleneck  {bottleneck}"));
     }
     for node in &view.nodes {
         let rate = ByteRate(node.rate_bytes_per_second);
-        lines.push(format!("node        {}  {rate}  {} at once", node.name, node.assignments));
+        let share = node.share_bytes_per_second;
+        let share = share.map(|share| format!(", may {}", ByteRate(share))).unwrap_or_default();
+        let (name, count) = (&node.name, node.assignments);
+        lines.push(format!("node        {name}  {rate}{share}  {count} at once"));
     }
     if let Some(failure) = &view.failure {
         lines.push(format!("stopped by  {}", plain(&failure.reason)));

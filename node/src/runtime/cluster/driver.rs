@@ -62,7 +62,7 @@ pub(super) enum Done {
     /// The state of another voter has arrived.
     Fetched { reference: SnapshotRef, state: Vec<u8> },
     /// The leader answered a sign of life, or another node did, or nobody.
-    Heard { asked: NodeId, answer: Option<ControlAnswer> },
+    Heard { asked: NodeId, sent: Instant, answer: Option<ControlAnswer> },
     /// The disk has failed: the node must stop.
     Failed(StoreError),
     /// Records are durable.
@@ -367,7 +367,7 @@ impl Driver {
                 self.load_page(job, end, index, PAGE_PAUSE);
             }
             Done::PageMissing(..) => {}
-            Done::Heard { asked, answer } => self.on_heard(asked, answer),
+            Done::Heard { asked, sent, answer } => self.on_heard(asked, sent, answer),
             Done::Failed(error) => {
                 // What the disk has is not known any more: only a restart finds out.
                 self.fail(format!("the disk of this node failed: {}", error.detail()));
@@ -440,6 +440,7 @@ impl Driver {
 
     fn start(&mut self, assignment: Assignment, attempt: u32) {
         let id = assignment.id;
+        self.ask_for_share(&assignment);
         let workshop = Arc::clone(&self.parts.workshop);
         let data = Arc::clone(&self.parts.data);
         let task = self.work.spawn(workshop.carry_out(data, assignment, attempt));
@@ -456,24 +457,25 @@ impl Driver {
             written: self.parts.workshop.written(),
             members_version: self.members.version,
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            shares: None,
         };
         if self.is_leader() {
-            let at = clock::wall();
-            self.feed(Input::Heartbeat { node: self.parts.node, heartbeat, at });
-            return;
+            return self.beat_here(heartbeat);
         }
         if self.is_beating {
             return;
         }
         let Some(asked) = self.leader.or_else(|| self.another_voter(None)) else { return };
         self.is_beating = true;
+        let sent = clock::now();
+        let heartbeat = Heartbeat { shares: self.parts.workshop.shares.held(sent), ..heartbeat };
         let control = Arc::clone(&self.parts.control);
         let message = Bytes::from(codec::encode(&ControlMessage::Heartbeat(heartbeat)));
         self.done.push(Box::pin(async move {
             let answer = control.request(asked, message, ALIVE_TIMEOUT).await;
             let answer =
                 answer.ok().and_then(|bytes| codec::decode(&bytes, MESSAGE_BYTES_MAX).ok());
-            Done::Heard { asked, answer }
+            Done::Heard { asked, sent, answer }
         }));
     }
 
@@ -492,10 +494,13 @@ impl Driver {
         next.or_else(|| voters.first()).copied()
     }
 
-    fn on_heard(&mut self, asked: NodeId, answer: Option<ControlAnswer>) {
+    fn on_heard(&mut self, asked: NodeId, sent: Instant, answer: Option<ControlAnswer>) {
         self.is_beating = false;
         match answer {
-            Some(ControlAnswer::Alive(Alive { members })) => {
+            Some(ControlAnswer::Alive(Alive { members, shares })) => {
+                if let Some(shares) = shares {
+                    self.parts.workshop.shares.hear(shares, sent);
+                }
                 self.set_leader(Some(asked));
                 if let Some(members) = members {
                     self.learn_members(members);

@@ -23,6 +23,7 @@ use tokio::sync::{OnceCell, mpsc};
 
 use super::ask::Asker;
 use super::directory::Directory;
+use super::shares::ShareBook;
 use crate::network::control::ControlNetwork;
 use crate::network::data::DataNetwork;
 use crate::network::data::remote::{RemoteSource, Route};
@@ -31,7 +32,6 @@ use crate::pipeline::Transfer;
 use crate::pipeline::bounds::Bounds;
 use crate::pipeline::budget::Budget;
 use crate::pipeline::compress::Compression;
-use crate::pipeline::limit::RateLimit;
 use crate::pipeline::local::LocalSource;
 use crate::pipeline::meter::Meter;
 use crate::pipeline::source::Source;
@@ -68,6 +68,8 @@ pub(super) struct Workshop {
     members: Mutex<Members>,
     leader: Mutex<Option<NodeId>>,
     jobs: Mutex<BTreeMap<JobId, Arc<Job>>>,
+    /// What may be moved of bandwidths that are shared.
+    pub(super) shares: ShareBook,
 }
 
 impl fmt::Debug for Workshop {
@@ -88,7 +90,6 @@ struct Job {
     source: OnceCell<Arc<dyn Store>>,
     target: OnceCell<Arc<dyn Store>>,
     journal: OnceCell<Arc<Journal>>,
-    limit: Mutex<Option<Arc<RateLimit>>>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -105,6 +106,7 @@ impl Workshop {
             members: Mutex::new(Members { version: 0, members: Vec::new() }),
             leader: Mutex::new(None),
             jobs: Mutex::new(BTreeMap::new()),
+            shares: ShareBook::new(),
         }
     }
 
@@ -148,7 +150,6 @@ impl Workshop {
             source: OnceCell::new(),
             target: OnceCell::new(),
             journal,
-            limit: Mutex::new(None),
         });
         jobs.insert(id, Arc::clone(&job));
         Ok(job)
@@ -270,7 +271,8 @@ impl Workshop {
             let source = Some(self.source_store(&job).await?);
             return Ok(Executor { spec, transfer: None, source, filter, outcomes });
         }
-        let bounds = Bounds { budget: self.receiving.clone(), limit: job.limit(assignment) };
+        let limit = self.shares.limit(job.id, assignment.bandwidth.is_some());
+        let bounds = Bounds { budget: self.receiving.clone(), limit: Some(limit) };
         let transfer = Transfer {
             spec: Arc::clone(&spec),
             source: self.source(data, &job, assignment, &bounds).await?,
@@ -311,18 +313,6 @@ impl Workshop {
         let member = members.members.iter().find(|member| member.id == node);
         let addresses = member.map(|member| member.addresses.data.as_slice()).unwrap_or_default();
         addresses.iter().filter_map(|address| address.0.parse().ok()).collect()
-    }
-}
-
-impl Job {
-    /// The limit of this node's share of the job's bandwidth; all orders of the job share it.
-    fn limit(&self, assignment: &Assignment) -> Option<Arc<RateLimit>> {
-        let rate = assignment.bandwidth?;
-        let mut limit = locked(&self.limit);
-        if limit.as_ref().is_none_or(|limit| limit.rate() != rate) {
-            *limit = Some(Arc::new(RateLimit::new(rate)));
-        }
-        limit.clone()
     }
 }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::api::error::{ApiCode, ApiError, Problem};
-use crate::api::request::{LeaderRequest, SubmitRequest, TokenRequest};
+use crate::api::request::{LeaderRequest, LimitRequest, SubmitRequest, TokenRequest};
 use crate::api::service::{JobOrder, Permission};
 use crate::network::control::RequestError;
 
@@ -55,6 +55,8 @@ pub(super) enum Call {
     RemoveNode(String),
     /// Another node is to lead.
     TransferLeader(LeaderRequest),
+    /// All jobs together are to keep to a bandwidth.
+    Limit(LimitRequest),
 }
 
 impl Call {
@@ -76,9 +78,10 @@ impl Call {
             Self::Submit(_) | Self::Pause(_) | Self::Resume(_) | Self::Cancel(_) => {
                 Permission::Operate
             }
-            Self::CreateToken(_) | Self::RemoveNode(_) | Self::TransferLeader(_) => {
-                Permission::Administer
-            }
+            Self::CreateToken(_)
+            | Self::RemoveNode(_)
+            | Self::TransferLeader(_)
+            | Self::Limit(_) => Permission::Administer,
         }
     }
 
@@ -98,7 +101,8 @@ impl Call {
             | Self::Cancel(_)
             | Self::Report { .. }
             | Self::Cluster
-            | Self::RemoveNode(_) => true,
+            | Self::RemoveNode(_)
+            | Self::Limit(_) => true,
         }
     }
 
@@ -300,6 +304,7 @@ mod tests {
             allow_empty_source: false,
             max_delete: None,
             bandwidth_bytes_per_second: Some(u64::MAX),
+            priority: Some(1),
         }))
     }
 
@@ -321,6 +326,7 @@ mod tests {
             (Call::RemoveNode("paris".to_owned()), Administer, true),
             (Call::TransferLeader(named), Administer, true),
             (Call::TransferLeader(LeaderRequest::default()), Administer, false),
+            (Call::Limit(LimitRequest { bandwidth_bytes_per_second: Some(7) }), Administer, true),
         ]
     }
 
