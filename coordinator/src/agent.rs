@@ -40,6 +40,8 @@ pub enum AgentInput {
     /// The leader was not heard for as long as its orders hold: others may have them by now. Those
     /// that still stand are said again.
     Lapsed,
+    /// The leader is to hear of this node at once.
+    Beat,
     /// The time that `poll_timeout` named has come.
     Timeout,
 }
@@ -116,6 +118,10 @@ impl Agent {
                     self.unsettled.settle(id);
                     self.effects.push_back(AgentEffect::Cancel(id));
                 }
+            }
+            AgentInput::Beat => {
+                self.next_heartbeat = now;
+                self.on_timeout(now);
             }
             AgentInput::Timeout => self.on_timeout(now),
         }

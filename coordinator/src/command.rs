@@ -6,11 +6,12 @@ use airlift_protocol::assignment::End;
 use airlift_protocol::bitmap::Bitmap;
 use airlift_protocol::cluster::{Addresses, Boot, ClusterId, Member, NodeName, TokenId};
 use airlift_protocol::error::Failure;
-use airlift_protocol::id::{JobId, NodeId, PageId};
+use airlift_protocol::id::{AssignmentId, Epoch, JobId, NodeId, PageId};
 use airlift_protocol::job::JobSpec;
 use airlift_protocol::manifest::Page;
 use airlift_protocol::report::Report;
 use airlift_protocol::time::Timestamp;
+use airlift_protocol::units::ByteRate;
 use airlift_protocol::version::FormatVersion;
 use serde::{Deserialize, Serialize};
 
@@ -127,6 +128,20 @@ pub enum Command {
         /// Which job.
         job: JobId,
     },
+    /// A lease ends before its work does, for another node to do it.
+    TakeBack {
+        /// Of which job.
+        job: JobId,
+        /// Which lease.
+        assignment: AssignmentId,
+        /// Its fencing number; of another one, nothing is taken back.
+        epoch: Epoch,
+    },
+    /// All jobs together may move so many bytes per second, or as many as they can.
+    Limit {
+        /// The limit.
+        bandwidth: Option<ByteRate>,
+    },
 }
 
 /// How a cluster begins.
@@ -197,5 +212,10 @@ mod tests {
         assert_eq!((stop[0], &stop[1..17], &stop[18..]), (8, &[9; 16][..], &[1, b'x', 5][..]));
         let cancel = codec::encode(&Command::Cancel { job: JobId([9; 16]) });
         assert_eq!((cancel[0], &cancel[1..]), (16, &[9; 16][..]));
+        let (job, assignment, epoch) = (JobId([9; 16]), AssignmentId(3), Epoch(4));
+        let taken = codec::encode(&Command::TakeBack { job, assignment, epoch });
+        assert_eq!((taken[0], &taken[1..17], &taken[17..]), (17, &[9; 16][..], &[3, 4][..]));
+        let limit = codec::encode(&Command::Limit { bandwidth: Some(ByteRate(5)) });
+        assert_eq!(limit, [18, 1, 5]);
     }
 }

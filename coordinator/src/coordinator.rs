@@ -4,6 +4,7 @@
 mod ask;
 mod hear;
 mod lead;
+mod observe;
 mod read;
 mod snapshot;
 mod tell;
@@ -12,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use airlift_protocol::assignment::End;
 use airlift_protocol::cluster::Boot;
-use airlift_protocol::control::Order;
+use airlift_protocol::control::{self, Order};
 use airlift_protocol::id::{AssignmentId, JobId, LogIndex, NodeId};
 use airlift_protocol::limits::{GRANTS_BATCHED_MAX, LOG_WAITING_MAX, RAFT_TICK_MS};
 use airlift_protocol::report::Report;
@@ -30,7 +31,8 @@ use crate::scheduler::diff::{Diff, Step};
 use crate::scheduler::inventory::Inventory;
 use crate::scheduler::pages::{PageKey, Pages, wanted};
 use crate::scheduler::plan::plan;
-use crate::scheduler::{check, route, work};
+use crate::scheduler::shares::Shares;
+use crate::scheduler::{check, work};
 use crate::state::{Fact, Phase, State};
 
 /// The control plane of one node.
@@ -58,6 +60,9 @@ pub struct Coordinator {
     is_deciding: bool,
     reads: Reads,
     snapshots: Snapshots,
+    shares: Shares,
+    /// What a node is to be told of its shares, in answer to the sign of life that came last.
+    said: Option<(NodeId, control::Shares)>,
     /// When consensus is to be told that time has passed; a process that works alone has none.
     next_tick: Option<Timestamp>,
     /// Wall-clock time minus the time of `handle`, in milliseconds.
@@ -103,6 +108,8 @@ impl Coordinator {
             is_deciding: log.is_ready(),
             reads: Reads::default(),
             snapshots: Snapshots::default(),
+            shares: Shares::default(),
+            said: None,
             next_tick,
             log,
             inventory: Inventory::default(),
@@ -179,6 +186,7 @@ impl Coordinator {
     fn on_committed(&mut self, committed: Committed) {
         let Committed { index, command, request } = committed;
         self.forget_under_way(&command);
+        self.observe_command(&command);
         let settled = self.settled_by(&command);
         let page = match &command {
             Command::Page { job, end, page, .. } => {
@@ -214,7 +222,10 @@ impl Coordinator {
 
     fn forget_under_way(&mut self, command: &Command) {
         match command {
-            Command::Grant { .. } | Command::Advance { .. } | Command::Extraneous { .. } => {
+            Command::Grant { .. }
+            | Command::Advance { .. }
+            | Command::Extraneous { .. }
+            | Command::TakeBack { .. } => {
                 self.planned = self.planned.saturating_sub(1);
             }
             Command::Reports { reports, .. } => {
@@ -256,8 +267,7 @@ impl Coordinator {
     fn assign(&mut self, job_id: JobId, id: AssignmentId) -> bool {
         let Some(job) = self.state.jobs.get(&job_id) else { return true };
         let Some(lease) = job.leases.get(&id) else { return true };
-        let movers = route::movers(&self.state, job, &self.inventory);
-        let assignment = work::assignment(id, (job_id, job), lease, &self.pages, movers);
+        let assignment = work::assignment(id, (job_id, job), lease, &self.pages);
         let node = lease.node;
         let Some(assignment) = assignment else { return false };
         self.order(node, Order::Assign(Box::new(assignment)));
@@ -281,6 +291,7 @@ impl Coordinator {
 
     /// Brings everything that follows under way: first what is decided, then what is to be.
     fn settle(&mut self, now: Timestamp) {
+        self.inventory.observed.pass(now);
         self.apply();
         self.look_who_decides(now);
         self.settle_reads();
@@ -303,6 +314,7 @@ impl Coordinator {
 
     /// Proposes what the state asks for.
     fn decide(&mut self, now: Timestamp) {
+        self.observe_leases(now);
         self.reconcile_voters();
         let at = now.plus(self.wall_offset);
         self.flush_reports(at);
@@ -313,6 +325,9 @@ impl Coordinator {
         }
         let plan = plan(&self.state, &self.inventory, &self.pages, at);
         debug_assert_eq!(check::check(&self.state, &self.inventory, &plan), [""; 0]);
+        for taken in plan.taken_back {
+            self.take_back(taken);
+        }
         for (job, run, from) in plan.advances {
             self.planned += 1;
             self.log.propose(Command::Advance { job, run, from, at }, None);

@@ -12,6 +12,7 @@ use airlift_protocol::manifest::Page;
 use airlift_protocol::raft::{RaftId, RaftMessage, SnapshotRef};
 use airlift_protocol::report::Report;
 use airlift_protocol::time::Timestamp;
+use airlift_protocol::units::ByteRate;
 
 use crate::command::Founding;
 use crate::state::JoinToken;
@@ -44,6 +45,8 @@ pub enum Request {
     /// The state is to be read: what it is once this is done has everything that was decided before
     /// it was asked. Nothing is written for it.
     Read,
+    /// All jobs together are to keep to so many bytes per second, or to nothing.
+    Limit(Option<ByteRate>),
 }
 
 /// One thing that happened.

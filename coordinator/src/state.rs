@@ -18,6 +18,7 @@ use airlift_protocol::cluster::Boot;
 use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::id::{AssignmentId, Epoch, JobId, LogIndex, NodeId, PageId, Position};
 use airlift_protocol::key::Key;
+use airlift_protocol::units::ByteRate;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::apply::is_movable;
@@ -117,6 +118,8 @@ pub struct State {
     pub boots: BTreeMap<NodeId, Boot>,
     /// The membership; a process that works alone has none.
     pub cluster: Option<Cluster>,
+    /// Bytes per second that all jobs together may move.
+    pub bandwidth: Option<ByteRate>,
 }
 
 impl State {

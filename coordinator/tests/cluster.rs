@@ -26,8 +26,8 @@ use airlift_protocol::location::Location;
 use airlift_protocol::raft::RaftId;
 use airlift_protocol::time::Timestamp;
 
-use self::work::{EXTRA, OBJECT_BYTES, OBJECTS};
-use self::world::{Faults, Process, World};
+use self::work::{EXTRA, OBJECTS};
+use self::world::{Faults, Process, SLOW_MS, World};
 
 const CLUSTER: ClusterId = ClusterId([3; 16]);
 const WALL_START: u64 = 1_700_000_000_000;
@@ -156,7 +156,8 @@ fn check_whole(world: &mut World, job: JobId) {
     assert_eq!((objects.total, objects.done), (OBJECTS, OBJECTS));
     let deleted = if ended.spec.mode == Mode::Sync { EXTRA } else { 0 };
     assert_eq!((objects.deleted, ended.deletes_refused), (deleted, false));
-    assert_eq!((bytes.total, bytes.done), (OBJECTS * OBJECT_BYTES, OBJECTS * OBJECT_BYTES));
+    let expected = OBJECTS * world.object_bytes;
+    assert_eq!((bytes.total, bytes.done), (expected, expected));
     assert!(ended.leases.is_empty());
     // What is on disk may lag behind by a write.
     world.run_for(1_000);
@@ -371,6 +372,43 @@ fn a_leader_that_was_held_up_does_not_lead_when_it_wakes() {
             assert!(world.now <= now + 1 && world.now < pause + 120_000);
             assert!(world.now < world.frozen.unwrap().1 + 10, "seed {seed}: it still leads");
         }
+    }
+}
+
+#[test]
+fn a_slow_nodes_work_is_done_by_others_and_what_it_reports_late_changes_nothing() {
+    for seed in 800..803 {
+        let mut world = three(seed);
+        world.faults.work_ms = 400;
+        // Many packs of few objects.
+        world.object_bytes = 8 << 20;
+        world.run_for(5_000);
+        let leader = world.leader().unwrap();
+        let slow = node(if leader == node(3) { 2 } else { 3 });
+        world.slow = Some(slow);
+        let begun = world.now;
+        let job = submit(&mut world, "target");
+        world.run_until(SLOW_MS * 2 / 3, "the job ends", |world| has_ended(world, job));
+        assert!(world.now - begun < SLOW_MS, "seed {seed}: nobody waits for the slow one");
+        check_whole(&mut world, job);
+        let bytes = world.job(job).unwrap().totals.bytes;
+        assert!(bytes.resent > 0, "seed {seed}: nothing was taken back");
+        assert!(bytes.resent * 20 <= bytes.total, "seed {seed}: {bytes:?}");
+
+        let (before, reports) = (world.job(job).unwrap().clone(), world.nodes[&slow].reports);
+        world.run_for(SLOW_MS);
+        let late = world.nodes[&slow].reports;
+        assert!(late > reports, "seed {seed}: it has reported");
+        world.run_for(10_000);
+        assert_eq!(world.nodes[&slow].reports, late, "seed {seed}: what it reported is settled");
+        assert_eq!(world.job(job).unwrap(), &before);
+        // It is not lost for good.
+        world.slow = None;
+        let orders = world.nodes[&slow].orders;
+        let next = submit(&mut world, "next");
+        world.run_until(60_000, "the job ends", |world| has_ended(world, next));
+        assert!(world.nodes[&slow].orders > orders, "seed {seed}: it gets work again");
+        check_whole(&mut world, next);
     }
 }
 

@@ -58,6 +58,7 @@ fn beat(boot: u64, at: u64, held: &[AssignmentId]) -> Input {
         members_version: 0,
         version: String::new(),
         figures: Vec::new(),
+        shares: None,
     };
     Input::Heartbeat { node: NODE, heartbeat, at: Timestamp(at) }
 }

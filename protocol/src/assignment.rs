@@ -130,6 +130,7 @@ pub struct Assignment {
     pub work: Work,
     /// The node that reads the source; `None` when the node that gets the order does.
     pub source: Option<NodeId>,
-    /// The node's share of the job's bandwidth, until an order says otherwise.
+    /// The job's bandwidth, when it is limited: the node moves no more than its share of it, which
+    /// the leader tells it with its signs of life.
     pub bandwidth: Option<ByteRate>,
 }

@@ -20,6 +20,7 @@ use crate::manifest::Page;
 use crate::raft::RaftMessage;
 use crate::report::Report;
 use crate::time::Timestamp;
+use crate::units::ByteRate;
 
 /// A message to another node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -143,6 +144,8 @@ pub struct Heartbeat {
     /// What it measured of the jobs that it works on, at most
     /// [`JOBS_MEASURED_MAX`](crate::limits::JOBS_MEASURED_MAX).
     pub figures: Vec<JobFigures>,
+    /// The shares of bandwidths that it may use now, as it was told them.
+    pub shares: Option<Shares>,
 }
 
 /// The leader's answer to a sign of life: the node's leases last for another while.
@@ -153,6 +156,21 @@ pub struct Alive {
     /// Jobs of the sign of life of which nothing is needed any more, each with its last run: who has
     /// heard of a later one keeps what it has.
     pub over: Vec<(JobId, u32)>,
+    /// What the node may move from now on; `None` when that stays as it was.
+    pub shares: Option<Shares>,
+}
+
+/// What one node may move of bandwidths that many nodes share. It takes the place of all that the
+/// node was told before, and holds for [`SHARE_MS`](crate::limits::SHARE_MS).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shares {
+    /// Grows with everything that a leader says, and from one leader to the next.
+    pub number: u64,
+    /// Bytes per second of each job that has a limit of its own, ascending; of those that are not
+    /// named it may move nothing.
+    pub jobs: Vec<(JobId, ByteRate)>,
+    /// Bytes per second of all jobs together; `None` when the cluster has no limit.
+    pub total: Option<ByteRate>,
 }
 
 /// Who belongs to the cluster.
@@ -241,12 +259,25 @@ mod tests {
             members_version: 3,
             version: "1".to_owned(),
             figures: vec![figures],
+            shares: None,
         };
         let mut golden = vec![1, 0, 0, 0, 4, 1, 7, 1]; // boot, addresses, slots, held, written
         golden.extend_from_slice(&[9; 16]);
         golden.extend_from_slice(&[8, 3, 1, b'1', 1]); // bytes, members, version, figures
         golden.extend_from_slice(&codec::encode(&figures));
+        golden.push(0); // shares
         assert_eq!(codec::encode(&beat), golden);
         assert_eq!(codec::decode::<Heartbeat>(&golden, 256).unwrap(), beat);
+    }
+
+    #[test]
+    fn shares_have_the_bytes_they_always_had() {
+        let jobs = vec![(JobId([9; 16]), ByteRate(300))];
+        let shares = Shares { number: 7, jobs, total: Some(ByteRate(0)) };
+        let bytes = codec::encode(&shares);
+        assert_eq!((bytes[0], bytes[1], &bytes[2..18]), (7, 1, &[9; 16][..]));
+        assert_eq!(bytes[18..], [251, 44, 1, 1, 0]);
+        let alive = codec::encode(&Alive { members: None, over: Vec::new(), shares: None });
+        assert_eq!(alive, [0, 0, 0]);
     }
 }

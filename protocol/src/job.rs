@@ -1,6 +1,9 @@
 //! Job specifications: what a user asked for, complete.
 
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 use crate::codec;
 use crate::id::JobId;
@@ -95,6 +98,8 @@ pub struct Policy {
     pub max_delete: Option<DeleteLimit>,
     /// Bytes per second that the job may move, all nodes together.
     pub bandwidth: Option<ByteRate>,
+    /// How much of a cluster the job gets beside others.
+    pub priority: Priority,
 }
 
 impl Default for Policy {
@@ -107,7 +112,57 @@ impl Default for Policy {
             allow_empty_source: false,
             max_delete: None,
             bandwidth: None,
+            priority: Priority::default(),
         }
+    }
+}
+
+/// A job's weight beside other jobs: one of twice the weight is worked on at twice as many places
+/// at once, as long as each has enough to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Priority(u8);
+
+/// Why a text is no priority.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("'{0}' is no priority: write low, normal, high, or a number from 1 to 100")]
+pub struct BadPriority(pub String);
+
+impl Priority {
+    /// A tenth of the normal weight.
+    pub const LOW: Self = Self(1);
+    /// What a job has when nothing else is said.
+    pub const NORMAL: Self = Self(10);
+    /// Ten times the normal weight.
+    pub const HIGH: Self = Self(100);
+
+    /// The priority of this weight, from 1 to 100.
+    pub fn of_weight(weight: u8) -> Option<Self> {
+        (Self::LOW.0..=Self::HIGH.0).contains(&weight).then_some(Self(weight))
+    }
+
+    /// Its weight, from 1 to 100 whatever came over the wire.
+    pub fn weight(self) -> u8 {
+        self.0.clamp(Self::LOW.0, Self::HIGH.0)
+    }
+}
+
+impl Default for Priority {
+    fn default() -> Self {
+        Self::NORMAL
+    }
+}
+
+impl FromStr for Priority {
+    type Err = BadPriority;
+
+    fn from_str(text: &str) -> Result<Self, BadPriority> {
+        let found = match text {
+            "low" => Some(Self::LOW),
+            "normal" => Some(Self::NORMAL),
+            "high" => Some(Self::HIGH),
+            number => number.parse().ok().and_then(Self::of_weight),
+        };
+        found.ok_or_else(|| BadPriority(text.to_owned()))
     }
 }
 
@@ -177,8 +232,21 @@ mod tests {
         let first = spec(Mode::Copy);
         let mut second = spec(Mode::Copy);
         second.policy.bandwidth = Some(ByteRate(1));
+        second.policy.priority = Priority::HIGH;
         assert_eq!(first.id(), second.id());
         assert_ne!(first.id(), spec(Mode::Sync).id());
+    }
+
+    #[test]
+    fn priorities_are_words_or_weights() {
+        for (text, weight) in [("low", 1), ("normal", 10), ("high", 100), ("1", 1), ("37", 37)] {
+            assert_eq!(text.parse::<Priority>().unwrap().weight(), weight);
+        }
+        for text in ["", "0", "101", "-1", "256", "urgent", "High"] {
+            assert_eq!(text.parse::<Priority>(), Err(BadPriority(text.to_owned())));
+        }
+        let forged: Priority = codec::decode(&[0], 1).unwrap();
+        assert_eq!(forged.weight(), 1);
     }
 
     #[test]

@@ -149,6 +149,13 @@ pub const TERM_MS: u64 = 7_000;
 /// Milliseconds between an agent's signs of life.
 pub const HEARTBEAT_MS: u64 = 2_000;
 
+/// Milliseconds for which a node may use the share of a bandwidth that it was told, from when it sent
+/// the sign of life that was answered.
+pub const SHARE_MS: u64 = 10_000;
+
+/// Milliseconds for which two nodes may believe at most that they lead.
+pub const LEAD_OVERLAP_MS: u64 = 4_000;
+
 const _: () = {
     assert!(SHARD_BYTES.is_power_of_two());
     assert!(CHUNK_BYTES.is_power_of_two());
@@ -162,4 +169,5 @@ const _: () = {
     assert!(RAFT_COMMAND_BYTES_MAX < RAFT_MESSAGE_BYTES_MAX);
     assert!(HEARTBEAT_MS * 3 < TERM_MS);
     assert!(TERM_MS + 2_000 < LEASE_MS);
+    assert!(HEARTBEAT_MS + LEAD_OVERLAP_MS < SHARE_MS);
 };

@@ -376,6 +376,7 @@ impl World {
                     members_version: 0,
                     version: String::new(),
                     figures: Vec::new(),
+                    shares: None,
                 };
                 let at = Timestamp(WALL_START + self.now);
                 if let Some(process) = &mut self.process {

@@ -43,6 +43,7 @@ impl Coordinator {
             Request::Join(node, join) => Command::Join(Box::new(self.joining(node, *join, at)?)),
             Request::RemoveMember(node) => Command::RemoveMember { node },
             Request::Found(founding) => Command::Found(founding),
+            Request::Limit(bandwidth) => Command::Limit { bandwidth },
             Request::Read => return Ok(None),
         }))
     }

@@ -32,6 +32,7 @@ const LISTED_BYTES_MAX: usize = 2 * PAGE_BYTES_MAX;
 
 impl Coordinator {
     pub(super) fn on_heartbeat(&mut self, now: Timestamp, node: NodeId, beat: &Heartbeat) {
+        self.said = None;
         if !self.is_deciding {
             return;
         }
@@ -48,6 +49,7 @@ impl Coordinator {
             return;
         }
         let has_moved = member.is_some_and(|member| member.addresses != beat.addresses);
+        self.observe_beat(now, node, beat);
         if self.state.boots.get(&node) != Some(&beat.boot) || has_moved {
             // Every such entry makes all members write. What is not heard now is said again.
             let (since, count) = self.started.entry(node).or_insert((now, 0));

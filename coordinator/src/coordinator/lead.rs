@@ -12,6 +12,7 @@ use super::Coordinator;
 use crate::consensus::{Consensus, MembershipError, TransferError};
 use crate::effect::{Answer, Effect};
 use crate::scheduler::pages::Pages;
+use crate::scheduler::shares::Shares;
 
 /// Ticks that are made up for at once when the process was held up; the rest of the pause is let go,
 /// since nobody has heard this node meanwhile anyway.
@@ -145,6 +146,9 @@ impl Coordinator {
         self.reported.clear();
         self.starting.clear();
         self.reports.clear();
+        let term = self.log.consensus().map_or(0, |consensus| consensus.status().term);
+        self.shares = Shares::take_over(now, term, &self.state);
+        self.said = None;
         if is_deciding {
             // Whoever holds a lease has as long as it lasts to be heard here.
             for node in self.holders() {

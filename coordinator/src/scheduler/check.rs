@@ -1,47 +1,175 @@
-//! The plan linter: what must hold of every plan, whatever decided it. Tests and the simulator
-//! check each plan with it.
+//! The plan linter: what must hold of every plan, whatever decided it, and of the shares of every
+//! bandwidth. Tests and the simulator check each plan with it.
 
 use std::collections::BTreeSet;
 
-use super::inventory::Inventory;
+use airlift_protocol::assignment::End;
+use airlift_protocol::id::{JobId, NodeId, PageId};
+use airlift_protocol::location::Location;
+use airlift_protocol::time::Timestamp;
+
+use super::backoff::Way;
+use super::inventory::{Inventory, takes_slot};
 use super::plan::Plan;
-use crate::state::{Phase, State, Task};
+use super::shares::Shares;
+use super::stragglers::TakeBack;
+use super::{rates, route};
+use crate::command::Grant;
+use crate::state::{Job, Phase, State, Task};
 
 /// What is wrong with a plan; empty when nothing is.
 pub fn check(state: &State, inventory: &Inventory, plan: &Plan) -> Vec<String> {
-    let mut faults = Vec::new();
-    let nodes: BTreeSet<_> = inventory.nodes().map(|(node, _)| node).collect();
-    let mut seen: BTreeSet<String> = BTreeSet::new();
-    for grant in &plan.grants {
-        let Some(job) = state.jobs.get(&grant.job) else {
-            faults.push(format!("a grant for {:?}, which does not exist", grant.job));
-            continue;
-        };
-        if !job.is_running() {
-            faults.push(format!("a grant for {:?}, which does not run", grant.job));
-        }
-        if !nodes.contains(&grant.node) {
-            faults.push(format!("a grant to {:?}, which does not live", grant.node));
-        }
-        if !seen.insert(format!("{:?} {:?}", grant.job, grant.task)) {
-            faults.push(format!("{:?} is granted twice", grant.task));
-        }
-        if job.is_leased(|leased| *leased == grant.task) {
-            faults.push(format!("{:?} is leased already", grant.task));
-        }
-        if matches!(grant.task, Task::Delete(..)) && job.phase != Phase::Deleting {
-            faults.push(format!("a delete in phase {:?}", job.phase));
-        }
-    }
-    for (node, free) in inventory.free_slots(state) {
-        let used = plan
-            .grants
-            .iter()
-            .filter(|grant| grant.node == node && super::inventory::takes_slot(&grant.task))
-            .count();
-        if used > free {
-            faults.push(format!("{node:?} gets {used} tasks with {free} slots free"));
-        }
-    }
-    faults
+    let lives = inventory.ready(state).map(|(node, _)| node).collect();
+    let mut linter = Linter { state, inventory, lives, faults: Vec::new() };
+    linter.grants(&plan.grants);
+    linter.slots(&plan.grants);
+    linter.taken_back(&plan.taken_back);
+    linter.faults
 }
+
+/// What is wrong with the shares that nodes were told; empty when nothing is. A limit that was
+/// lowered is kept once what was told before is over.
+pub fn check_shares(state: &State, shares: &Shares, now: Timestamp) -> Vec<String> {
+    let limits = shares.demand(state).pools.into_iter();
+    let faults = limits.filter_map(|(pool, (limit, _))| {
+        let used = shares.used(now, pool);
+        let most = shares.limit_before(pool).max(limit.0);
+        (used > most).then(|| format!("{used} bytes per second of {pool:?}, and {most} allowed"))
+    });
+    faults.collect()
+}
+
+struct Linter<'a> {
+    state: &'a State,
+    inventory: &'a Inventory,
+    lives: BTreeSet<NodeId>,
+    faults: Vec<String>,
+}
+
+impl Linter<'_> {
+    fn fault(&mut self, text: String) {
+        self.faults.push(text);
+    }
+
+    fn grants(&mut self, grants: &[Grant]) {
+        let mut tasks: BTreeSet<String> = BTreeSet::new();
+        let mut entries: BTreeSet<(JobId, End, PageId, u16)> = BTreeSet::new();
+        for grant in grants {
+            let Some(job) = self.state.jobs.get(&grant.job) else {
+                self.fault(format!("a grant for {:?}, which does not exist", grant.job));
+                continue;
+            };
+            if !job.is_active() || job.run != grant.run {
+                self.fault(format!("a grant for {:?}, which does not run", grant.job));
+            }
+            if !tasks.insert(format!("{:?} {:?}", grant.job, grant.task)) {
+                self.fault(format!("{:?} is granted twice", grant.task));
+            }
+            for (end, page, index) in entries_of(&grant.task) {
+                if !entries.insert((grant.job, end, page, index)) {
+                    self.fault(format!("entry {index} of {page:?} is granted twice"));
+                }
+            }
+            if job.is_leased(|leased| *leased == grant.task) {
+                self.fault(format!("{:?} is leased already", grant.task));
+            }
+            if matches!(grant.task, Task::Delete(..)) && job.phase != Phase::Deleting {
+                self.fault(format!("a delete in phase {:?}", job.phase));
+            }
+            self.route(job, grant);
+        }
+    }
+
+    /// The nodes of a grant live, reach what they have to, and are not left alone at present.
+    fn route(&mut self, job: &Job, grant: &Grant) {
+        let Grant { node, source, task, .. } = grant;
+        for member in [Some(*node), *source].into_iter().flatten() {
+            if !self.lives.contains(&member) {
+                self.fault(format!("a grant to {member:?}, which does not live"));
+            }
+        }
+        let location = match route::end_of(task) {
+            End::Source => &job.spec.source,
+            End::Target => &job.spec.target,
+        };
+        if !route::reaches(self.state, *node, location) {
+            self.fault(format!("{node:?} is to work at {location}, which it does not reach"));
+        }
+        let reader = source.unwrap_or(*node);
+        if route::needs_source(task) && !route::reaches(self.state, reader, &job.spec.source) {
+            self.fault(format!(
+                "{reader:?} is to read {}, which it does not reach",
+                job.spec.source
+            ));
+        }
+        let link = source.map(|source| Way::Link(*node, source));
+        for way in [Some(Way::Node(*node)), Some(Way::Job(*node, grant.job)), link] {
+            if let Some(way) = way.filter(|way| !self.inventory.observed.is_open(*way)) {
+                self.fault(format!("a grant by {way:?}, which failed and is to be left alone"));
+            }
+        }
+    }
+
+    fn slots(&mut self, grants: &[Grant]) {
+        for (node, free) in self.inventory.free_slots(self.state) {
+            let is_here = |grant: &&Grant| grant.node == node && takes_slot(&grant.task);
+            let used = grants.iter().filter(is_here).count();
+            if used > free {
+                self.fault(format!("{node:?} gets {used} tasks with {free} slots free"));
+            }
+        }
+    }
+
+    fn taken_back(&mut self, taken_back: &[TakeBack]) {
+        let mut seen = BTreeSet::new();
+        for taken in taken_back {
+            let id = taken.assignment;
+            if !seen.insert(id) {
+                self.fault(format!("{id:?} is taken back twice"));
+            }
+            let job = self.state.jobs.get(&taken.job).filter(|job| job.is_active());
+            let lease = job.and_then(|job| Some((job, job.leases.get(&id)?)));
+            let Some((job, lease)) = lease.filter(|(_, lease)| lease.epoch == taken.epoch) else {
+                self.fault(format!("{id:?} is taken back and is no lease"));
+                continue;
+            };
+            if !rates::writes(&lease.task) {
+                self.fault(format!("{id:?} is taken back and moves nothing"));
+            }
+            if !self.lives.iter().any(|node| *node != lease.node && self.could_write(job, *node)) {
+                self.fault(format!("{id:?} is taken back and nobody else can do it"));
+            }
+            if !self.inventory.observed.pace.may_take(taken.job, job, lease) {
+                self.fault(format!("{id:?} is taken back too often"));
+            }
+        }
+    }
+
+    fn could_write(&self, job: &Job, node: NodeId) -> bool {
+        let reaches = |node, location: &Location| route::reaches(self.state, node, location);
+        let has_reader = self.lives.iter().any(|reader| reaches(*reader, &job.spec.source));
+        reaches(node, &job.spec.target) && has_reader
+    }
+}
+
+/// The entries that a task is about, each by listing, page and place.
+fn entries_of(task: &Task) -> Vec<(End, PageId, u16)> {
+    let of = |end, page: &PageId, indices: &[u16]| {
+        indices.iter().map(|index| (end, *page, *index)).collect()
+    };
+    match task {
+        Task::Open(position, ..) => of(End::Source, &position.page, &[position.index]),
+        Task::Pack(page, indices) | Task::Verify(page, indices) => of(End::Source, page, indices),
+        Task::Delete(page, indices) => of(End::Target, page, indices),
+        Task::List(_)
+        | Task::Compare(_)
+        | Task::Range(..)
+        | Task::Commit(_)
+        | Task::ReadBack(_)
+        | Task::Discard(_)
+        | Task::Clean => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

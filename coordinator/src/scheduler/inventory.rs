@@ -9,6 +9,7 @@ use airlift_protocol::limits::{LEASE_MS, SLOTS_MAX};
 use airlift_protocol::time::Timestamp;
 
 use super::figures::{Recent, Windows};
+use super::observed::Observed;
 use crate::state::{State, Task};
 
 /// Starts of one node that are remembered as superseded.
@@ -57,6 +58,7 @@ pub(crate) enum Heard {
 pub struct Inventory {
     nodes: BTreeMap<NodeId, NodeView>,
     superseded: BTreeMap<NodeId, BTreeSet<Boot>>,
+    pub(crate) observed: Observed,
 }
 
 impl Inventory {

@@ -1,9 +1,7 @@
 //! The plan: which tasks are granted to which nodes, and which jobs go on to their next phase.
 
-use std::collections::BTreeMap;
-
 use airlift_protocol::assignment::End;
-use airlift_protocol::id::{JobId, NodeId, PageId, Position};
+use airlift_protocol::id::{JobId, PageId, Position};
 use airlift_protocol::job::Mode;
 use airlift_protocol::limits::{
     DELETE_KEYS_MAX, OBJECTS_OPEN_MAX, PACK_BYTES_MAX, PACK_OBJECTS_MAX, PAGES_ACTIVE_MAX,
@@ -13,9 +11,12 @@ use airlift_protocol::manifest::{Entry, Kind, Page};
 use airlift_protocol::shard;
 use airlift_protocol::time::Timestamp;
 
+use super::fair::{self, Claim};
 use super::inventory::{Inventory, takes_slot};
+use super::load::Load;
 use super::pages::{PageKey, Pages};
-use super::route::{self, Route, route};
+use super::route::{Route, route};
+use super::stragglers::{self, TakeBack};
 use crate::command::Grant;
 use crate::state::{Job, Phase, State, Task, UploadId};
 
@@ -26,6 +27,8 @@ pub struct Plan {
     pub grants: Vec<Grant>,
     /// Jobs that leave the phase they are in, each in which run.
     pub advances: Vec<(JobId, u32, Phase)>,
+    /// Leases that end before their work does, for others to do it.
+    pub taken_back: Vec<TakeBack>,
 }
 
 /// Pages of one job that are compared with the target at the same time.
@@ -37,41 +40,51 @@ const PACK_OBJECTS_MIN: usize = 256;
 
 /// Decides what to do next. `at` is the wall-clock time, for the record of when uploads began.
 pub fn plan(state: &State, inventory: &Inventory, pages: &Pages, at: Timestamp) -> Plan {
-    let mut plan = Plan::default();
-    let mut load = Load { free: inventory.free_slots(state), reading: route::reading(state) };
     let slots: usize = inventory.ready(state).map(|(_, node)| node.slots).sum();
-    if load.free.is_empty() {
-        return plan;
+    let site = Site { state, inventory, pages, at, slots };
+    let load = Load::of(state, inventory);
+    if load.is_empty() {
+        return Plan::default();
     }
-    for (id, job) in fairly(state) {
-        let before = plan.grants.len();
-        let (load, plan_) = (&mut load, &mut plan);
-        let mut planner = Planner { id, job, state, pages, at, slots, load, plan: plan_ };
-        planner.phase();
-        let has_granted = plan.grants.len() > before;
-        if !has_granted && job.leases.is_empty() && is_phase_through(job) {
-            plan.advances.push((id, job.run, job.phase));
-        }
+    let (plan, left) = site.plan(load.clone(), true);
+    if !left.is_full() && !plan.grants.iter().any(|grant| takes_slot(&grant.task)) {
+        // Who is entitled to slots has no use for them: the others may have them.
+        let (mut plan, left) = site.plan(load, false);
+        plan.taken_back.extend(stragglers::find(state, inventory, &left));
+        return plan;
     }
     plan
 }
 
-/// Jobs that may be worked on, those first that have least: a slot that becomes free goes to the
-/// job that holds fewest.
-fn fairly(state: &State) -> Vec<(JobId, &Job)> {
-    let active = state.jobs.iter().filter(|(_, job)| job.is_active());
-    let mut jobs: Vec<(JobId, &Job)> = active.map(|(id, job)| (*id, job)).collect();
-    let held = |job: &Job| job.leases.values().filter(|lease| takes_slot(&lease.task)).count();
-    jobs.sort_by_key(|(id, job)| (held(job), *id));
-    jobs
+/// What all plans of one moment begin with.
+#[derive(Clone, Copy)]
+struct Site<'a> {
+    state: &'a State,
+    inventory: &'a Inventory,
+    pages: &'a Pages,
+    at: Timestamp,
+    /// Slots of all nodes, free or not.
+    slots: usize,
 }
 
-/// What the nodes can still take.
-struct Load {
-    /// Free slots of each node that may be given work.
-    free: BTreeMap<NodeId, usize>,
-    /// Leases that each node reads the source for.
-    reading: BTreeMap<NodeId, usize>,
+impl Site<'_> {
+    /// A plan in which each job takes slots up to its share, or as many as there are; and what the
+    /// nodes can take beside.
+    fn plan(self, mut load: Load, has_quotas: bool) -> (Plan, Load) {
+        let mut plan = Plan::default();
+        for Claim { id, job, quota } in fair::claims(self.state, self.slots) {
+            let before = plan.grants.len();
+            let quota = if has_quotas { quota } else { usize::MAX };
+            let (load, plan_) = (&mut load, &mut plan);
+            let mut planner = Planner { site: self, id, job, quota, load, plan: plan_ };
+            planner.phase();
+            let has_granted = plan.grants.len() > before;
+            if !has_granted && job.leases.is_empty() && is_phase_through(job) {
+                plan.advances.push((id, job.run, job.phase));
+            }
+        }
+        (plan, load)
+    }
 }
 
 /// Whether nothing is left to do in the job's phase.
@@ -92,12 +105,11 @@ fn needs_cleaning(job: &Job) -> bool {
 }
 
 struct Planner<'a> {
+    site: Site<'a>,
     id: JobId,
     job: &'a Job,
-    state: &'a State,
-    pages: &'a Pages,
-    at: Timestamp,
-    slots: usize,
+    /// Slots that the job may still take.
+    quota: usize,
     load: &'a mut Load,
     plan: &'a mut Plan,
 }
@@ -126,33 +138,25 @@ impl Planner<'_> {
 
     /// Grants a task by the best route; whether there was one.
     fn grant(&mut self, task: Task, bytes: u64) -> bool {
-        let Load { free, reading } = &mut *self.load;
-        let Some(Route { node, source }) = route(self.state, self.job, &task, free, reading) else {
+        let takes_slot = takes_slot(&task);
+        if takes_slot && self.quota == 0 {
+            return false;
+        }
+        let Site { state, inventory, at, .. } = self.site;
+        let (of, what) = ((self.id, self.job), (&task, bytes));
+        let Some(Route { node, source }) = route(state, &inventory.observed, of, what, self.load)
+        else {
             return false;
         };
-        if takes_slot(&task) {
-            match free.get_mut(&node) {
-                Some(slots) if *slots > 0 => *slots -= 1,
-                _ => return false,
-            }
-        }
-        if let Some(source) = source {
-            *reading.entry(source).or_default() += 1;
-        }
-        self.plan.grants.push(Grant {
-            job: self.id,
-            run: self.job.run,
-            node,
-            source,
-            task,
-            bytes,
-            at: self.at,
-        });
+        self.quota -= usize::from(takes_slot);
+        self.load.grant(node, source, bytes, takes_slot);
+        let (job, run) = (self.id, self.job.run);
+        self.plan.grants.push(Grant { job, run, node, source, task, bytes, at });
         true
     }
 
     fn slots_free(&self) -> usize {
-        self.load.free.values().sum()
+        self.load.free().min(self.quota)
     }
 
     fn is_granted_or_leased(&self, task: &Task) -> bool {
@@ -171,7 +175,7 @@ impl Planner<'_> {
     fn active(&self) -> impl Iterator<Item = (PageId, &Page)> {
         self.job.pages.keys().take(PAGES_ACTIVE_MAX).filter_map(|&page| {
             let key = PageKey { job: self.id, end: End::Source, page };
-            self.pages.find(key).map(|loaded| (page, loaded))
+            self.site.pages.find(key).map(|loaded| (page, loaded))
         })
     }
 
@@ -244,7 +248,7 @@ impl Planner<'_> {
     /// Grants ranges, leaving one slot for packs while there are any to be given out.
     fn ranges(&mut self) {
         let wants_packs = self.todo().any(|(_, entry)| !is_large(entry));
-        let reserve = usize::from(wants_packs && self.slots > 1);
+        let reserve = usize::from(wants_packs && self.site.slots > 1);
         self.ranges_up_to(reserve);
     }
 
@@ -275,7 +279,7 @@ impl Planner<'_> {
         }
         let todo: usize = self.todo().filter(|(_, entry)| !is_large(entry)).count();
         let objects_max =
-            (todo / (2 * self.slots.max(1))).clamp(PACK_OBJECTS_MIN, PACK_OBJECTS_MAX);
+            (todo / (2 * self.site.slots.max(1))).clamp(PACK_OBJECTS_MIN, PACK_OBJECTS_MAX);
         let limits = Limits { objects: objects_max, bytes: PACK_BYTES_MAX };
         for (page, indices, bytes) in self.bundles(limits, |entry| !is_large(entry)) {
             if !self.grant(Task::Pack(page, indices), bytes) {
@@ -325,7 +329,7 @@ impl Planner<'_> {
     fn delete(&mut self) {
         for (page, entries) in self.job.extraneous.iter().take(PAGES_ACTIVE_MAX) {
             let key = PageKey { job: self.id, end: End::Target, page: *page };
-            if self.pages.find(key).is_none() {
+            if self.site.pages.find(key).is_none() {
                 continue;
             }
             let indices: Vec<u16> = entries.iter().collect();
@@ -364,3 +368,6 @@ struct Limits {
 fn is_large(entry: &Entry) -> bool {
     entry.kind == Kind::Object && shard::is_ranged(entry.size)
 }
+
+#[cfg(test)]
+mod tests;

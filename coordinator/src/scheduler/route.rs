@@ -1,12 +1,15 @@
 //! Routes: which node may do a task, and which one reads the source for it.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
 
 use airlift_protocol::assignment::End;
-use airlift_protocol::id::NodeId;
+use airlift_protocol::id::{JobId, NodeId};
 use airlift_protocol::location::Location;
 
-use super::inventory::Inventory;
+use super::backoff::Way;
+use super::inventory::takes_slot;
+use super::load::Load;
+use super::observed::Observed;
 use crate::state::{Job, State, Task};
 
 /// Who takes part in a task.
@@ -20,7 +23,7 @@ pub(super) struct Route {
 
 /// The end that the node of a task works at: all but the listing of the source happens at the
 /// target, and what is needed of the source comes over the link.
-fn end_of(task: &Task) -> End {
+pub(super) fn end_of(task: &Task) -> End {
     match task {
         Task::List(end) => *end,
         Task::Compare(_)
@@ -37,7 +40,7 @@ fn end_of(task: &Task) -> End {
 }
 
 /// Whether a task needs anything of the source beside what the order says.
-fn needs_source(task: &Task) -> bool {
+pub(super) fn needs_source(task: &Task) -> bool {
     match task {
         Task::List(_) | Task::ReadBack(_) | Task::Discard(_) | Task::Clean => false,
         Task::Compare(_)
@@ -51,7 +54,7 @@ fn needs_source(task: &Task) -> bool {
 }
 
 /// Whether `node` can open `location` itself; a process that works alone opens whatever is here.
-fn reaches(state: &State, node: NodeId, location: &Location) -> bool {
+pub(super) fn reaches(state: &State, node: NodeId, location: &Location) -> bool {
     let Some(cluster) = &state.cluster else {
         return !matches!(location, Location::Node { .. });
     };
@@ -59,40 +62,40 @@ fn reaches(state: &State, node: NodeId, location: &Location) -> bool {
     member.is_some_and(|member| location.is_open_to(member.name.as_str()))
 }
 
-/// The route for a task of `job`: the node with most free slots, and the reader with fewest
-/// leases. `free` has the nodes that may be given work, `reading` the readers' leases.
+/// The route for a task of `job` that moves `bytes`: of the nodes that may do it now, the one that
+/// would be done first, by what it has to do and how fast it was; of equals, the one with most free
+/// slots. `load` has the nodes that may be given work.
 pub(super) fn route(
     state: &State,
-    job: &Job,
-    task: &Task,
-    free: &BTreeMap<NodeId, usize>,
-    reading: &BTreeMap<NodeId, usize>,
+    observed: &Observed,
+    (id, job): (JobId, &Job),
+    (task, bytes): (&Task, u64),
+    load: &Load,
 ) -> Option<Route> {
     let location = match end_of(task) {
         End::Source => &job.spec.source,
         End::Target => &job.spec.target,
     };
-    let able = free.iter().filter(|(node, _)| reaches(state, **node, location));
-    let (node, _) = able.max_by_key(|(_, slots)| **slots)?;
-    if !needs_source(task) || reaches(state, *node, &job.spec.source) {
-        return Some(Route { node: *node, source: None });
-    }
-    let readers = free.keys().filter(|reader| reaches(state, **reader, &job.spec.source));
-    let source = readers.min_by_key(|reader| reading.get(reader).copied().unwrap_or(0))?;
-    Some(Route { node: *node, source: Some(*source) })
-}
-
-/// Nodes that move the bytes of `job`: they share its bandwidth.
-pub(crate) fn movers(state: &State, job: &Job, inventory: &Inventory) -> usize {
-    inventory.ready(state).filter(|(node, _)| reaches(state, *node, &job.spec.target)).count()
-}
-
-/// For each node, how many leases it reads the source for.
-pub(super) fn reading(state: &State) -> BTreeMap<NodeId, usize> {
-    let mut reading = BTreeMap::new();
-    let leases = state.jobs.values().flat_map(|job| job.leases.values());
-    for source in leases.filter_map(|lease| lease.source) {
-        *reading.entry(source).or_default() += 1;
-    }
-    reading
+    let able = load.nodes().filter(|node| {
+        (load.free_of(*node) > 0 || !takes_slot(task))
+            && reaches(state, *node, location)
+            && observed.is_open(Way::Node(*node))
+            && observed.is_open(Way::Job(*node, id))
+    });
+    let needs_source = needs_source(task);
+    let routes = able.filter_map(|node| {
+        if !needs_source || reaches(state, node, &job.spec.source) {
+            return Some((load.write_ms(node, bytes), Route { node, source: None }));
+        }
+        let readers = load.nodes().filter(|reader| {
+            reaches(state, *reader, &job.spec.source) && observed.is_open(Way::Link(node, *reader))
+        });
+        let (ms, source) = readers.map(|reader| (load.read_ms(reader, bytes), reader)).min()?;
+        let source = Some(source);
+        Some((load.write_ms(node, bytes).max(ms), Route { node, source }))
+    });
+    let best = routes.min_by_key(|(ms, route)| {
+        (*ms, Reverse(load.free_of(route.node)), route.node, route.source)
+    });
+    best.map(|(_, route)| route)
 }

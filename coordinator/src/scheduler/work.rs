@@ -4,30 +4,22 @@ use airlift_protocol::assignment::{Assignment, End, Object, Work};
 use airlift_protocol::id::{AssignmentId, JobId, PageId, Position};
 use airlift_protocol::manifest::Page;
 use airlift_protocol::shard;
-use airlift_protocol::units::ByteRate;
 
 use super::pages::{PageKey, Pages};
 use crate::state::{Job, Lease, Task};
 
-/// The order for a lease, or `None` when a page that it needs is not in memory. `movers` is how
-/// many nodes share the job's bandwidth.
+/// The order for a lease, or `None` when a page that it needs is not in memory.
 pub(crate) fn assignment(
     id: AssignmentId,
     (job_id, job): (JobId, &Job),
     lease: &Lease,
     pages: &Pages,
-    movers: usize,
 ) -> Option<Assignment> {
     let resolver = Resolver { id: job_id, job, pages };
     let work = resolver.resolve(&lease.task)?;
-    let bandwidth = job.spec.policy.bandwidth.map(|rate| share(rate, movers));
+    let bandwidth = job.spec.policy.bandwidth;
     let (run, epoch, source) = (job.run, lease.epoch, lease.source);
     Some(Assignment { id, job: job_id, run, epoch, work, source, bandwidth })
-}
-
-/// What one of `movers` nodes may move a second, so that all together keep to `rate`.
-fn share(rate: ByteRate, movers: usize) -> ByteRate {
-    ByteRate((rate.0 / movers.max(1) as u64).max(1))
 }
 
 struct Resolver<'a> {

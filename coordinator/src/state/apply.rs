@@ -4,7 +4,7 @@ use airlift_protocol::assignment::End;
 use airlift_protocol::bitmap::Bitmap;
 use airlift_protocol::cluster::{Addresses, Boot};
 use airlift_protocol::error::{ErrorCode, Failure};
-use airlift_protocol::id::{AssignmentId, JobId, LogIndex, NodeId, PageId, Position};
+use airlift_protocol::id::{AssignmentId, Epoch, JobId, LogIndex, NodeId, PageId, Position};
 use airlift_protocol::job::{JobSpec, Mode};
 use airlift_protocol::limits::{JOBS_ENDED_MAX, OBJECT_BYTES_MAX};
 use airlift_protocol::manifest::Page;
@@ -70,6 +70,13 @@ pub(super) fn apply(state: &mut State, index: LogIndex, command: Command) -> Vec
             Vec::new()
         }),
         Command::Cancel { job } => ask_job(state, job, cancel),
+        Command::TakeBack { job, assignment, epoch } => {
+            with_job(state, job, |job_state| take_back(job_state, assignment, epoch))
+        }
+        Command::Limit { bandwidth } => {
+            state.bandwidth = bandwidth;
+            Vec::new()
+        }
     }
 }
 
@@ -209,15 +216,20 @@ fn void_leases(state: &mut State, node: NodeId) -> Vec<Fact> {
 fn take_leases_back(job: &mut Job, is_concerned: impl Fn(&Lease) -> bool) -> Vec<Fact> {
     let leases = job.leases.iter().filter(|(_, lease)| is_concerned(lease));
     let ids: Vec<AssignmentId> = leases.map(|(id, _)| *id).collect();
-    let mut facts = Vec::new();
-    for id in ids {
-        if let Some(lease) = job.leases.remove(&id) {
-            note_interrupted(job, &lease);
-            give_back(job, lease.task);
-            facts.push(Fact::Ended(lease.node, id));
-        }
-    }
-    facts
+    ids.into_iter().flat_map(|id| take_lease_back(job, id)).collect()
+}
+
+/// Takes back exactly this lease, if it is there.
+fn take_back(job: &mut Job, id: AssignmentId, epoch: Epoch) -> Vec<Fact> {
+    let is_meant = job.leases.get(&id).is_some_and(|lease| lease.epoch == epoch);
+    if is_meant { take_lease_back(job, id) } else { Vec::new() }
+}
+
+fn take_lease_back(job: &mut Job, id: AssignmentId) -> Vec<Fact> {
+    let Some(lease) = job.leases.remove(&id) else { return Vec::new() };
+    note_interrupted(job, &lease);
+    give_back(job, lease.task);
+    vec![Fact::Ended(lease.node, id)]
 }
 
 /// Records what may be sent again because a lease ended before its work did.

@@ -12,49 +12,62 @@ use airlift_protocol::raft::LogPayload;
 use airlift_protocol::report::{Comparison, Completion, ListingEnd, ObjectResult};
 
 pub(crate) const PAGES: u32 = 3;
-pub(crate) const PAGE_OBJECTS: u64 = 40;
+pub(crate) const PAGE_OBJECTS: u64 = 60;
 pub(crate) const OBJECTS: u64 = PAGES as u64 * PAGE_OBJECTS;
 pub(crate) const OBJECT_BYTES: u64 = 10;
 
 /// Objects that only the target has.
 pub(crate) const EXTRA: u64 = OBJECTS / 4;
 
-fn entry(key: &str) -> Entry {
+fn entry(key: &str, size: u64) -> Entry {
     Entry {
         key: Key::from(key),
         kind: Kind::Object,
-        size: OBJECT_BYTES,
+        size,
         mtime_ns: Some(1),
         version: Version::None,
     }
 }
 
-fn entries(end: End, page: PageId) -> Vec<Entry> {
+fn entries(end: End, page: PageId, size: u64) -> Vec<Entry> {
     let keys = (0..PAGE_OBJECTS).flat_map(|object| {
         let key = format!("{:02}-{object:04}", page.0);
         let is_extra = end == End::Target && object % 4 == 1;
         let extra = is_extra.then(|| format!("{key}-extra"));
         [Some(key), extra]
     });
-    keys.flatten().map(|key| entry(&key)).collect()
+    keys.flatten().map(|key| entry(&key, size)).collect()
 }
 
-/// What comes of an order, in order.
-pub(crate) fn outcomes(work: &Work) -> Vec<Completion> {
+/// Bytes that an order moves.
+pub(crate) fn bytes(work: &Work) -> u64 {
+    match work {
+        Work::MovePack { objects } => objects.iter().map(|object| object.entry.size).sum(),
+        _ => 0,
+    }
+}
+
+/// What comes of an order, in order; the source's objects have `size` bytes each.
+pub(crate) fn outcomes(work: &Work, size: u64) -> Vec<Completion> {
     match work {
         Work::List { end: of, next, .. } => {
             let pages = (next.0..PAGES).map(PageId);
-            let pages = pages.map(|page| Completion::Page { page, entries: entries(*of, page) });
+            let pages =
+                pages.map(|page| Completion::Page { page, entries: entries(*of, page, size) });
             let (unreadable, unreadable_count) = (Vec::new(), 0);
             let end = ListingEnd { pages: PageId(PAGES), unreadable, unreadable_count };
             pages.chain([Completion::Listed(end)]).collect()
         }
         Work::Compare { page } => {
-            assert_eq!(page.entries, entries(End::Source, page.id), "the page as it was listed");
+            assert_eq!(
+                page.entries,
+                entries(End::Source, page.id, size),
+                "the page as it was listed"
+            );
             vec![Completion::Compared(vec![Comparison::Move; page.entries.len()])]
         }
         Work::MovePack { objects } => {
-            let done = ObjectResult::Done { root: Root([9; 32]), bytes: OBJECT_BYTES };
+            let done = ObjectResult::Done { root: Root([9; 32]), bytes: size };
             vec![Completion::PackMoved(vec![done; objects.len()])]
         }
         Work::Delete { entries } => {

@@ -25,6 +25,9 @@ use airlift_protocol::time::Timestamp;
 use crate::random::Random;
 use crate::work;
 
+/// Milliseconds in which a slow node moves what others move in a moment.
+pub(crate) const SLOW_MS: u64 = 45_000;
+
 const WALL_START: u64 = 1_700_000_000_000;
 
 /// How bad things are; chances in events per thousand.
@@ -55,7 +58,7 @@ enum Packet {
 
 enum Ahead {
     Packet(NodeId, Packet),
-    Outcome(AssignmentId, u32, Work),
+    Outcome(AssignmentId, JobId, u32, Work),
     Disk,
     Fetched(RaftId, SnapshotRef),
     LoadPage(JobId, End, LogIndex),
@@ -141,6 +144,10 @@ pub(crate) struct Node {
     /// Orders that its agents were told to stop.
     pub(crate) cancelled: usize,
     pub(crate) orders: usize,
+    /// Answers to orders that it gave.
+    pub(crate) reports: usize,
+    /// Bytes written by its process, by job.
+    written: BTreeMap<JobId, u64>,
     disk: Disk,
     starts: u64,
 }
@@ -150,10 +157,14 @@ pub(crate) struct World {
     pub(crate) nodes: BTreeMap<NodeId, Node>,
     pub(crate) faults: Faults,
     pub(crate) random: Random,
+    /// Bytes of each object of the source.
+    pub(crate) object_bytes: u64,
     /// Cut off from all others.
     pub(crate) island: Option<NodeId>,
     /// Does nothing until then, and does not know it.
     pub(crate) frozen: Option<(NodeId, u64)>,
+    /// Takes [`SLOW_MS`] to move anything, and never hears that it is not to.
+    pub(crate) slow: Option<NodeId>,
     pub(crate) snapshots_saved: usize,
     pub(crate) snapshots_fetched: usize,
     pub(crate) snapshots_too_large: usize,
@@ -181,8 +192,10 @@ impl World {
             nodes: BTreeMap::new(),
             faults: Faults::NONE,
             random: Random(seed),
+            object_bytes: work::OBJECT_BYTES,
             island: None,
             frozen: None,
+            slow: None,
             snapshots_saved: 0,
             snapshots_fetched: 0,
             snapshots_too_large: 0,
@@ -206,7 +219,9 @@ impl World {
             disk.log = Durable::found(raft, digest, state.len() as u64);
             disk.states.insert(digest, state);
         }
-        let node = Node { raft, process: None, cancelled: 0, orders: 0, disk, starts: 0 };
+        let (cancelled, orders, reports, written) = (0, 0, 0, BTreeMap::new());
+        let node =
+            Node { raft, process: None, cancelled, orders, reports, written, disk, starts: 0 };
         self.nodes.insert(id, node);
         self.start(id);
         // Every node hears of a new member, by the log or without.
@@ -226,6 +241,7 @@ impl World {
         let voters = self.voters();
         let node = self.nodes.get_mut(&id).unwrap();
         node.starts += 1;
+        node.written.clear();
         let seed = Random(self.seed ^ (node.raft.0 << 32) ^ node.starts).next();
         let config = Config { id: node.raft, seed, compaction: self.compaction };
         let consensus = Consensus::restore(config, node.disk.log.clone()).unwrap();
@@ -364,8 +380,9 @@ impl World {
         }
         match ahead {
             Ahead::Packet(..) => {}
-            Ahead::Outcome(assignment, attempt, work) => {
-                for result in work::outcomes(&work) {
+            Ahead::Outcome(assignment, job, attempt, work) => {
+                *node.written.entry(job).or_default() += work::bytes(&work);
+                for result in work::outcomes(&work, self.object_bytes) {
                     let (result, wire_bytes) = (Ok(result), 0);
                     let outcome = AgentInput::Outcome { assignment, attempt, result, wire_bytes };
                     self.feed_agent(id, outcome);
@@ -440,6 +457,7 @@ impl World {
             Packet::Raft(message) => {
                 self.feed(id, Input::Message { from: message.from, message });
             }
+            Packet::Order(Order::Revoke(_)) if self.slow == Some(id) => {}
             Packet::Order(order) => self.feed_agent(id, AgentInput::Order(order)),
             Packet::Report(report) => self.feed(id, Input::Report { node: from, report }),
             Packet::Heartbeat(heartbeat) => {
@@ -617,22 +635,28 @@ impl World {
     fn carry_out_agent(&mut self, id: NodeId, effect: AgentEffect) {
         match effect {
             AgentEffect::Start { assignment, attempt } => {
-                let after = 1 + self.random.below(self.faults.work_ms);
-                let (assignment, work) = (assignment.id, assignment.work);
-                self.schedule(id, after, Ahead::Outcome(assignment, attempt, work));
+                let is_slow = self.slow == Some(id) && work::bytes(&assignment.work) > 0;
+                let usual = 1 + self.random.below(self.faults.work_ms);
+                let after = if is_slow { SLOW_MS } else { usual };
+                let (assignment, job, work) = (assignment.id, assignment.job, assignment.work);
+                self.schedule(id, after, Ahead::Outcome(assignment, job, attempt, work));
             }
             AgentEffect::Cancel(_) => self.nodes.get_mut(&id).unwrap().cancelled += 1,
-            AgentEffect::Report(report) => self.tell_leader(id, Packet::Report(report)),
+            AgentEffect::Report(report) => {
+                self.nodes.get_mut(&id).unwrap().reports += 1;
+                self.tell_leader(id, Packet::Report(report));
+            }
             AgentEffect::Heartbeat { held } => {
                 let heartbeat = Heartbeat {
                     boot: Boot(self.nodes[&id].starts),
                     addresses: Addresses::default(),
                     slots: 2,
                     held,
-                    written: Vec::new(),
+                    written: self.nodes[&id].written.clone().into_iter().collect(),
                     members_version: 0,
                     version: String::new(),
                     figures: Vec::new(),
+                    shares: None,
                 };
                 self.tell_leader(id, Packet::Heartbeat(heartbeat));
             }

@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 pub use self::error::{ClientError, ClientErrorKind};
 pub use self::report::RemoteReport;
 use super::error::{ApiCode, ApiError, Problem};
-use super::request::{LeaderRequest, SubmitRequest, TokenRequest};
+use super::request::{LeaderRequest, LimitRequest, SubmitRequest, TokenRequest};
 use super::service::JobOrder;
 use super::view::{ClusterView, JobList, JobView, JoinToken, NodeFigures, Submitted};
 use crate::runtime::clock;
@@ -271,6 +271,15 @@ impl Client {
     ) -> Result<ClusterView, ClientError> {
         let path = ["cluster", "leader"];
         self.ask(&Call::order(Method::POST, &path, Repeat::IfNotDone).with(request)).await
+    }
+
+    /// Limits what all jobs together move, or lifts that limit.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit).
+    pub async fn limit(&self, request: &LimitRequest) -> Result<ClusterView, ClientError> {
+        let path = ["cluster", "limit"];
+        self.ask(&Call::order(Method::POST, &path, Repeat::Freely).with(request)).await
     }
 
     async fn ask<T: DeserializeOwned>(&self, call: &Call) -> Result<T, ClientError> {

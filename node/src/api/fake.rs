@@ -14,7 +14,7 @@ use futures::StreamExt;
 
 use super::error::{ApiCode, ApiError};
 use super::line::JsonKey;
-use super::request::{LeaderRequest, Submission, TokenRequest};
+use super::request::{LeaderRequest, LimitRequest, Submission, TokenRequest};
 use super::server::{ApiServer, Limits, ServerOptions};
 use super::service::{JobOrder, Permission, ReportLines, Service};
 use super::text::ByteText;
@@ -115,12 +115,15 @@ pub(crate) fn begun() -> JobView {
             read_bytes_per_second: 1000,
             write_bytes_per_second: 0,
             busiest: Bottleneck::Source,
+            share_bytes_per_second: Some(2000),
         }],
         bottleneck: Bottleneck::Link,
         errors: Vec::new(),
         error_count: 0,
         deletes_refused: Vec::new(),
         failure: None,
+        priority: 10,
+        bandwidth_bytes_per_second: Some(4000),
     }
 }
 
@@ -182,6 +185,7 @@ pub(crate) fn cluster() -> ClusterView {
         is_leader,
         lag: is_leader.then_some(0),
         is_voting: (role == NodeRole::Voter).then_some(true),
+        share_bytes_per_second: is_leader.then_some(5000),
     };
     ClusterView {
         id: "c0ffee".to_owned(),
@@ -194,6 +198,7 @@ pub(crate) fn cluster() -> ClusterView {
             node("berlin", NodeRole::Voter, true),
             NodeView { state: NodeState::Silent, ..node("paris", NodeRole::Worker, false) },
         ],
+        bandwidth_bytes_per_second: Some(5000),
     }
 }
 
@@ -285,6 +290,11 @@ impl Service for Fake {
     async fn transfer_leader(&self, request: LeaderRequest) -> Result<ClusterView, ApiError> {
         self.answer().await?;
         self.order_of(format!("transfer {:?}", request.node));
+        Ok(cluster())
+    }
+    async fn limit(&self, request: LimitRequest) -> Result<ClusterView, ApiError> {
+        self.answer().await?;
+        self.order_of(format!("limit {:?}", request.bandwidth_bytes_per_second));
         Ok(cluster())
     }
 }

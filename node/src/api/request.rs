@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use airlift_protocol::job::{
-    Comparison, DeleteLimit, Filters, JobSpec, LinkPolicy, Mode, Policy, SingleObject, VerifyLevel,
+    Comparison, DeleteLimit, Filters, JobSpec, LinkPolicy, Mode, Policy, Priority, SingleObject,
+    VerifyLevel,
 };
 use airlift_protocol::key::Key;
 use airlift_protocol::location::Location;
@@ -95,6 +96,9 @@ pub struct SubmitRequest {
     /// Bytes a second that the job may move, all nodes together.
     #[serde(default)]
     pub bandwidth_bytes_per_second: Option<u64>,
+    /// The job's weight beside other jobs, from 1 to 100; 10 when it is not given.
+    #[serde(default)]
+    pub priority: Option<u8>,
 }
 
 /// A request for a token by which a node may join.
@@ -131,6 +135,28 @@ pub struct LeaderRequest {
     /// Name or id of the voter that is to lead; the cluster chooses when it is not given.
     #[serde(default)]
     pub node: Option<String>,
+}
+
+/// A request that all jobs together keep to a bandwidth.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitRequest {
+    /// Bytes a second; no limit when it is not given.
+    #[serde(default)]
+    pub bandwidth_bytes_per_second: Option<u64>,
+}
+
+impl LimitRequest {
+    /// Refuses a limit of nothing.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub fn check(self) -> Result<Self, ApiError> {
+        match self.bandwidth_bytes_per_second {
+            Some(0) => Err(ApiError::invalid("a bandwidth of 0 would stop all jobs: pause them")),
+            _ => Ok(self),
+        }
+    }
 }
 
 /// A submitted job, read and checked, before anyone has looked at its two ends.
@@ -186,6 +212,7 @@ impl From<&Submission> for SubmitRequest {
                 DeleteLimit::Percent(percent) => DeleteLimitText::Percent(percent),
             }),
             bandwidth_bytes_per_second: policy.bandwidth.map(|rate| rate.0),
+            priority: Some(policy.priority.weight()),
         }
     }
 }
@@ -224,6 +251,7 @@ impl TryFrom<SubmitRequest> for Submission {
                 DeleteLimitText::Percent(percent) => DeleteLimit::Percent(percent),
             }),
             bandwidth: request.bandwidth_bytes_per_second.map(ByteRate),
+            priority: priority(request.priority)?,
         };
         Ok(Self {
             mode: Mode::from(request.mode),
@@ -233,6 +261,12 @@ impl TryFrom<SubmitRequest> for Submission {
             policy,
         })
     }
+}
+
+fn priority(weight: Option<u8>) -> Result<Priority, ApiError> {
+    let Some(weight) = weight else { return Ok(Priority::default()) };
+    Priority::of_weight(weight)
+        .ok_or_else(|| ApiError::invalid(format!("a priority is from 1 to 100, not {weight}")))
 }
 
 fn percent_of(limit: Option<DeleteLimitText>) -> u8 {

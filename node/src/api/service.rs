@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 
 use super::error::ApiError;
-use super::request::{LeaderRequest, Submission, TokenRequest};
+use super::request::{LeaderRequest, LimitRequest, Submission, TokenRequest};
 use super::view::{ClusterView, JobList, JobView, JoinToken, NodeFigures, Submitted};
 
 /// What a token allows. Each permission includes those before it.
@@ -117,4 +117,10 @@ pub trait Service: Send + Sync + 'static {
     /// # Errors
     /// When the node does not exist, is no voter, is too far behind, or nobody leads now.
     async fn transfer_leader(&self, request: LeaderRequest) -> Result<ClusterView, ApiError>;
+
+    /// Limits what all jobs together move, or lifts that limit; answers the cluster as it is then.
+    ///
+    /// # Errors
+    /// When the cluster cannot decide now.
+    async fn limit(&self, request: LimitRequest) -> Result<ClusterView, ApiError>;
 }

@@ -185,6 +185,11 @@ pub struct JobView {
     pub deletes_refused: Vec<String>,
     /// Why the job stopped.
     pub failure: Option<FailureView>,
+    /// Its weight beside other jobs, from 1 to 100.
+    #[serde(default)]
+    pub priority: u8,
+    /// Bytes a second that it may move, all nodes together; `None` when it has no limit.
+    pub bandwidth_bytes_per_second: Option<u64>,
 }
 
 /// The one object that a job is about.
@@ -222,6 +227,8 @@ pub struct JobNodeView {
     pub write_bytes_per_second: u64,
     /// What takes most of its time, as far as it can tell by itself.
     pub busiest: Bottleneck,
+    /// Bytes a second that it may move of a job with a limit, as it was told last.
+    pub share_bytes_per_second: Option<u64>,
 }
 
 /// What a node does for a job.
@@ -344,6 +351,8 @@ pub struct NodeView {
     /// catches up first, and until then the cluster can do without none of the others.
     #[serde(default)]
     pub is_voting: Option<bool>,
+    /// Bytes a second that it may move of all jobs, as it was told last; `None` without a limit.
+    pub share_bytes_per_second: Option<u64>,
 }
 
 /// The cluster.
@@ -365,6 +374,8 @@ pub struct ClusterView {
     pub is_current: bool,
     /// All nodes, by name.
     pub nodes: Vec<NodeView>,
+    /// Bytes a second that all jobs together may move; `None` when there is no limit.
+    pub bandwidth_bytes_per_second: Option<u64>,
 }
 
 /// What the node that was asked has done since its process started.

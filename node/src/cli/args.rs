@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use airlift_protocol::job::{DeleteLimit, VerifyLevel};
+use airlift_protocol::job::{DeleteLimit, Priority, VerifyLevel};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 
@@ -185,6 +185,9 @@ pub struct WorkArgs {
     /// Move at most this many bytes per second, such as 100M
     #[arg(long, value_name = "RATE", help_heading = WORK)]
     pub bwlimit: Option<OsString>,
+    /// Weight beside other jobs of a cluster: low (1), normal (10), high (100), or 1 to 100 [default: normal]
+    #[arg(long, value_name = "WEIGHT", help_heading = WORK)]
+    pub priority: Option<Priority>,
 }
 
 /// How a job that runs is shown.
@@ -386,13 +389,15 @@ mod tests {
 
     #[test]
     fn flags_are_read_wherever_they_stand() {
-        let line = "airlift -q sync a --include x --include y b --max-delete 5% --state-dir s";
+        let line = "airlift -q sync a --include x --include y b --max-delete 5% --state-dir s \
+                    --priority high";
         let cli = Cli::try_parse_from(line.split(' ')).unwrap();
         assert!(cli.global.quiet);
         assert_eq!(cli.global.settings(), [("state_dir", "--state-dir", "s".into())]);
         let Command::Sync(sync) = cli.command else { panic!("not a sync") };
         assert_eq!(sync.delete.max_delete, Some(DeleteLimit::Percent(5)));
         assert_eq!(sync.copy.transfer.work.include, ["x", "y"]);
+        assert_eq!(sync.copy.transfer.work.priority, Some(Priority::HIGH));
         assert_eq!(sync.copy.transfer.work.ends.target, "b");
     }
 
@@ -422,7 +427,13 @@ mod tests {
 
     #[test]
     fn wrong_usage_has_exit_code_2() {
-        for line in ["airlift", "airlift cp a", "airlift fly a b", "airlift cp a b --links what"] {
+        for line in [
+            "airlift",
+            "airlift cp a",
+            "airlift fly a b",
+            "airlift cp a b --links what",
+            "airlift cp a b --priority 0",
+        ] {
             assert_eq!(Cli::try_parse_from(line.split(' ')).unwrap_err().exit_code(), 2, "{line}");
         }
     }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use airlift_protocol::units::ByteCount;
+use airlift_protocol::units::{ByteCount, ByteRate};
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
 use serde::Serialize;
 
@@ -16,7 +16,7 @@ use super::format::{clock, count};
 use super::job::print;
 use super::node::{ReachArgs, parse_name, resolve_api, resolve_host};
 use super::{duration, table};
-use crate::api::request::{LeaderRequest, TOKEN_LIFE_MAX, TokenRequest};
+use crate::api::request::{LeaderRequest, LimitRequest, TOKEN_LIFE_MAX, TokenRequest};
 use crate::api::view::{ClusterView, NodeFigures, NodeRole, NodeView, Traffic};
 use crate::config::Config;
 use crate::runtime::cluster::{Beginning, Reach, begin};
@@ -31,6 +31,14 @@ A voter takes part in decisions: have an odd number of them, on machines that yo
 Examples:
   airlift cluster token --role worker > token
   airlift cluster token --role voter --ttl 10m";
+
+const LIMIT_EXAMPLES: &str = "\
+The limit holds for all jobs and nodes together, beside what --bwlimit says of each job. A node that
+does not hear the leader for 10 s moves nothing until it does.
+
+Examples:
+  airlift cluster limit 200M
+  airlift cluster limit off";
 
 const INIT_EXAMPLES: &str = "\
 Makes the identity of a new cluster and of its first node, a voter, in an empty directory.
@@ -58,6 +66,9 @@ pub enum ClusterCommand {
         after_help = "Examples:\n  airlift cluster transfer-leader\n  airlift cluster transfer-leader paris"
     )]
     TransferLeader(TransferLeaderArgs),
+    /// Limit what all jobs together move, or lift that limit
+    #[command(after_help = LIMIT_EXAMPLES)]
+    Limit(LimitArgs),
 }
 
 /// Role of the node that is to join.
@@ -103,6 +114,33 @@ pub struct TransferLeaderArgs {
     /// Which cluster.
     #[command(flatten)]
     pub cluster: ClusterArgs,
+}
+
+/// `cluster limit`.
+#[derive(Clone, Debug, Args)]
+pub struct LimitArgs {
+    /// Bytes per second, such as 100M; or off
+    #[arg(value_name = "RATE|off", value_parser = parse_limit)]
+    pub limit: Limit,
+    /// Which cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+}
+
+/// What all jobs together may move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// Whatever they can.
+    Off,
+    /// So many bytes per second.
+    At(ByteRate),
+}
+
+fn parse_limit(text: &str) -> Result<Limit, String> {
+    match text {
+        "off" => Ok(Limit::Off),
+        rate => rate.parse().map(Limit::At).map_err(|error| format!("{error}; or write off")),
+    }
 }
 
 /// `cluster init`.
@@ -179,6 +217,7 @@ impl ClusterCommand {
             Self::Token(args) => args.cluster.settings(),
             Self::Remove(args) => args.cluster.settings(),
             Self::TransferLeader(args) => args.cluster.settings(),
+            Self::Limit(args) => args.cluster.settings(),
         }
     }
 }
@@ -219,6 +258,13 @@ pub(super) async fn run(
         ClusterCommand::Remove(args) => client.remove_node(&args.node).await?,
         ClusterCommand::TransferLeader(args) => {
             client.transfer_leader(&LeaderRequest { node: args.node.clone() }).await?
+        }
+        ClusterCommand::Limit(args) => {
+            let rate = match args.limit {
+                Limit::Off => None,
+                Limit::At(rate) => Some(rate.0),
+            };
+            client.limit(&LimitRequest { bandwidth_bytes_per_second: rate }).await?
         }
     };
     if !global.json {
@@ -293,6 +339,7 @@ fn head(view: &ClusterView) -> String {
         format!("leader   {}", view.leader.as_deref().unwrap_or("none")),
         format!("quorum   {quorum} ({alive} of {} voters alive)", voters().count()),
         format!("log      term {}, {} committed", view.term, count(view.commit_index)),
+        format!("limit    {}", limit(view)),
     ];
     if !view.is_current {
         lines.push(
@@ -302,8 +349,16 @@ fn head(view: &ClusterView) -> String {
     lines.join("\n")
 }
 
+fn limit(view: &ClusterView) -> String {
+    match view.bandwidth_bytes_per_second {
+        Some(rate) => format!("{} for all jobs together", ByteRate(rate)),
+        None => "none".to_owned(),
+    }
+}
+
 fn nodes(view: &ClusterView) -> String {
-    let heads = ["NODE", "ROLE", "STATE", "HEARD", "LAG", "VERSION", "ID", "ADDRESSES", "DATA"];
+    let heads =
+        ["NODE", "ROLE", "STATE", "HEARD", "LAG", "MAY", "VERSION", "ID", "ADDRESSES", "DATA"];
     let rows = view.nodes.iter().map(|node: &NodeView| {
         let dash = || "-".to_owned();
         let role = match (node.is_leader, node.is_voting) {
@@ -317,6 +372,7 @@ fn nodes(view: &ClusterView) -> String {
             node.state.as_str().to_owned(),
             node.last_heard_seconds.map_or_else(dash, |seconds| format!("{seconds} s ago")),
             node.lag.map_or_else(dash, count),
+            node.share_bytes_per_second.map_or_else(dash, |share| ByteRate(share).to_string()),
             node.version.clone().unwrap_or_else(dash),
             node.id.clone(),
             node.addresses.join(" "),
@@ -360,6 +416,15 @@ mod tests {
         view.nodes[0].is_voting = Some(false);
         assert!(nodes(&view).contains("voter, joins"));
         assert!(!nodes(&view).contains("worker, joins"));
+    }
+
+    #[test]
+    fn a_limit_is_a_rate_or_off() {
+        assert_eq!(parse_limit("off"), Ok(Limit::Off));
+        assert_eq!(parse_limit("2M"), Ok(Limit::At(ByteRate(2 << 20))));
+        for text in ["", "0", "fast", "Off"] {
+            assert!(parse_limit(text).is_err_and(|error| error.contains("off")), "{text}");
+        }
     }
 
     #[test]

@@ -86,8 +86,10 @@ pub(super) fn verify_policy() -> Policy {
 
 /// What is asked for, with what the configuration adds.
 pub(super) fn request(mode: Mode, work: &WorkArgs, policy: &Policy, config: &Config) -> Request {
-    let WorkArgs { ends, include, exclude, .. } = work.clone();
-    let policy = Policy { links: config.links, bandwidth: config.bwlimit, ..policy.clone() };
+    let WorkArgs { ends, include, exclude, priority, .. } = work.clone();
+    let (links, bandwidth) = (config.links, config.bwlimit);
+    let priority = priority.unwrap_or_default();
+    let policy = Policy { links, bandwidth, priority, ..policy.clone() };
     let filters = Filters { include, exclude };
     Request { mode, source: ends.source, target: ends.target, filters, policy }
 }

@@ -17,6 +17,7 @@ mod probe;
 mod reach;
 mod records;
 mod service;
+mod shares;
 mod talk;
 mod token;
 mod work;

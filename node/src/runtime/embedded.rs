@@ -408,6 +408,7 @@ impl Driver {
             members_version: 0,
             version: String::new(),
             figures: Vec::new(),
+            shares: None,
         }
     }
 

@@ -318,6 +318,43 @@ fn a_directory_that_was_copied_or_has_lost_its_log_is_refused_by_name() {
 }
 
 #[test]
+fn limits_are_shared_among_the_nodes_that_work() {
+    let cluster = Cluster::start(&[Role::Voter, Role::Worker]);
+    let (source, near, far) = (fast_directory(), fast_directory(), fast_directory());
+    plant(source.path());
+    let limit = cluster.ask(["cluster", "limit", "20M", "--json"]).expect(0).json();
+    assert_eq!(limit["bandwidth_bytes_per_second"], 20 << 20);
+    let from = on("node0", source.path());
+    let (to_near, to_far) = (on("node0", near.path()), on("node1", far.path()));
+    let mut first = cluster.begin(["cp", &from, &to_near, "--priority", "high"]);
+    let mut second = cluster.begin(["cp", &from, &to_far, "--bwlimit", "15M"]);
+    let share = |view: &serde_json::Value, node: usize| {
+        view["nodes"][node]["share_bytes_per_second"].as_u64()
+    };
+    cluster.wait_until("each node has its half", |view| {
+        (share(view, 0), share(view, 1)) == (Some(10 << 20), Some(10 << 20))
+    });
+    let jobs = cluster.ask(["job", "list", "--json"]).expect(0).json();
+    let jobs = jobs["jobs"].as_array().unwrap().iter();
+    for id in jobs.map(|job| job["id"].as_str().unwrap()) {
+        let job = cluster.ask(["job", "show", id, "--json"]).expect(0).json();
+        let is_far = job["target"].as_str().unwrap().starts_with("node1");
+        let (priority, limit) = if is_far { (10, Some(15 << 20)) } else { (100, None) };
+        assert_eq!(job["priority"], priority);
+        assert_eq!(job["bandwidth_bytes_per_second"].as_u64(), limit);
+        let writers = job["nodes"].as_array().unwrap().iter();
+        for node in writers.filter(|node| node["name"] == "node1") {
+            assert_eq!(node["share_bytes_per_second"].as_u64(), limit, "{job}");
+        }
+    }
+    let _ = cluster.ask(["cluster", "limit", "off"]).expect(0);
+    cluster.wait_until("the limit is gone", |view| share(view, 0).is_none());
+    assert!(first.wait().success() && second.wait().success());
+    assert_same(source.path(), near.path());
+    assert_same(source.path(), far.path());
+}
+
+#[test]
 fn who_does_not_belong_is_refused_by_name() {
     let mut cluster = Cluster::start(&[Role::Voter, Role::Worker]);
     let user = Airlift::new();

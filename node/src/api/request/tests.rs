@@ -30,6 +30,7 @@ fn a_request_comes_back_as_it_was() {
         allow_empty_source: true,
         max_delete: Some(DeleteLimit::Percent(9)),
         bandwidth: Some(ByteRate(5)),
+        priority: Priority::HIGH,
     };
     for submission in [all, submission(Mode::Copy, "s3://b", "berlin:/x")] {
         let json = serde_json::to_string(&SubmitRequest::from(&submission)).unwrap();
@@ -59,6 +60,8 @@ fn wrong_requests_are_refused() {
         (SubmitRequest { exclude: vec!["x".repeat(GLOB_BYTES_MAX + 1)], ..request() }, "longer"),
         (SubmitRequest { read_back_percent: 101, ..request() }, "100 percent"),
         (SubmitRequest { bandwidth_bytes_per_second: Some(0), ..request() }, "bandwidth of 0"),
+        (SubmitRequest { priority: Some(0), ..request() }, "from 1 to 100"),
+        (SubmitRequest { priority: Some(101), ..request() }, "from 1 to 100"),
     ];
     for (request, part) in cases {
         let error = Submission::try_from(request).unwrap_err();
@@ -155,4 +158,15 @@ fn tokens_live_for_a_bounded_time() {
     assert!(request(3600).check().is_ok());
     assert!(request(0).check().is_err());
     assert!(request(3601).check().is_err());
+}
+
+#[test]
+fn a_limit_of_nothing_is_refused() {
+    let limit = |text: &str| serde_json::from_str::<LimitRequest>(text).unwrap().check();
+    assert_eq!(limit("{}").unwrap().bandwidth_bytes_per_second, None);
+    let some = limit(r#"{"bandwidth_bytes_per_second":5}"#).unwrap();
+    assert_eq!(some.bandwidth_bytes_per_second, Some(5));
+    let refused = limit(r#"{"bandwidth_bytes_per_second":0}"#).unwrap_err();
+    assert!(refused.detail.contains("pause them"), "{refused}");
+    assert!(serde_json::from_str::<LimitRequest>(r#"{"bandwidth":5}"#).is_err());
 }

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::guard::{Gate, Guard, authorize, bound};
 use crate::api::error::{ApiCode, ApiError};
-use crate::api::request::{LeaderRequest, Submission, SubmitRequest, TokenRequest};
+use crate::api::request::{LeaderRequest, LimitRequest, Submission, SubmitRequest, TokenRequest};
 use crate::api::service::{JobOrder, Permission};
 use crate::api::text::parse_job_id;
 
@@ -48,6 +48,7 @@ pub(super) fn router(guard: Arc<Guard>) -> Router {
         .route("/cluster/tokens", post(create_token))
         .route("/cluster/nodes/{node}", delete(remove_node))
         .route("/cluster/leader", post(transfer_leader))
+        .route("/cluster/limit", post(limit))
         .route_layer(gate(Permission::Administer));
     Router::new()
         .route("/healthz", get(health))
@@ -174,6 +175,11 @@ async fn remove_node(
 async fn transfer_leader(State(guard): State<Arc<Guard>>, body: Body) -> Answer {
     let request: LeaderRequest = read(body, &guard).await?;
     json(&guard.service.transfer_leader(request).await?)
+}
+
+async fn limit(State(guard): State<Arc<Guard>>, body: Body) -> Answer {
+    let request: LimitRequest = read(body, &guard).await?;
+    json(&guard.service.limit(request.check()?).await?)
 }
 
 type JobPath = Result<Path<String>, PathRejection>;

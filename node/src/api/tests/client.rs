@@ -9,7 +9,7 @@ use reqwest::Url;
 use crate::api::client::{Client, ClientErrorKind, Patience, Secret};
 use crate::api::error::{ApiCode, ApiError};
 use crate::api::fake::{self, Fake, JOB, TOKEN};
-use crate::api::request::{LeaderRequest, SubmitRequest, TokenRequest};
+use crate::api::request::{LeaderRequest, LimitRequest, SubmitRequest, TokenRequest};
 use crate::api::server::Limits;
 use crate::api::service::JobOrder;
 use crate::api::text::ByteText;
@@ -59,8 +59,16 @@ async fn every_method_reaches_the_service_and_comes_back() {
     // A name is a part of the path, whatever it looks like.
     client.remove_node("../a b/?").await.unwrap();
     client.transfer_leader(&LeaderRequest { node: Some("paris".into()) }).await.unwrap();
-    let orders =
-        ["pause", "resume", "cancel", "token 60", "remove ../a b/?", "transfer Some(\"paris\")"];
+    client.limit(&LimitRequest { bandwidth_bytes_per_second: Some(7) }).await.unwrap();
+    let orders = [
+        "pause",
+        "resume",
+        "cancel",
+        "token 60",
+        "remove ../a b/?",
+        "transfer Some(\"paris\")",
+        "limit Some(7)",
+    ];
     assert_eq!(*fake.0.orders.lock().unwrap(), orders);
 }
 

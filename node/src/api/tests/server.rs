@@ -60,6 +60,7 @@ async fn each_permission_opens_its_paths_and_no_more() {
         (Method::POST, format!("{job}/cancel"), 1),
         (Method::POST, "/api/v1/cluster/tokens".to_owned(), 2),
         (Method::POST, "/api/v1/cluster/leader".to_owned(), 2),
+        (Method::POST, "/api/v1/cluster/limit".to_owned(), 2),
         (Method::DELETE, "/api/v1/cluster/nodes/x".to_owned(), 2),
     ];
     for (method, path, needed) in paths {
@@ -104,6 +105,8 @@ async fn a_job_has_its_json_form() {
         "error_count": 1,
         "deletes_refused": [],
         "failure": null,
+        "priority": 10,
+        "bandwidth_bytes_per_second": 4000,
     });
     assert_eq!(answer.json::<Value>().await.unwrap(), golden);
 }
@@ -120,7 +123,7 @@ async fn a_cluster_has_its_json_form() {
         body,
         json!({
             "id": "c0ffee", "leader": "berlin", "term": 7, "commit_index": 1234,
-            "has_quorum": true, "is_current": true, "nodes": [],
+            "has_quorum": true, "is_current": true, "nodes": [], "bandwidth_bytes_per_second": 5000,
         })
     );
     assert_eq!(
@@ -129,6 +132,7 @@ async fn a_cluster_has_its_json_form() {
             "name": "berlin", "id": "12D3berlin", "role": "voter",
             "addresses": ["192.0.2.1:7401"], "data_addresses": ["192.0.2.1:7402"], "state": "alive", "last_heard_seconds": 0,
             "version": "0.1.0", "is_leader": true, "lag": 0, "is_voting": true,
+            "share_bytes_per_second": 5000,
         })
     );
 }

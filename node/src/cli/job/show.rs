@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use airlift_coordinator::scheduler::bottleneck::Bottleneck;
+use airlift_protocol::job::Priority;
 use airlift_protocol::units::{ByteCount, ByteRate};
 
 use crate::api::view::{JobList, JobMode, JobNodeView, JobRole, JobSummary, JobView};
@@ -95,6 +96,12 @@ pub(super) fn page(view: &JobView) -> String {
     match &job.ended_at {
         Some(at) => lines.push(format!("ended       {at}")),
         None => lines.push(format!("rate        {}", pace(job))),
+    }
+    if let Some(limit) = view.bandwidth_bytes_per_second {
+        lines.push(format!("limit       {}", ByteRate(limit)));
+    }
+    if view.priority != Priority::NORMAL.weight() {
+        lines.push(format!("priority    {}", view.priority));
     }
     if job.outcome.is_none() {
         lines.push(format!("bottleneck  {}", view.bottleneck.as_str()));

@@ -71,7 +71,7 @@ pub(super) enum Done {
     /// A newer state is fetched instead.
     Superseded,
     /// The leader answered a sign of life, or another node did, or nobody.
-    Heard { asked: NodeId, said: Duration, answer: Option<ControlAnswer> },
+    Heard { asked: NodeId, said: Duration, sent: Instant, answer: Option<ControlAnswer> },
     /// The disk has failed: the node must stop.
     Failed(StoreError),
     /// Records are durable.
@@ -400,7 +400,7 @@ impl Driver {
                 self.load_page(job, end, index, PAGE_PAUSE);
             }
             Done::PageMissing(..) => {}
-            Done::Heard { asked, said, answer } => self.on_heard(asked, said, answer),
+            Done::Heard { asked, said, sent, answer } => self.on_heard(asked, (said, sent), answer),
             Done::Failed(error) => {
                 // What the disk has is not known any more: only a restart finds out.
                 self.fail(format!("the disk of this node failed: {}", error.detail()));
@@ -492,6 +492,7 @@ impl Driver {
 
     fn start(&mut self, assignment: Assignment, attempt: u32) {
         let id = assignment.id;
+        self.ask_for_share(&assignment);
         let workshop = Arc::clone(&self.parts.workshop);
         let data = Arc::clone(&self.parts.data);
         let task = self.work.spawn(workshop.carry_out(data, assignment, attempt));
@@ -509,25 +510,27 @@ impl Driver {
             members_version: self.members.version,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             figures: self.parts.workshop.figures(),
+            shares: None,
         };
         let said = Term::now();
         if self.is_leader() {
             self.extend_term(said);
-            self.hear_self(heartbeat);
-            return;
+            return self.beat_here(heartbeat);
         }
         if self.is_beating {
             return;
         }
         let Some(asked) = self.leader.or_else(|| self.another_voter(None)) else { return };
         self.is_beating = true;
+        let sent = clock::now();
+        let heartbeat = Heartbeat { shares: self.parts.workshop.shares.held(sent), ..heartbeat };
         let control = Arc::clone(&self.parts.control);
         let message = Bytes::from(codec::encode(&ControlMessage::Heartbeat(heartbeat)));
         self.done.push(Box::pin(async move {
             let answer = control.request(asked, message, ALIVE_TIMEOUT).await;
             let answer =
                 answer.ok().and_then(|bytes| codec::decode(&bytes, MESSAGE_BYTES_MAX).ok());
-            Done::Heard { asked, said, answer }
+            Done::Heard { asked, said, sent, answer }
         }));
     }
 
@@ -554,11 +557,19 @@ impl Driver {
         next.or_else(|| voters.first()).copied()
     }
 
-    fn on_heard(&mut self, asked: NodeId, said: Duration, answer: Option<ControlAnswer>) {
+    fn on_heard(
+        &mut self,
+        asked: NodeId,
+        (said, sent): (Duration, Instant),
+        answer: Option<ControlAnswer>,
+    ) {
         self.is_beating = false;
         match answer {
-            Some(ControlAnswer::Alive(Alive { members, over })) => {
+            Some(ControlAnswer::Alive(Alive { members, over, shares })) => {
                 self.extend_term(said);
+                if let Some(shares) = shares {
+                    self.parts.workshop.shares.hear(shares, sent);
+                }
                 self.set_leader(Some(asked));
                 self.forget(over);
                 if let Some(members) = members {

@@ -28,6 +28,7 @@ use airlift_protocol::codec;
 use airlift_protocol::control::{ControlAnswer, ControlMessage, Forwarded};
 use airlift_protocol::id::{JobId, NodeId};
 use airlift_protocol::location::Location;
+use airlift_protocol::units::ByteRate;
 use async_trait::async_trait;
 use bytes::Bytes;
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
@@ -42,7 +43,9 @@ pub(crate) use self::report::{Line, Place, Records, Start};
 use super::ask::{Asker, Gone, Sight};
 use super::token::JoinTokenText;
 use crate::api::error::{ApiCode, ApiError};
-use crate::api::request::{Found, LeaderRequest, Submission, SubmitRequest, TokenRequest};
+use crate::api::request::{
+    Found, LeaderRequest, LimitRequest, Submission, SubmitRequest, TokenRequest,
+};
 use crate::api::service::{JobOrder, Permission, ReportLines, Service};
 use crate::api::view::{
     ClusterView, JobList, JobView, JoinToken, NodeFigures, NodeRole, Submitted, utc,
@@ -293,6 +296,10 @@ impl ClusterService {
             Call::TransferLeader(request) => {
                 self.transfer_here(request).await.map(|()| Value::Null)
             }
+            Call::Limit(request) => {
+                let bandwidth = request.check()?.bandwidth_bytes_per_second.map(ByteRate);
+                self.request(Request::Limit(bandwidth)).await.map(|()| Value::Null)
+            }
         }
     }
 
@@ -328,7 +335,11 @@ impl ClusterService {
 
     async fn job_here(&self, job: JobId) -> Result<JobView, ApiError> {
         let wall = clock::wall();
-        self.look_leading(move |leading| jobs::show(leading, job, wall)).await?
+        let shown = self.look(move |sight| {
+            let leading = sight.coordinator.filter(|coordinator| coordinator.is_deciding());
+            leading.map(|leading| jobs::show(leading, job, (sight.now, wall)))
+        });
+        shown.await?.ok_or_else(call::not_leader)?
     }
 
     async fn order_here(&self, job: JobId, order: Request) -> Result<Value, ApiError> {
@@ -480,6 +491,11 @@ impl Service for ClusterService {
 
     async fn transfer_leader(&self, request: LeaderRequest) -> Result<ClusterView, ApiError> {
         self.call_admitted::<()>(&Call::TransferLeader(request)).await?;
+        self.cluster().await
+    }
+
+    async fn limit(&self, request: LimitRequest) -> Result<ClusterView, ApiError> {
+        self.call_admitted::<()>(&Call::Limit(request)).await?;
         self.cluster().await
     }
 }

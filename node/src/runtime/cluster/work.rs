@@ -24,6 +24,7 @@ use tokio::sync::{OnceCell, mpsc};
 
 use super::ask::Asker;
 use super::directory::{Directory, remove};
+use super::shares::ShareBook;
 use crate::network::control::ControlNetwork;
 use crate::network::data::DataNetwork;
 use crate::network::data::remote::{RemoteSource, Route};
@@ -32,7 +33,6 @@ use crate::pipeline::Transfer;
 use crate::pipeline::bounds::Bounds;
 use crate::pipeline::budget::Budget;
 use crate::pipeline::compress::Compression;
-use crate::pipeline::limit::RateLimit;
 use crate::pipeline::local::LocalSource;
 use crate::pipeline::meter::JobMeters;
 use crate::pipeline::source::Source;
@@ -76,6 +76,8 @@ pub(super) struct Workshop {
     jobs: Mutex<BTreeMap<JobId, Arc<Job>>>,
     /// Jobs with a directory here, worked on by this process or not.
     on_disk: Mutex<BTreeSet<JobId>>,
+    /// What may be moved of bandwidths that are shared.
+    pub(super) shares: ShareBook,
 }
 
 impl fmt::Debug for Workshop {
@@ -97,7 +99,6 @@ struct Job {
     source: OnceCell<Arc<dyn Store>>,
     target: OnceCell<Arc<dyn Store>>,
     journal: OnceCell<Arc<Journal>>,
-    limit: Mutex<Option<Arc<RateLimit>>>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -120,6 +121,7 @@ impl Workshop {
             members: Mutex::new(Members { version: 0, members: Vec::new() }),
             leader: Mutex::new(None),
             jobs: Mutex::new(BTreeMap::new()),
+            shares: ShareBook::new(),
         }
     }
 
@@ -213,7 +215,6 @@ impl Workshop {
             source: OnceCell::new(),
             target: OnceCell::new(),
             journal,
-            limit: Mutex::new(None),
         });
         jobs.insert(id, Arc::clone(&job));
         Ok(job)
@@ -335,8 +336,9 @@ impl Workshop {
             let source = Some(self.source_store(&job).await?);
             return Ok(Executor { spec, transfer: None, source, filter, outcomes });
         }
+        let limit = self.shares.limit(job.id, assignment.bandwidth.is_some());
         let (budget, meter) = (self.receiving.clone(), Arc::clone(&job.meters.moving));
-        let bounds = Bounds { budget, limit: job.limit(assignment), meter: Arc::clone(&meter) };
+        let bounds = Bounds { budget, limit: Some(limit), meter: Arc::clone(&meter) };
         let transfer = Transfer {
             spec: Arc::clone(&spec),
             source: self.source(data, &job, assignment, &bounds).await?,
@@ -387,18 +389,7 @@ impl Job {
             source: OnceCell::new(),
             target: OnceCell::new(),
             journal: self.journal.clone(),
-            limit: Mutex::new(None),
         }
-    }
-
-    /// The limit of this node's share of the job's bandwidth; all orders of the job share it.
-    fn limit(&self, assignment: &Assignment) -> Option<Arc<RateLimit>> {
-        let rate = assignment.bandwidth?;
-        let mut limit = locked(&self.limit);
-        if limit.as_ref().is_none_or(|limit| limit.rate() != rate) {
-            *limit = Some(Arc::new(RateLimit::new(rate)));
-        }
-        limit.clone()
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use airlift_coordinator::{AgentInput, Answer, Coordinator, Input, Request};
+use airlift_protocol::assignment::Assignment;
 use airlift_protocol::cluster::ClusterId;
 use airlift_protocol::codec;
 use airlift_protocol::control::{
@@ -166,6 +167,8 @@ impl Driver {
         let jobs: Vec<JobId> = heartbeat.written.iter().map(|(job, _)| *job).collect();
         self.superseded = false;
         self.feed(Input::Heartbeat { node: from, heartbeat, at: clock::wall() });
+        let coordinator = self.parts.coordinator.as_mut();
+        let shares = coordinator.and_then(|coordinator| coordinator.take_shares(from));
         self.drain();
         if std::mem::take(&mut self.superseded) {
             let text = "another process runs with this node's identity: a data directory must not \
@@ -173,7 +176,7 @@ impl Driver {
             return ControlAnswer::Refused(Failure::new(ErrorCode::Conflict, text));
         }
         let members = (knows != self.members.version).then(|| self.members.clone());
-        ControlAnswer::Alive(Alive { members, over: self.over(jobs) })
+        ControlAnswer::Alive(Alive { members, over: self.over(jobs), shares })
     }
 
     fn over(&self, jobs: Vec<JobId>) -> Vec<(JobId, u32)> {
@@ -188,12 +191,26 @@ impl Driver {
         }
     }
 
-    /// As the leader, hears of itself.
-    pub(super) fn hear_self(&mut self, heartbeat: Heartbeat) {
+    /// The leader's own sign of life.
+    pub(super) fn beat_here(&mut self, heartbeat: Heartbeat) {
         let jobs = heartbeat.written.iter().map(|(job, _)| *job).collect();
-        let (node, at) = (self.parts.node, clock::wall());
+        let (node, at, sent) = (self.parts.node, clock::wall(), clock::now());
+        let heartbeat = Heartbeat { shares: self.parts.workshop.shares.held(sent), ..heartbeat };
         self.feed(Input::Heartbeat { node, heartbeat, at });
         self.forget(self.over(jobs));
+        let coordinator = self.parts.coordinator.as_mut();
+        if let Some(shares) = coordinator.and_then(|coordinator| coordinator.take_shares(node)) {
+            self.parts.workshop.shares.hear(shares, sent);
+        }
+    }
+
+    /// Without a share the work would wait for the next sign of life: it is given now.
+    pub(super) fn ask_for_share(&mut self, assignment: &Assignment) {
+        let (shares, is_limited) = (&self.parts.workshop.shares, assignment.bandwidth.is_some());
+        if shares.is_to_be_asked(clock::now(), assignment.job, is_limited) {
+            let now = self.now();
+            self.agent.handle(now, AgentInput::Beat);
+        }
     }
 
     /// Only a voter leads; an order of one that led before is fenced by its epoch.

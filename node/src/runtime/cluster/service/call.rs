@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::report::Place;
 use crate::api::error::{ApiCode, ApiError, Problem};
-use crate::api::request::{LeaderRequest, SubmitRequest, TokenRequest};
+use crate::api::request::{LeaderRequest, LimitRequest, SubmitRequest, TokenRequest};
 use crate::api::service::{JobOrder, Permission};
 use crate::network::control::RequestError;
 
@@ -59,6 +59,8 @@ pub(super) enum Call {
     RemoveNode(String),
     /// Another node is to lead.
     TransferLeader(LeaderRequest),
+    /// All jobs together are to keep to a bandwidth.
+    Limit(LimitRequest),
 }
 
 impl Call {
@@ -80,9 +82,10 @@ impl Call {
             Self::Submit(_) | Self::Pause(_) | Self::Resume(_) | Self::Cancel(_) => {
                 Permission::Operate
             }
-            Self::CreateToken(_) | Self::RemoveNode(_) | Self::TransferLeader(_) => {
-                Permission::Administer
-            }
+            Self::CreateToken(_)
+            | Self::RemoveNode(_)
+            | Self::TransferLeader(_)
+            | Self::Limit(_) => Permission::Administer,
         }
     }
 
@@ -102,7 +105,8 @@ impl Call {
             | Self::Cancel(_)
             | Self::Report { .. }
             | Self::Cluster
-            | Self::RemoveNode(_) => true,
+            | Self::RemoveNode(_)
+            | Self::Limit(_) => true,
         }
     }
 
@@ -308,6 +312,7 @@ mod tests {
             allow_empty_source: false,
             max_delete: None,
             bandwidth_bytes_per_second: Some(u64::MAX),
+            priority: Some(1),
         }))
     }
 
@@ -330,6 +335,7 @@ mod tests {
             (Call::RemoveNode("paris".to_owned()), Administer, true),
             (Call::TransferLeader(named), Administer, true),
             (Call::TransferLeader(LeaderRequest::default()), Administer, false),
+            (Call::Limit(LimitRequest { bandwidth_bytes_per_second: Some(7) }), Administer, true),
         ]
     }
 

@@ -26,6 +26,9 @@ use crate::network::identity::peer_id;
 /// What each node lately did for a job, as far as it was measured.
 type Measured = BTreeMap<NodeId, Recent>;
 
+/// Bytes a second that each node may move of a job.
+type Allowed = BTreeMap<NodeId, u64>;
+
 /// All jobs, newest first; `wall` is the time now.
 pub(super) fn list(coordinator: &Coordinator, wall: Timestamp) -> JobList {
     let mut jobs: Vec<(JobId, &Job)> =
@@ -39,13 +42,36 @@ pub(super) fn list(coordinator: &Coordinator, wall: Timestamp) -> JobList {
 pub(super) fn show(
     coordinator: &Coordinator,
     id: JobId,
-    wall: Timestamp,
+    (now, wall): (Timestamp, Timestamp),
 ) -> Result<JobView, ApiError> {
     let state = coordinator.state();
     let job = state.jobs.get(&id).ok_or_else(|| missing(id))?;
     let nobody = BTreeMap::new();
     let members = state.cluster.as_ref().map_or(&nobody, |cluster| &cluster.members);
-    Ok(view(id, job, members, &measured(coordinator, id), wall))
+    let mut view = view(id, job, members, &measured(coordinator, id), wall);
+    if job.spec.policy.bandwidth.is_some() {
+        show_shares(&mut view, &allowed(coordinator, id, now));
+    }
+    Ok(view)
+}
+
+/// What each node may move of a job with a limit of its own.
+fn allowed(coordinator: &Coordinator, id: JobId, now: Timestamp) -> Allowed {
+    let nodes = coordinator.inventory().nodes();
+    let share = |node| {
+        let shares = coordinator.shares_of(now, node)?;
+        let found = shares.jobs.iter().find(|(job, _)| *job == id);
+        Some((node, found.map_or(0, |(_, rate)| rate.0)))
+    };
+    nodes.filter_map(|(node, _)| share(node)).collect()
+}
+
+fn show_shares(view: &mut JobView, allowed: &Allowed) {
+    let by_id: BTreeMap<String, u64> =
+        allowed.iter().map(|(node, rate)| (peer_id(*node).to_string(), *rate)).collect();
+    for node in &mut view.nodes {
+        node.share_bytes_per_second = by_id.get(&node.id).copied();
+    }
 }
 
 /// The answer about a job that does not exist.
@@ -145,6 +171,8 @@ fn view(
         deletes_refused: deletes_refused(job).into_iter().collect(),
         failure: failure
             .map(|failure| FailureView { code: failure.code, reason: failure.detail().to_owned() }),
+        priority: job.spec.policy.priority.weight(),
+        bandwidth_bytes_per_second: job.spec.policy.bandwidth.map(|rate| rate.0),
     }
 }
 
@@ -200,6 +228,7 @@ fn nodes(job: &Job, members: &BTreeMap<NodeId, Member>, measured: &Measured) -> 
                 read_bytes_per_second: recent.map_or(0, Recent::read_rate),
                 write_bytes_per_second: recent.map_or(0, Recent::write_rate),
                 busiest: recent.map_or(Bottleneck::None, bottleneck::of_node),
+                share_bytes_per_second: None,
             }
         })
         .collect();
@@ -438,6 +467,19 @@ mod tests {
         assert_eq!((nodes.len(), nodes[0].role), (1, JobRole::Both));
         job.phase = Phase::Ended;
         assert!(shown(&job, &measured).nodes.is_empty());
+    }
+
+    #[test]
+    fn a_limit_is_shown_with_what_each_node_has_of_it() {
+        let mut job = job();
+        job.spec.policy.bandwidth = Some(airlift_protocol::units::ByteRate(90));
+        let mut view = shown(&job, &BTreeMap::from([(BERLIN, 1), (PARIS, 2)]));
+        assert_eq!((view.bandwidth_bytes_per_second, view.priority), (Some(90), 10));
+        show_shares(&mut view, &BTreeMap::from([(PARIS, 60)]));
+        for node in &view.nodes {
+            let is_paris = node.id == peer_id(PARIS).to_string();
+            assert_eq!(node.share_bytes_per_second, is_paris.then_some(60));
+        }
     }
 
     #[test]

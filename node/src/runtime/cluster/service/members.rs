@@ -9,6 +9,7 @@ use airlift_protocol::control::Members;
 use airlift_protocol::id::NodeId;
 use airlift_protocol::limits::{HEARTBEAT_MS, LEASE_MS};
 use airlift_protocol::raft::RaftId;
+use airlift_protocol::units::ByteRate;
 
 use crate::api::error::{ApiCode, ApiError};
 use crate::api::view::{ClusterView, NodeRole, NodeState, NodeView};
@@ -40,6 +41,10 @@ pub(super) struct Known {
     signs: BTreeMap<NodeId, Sign>,
     /// Nodes to which this one has a connection.
     connected: BTreeSet<NodeId>,
+    /// What all jobs together may move, as far as a voter knows.
+    bandwidth: Option<ByteRate>,
+    /// What each node may move of that; at the leader.
+    shares: BTreeMap<NodeId, u64>,
 }
 
 impl Known {
@@ -54,6 +59,10 @@ impl Known {
             (node, Sign { ago_ms, version: seen.version.clone() })
         });
         let consensus = sight.coordinator.and_then(Coordinator::consensus);
+        let share = |member: &Member| {
+            let shares = sight.coordinator?.shares_of(sight.now, member.id)?;
+            Some((member.id, shares.total?.0))
+        };
         Self {
             cluster,
             node: sight.node,
@@ -62,6 +71,8 @@ impl Known {
             status: consensus.map(|consensus| consensus.status()),
             signs: signs.collect(),
             connected,
+            bandwidth: sight.coordinator.and_then(|coordinator| coordinator.state().bandwidth),
+            shares: sight.members.members.iter().filter_map(share).collect(),
         }
     }
 
@@ -79,6 +90,7 @@ impl Known {
             has_quorum: self.has_quorum(),
             is_current: true,
             nodes,
+            bandwidth_bytes_per_second: self.bandwidth.map(|rate| rate.0),
         }
     }
 
@@ -106,6 +118,7 @@ impl Known {
             is_leader: self.leader == Some(member.id),
             lag: member.raft.and_then(|raft| self.lag(raft)),
             is_voting: member.raft.and_then(|raft| self.is_voting(raft)),
+            share_bytes_per_second: self.shares.get(&member.id).copied(),
         }
     }
 
@@ -282,7 +295,20 @@ mod tests {
             status: Some(status(u64::from(voters))),
             signs: (2..=voters).map(|number| (node(number), sign(number))).collect(),
             connected: BTreeSet::new(),
+            bandwidth: None,
+            shares: BTreeMap::new(),
         }
+    }
+
+    #[test]
+    fn the_limit_is_shown_with_what_each_node_has_of_it() {
+        let mut known = known(2, &[2]);
+        known.bandwidth = Some(ByteRate(900));
+        known.shares = [(node(1), 600), (node(3), 0)].into();
+        let view = known.view();
+        assert_eq!(view.bandwidth_bytes_per_second, Some(900));
+        let shares: Vec<_> = view.nodes.iter().map(|node| node.share_bytes_per_second).collect();
+        assert_eq!(shares, [Some(600), None, Some(0)]);
     }
 
     #[test]

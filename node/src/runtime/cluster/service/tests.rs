@@ -243,6 +243,7 @@ fn submission(target: &str) -> Submission {
         allow_empty_source: false,
         max_delete: None,
         bandwidth_bytes_per_second: None,
+        priority: None,
     };
     Submission::try_from(request).unwrap()
 }

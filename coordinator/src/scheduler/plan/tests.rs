@@ -1,0 +1,145 @@
+use airlift_protocol::error::{ErrorCode, Failure};
+use airlift_protocol::id::AssignmentId;
+use airlift_protocol::job::{Policy, Priority};
+use airlift_protocol::report::Report;
+
+use super::super::backoff::Way;
+use super::super::fixture::{OBJECT_BYTES, Site, bucket, node, on};
+use super::*;
+use crate::command::Command;
+
+/// How many packs each of the nodes `1..=3` gets of a job.
+fn packs(plan: &Plan, job: JobId) -> [usize; 3] {
+    let is_pack = |grant: &&Grant| grant.job == job && matches!(grant.task, Task::Pack(..));
+    [1, 2, 3].map(|number| {
+        let grants = plan.grants.iter().filter(is_pack);
+        grants.filter(|grant| grant.node == node(number)).count()
+    })
+}
+
+/// A job from bucket to bucket of that many packs.
+fn job(site: &mut Site, name: &str, weight: u8, packs: usize) -> JobId {
+    let priority = Priority::of_weight(weight).unwrap();
+    let policy = Policy { priority, ..Policy::default() };
+    site.job([bucket("source"), bucket(name)], policy, 4 * packs)
+}
+
+#[test]
+fn slots_are_shared_by_weight_and_nobody_starves() {
+    for (weights, expected) in
+        [([10, 10], [3, 3]), ([20, 10], [4, 2]), ([10, 50], [1, 5]), ([100, 1], [5, 1])]
+    {
+        let mut site = Site::new(3);
+        let first = job(&mut site, "first", weights[0], 20);
+        let second = job(&mut site, "second", weights[1], 20);
+        let mut given = [0, 0];
+        // Each commit leads to the next plan.
+        for _ in 0..3 {
+            let plan = site.plan();
+            for (sum, job) in given.iter_mut().zip([first, second]) {
+                *sum += packs(&plan, job).iter().sum::<usize>();
+            }
+            site.grant(plan.grants);
+        }
+        assert_eq!(given, expected, "{weights:?}");
+    }
+}
+
+#[test]
+fn what_one_job_cannot_use_others_get_and_a_slot_that_is_free_goes_to_who_has_least() {
+    let mut site = Site::new(3);
+    let high = job(&mut site, "high", 100, 1);
+    let low = job(&mut site, "low", 1, 20);
+    site.follow();
+    site.follow();
+    assert_eq!((site.moving(high).len(), site.moving(low).len()), (1, 5));
+    let late = job(&mut site, "late", 10, 20);
+    assert_eq!(site.plan().grants, [], "nothing is taken away");
+    let freed = site.moving(low)[0].1;
+    site.finish(low, freed);
+    site.follow();
+    assert_eq!((site.moving(late).len(), site.moving(low).len()), (1, 4));
+}
+
+/// Lets nodes 1 and 2 move a job, the second ten times as fast; nobody knows of the third.
+fn with_rates(site: &mut Site) {
+    let job = site.job([bucket("source"), on(1)], Policy::default(), 40);
+    let other = site.job([bucket("source"), on(2)], Policy::default(), 40);
+    for _ in 0..4 {
+        site.follow();
+        site.now = site.now.plus(2_000);
+        site.write(1, job, OBJECT_BYTES);
+        site.write(2, other, 10 * OBJECT_BYTES);
+        (1..=3).for_each(|number| site.beat(number));
+    }
+    for job in [job, other] {
+        site.apply(Command::Pause { job });
+    }
+}
+
+#[test]
+fn work_goes_to_whom_it_would_be_done_by_first() {
+    let mut site = Site::new(3);
+    with_rates(&mut site);
+    let few = job(&mut site, "few", 10, 3);
+    let plan = site.plan();
+    // The fast one and the unknown one are hoped to be done with two before the slow one with one.
+    let [slow, fast, unknown] = packs(&plan, few);
+    assert_eq!((slow, fast + unknown), (0, 3), "{plan:?}");
+    site.apply(Command::Pause { job: few });
+    let many = job(&mut site, "many", 10, 20);
+    let given = packs(&site.plan(), many);
+    assert!(given[0] > 0, "no slot stays free while there is work: {given:?}");
+}
+
+#[test]
+fn rates_are_forgotten() {
+    let mut site = Site::new(3);
+    with_rates(&mut site);
+    site.now = site.now.plus(70_000);
+    (1..=3).for_each(|number| site.beat(number));
+    let few = job(&mut site, "few", 10, 3);
+    assert_eq!(packs(&site.plan(), few), [1, 1, 1]);
+}
+
+#[test]
+fn ways_that_failed_are_left_alone_until_their_pause_is_over() {
+    for (way, paused) in [
+        (Way::Node(node(1)), [0, 2, 2]),
+        (Way::Link(node(1), node(2)), [0, 2, 2]),
+        (Way::Link(node(3), node(2)), [2, 2, 0]),
+        // Nobody reads from the first.
+        (Way::Link(node(3), node(1)), [2, 2, 2]),
+    ] {
+        let mut site = Site::new(3);
+        let id = site.job([on(2), bucket("target")], Policy::default(), 80);
+        site.inventory.observed.backoff.fail(site.now, way);
+        assert_eq!(packs(&site.plan(), id), paused, "{way:?}");
+        site.now = site.now.plus(1_000);
+        assert_eq!(packs(&site.plan(), id), [2, 2, 2], "{way:?}");
+    }
+}
+
+#[test]
+fn reports_of_failed_routes_lead_to_pauses_and_others_take_over() {
+    let mut site = Site::new(3);
+    let id = site.job([on(2), bucket("target")], Policy::default(), 80);
+    site.follow();
+    let fail = |site: &mut Site, assignment: AssignmentId| {
+        let lease = site.lease(id, assignment).clone();
+        let result = Err(Failure::new(ErrorCode::NodeLost, "gone"));
+        let report = Report { assignment, job: id, epoch: lease.epoch, result };
+        site.inventory.observed.answer(&report, &lease);
+        site.apply(Command::Reports { reports: vec![report] });
+    };
+    let held = site.moving(id);
+    for (holder, assignment) in &held {
+        match *holder == node(1) {
+            true => fail(&mut site, *assignment),
+            false => site.finish(id, *assignment),
+        }
+    }
+    assert_eq!(packs(&site.plan(), id), [0, 2, 2], "its work goes to others");
+    site.inventory.observed.started(node(2));
+    assert_eq!(packs(&site.plan(), id), [2, 2, 2], "the other end has started anew");
+}
