@@ -348,7 +348,7 @@ pub struct NodeView {
     /// Entries of the log that it does not have yet, for voters, when that is known.
     pub lag: Option<u64>,
     /// Whether its vote counts already, for voters, when that is known: one that has just joined
-    /// catches up first, and until then the cluster can do without none of the others.
+    /// catches up first, and until then all the others are needed.
     #[serde(default)]
     pub is_voting: Option<bool>,
     /// Bytes a second that it may move of all jobs, as it was told last; `None` without a limit.

@@ -69,6 +69,9 @@ fn measure(title: &str, source: &Path, units: u64, unit: &str) {
     for (file, after) in costs(&trace) {
         let earlier = before.get(&file).copied().unwrap_or_default();
         let (bytes, syncs) = (after.bytes - earlier.bytes, after.syncs - earlier.syncs);
+        if bytes + syncs == 0 {
+            continue;
+        }
         println!(
             "  {file}: {:.1} KiB written and {:.1} syncs per {unit}",
             per_unit(bytes) / 1024.0,

@@ -51,10 +51,7 @@ fn main() -> ExitCode {
 }
 
 fn print_table(results: &[(&Fault, Tally)]) {
-    println!(
-        "| fault | injected by | times | {} | sent again | lost | false done |",
-        "measured, p50 / p99"
-    );
+    println!("| fault | injected by | times | p50 / p99 | sent again | lost | false done |");
     println!("|---|---|---|---|---|---|---|");
     for (fault, tally) in results {
         println!(
