@@ -21,6 +21,7 @@ use crate::pipeline::chunk::{Payload, VerifiedChunk, VerifiedObject};
 use crate::pipeline::limit::RateLimit;
 use crate::pipeline::meter::{JobMeters, Meter};
 use crate::pipeline::{Transfer, pack, range};
+use crate::runtime::clock;
 use crate::storage::journal::Journal;
 use crate::store::{
     Access, Capabilities, ListRequest, Listed, NewObject, ObjectInfo, OpenedUpload, RangeReader,
@@ -300,7 +301,7 @@ impl Bench {
     }
 
     async fn judge(&self, transfer: &Transfer, is_pack: bool) -> Bottleneck {
-        let (begun, before) = (tokio::time::Instant::now(), self.meters.figures(JOB));
+        let (begun, before) = (clock::now(), self.meters.figures(JOB));
         let order = self.meters.moving.order();
         match is_pack {
             true => self.pack(transfer).await,
