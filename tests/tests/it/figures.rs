@@ -45,27 +45,29 @@ fn a_job_names_its_limit_its_nodes_and_its_end() {
     let words = ["job", "submit", &from, &to, "--bwlimit", "4M", "--json"];
     let submitted = cluster.ask(words).expect(0).json();
     let id = submitted["id"].as_str().unwrap();
-    let job = wait_for_job(&cluster, id, "it names the limit", |job| {
-        job["bottleneck"] == "limit" && job["rate_bytes_per_second"].as_u64() > Some(LIMIT / 2)
+    let named = |job: &Value, name: &str| {
+        let nodes = job["nodes"].as_array().unwrap();
+        nodes.iter().find(|node| node["name"] == name).cloned().unwrap_or(Value::Null)
+    };
+    let is_above = |value: &Value, least: u64| value.as_u64() > Some(least);
+    let job = wait_for_job(&cluster, id, "it names the limit and its nodes", |job| {
+        let (reader, writer) = (named(job, "node0"), named(job, "node1"));
+        job["bottleneck"] == "limit"
+            && writer["busiest"] == "limit"
+            && is_above(&job["rate_bytes_per_second"], LIMIT / 2)
+            && is_above(&reader["read_bytes_per_second"], 0)
+            && is_above(&writer["write_bytes_per_second"], 0)
     });
     let rate = job["rate_bytes_per_second"].as_u64().unwrap();
     assert!(rate < LIMIT * 2, "{job}");
     let eta = job["eta_seconds"].as_u64().unwrap();
-    assert!((40..300).contains(&eta), "{job}");
-    let nodes = job["nodes"].as_array().unwrap();
-    let named = |name: &str| nodes.iter().find(|node| node["name"] == name).unwrap();
-    let (reader, writer) = (named("node0"), named("node1"));
-    assert_eq!(
-        (nodes.len(), &reader["role"], &writer["role"]),
-        (2, &"source".into(), &"target".into())
-    );
-    assert!(reader["read_bytes_per_second"].as_u64() > Some(0), "{job}");
-    assert_eq!(reader["write_bytes_per_second"], 0);
-    assert!(writer["write_bytes_per_second"].as_u64() > Some(0), "{job}");
-    assert_eq!(writer["busiest"], "limit");
+    assert!((40..250).contains(&eta), "{job}");
+    let (reader, writer) = (named(&job, "node0"), named(&job, "node1"));
+    assert_eq!((&reader["role"], &writer["role"]), (&"source".into(), &"target".into()), "{job}");
+    assert_eq!(reader["write_bytes_per_second"], 0, "{job}");
 
     let text = cluster.ask(["job", "show", id]).expect(0).stdout;
-    for part in ["/s, ETA ", "\nbottleneck  limit\n", "node1  writes ", "mostly limit"] {
+    for part in ["/s, ETA ", "\nbottleneck  ", "node0  reads ", "node1  writes "] {
         assert!(text.contains(part), "{part}: {text}");
     }
     let _ = cluster.ask(["job", "cancel", id]).expect(0);
