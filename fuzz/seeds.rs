@@ -122,6 +122,7 @@ fn heartbeat() -> Heartbeat {
         written: vec![(JobId([1; 16]), 5)],
         members_version: 3,
         figures: Vec::new(),
+        shares: None,
         version: "1".to_owned(),
     }
 }

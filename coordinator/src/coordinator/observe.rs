@@ -38,7 +38,7 @@ impl Coordinator {
     /// Looks at a command that is decided, before it changes the state.
     pub(super) fn observe_command(&mut self, command: &Command) {
         match command {
-            Command::Reports { reports } => {
+            Command::Reports { reports, .. } => {
                 for report in reports {
                     let lease = self.state.jobs.get(&report.job);
                     let lease = lease.and_then(|job| job.leases.get(&report.assignment));

@@ -164,11 +164,12 @@ impl Site {
             job,
             epoch: self.lease(job, id).epoch,
             result: Ok(completion),
+            wire_bytes: 0,
         };
         let lease = self.lease(job, id).clone();
         self.inventory.observed.pass(self.now);
         self.inventory.observed.answer(&report, &lease);
-        self.apply(Command::Reports { reports: vec![report] });
+        self.apply(Command::Reports { reports: vec![report], at: self.now });
     }
 
     /// The pack of a lease is at the target.
@@ -198,6 +199,7 @@ impl Site {
             written: written.collect(),
             members_version: 0,
             version: String::new(),
+            figures: Vec::new(),
             shares: None,
         };
         self.inventory.hear(node(number), &beat, self.now);

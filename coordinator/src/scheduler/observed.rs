@@ -152,7 +152,7 @@ mod tests {
             (pack(vec![failed(ErrorCode::Io)]), Judgement::Neither),
         ] {
             let (assignment, job, epoch) = (AssignmentId(1), JobId([1; 16]), Epoch(1));
-            let report = Report { assignment, job, epoch, result };
+            let report = Report { assignment, job, epoch, result, wire_bytes: 0 };
             assert_eq!(judge(&report), expected, "{report:?}");
         }
     }

@@ -232,6 +232,7 @@ pub(crate) fn heartbeat(boot: u64) -> Heartbeat {
         written: Vec::new(),
         members_version: 0,
         figures: Vec::new(),
+        shares: None,
         version: String::new(),
     }
 }

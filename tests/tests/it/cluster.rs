@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use airlift_tests::airlift::{Airlift, fast_directory};
-use airlift_tests::cluster::{Cluster, Role, free_port};
+use airlift_tests::cluster::{Cluster, Role};
 use airlift_tests::s3::S3Server;
 use airlift_tests::tree;
 

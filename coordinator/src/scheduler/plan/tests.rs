@@ -128,9 +128,9 @@ fn reports_of_failed_routes_lead_to_pauses_and_others_take_over() {
     let fail = |site: &mut Site, assignment: AssignmentId| {
         let lease = site.lease(id, assignment).clone();
         let result = Err(Failure::new(ErrorCode::NodeLost, "gone"));
-        let report = Report { assignment, job: id, epoch: lease.epoch, result };
+        let report = Report { assignment, job: id, epoch: lease.epoch, result, wire_bytes: 0 };
         site.inventory.observed.answer(&report, &lease);
-        site.apply(Command::Reports { reports: vec![report] });
+        site.apply(Command::Reports { reports: vec![report], at: site.now });
     };
     let held = site.moving(id);
     for (holder, assignment) in &held {

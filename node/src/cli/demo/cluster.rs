@@ -205,6 +205,7 @@ mod tests {
             is_leader: leader == Some(name),
             lag: None,
             is_voting: Some(true),
+            share_bytes_per_second: None,
         };
         ClusterView {
             id: String::new(),
@@ -213,6 +214,7 @@ mod tests {
             commit_index: 1,
             has_quorum: true,
             is_current: true,
+            bandwidth_bytes_per_second: None,
             nodes: ["oslo", "paris-1"].map(node).to_vec(),
         }
     }

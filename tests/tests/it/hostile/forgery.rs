@@ -137,5 +137,6 @@ pub(super) fn heartbeat(boot: u64, held: Vec<AssignmentId>) -> Heartbeat {
         members_version: 0,
         version: String::new(),
         figures: Vec::new(),
+        shares: None,
     }
 }
