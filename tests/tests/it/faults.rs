@@ -104,7 +104,7 @@ fn a_job_survives_links_that_are_cut() {
         Cluster::start_at(network, &[Role::Voter, Role::Voter, Role::Voter, Role::Worker]);
     let network = cluster.network();
     let (source, target) = (fast_directory(), fast_directory());
-    plant(source.path(), 90);
+    plant(source.path(), 130);
     let _ = cluster.ask(["cluster", "transfer-leader", "node2"]).expect(0);
     let (from, to) = (on(0, source.path()), on(3, target.path()));
     let mut job = cluster.begin(["cp", &from, &to, "--bwlimit", "2M"]);
@@ -238,6 +238,23 @@ fn an_identity_that_runs_twice_is_ended_and_the_cluster_goes_on() {
         cluster.restart(twin);
         cluster.wait_until_whole();
     }
+    // Nobody hears from two leaders: the one of the two that does not lead finds out by itself.
+    let leader = cluster.leader().expect("a leader");
+    let copy = place.path().join("leader");
+    copy_directory(&cluster.data_dir(leader), &copy);
+    let address = || format!("127.0.0.1:{}", free_port());
+    let (listen, api) = (address(), address());
+    let words = ["node", "--data-dir", copy.to_str().unwrap(), "--listen", &listen, "--api", &api];
+    let mut second = user.start(words);
+    let begun = Instant::now();
+    while cluster.living(leader).is_some() && !second.has_ended() {
+        assert!(begun.elapsed() < Duration::from_secs(90), "both run");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    second.kill();
+    cluster.kill(leader);
+    cluster.restart(leader);
+    cluster.wait_until_whole();
     let (source, target) = (fast_directory(), fast_directory());
     plant(source.path(), 2);
     let (from, to) = (on(leader, source.path()), on(3, target.path()));

@@ -1,3 +1,5 @@
+//! Each fault of a plan is found.
+
 use airlift_protocol::id::{AssignmentId, Epoch};
 use airlift_protocol::job::Policy;
 use airlift_protocol::units::ByteRate;

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use airlift_coordinator::consensus::Role;
 use airlift_coordinator::log::Batch;
 use airlift_coordinator::{
     Agent, AgentEffect, AgentInput, Answer, Coordinator, Effect, Input, Request, RequestId,
@@ -52,6 +53,10 @@ const MESSAGE_BYTES_MAX: usize = RAFT_MESSAGE_BYTES_MAX + (64 << 10);
 
 /// Pause before a manifest page that no voter had is asked for again.
 const PAGE_PAUSE: Duration = Duration::from_secs(1);
+
+/// Answers in a row, one for each sign of life, from which this node concludes that another process
+/// has its identity: a voter takes at most two seconds to notice that its leader has ceased to be.
+const TWIN_SIGNS: u32 = 4;
 
 /// Time for the leader to answer a sign of life.
 const ALIVE_TIMEOUT: Duration = Duration::from_millis(1500);
@@ -121,6 +126,10 @@ pub(super) struct Driver {
     failure: Option<RunError>,
     /// Whether a sign of life waits for its answer.
     is_beating: bool,
+    /// The voter to which the last one went.
+    asked_last: Option<NodeId>,
+    /// Answers in a row that name this node as the leader, which it is not.
+    twin_signs: u32,
     /// Set when the node is to end.
     leaving: Option<Leaving>,
 }
@@ -157,6 +166,8 @@ impl Driver {
             superseded: false,
             failure: None,
             is_beating: false,
+            asked_last: None,
+            twin_signs: 0,
             leaving: None,
             parts,
         };
@@ -520,7 +531,9 @@ impl Driver {
         if self.is_beating {
             return;
         }
-        let Some(asked) = self.leader.or_else(|| self.another_voter(None)) else { return };
+        let leader = self.leader.filter(|leader| *leader != self.parts.node);
+        let Some(asked) = leader.or_else(|| self.another_voter(self.asked_last)) else { return };
+        self.asked_last = Some(asked);
         self.is_beating = true;
         let sent = clock::now();
         let heartbeat = Heartbeat { shares: self.parts.workshop.shares.held(sent), ..heartbeat };
@@ -564,6 +577,7 @@ impl Driver {
         answer: Option<ControlAnswer>,
     ) {
         self.is_beating = false;
+        self.look_for_twin(answer.as_ref());
         match answer {
             Some(ControlAnswer::Alive(Alive { members, over, shares })) => {
                 self.extend_term(said);
@@ -588,6 +602,23 @@ impl Driver {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// When others go on hearing from a leader that is this node, and this process does not lead,
+    /// another one has its identity.
+    fn look_for_twin(&mut self, answer: Option<&ControlAnswer>) {
+        let named = match answer {
+            Some(ControlAnswer::NotLeader(leader)) => *leader,
+            _ => None,
+        };
+        // It may lead and not know yet all that was decided before.
+        let consensus = self.parts.coordinator.as_ref().and_then(Coordinator::consensus);
+        let leads = consensus.is_some_and(|consensus| consensus.role() == Role::Leader);
+        let is_sign = named == Some(self.parts.node) && !leads;
+        self.twin_signs = if is_sign { self.twin_signs + 1 } else { 0 };
+        if self.twin_signs >= TWIN_SIGNS {
+            self.fail(hear::TWIN);
         }
     }
 

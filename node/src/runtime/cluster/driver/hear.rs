@@ -28,6 +28,10 @@ use crate::runtime::clock;
 /// Time for the leader to admit a stranger that asked here; the stranger waits a little longer.
 const ADMIT_TIMEOUT: Duration = Duration::from_secs(8);
 
+/// What a process is told, or says, that is not the only one with its identity.
+pub(super) const TWIN: &str = "another process runs with this node's identity: a data directory \
+                               must not be used twice";
+
 impl Driver {
     pub(super) fn on_incoming(&mut self, incoming: Incoming) {
         let Incoming { from, is_member: _, body, reply } = incoming;
@@ -145,9 +149,15 @@ impl Driver {
         }
     }
 
-    /// The leader, when it is another node.
+    /// The leader, when it is another node: for a voter the one of now, since a node that is told
+    /// that it leads itself concludes that another process has its identity.
     fn other_leader(&self) -> Option<NodeId> {
-        self.leader.filter(|leader| *leader != self.parts.node)
+        let consensus = self.parts.coordinator.as_ref().and_then(Coordinator::consensus);
+        let leader = match consensus {
+            Some(consensus) => consensus.leader().and_then(|raft| self.node_of(raft)),
+            None => self.leader,
+        };
+        leader.filter(|leader| *leader != self.parts.node)
     }
 
     fn identify(&self) -> ControlAnswer {
@@ -171,9 +181,7 @@ impl Driver {
         let shares = coordinator.and_then(|coordinator| coordinator.take_shares(from));
         self.drain();
         if std::mem::take(&mut self.superseded) {
-            let text = "another process runs with this node's identity: a data directory must not \
-                        be used twice";
-            return ControlAnswer::Refused(Failure::new(ErrorCode::Conflict, text));
+            return ControlAnswer::Refused(Failure::new(ErrorCode::Conflict, TWIN));
         }
         let members = (knows != self.members.version).then(|| self.members.clone());
         ControlAnswer::Alive(Alive { members, over: self.over(jobs), shares })
