@@ -68,8 +68,8 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8], bytes_max: usize) -> Result<T, 
         return Err(DecodeError::TooLong { bytes: bytes.len(), bytes_max });
     }
     let (value, length) = match bytes.len() {
-        0..=SHORT_BYTES => read::<T, { COUNTED_PER_BYTE * SHORT_BYTES }>(bytes)?,
-        ..=MIDDLE_BYTES => read::<T, { COUNTED_PER_BYTE * MIDDLE_BYTES }>(bytes)?,
+        length if length <= SHORT_BYTES => read::<T, { COUNTED_PER_BYTE * SHORT_BYTES }>(bytes)?,
+        length if length <= MIDDLE_BYTES => read::<T, { COUNTED_PER_BYTE * MIDDLE_BYTES }>(bytes)?,
         _ => read::<T, { COUNTED_PER_BYTE * LOG_ENTRY_BYTES_MAX }>(bytes)?,
     };
     match bytes.len() - length {

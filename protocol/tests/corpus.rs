@@ -1,5 +1,7 @@
 //! What fuzzing found worth keeping, as ordinary tests (docs/testing.md).
 
+#![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
+
 #[path = "corpus/bodies.rs"]
 mod bodies;
 #[path = "../../fuzz/replay.rs"]

@@ -53,7 +53,7 @@ enum Packet {
     Raft(Box<RaftMessage>),
     Order(Order),
     Report(Box<Report>),
-    Heartbeat(Heartbeat),
+    Heartbeat(Box<Heartbeat>),
 }
 
 enum Ahead {
@@ -462,6 +462,7 @@ impl World {
             Packet::Report(report) => self.feed(id, Input::Report { node: from, report }),
             Packet::Heartbeat(heartbeat) => {
                 let at = Timestamp(WALL_START + self.now);
+                let heartbeat = *heartbeat;
                 self.feed(id, Input::Heartbeat { node: from, heartbeat, at });
             }
         }
@@ -658,7 +659,7 @@ impl World {
                     figures: Vec::new(),
                     shares: None,
                 };
-                self.tell_leader(id, Packet::Heartbeat(heartbeat));
+                self.tell_leader(id, Packet::Heartbeat(Box::new(heartbeat)));
             }
         }
     }

@@ -281,14 +281,11 @@ async fn serve(options: ClusterOptions, networks: Networks, rest: Rest) -> Resul
     let records = Arc::new(RecordFile::open(&directory.records())?);
     let started = clock::now();
     let boot = Boot(u64::from_le_bytes(eighth(random())));
-    let (coordinator, file) = match record.raft {
-        Some(raft) => {
-            let (coordinator, file) =
-                voter(&directory, cluster, RaftId(raft), boot, options.log_entries)?;
-            (Some(coordinator), Some(Arc::new(file)))
-        }
-        None => (None, None),
-    };
+    let voter = record.raft.map(|raft| {
+        let compaction = compaction(options.log_entries);
+        voter(&directory, cluster, Config { id: RaftId(raft), seed: boot.0, compaction })
+    });
+    let (coordinator, file) = voter.transpose()?.unzip();
     let lines = Lines {
         asker: asker.clone(),
         control: Arc::clone(&control),
@@ -365,10 +362,8 @@ fn eighth(bytes: [u8; 32]) -> [u8; 8] {
 fn voter(
     directory: &Directory,
     cluster: ClusterId,
-    raft: RaftId,
-    boot: Boot,
-    log_entries: u64,
-) -> Result<(Coordinator, ConsensusFile), RunError> {
+    config: Config,
+) -> Result<(Coordinator, Arc<ConsensusFile>), RunError> {
     if !directory.consensus().exists() {
         let path = directory.path().display();
         return Err(RunError::cannot_run(format!(
@@ -377,7 +372,7 @@ fn voter(
         )));
     }
     let (file, identity) = ConsensusFile::open(&directory.consensus())?;
-    if identity.cluster != cluster.0 || identity.id != raft {
+    if identity.cluster != cluster.0 || identity.id != config.id {
         let path = directory.path().display();
         return Err(RunError::cannot_run(format!(
             "{path}: the log is of another node or cluster: it must not be mixed up"
@@ -407,15 +402,14 @@ fn voter(
         }
         None => State::default(),
     };
-    let compaction = Compaction {
-        entries_max: log_entries,
-        entries_kept: log_entries / 8,
-        ..Compaction::default()
-    };
-    let config = Config { id: raft, seed: boot.0, compaction };
     let consensus = Consensus::restore(config, durable)
         .map_err(|error| RunError::cannot_run(error.to_string()))?;
-    Ok((Coordinator::voter(Timestamp(0), state, consensus), file))
+    Ok((Coordinator::voter(Timestamp(0), state, consensus), Arc::new(file)))
+}
+
+/// When the log is cut, by its number of entries.
+fn compaction(entries_max: u64) -> Compaction {
+    Compaction { entries_max, entries_kept: entries_max / 8, ..Compaction::default() }
 }
 
 fn listen_address(

@@ -1,3 +1,5 @@
+//! What is given out, to whom, and when.
+
 use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::id::AssignmentId;
 use airlift_protocol::job::{Policy, Priority};

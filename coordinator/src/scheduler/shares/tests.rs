@@ -1,3 +1,5 @@
+//! The sum of what nodes may move, whatever joins, leaves or falls silent.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Who is slow, and what is taken back from it.
+
 use airlift_protocol::job::Policy;
 use airlift_protocol::location::Location;
 use airlift_protocol::units::ByteRate;

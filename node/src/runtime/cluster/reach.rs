@@ -35,7 +35,7 @@ impl Reach {
 
     /// Where the data plane is to listen.
     pub(super) fn data_listen(&self, listen: SocketAddr) -> SocketAddr {
-        self.data_listen.unwrap_or(SocketAddr::new(listen.ip(), 0))
+        self.data_listen.unwrap_or_else(|| SocketAddr::new(listen.ip(), 0))
     }
 
     /// What others are told, given where the planes listen.

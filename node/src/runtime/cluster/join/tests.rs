@@ -39,7 +39,7 @@ struct Voter {
 }
 
 impl Voter {
-    async fn start(tokens: &[(&JoinTokenText, Timestamp)], control: Started) -> Self {
+    fn start(tokens: &[(&JoinTokenText, Timestamp)], control: Started) -> Self {
         let (network, mut incoming) = control;
         let node = network.node();
         let mut coordinator = founded(node, tokens);
@@ -133,7 +133,7 @@ async fn each_reason_for_a_refusal_is_named() {
     let [good, second, expired] = [draw(), draw(), draw()];
     let later = WALL.plus(HOUR_MS);
     let tokens = [(&good, later), (&second, later), (&expired, WALL)];
-    let voter = Voter::start(&tokens, started).await;
+    let voter = Voter::start(&tokens, started);
     let (joiner, _incoming) = network().await;
     let (other, _incoming) = network().await;
 
@@ -169,7 +169,7 @@ async fn each_reason_for_a_refusal_is_named() {
 
 #[tokio::test]
 async fn the_secret_is_shown_only_to_a_voter_that_the_token_names() {
-    let voter = Voter::start(&[], network().await).await;
+    let voter = Voter::start(&[], network().await);
     let (joiner, _incoming) = network().await;
     let addresses = || vec![voter.address.clone()];
     // It says that it is the cluster, and its voter; the token knows better.
@@ -186,11 +186,11 @@ async fn the_secret_is_shown_only_to_a_voter_that_the_token_names() {
 async fn any_of_the_voters_that_the_token_names_will_do() {
     let started = network().await;
     let (id, at) = (started.0.node(), started.0.listen_addresses()[0].to_string());
-    let stranger = Voter::start(&[], network().await).await;
+    let stranger = Voter::start(&[], network().await);
     let voters = [NodeId([9; 32]), id];
     // Somebody else has the address of the first one by now.
     let token = JoinTokenText::draw(CLUSTER, &voters, vec![stranger.address.clone(), at]);
-    let voter = Voter::start(&[(&token, WALL.plus(HOUR_MS))], started).await;
+    let voter = Voter::start(&[(&token, WALL.plus(HOUR_MS))], started);
     let (joiner, _incoming) = network().await;
     assert!(join(&joiner, &token, &applicant("paris")).await.is_ok());
     assert_eq!(stranger.shown.load(Ordering::Relaxed), 0);
