@@ -59,7 +59,7 @@ pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
 
 /// Decodes exactly one `T` that fills `bytes`. What is set aside for a declared length is bounded by
 /// the length of `bytes`, how often a list may grow by the list's own limit
-/// ([`bounded`](crate::bounded)).
+/// (module `bounded`).
 ///
 /// # Errors
 /// When there are more than `bytes_max` bytes, when they are no `T`, or when some are left over.
