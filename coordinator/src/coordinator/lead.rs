@@ -20,6 +20,7 @@ const TICKS_MADE_UP_MAX: u32 = 20;
 
 /// Milliseconds that a leader may be held up: after more, the others have elected another.
 const HELD_UP_MS: u64 = TICKS_MADE_UP_MAX as u64 * RAFT_TICK_MS;
+
 /// Milliseconds by which a node that lives may have been heard before another that does.
 const HEARD_MS: u64 = HEARTBEAT_MS + HEARTBEAT_MS / 2;
 
