@@ -57,6 +57,16 @@ pub enum Event {
         /// The reason in words.
         reason: String,
     },
+    /// An upload that was given up, or another trace of the job, could not be removed from the
+    /// target. It is not visible there as an object.
+    LeftOver {
+        /// Which job.
+        job: JobId,
+        /// The key at the target; empty for traces that belong to no key.
+        key: Key,
+        /// Why.
+        failure: Failure,
+    },
     /// The job has ended, or cannot go on.
     JobEnded {
         /// Which job.
@@ -147,7 +157,7 @@ impl Status {
 pub enum Outcome {
     /// Every listed object has come to its end; the totals say to which.
     Completed {
-        /// Places that could not be listed, and deletes that were refused.
+        /// Places that could not be listed, deletes that were refused, and what was left over.
         incomplete: bool,
     },
     /// The job cannot go on; nothing is lost, and the same command resumes it.

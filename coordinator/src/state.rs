@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use self::apply::is_movable;
 pub use self::cluster::{Cluster, JoinToken};
-pub use self::job::{Job, Lease, Listing, Phase, UploadId, UploadState};
+pub use self::job::{Job, Lease, LeftOver, Listing, Phase, UploadId, UploadState};
 pub use self::object::LargeObject;
 pub use self::page::PageProgress;
 use crate::command::Command;
@@ -69,8 +69,8 @@ pub enum Fact {
     Object(JobId, Position, ObjectFact),
     /// An object of the target's listing has come to its end.
     Extraneous(JobId, Position, ObjectFact),
-    /// A key beside the listings: an upload that could not be dropped.
-    Upload(JobId, Key, Failure),
+    /// An upload or other trace that could not be removed from the target.
+    LeftOver(JobId, Key, Failure),
     /// A listing has grown, or ended.
     Listing(JobId, airlift_protocol::assignment::End),
     /// Deletes were called off.

@@ -126,6 +126,10 @@ pub const ORDERS_MAX: usize = 16;
 /// Places that a listing could not read and that it names; the rest is counted.
 pub const UNREADABLE_NAMED_MAX: usize = 100;
 
+/// Traces of a job that could not be removed from its target and that the state names; the rest is
+/// counted.
+pub const LEFT_OVER_NAMED_MAX: usize = 100;
+
 /// Members of one cluster.
 pub const MEMBERS_MAX: usize = 1024;
 

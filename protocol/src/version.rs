@@ -4,10 +4,10 @@
 use serde::{Deserialize, Serialize};
 
 /// Version of the durable log's entries. Enums of the log only ever grow at their end.
-pub const LOG_FORMAT: FormatVersion = FormatVersion(3);
+pub const LOG_FORMAT: FormatVersion = FormatVersion(4);
 
 /// The oldest format that is still read. What came before was in no release.
-const LOG_FORMAT_OLDEST: FormatVersion = FormatVersion(3);
+const LOG_FORMAT_OLDEST: FormatVersion = FormatVersion(4);
 
 /// A generation of an encoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -26,9 +26,9 @@ mod tests {
 
     #[test]
     fn a_build_reads_older_formats_only() {
-        assert!(FormatVersion(4).reads(FormatVersion(3)));
-        assert!(FormatVersion(3).reads(FormatVersion(3)));
-        assert!(!FormatVersion(3).reads(FormatVersion(4)));
-        assert!(!FormatVersion(3).reads(FormatVersion(2)));
+        assert!(FormatVersion(5).reads(FormatVersion(4)));
+        assert!(FormatVersion(4).reads(FormatVersion(4)));
+        assert!(!FormatVersion(4).reads(FormatVersion(5)));
+        assert!(!FormatVersion(4).reads(FormatVersion(3)));
     }
 }

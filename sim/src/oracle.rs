@@ -1,6 +1,6 @@
 //! What must hold, whatever happens: checked at every event and at the end of a life.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use airlift_coordinator::event::{Event, Outcome, Status};
 use airlift_coordinator::totals::Totals;
@@ -13,6 +13,7 @@ use crate::stores::{Stores, root};
 #[derive(Clone, Debug, Default)]
 pub struct Oracle {
     ended: BTreeMap<Key, Status>,
+    left_over: BTreeSet<Key>,
     run: u32,
 }
 
@@ -29,6 +30,7 @@ impl Oracle {
                 }
                 self.run = *run;
                 self.ended.clear();
+                self.left_over.clear();
                 Ok(())
             }
             Event::ObjectFinished { object, .. } => {
@@ -43,6 +45,10 @@ impl Oracle {
                     }
                     _ => Ok(()),
                 }
+            }
+            Event::LeftOver { key, .. } => {
+                self.left_over.insert(key.clone());
+                Ok(())
             }
             _ => Ok(()),
         }
@@ -77,12 +83,16 @@ impl Oracle {
                 return Err(format!("{key} is called {status:?} and is not at the target"));
             }
         }
-        if let Some((token, upload)) = stores.uploads.first_key_value() {
+        let is_silent = |key: &Key| !self.left_over.contains(key);
+        if let Some((token, upload)) = stores.uploads.iter().find(|(_, open)| is_silent(&open.key))
+        {
             return Err(format!("{token} of {} was left over", upload.key));
         }
-        let may_have_more = mode == Mode::Copy
-            || *outcome == Outcome::Completed { incomplete: true }
-            || counts.failed > 0;
+        let is_incomplete = *outcome == Outcome::Completed { incomplete: true };
+        if !self.left_over.is_empty() && !is_incomplete {
+            return Err("something was left over, and the job is called complete".to_owned());
+        }
+        let may_have_more = mode == Mode::Copy || is_incomplete || counts.failed > 0;
         if !may_have_more
             && let Some(key) = stores.target.keys().find(|key| !stores.source.contains_key(*key))
         {

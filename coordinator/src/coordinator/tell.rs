@@ -6,7 +6,7 @@ use airlift_protocol::id::{JobId, Position};
 
 use super::Coordinator;
 use crate::effect::Effect;
-use crate::event::{Event, ObjectEnd, Outcome, Status};
+use crate::event::{Event, ObjectEnd, Outcome};
 use crate::scheduler::pages::PageKey;
 use crate::state::{Fact, ObjectFact, Phase};
 
@@ -21,11 +21,8 @@ impl Coordinator {
             Fact::Extraneous(job, position, object) => {
                 self.tell_object(job, End::Target, position, object);
             }
-            Fact::Upload(job, key, failure) => {
-                let reason = Some((Some(failure.code), failure.detail().to_owned()));
-                let status = Status::Failed;
-                let object = ObjectEnd { key, status, bytes: 0, root: None, reason };
-                self.emit(Event::ObjectFinished { job, object });
+            Fact::LeftOver(job, key, failure) => {
+                self.emit(Event::LeftOver { job, key, failure });
             }
             Fact::Listing(job, end) => self.tell_listing(job, end),
             Fact::DeletesRefused(job, reason) => self.emit(Event::DeletesRefused { job, reason }),

@@ -9,7 +9,7 @@ use airlift_protocol::error::Failure;
 use airlift_protocol::id::{AssignmentId, Epoch, LogIndex, NodeId, PageId, Position};
 use airlift_protocol::job::{JobSpec, Mode, VerifyLevel};
 use airlift_protocol::key::Key;
-use airlift_protocol::limits::FAILURES_KEPT_MAX;
+use airlift_protocol::limits::{FAILURES_KEPT_MAX, LEFT_OVER_NAMED_MAX};
 use airlift_protocol::manifest::{Entry, Page};
 use airlift_protocol::report::ListingEnd;
 use airlift_protocol::time::Timestamp;
@@ -87,6 +87,25 @@ pub struct UploadState {
     pub interrupted: BTreeSet<u32>,
 }
 
+/// What a job had to leave at its target because it could not be removed: no object, and nothing
+/// that is visible as one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOver {
+    /// The first few: the key at the target, empty for the job's own traces, and why.
+    pub named: Vec<(Key, Failure)>,
+    /// All of them.
+    pub count: u64,
+}
+
+impl LeftOver {
+    pub(super) fn add(&mut self, key: Key, failure: Failure) {
+        self.count += 1;
+        if self.named.len() < LEFT_OVER_NAMED_MAX {
+            self.named.push((key, failure));
+        }
+    }
+}
+
 /// A node's right to do one task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
@@ -139,6 +158,8 @@ pub struct Job {
     pub deletes_refused: bool,
     /// Whether the target was cleaned.
     pub is_clean: bool,
+    /// What this run could not remove from the target.
+    pub left_over: LeftOver,
     /// Pack bytes that an interrupted run was moving and this run has not sent again yet.
     pub interrupted_bytes: u64,
     /// The numbers of this run.
@@ -176,6 +197,7 @@ impl Job {
             extraneous_count: 0,
             deletes_refused: false,
             is_clean: false,
+            left_over: LeftOver::default(),
             interrupted_bytes: 0,
             totals: Totals::default(),
             failure: None,
@@ -245,9 +267,10 @@ impl Job {
         self.is_running() && !self.is_paused
     }
 
-    /// Whether something could not be listed, or deletes were called off.
+    /// Whether something could not be listed, deletes were called off, or the target keeps traces.
     pub fn is_incomplete(&self) -> bool {
         self.deletes_refused
+            || self.left_over.count > 0
             || [&self.source, &self.target]
                 .iter()
                 .any(|listing| listing.end.as_ref().is_some_and(|end| end.unreadable_count > 0))

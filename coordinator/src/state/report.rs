@@ -159,8 +159,8 @@ impl Change<'_> {
 
     /// The target keeps something of the job that could not be removed.
     fn left_over(&mut self, key: Key, failure: Failure) {
-        self.job.totals.objects.failed += 1;
-        self.facts.push(Fact::Upload(self.id, key, failure));
+        self.job.left_over.add(key.clone(), failure.clone());
+        self.facts.push(Fact::LeftOver(self.id, key, failure));
     }
 
     fn stop(&mut self, failure: Failure) {

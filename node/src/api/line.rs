@@ -42,7 +42,8 @@ pub struct ReportLine {
     /// Which object or place.
     #[serde(flatten)]
     pub key: JsonKey,
-    /// What became of it: a word of [`Status`](airlift_coordinator::event::Status), or `unreadable`.
+    /// What became of it: a word of [`Status`](airlift_coordinator::event::Status), or `unreadable`
+    /// or `left_over`.
     pub status: String,
     /// Its bytes.
     pub bytes: u64,
@@ -52,7 +53,7 @@ pub struct ReportLine {
     pub reason: Option<String>,
     /// The code of that.
     pub code: Option<String>,
-    /// For a place that could not be listed: `source` or `target`.
+    /// For a place that could not be listed, and for what was left over: `source` or `target`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<String>,
 }
@@ -63,7 +64,10 @@ impl ReportLine {
         match event {
             Event::ObjectFinished { object, .. } => Some(Self::of_object(object)),
             Event::Unreadable { end, key, failure, .. } => {
-                Some(Self::of_unreadable(*end, key, failure))
+                Some(Self::of_place("unreadable", *end, key, failure))
+            }
+            Event::LeftOver { key, failure, .. } => {
+                Some(Self::of_place("left_over", End::Target, key, failure))
             }
             Event::JobStarted { .. }
             | Event::Listing { .. }
@@ -86,10 +90,10 @@ impl ReportLine {
         }
     }
 
-    fn of_unreadable(end: End, key: &Key, failure: &Failure) -> Self {
+    fn of_place(status: &str, end: End, key: &Key, failure: &Failure) -> Self {
         Self {
             key: JsonKey::from(key),
-            status: "unreadable".to_owned(),
+            status: status.to_owned(),
             bytes: 0,
             blake3: None,
             reason: Some(failure.detail().to_owned()),

@@ -98,7 +98,9 @@ impl View {
                     self.metered_bytes += object.bytes;
                 }
             }
-            Event::Unreadable { .. } | Event::DeletesRefused { .. } => self.troubles += 1,
+            Event::Unreadable { .. } | Event::DeletesRefused { .. } | Event::LeftOver { .. } => {
+                self.troubles += 1;
+            }
             Event::Listing { .. } | Event::JobStarted { .. } | Event::JobEnded { .. } => {}
         }
     }

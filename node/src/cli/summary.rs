@@ -61,6 +61,12 @@ impl Findings {
                 code: Some(failure.code.as_str().into()),
                 reason: failure.detail().to_owned(),
             }),
+            Event::LeftOver { key, failure, .. } => self.add(Trouble {
+                key: key.clone(),
+                status: "left_over".into(),
+                code: Some(failure.code.as_str().into()),
+                reason: failure.detail().to_owned(),
+            }),
             Event::DeletesRefused { reason, .. } => self.refusals.push(reason.clone()),
             Event::ObjectFinished { .. }
             | Event::JobStarted { .. }

@@ -95,6 +95,25 @@ fn two_nodes_move_a_tree_and_verify_syncs_and_reports_it() {
 }
 
 #[test]
+fn a_report_ends_with_the_places_that_could_not_be_listed() {
+    let cluster = Cluster::start(&[Role::Voter]);
+    let (source, target) = (fast_directory(), fast_directory());
+    tree::write(source.path(), "a", b"1");
+    std::os::unix::fs::symlink(source.path(), source.path().join("circle")).unwrap();
+    let (from, to) = (on("node0", source.path()), on("node0", target.path()));
+    let words = ["cp", &from, &to, "--links", "follow", "--json"];
+    let copied = cluster.ask(words).expect(1).json();
+    let (done, errors) = (&copied["objects"]["done"], &copied["errors"]);
+    assert_eq!((done, &errors[0]["key"]), (&1.into(), &"circle/".into()), "{copied}");
+    let job = copied["job"].as_str().expect("an id");
+    let report = cluster.ask(["job", "report", job]).expect(0).stdout;
+    let lines: Vec<&str> = report.lines().collect();
+    assert!(lines[0].contains("\"key\":\"a\""), "{report}");
+    assert!(lines[1].contains("\"status\":\"unreadable\""), "{report}");
+    assert!(lines[1].contains("\"end\":\"source\""), "{report}");
+}
+
+#[test]
 fn a_job_survives_the_death_of_the_leader() {
     let mut cluster = Cluster::start(&[Role::Voter, Role::Voter, Role::Voter, Role::Worker]);
     let (source, target) = (fast_directory(), fast_directory());

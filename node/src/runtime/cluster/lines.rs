@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use airlift_coordinator::event::{Event, ObjectEnd};
-use airlift_coordinator::state::ObjectFact;
+use airlift_coordinator::state::{Job, ObjectFact};
 use airlift_protocol::assignment::End;
 use airlift_protocol::error::ErrorCode;
 use airlift_protocol::id::{JobId, LogIndex, NodeId, PageId, Position};
@@ -35,13 +35,18 @@ pub(super) struct Lines {
 struct Listings {
     run: u32,
     pages: Vec<(End, PageId, LogIndex)>,
+    /// What is about no listed object; nothing while the job runs, so that it stays at the end.
+    beside: Vec<Event>,
     voters: Vec<NodeId>,
 }
 
+/// The page that lines beside the listings count as: no listing has as many.
+const BESIDE: PageId = PageId(u32::MAX);
+
 impl Lines {
-    fn listings(&self, job: JobId) -> Result<Option<Listings>, ApiError> {
+    fn listings(&self, id: JobId) -> Result<Option<Listings>, ApiError> {
         let look = self.asker.look(move |sight| {
-            let job = sight.coordinator?.state().jobs.get(&job)?;
+            let job = sight.coordinator?.state().jobs.get(&id)?;
             let of = |end: End| {
                 let pages = job.listing(end).pages.iter();
                 (0u32..).zip(pages).map(move |(page, index)| (end, PageId(page), *index))
@@ -50,7 +55,8 @@ impl Lines {
             let own = sight.node;
             let others = sight.members.members.iter();
             let others = others.filter(|it| it.raft.is_some() && it.id != own).map(|it| it.id);
-            Some(Listings { run: job.run, pages, voters: others.collect() })
+            let beside = beside(id, job);
+            Some(Listings { run: job.run, pages, beside, voters: others.collect() })
         });
         self.runtime
             .block_on(look)
@@ -113,21 +119,60 @@ impl Records for Lines {
                 lines.push(Line { place: Place { end, position }, text });
             }
             if lines.len() >= max {
-                break;
+                return Ok(lines);
             }
+        }
+        let first = match start {
+            Start::After(place) if place.position.page == BESIDE => {
+                usize::from(place.position.index) + 1
+            }
+            Start::After(_) => 0,
+            Start::Line(left) => usize::try_from(left).unwrap_or(usize::MAX),
+        };
+        let wanted = max - lines.len();
+        for (index, event) in (0u16..).zip(&listings.beside).skip(first).take(wanted) {
+            let position = Position { page: BESIDE, index };
+            let place = Place { end: End::Target, position };
+            lines.push(Line { place, text: text_of(event)? });
         }
         Ok(lines)
     }
 }
 
+/// Places that could not be listed, and what was left over, as far as the state names them.
+fn beside(id: JobId, job: &Job) -> Vec<Event> {
+    if job.is_running() {
+        return Vec::new();
+    }
+    let unreadable = [End::Source, End::Target].into_iter().flat_map(|end| {
+        let named = job.listing(end).end.iter().flat_map(|found| &found.unreadable);
+        named.map(move |(key, failure)| Event::Unreadable {
+            job: id,
+            end,
+            key: key.clone(),
+            failure: failure.clone(),
+        })
+    });
+    let left_over = job.left_over.named.iter().map(|(key, failure)| Event::LeftOver {
+        job: id,
+        key: key.clone(),
+        failure: failure.clone(),
+    });
+    unreadable.chain(left_over).collect()
+}
+
 fn line(job: JobId, page: &Page, place: u16, fact: ObjectFact) -> Result<String, ApiError> {
-    let wrong = |what: &str| {
-        internal(StoreError::new(ErrorCode::CorruptState, format!("a report's line: {what}")))
-    };
     let entry = page.entry(place).ok_or_else(|| wrong("its object is in no listing"))?;
     let ObjectFact { status, root, reason } = fact;
     let object = ObjectEnd { key: entry.key.clone(), status, bytes: entry.size, root, reason };
-    let line = ReportLine::of_event(&Event::ObjectFinished { job, object });
-    let line = line.ok_or_else(|| wrong("an object's end has one"))?;
+    text_of(&Event::ObjectFinished { job, object })
+}
+
+fn text_of(event: &Event) -> Result<String, ApiError> {
+    let line = ReportLine::of_event(event).ok_or_else(|| wrong("this event has none"))?;
     serde_json::to_string(&line).map_err(|error| wrong(&error.to_string()))
+}
+
+fn wrong(what: &str) -> ApiError {
+    internal(StoreError::new(ErrorCode::CorruptState, format!("a report's line: {what}")))
 }

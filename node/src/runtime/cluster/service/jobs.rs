@@ -261,8 +261,8 @@ fn take_part(parts: &mut BTreeMap<NodeId, Part>, lease: &Lease) {
     }
 }
 
-/// The first things that went wrong: places that could not be listed, then objects, whose keys the
-/// texts have.
+/// The first things that went wrong: places that could not be listed, then what was left over, then
+/// objects, whose keys the texts have.
 fn errors(job: &Job) -> Vec<ErrorView> {
     let listings = [&job.source, &job.target];
     let places = listings.iter().filter_map(|listing| listing.end.as_ref());
@@ -270,7 +270,9 @@ fn errors(job: &Job) -> Vec<ErrorView> {
     let unreadable = unreadable.map(|(key, failure)| error(key, "unreadable", failure));
     let nameless = Key::default();
     let failed = job.failures.iter().map(|failure| error(&nameless, "failed", failure));
-    unreadable.chain(failed).take(ERRORS_SHOWN_MAX).collect()
+    let left_over = job.left_over.named.iter();
+    let left_over = left_over.map(|(key, failure)| error(key, "left_over", failure));
+    unreadable.chain(left_over).chain(failed).take(ERRORS_SHOWN_MAX).collect()
 }
 
 fn error(key: &Key, status: &str, failure: &Failure) -> ErrorView {
@@ -286,6 +288,7 @@ fn error_count(job: &Job) -> u64 {
     let listings = [&job.source, &job.target];
     let ends = listings.iter().filter_map(|listing| listing.end.as_ref());
     ends.map(|end| end.unreadable_count)
+        .chain([job.left_over.count])
         .fold(job.totals.objects.failed, |sum, count| sum.saturating_add(count))
 }
 
@@ -301,7 +304,7 @@ fn deletes_refused(job: &Job) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use airlift_coordinator::command::Command;
-    use airlift_coordinator::state::State;
+    use airlift_coordinator::state::{LeftOver, State};
     use airlift_protocol::figures::{Figures, JobFigures, Stage};
     use airlift_protocol::id::{AssignmentId, Epoch, LogIndex, PageId};
     use airlift_protocol::job::{Filters, JobSpec, Mode, Policy};
@@ -393,12 +396,13 @@ mod tests {
 
     #[test]
     fn an_end_with_trouble_is_incomplete() {
-        let change: [fn(&mut Job); 6] = [
+        let change: [fn(&mut Job); 7] = [
             |job| job.totals.objects.failed = 1,
             |job| job.totals.objects.skipped = 1,
             |job| job.totals.objects.differs = 1,
             |job| job.totals.objects.extra = 1,
             |job| job.deletes_refused = true,
+            |job| job.left_over.count = 1,
             |job| job.target.end = ended(1),
         ];
         for change in change {
@@ -488,13 +492,19 @@ mod tests {
         job.source.end = ended(3);
         job.failures = vec![Failure::new(ErrorCode::Io, "read b: broken"); ERRORS_SHOWN_MAX];
         job.totals.objects.failed = 1000;
+        let refused = Failure::new(ErrorCode::PermissionDenied, "drop the upload of u: denied");
+        job.left_over = LeftOver { named: vec![(Key::from("u"), refused)], count: 1 };
         let view = shown(&job, &BTreeMap::new());
-        assert_eq!((view.errors.len(), view.error_count), (ERRORS_SHOWN_MAX, 1003));
+        assert_eq!((view.errors.len(), view.error_count), (ERRORS_SHOWN_MAX, 1004));
         assert_eq!(
             (view.errors[0].key.key.as_str(), view.errors[0].status.as_str()),
             ("x", "unreadable")
         );
-        assert_eq!(view.errors[3].reason, "read b: broken");
+        assert_eq!(
+            (view.errors[3].key.key.as_str(), view.errors[3].status.as_str()),
+            ("u", "left_over")
+        );
+        assert_eq!(view.errors[4].reason, "read b: broken");
     }
 
     #[test]
