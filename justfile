@@ -36,6 +36,14 @@ test *FILTER:
 sim *FILTER:
     cargo test -p airlift-sim --locked {{FILTER}}
 
+# Simulated lives, as many as fit into so many seconds; a violation ends them.
+sim-long SECONDS='600' FIRST='0':
+    cargo run --profile sim -p airlift-sim --locked -- --seconds {{SECONDS}} --first-seed {{FIRST}} --threads 2
+
+# Whether the simulator notices mistakes: builds and lives with one at a time.
+mutants *OPTIONS:
+    cargo run -p airlift-tests --bin mutants --locked -- {{OPTIONS}}
+
 # Real processes and real servers.
 e2e *FILTER:
     cargo test -p airlift-tests --test it --locked {{FILTER}}

@@ -53,7 +53,8 @@ pub enum AgentEffect {
     Start {
         /// The order, with what is left of its work.
         assignment: Box<Assignment>,
-        /// Counted from 1 within the order.
+        /// Counts the attempts of this process: what an earlier one of the same order, given again
+        /// meanwhile, came to is not taken for its outcome.
         attempt: u32,
     },
     /// Stop working on an order.
@@ -71,6 +72,7 @@ pub enum AgentEffect {
 #[derive(Debug)]
 pub struct Agent {
     seed: u64,
+    attempts: u32,
     running: BTreeMap<AssignmentId, Running>,
     unsettled: Unsettled,
     next_heartbeat: Timestamp,
@@ -83,6 +85,7 @@ impl Agent {
     pub fn new(now: Timestamp, seed: u64) -> Self {
         Self {
             seed,
+            attempts: 0,
             running: BTreeMap::new(),
             unsettled: Unsettled::default(),
             next_heartbeat: now,
@@ -156,10 +159,12 @@ impl Agent {
             self.effects.extend(again.map(AgentEffect::Report));
             return;
         }
-        let running = Running::new(assignment.clone(), self.seed);
+        self.attempts = self.attempts.wrapping_add(1);
+        let attempt = self.attempts;
+        let running = Running::new(assignment.clone(), attempt, self.seed);
         self.running.insert(id, running);
         let assignment = Box::new(assignment);
-        self.effects.push_back(AgentEffect::Start { assignment, attempt: 1 });
+        self.effects.push_back(AgentEffect::Start { assignment, attempt });
     }
 
     fn on_outcome(
@@ -217,7 +222,8 @@ impl Agent {
         for running in self.running.values_mut() {
             if running.due.is_some_and(|due| due <= now) {
                 running.due = None;
-                running.attempt += 1;
+                self.attempts = self.attempts.wrapping_add(1);
+                running.attempt = self.attempts;
                 let work: Work = running.remaining_work();
                 let assignment = Box::new(Assignment { work, ..running.assignment.clone() });
                 let attempt = running.attempt;

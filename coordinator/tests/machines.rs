@@ -360,6 +360,20 @@ fn a_process_that_started_again_holds_nothing_and_its_predecessor_is_turned_away
 }
 
 #[test]
+fn what_a_dead_process_said_does_not_turn_its_successor_away() {
+    let mut desk = Desk::begin(Vec::new());
+    let [first, second] = [1, 2].map(|start| Boot::new(start, 7).0);
+    let superseded = Effect::Superseded { node: NODE };
+    // The leader was held up, and hears them in the wrong order.
+    for (boot, expected) in [(second, None), (first, Some(superseded)), (second, None)] {
+        desk.coordinator.handle(Timestamp(100), beat(boot, 100, &[]));
+        let effects = std::iter::from_fn(|| desk.coordinator.poll_effect());
+        let said = effects.filter(|effect| matches!(effect, Effect::Superseded { .. })).last();
+        assert_eq!(said, expected);
+    }
+}
+
+#[test]
 fn a_page_counts_once_and_a_listing_ends_only_with_all_its_pages() {
     let mut desk = Desk::begin(Vec::new());
     let list = desk.last().clone();
@@ -410,7 +424,13 @@ fn the_agent_drops_what_others_may_have_and_keeps_what_is_done() {
     assert_eq!(*held, [AssignmentId(1)]);
     // Whoever leads says again what still stands.
     agent.handle(Timestamp(20_001), order(2));
-    assert!(matches!(effects(&mut agent)[..], [AgentEffect::Start { attempt: 1, .. }]));
+    assert!(matches!(effects(&mut agent)[..], [AgentEffect::Start { attempt: 3, .. }]));
+    // What the attempt that was cancelled came to may have been on its way.
+    let result = Ok(Completion::PackMoved(vec![done(1)]));
+    let assignment = AssignmentId(2);
+    let late = AgentInput::Outcome { assignment, attempt: 2, result, wire_bytes: 0 };
+    agent.handle(Timestamp(20_002), late);
+    assert_eq!(effects(&mut agent), []);
 }
 
 #[test]

@@ -121,9 +121,23 @@ impl fmt::Display for NodeName {
     }
 }
 
-/// One start of a node's process: drawn at random, so that two processes with one identity differ.
+/// One start of a node's process: how often it has started, and below that a number drawn at random,
+/// so that two processes with one identity differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Boot(pub u64);
+
+impl Boot {
+    /// The start number `start` of a node.
+    pub fn new(start: u32, random: u32) -> Self {
+        Self(u64::from(start) << 32 | u64::from(random))
+    }
+
+    /// Whether the node has started again since, as `other`: what a process that is dead has said may
+    /// arrive after what its successor says.
+    pub fn is_before(self, other: Self) -> bool {
+        self.0 >> 32 < other.0 >> 32
+    }
+}
 
 /// A member of the cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,18 +1,20 @@
 //! A deterministic simulator: the coordinator and agent code itself, unchanged, under virtual time,
-//! with simulated stores and a simulated disk for the log.
+//! with a simulated network, disks, processes, stores and users.
 //!
-//! A seed is a whole life of a job: which objects there are, what fails, when the process is killed
-//! and when it is run again. The same seed gives the same trace, bit for bit.
+//! A seed is a whole life of a cluster, or of a process that works alone: which objects there are,
+//! what fails, who dies and when, what is asked. The same seed gives the same trace, bit for bit.
 //!
 //! **Architecture Invariant**: nothing here reads a clock or draws from the system's randomness.
 
 #![forbid(unsafe_code)]
 
+mod check;
 pub mod options;
-pub mod oracle;
 pub mod prng;
-pub mod stores;
+mod queue;
+mod stores;
+pub mod trace;
 pub mod world;
 
 pub use self::options::Options;
-pub use self::world::{Life, World};
+pub use self::world::{Life, Violation, World};

@@ -1,46 +1,139 @@
-//! `sim [--seeds N] [--first-seed S]` lives many lives; `sim --seed N --trace` tells one.
+//! `sim [--seeds N] [--first-seed S]` lives many lives; `sim --seed N [--trace]` tells one.
 
 #![expect(clippy::print_stdout, reason = "a command line tool speaks on its standard output")]
+#![expect(clippy::disallowed_types, reason = "it says how long the lives took; none of them knows")]
+#![expect(clippy::disallowed_methods, reason = "each life is of one thread, and lives are many")]
 
+mod arguments;
+
+use std::collections::BTreeMap;
 use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
-use airlift_sim::World;
+use airlift_sim::trace::story;
+use airlift_sim::{Life, World};
+
+use self::arguments::{Arguments, Lives};
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let number = |name: &str| {
-        let at = arguments.iter().position(|argument| argument == name)?;
-        arguments.get(at + 1)?.parse::<u64>().ok()
+    // What panics is told as what breaks an invariant.
+    std::panic::set_hook(Box::new(|_| {}));
+    let arguments = match Arguments::parse(std::env::args().skip(1)) {
+        Ok(arguments) => arguments,
+        Err(text) => {
+            println!("{text}");
+            return ExitCode::from(2);
+        }
     };
-    if let Some(seed) = number("--seed") {
-        let life = World::new(seed, true).run();
-        if arguments.iter().any(|argument| argument == "--trace") {
-            life.trace.iter().for_each(|line| println!("{line}"));
+    match arguments {
+        Arguments::Help => {
+            println!("{}", arguments::HELP);
+            ExitCode::SUCCESS
         }
-        println!("seed {seed}: {} events, trace {}", life.events, life.trace_hash);
-        return verdict(seed, life.violation);
+        Arguments::One { seed, is_traced } => tell(seed, is_traced),
+        Arguments::Hashes(lives) => {
+            for seed in lives.first..lives.first + lives.count {
+                println!("{seed} {}", World::new(seed, false).run().trace_hash);
+            }
+            ExitCode::SUCCESS
+        }
+        Arguments::Many(lives) => live(&lives),
     }
-    let first = number("--first-seed").unwrap_or(0);
-    let count = number("--seeds").unwrap_or(500);
-    let mut events = 0;
-    for seed in first..first + count {
-        let life = World::new(seed, false).run();
-        events += life.events;
-        if life.violation.is_some() {
-            return verdict(seed, life.violation);
+}
+
+/// Lives one life and tells of it.
+fn tell(seed: u64, is_traced: bool) -> ExitCode {
+    let life = World::new(seed, true).run();
+    if is_traced {
+        for line in &life.lines {
+            println!("{:>9} {}", line.at, line.text);
         }
     }
-    println!("{count} lives from seed {first}: {events} events, no violation");
+    let seconds = life.ms / 1000;
+    println!(
+        "seed {seed}: {} events in {seconds} virtual seconds, trace {}",
+        life.events, life.trace_hash
+    );
+    match life.violation {
+        None => ExitCode::SUCCESS,
+        Some(_) => {
+            tell_violation(seed, &life);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn tell_violation(seed: u64, life: &Life) {
+    let Some(violation) = &life.violation else { return };
+    println!("seed {seed} breaks an invariant: {}", violation.invariant);
+    println!("  {}", violation.text);
+    println!("what happened:");
+    print!("{}", story(&life.lines, &violation.subjects));
+    println!("replay: cargo run --release -p airlift-sim -- --seed {seed} --trace");
+}
+
+/// What many lives came to.
+#[derive(Default)]
+struct Sum {
+    events: u64,
+    ms: u64,
+    counts: BTreeMap<&'static str, u64>,
+    /// The smallest seed that broke something.
+    broken: Option<u64>,
+}
+
+/// Lives many lives, on as many threads as are wanted; each life is of one thread.
+fn live(lives: &Lives) -> ExitCode {
+    let begun = Instant::now();
+    let next = AtomicU64::new(lives.first);
+    let end = lives.first + lives.count;
+    let sum = Mutex::new(Sum::default());
+    std::thread::scope(|scope| {
+        for _ in 0..lives.threads.max(1) {
+            scope.spawn(|| work(&next, end, lives, begun, &sum));
+        }
+    });
+    let sum = sum.into_inner().unwrap_or_default();
+    if let Some(seed) = sum.broken {
+        tell_violation(seed, &World::new(seed, true).run());
+        return ExitCode::FAILURE;
+    }
+    let lived = next.load(Ordering::Relaxed).min(end) - lives.first;
+    let seconds = begun.elapsed().as_secs_f64();
+    for (what, count) in &sum.counts {
+        println!("{count:>12} {what}");
+    }
+    println!(
+        "{lived} lives from seed {}: {} events of {} virtual hours in {seconds:.0} s on {} threads, \
+         {:.0} events a second; no violation",
+        lives.first,
+        sum.events,
+        sum.ms / 3_600_000,
+        lives.threads.max(1),
+        sum.events as f64 / seconds.max(0.001),
+    );
     ExitCode::SUCCESS
 }
 
-fn verdict(seed: u64, violation: Option<String>) -> ExitCode {
-    match violation {
-        None => ExitCode::SUCCESS,
-        Some(violation) => {
-            println!("seed {seed} breaks an invariant: {violation}");
-            println!("replay: cargo run --release -p airlift-sim -- --seed {seed} --trace");
-            ExitCode::FAILURE
+fn work(next: &AtomicU64, end: u64, lives: &Lives, begun: Instant, sum: &Mutex<Sum>) {
+    let is_time_up = || lives.seconds.is_some_and(|most| begun.elapsed().as_secs() >= most);
+    loop {
+        let seed = next.fetch_add(1, Ordering::Relaxed);
+        if seed >= end || is_time_up() {
+            return;
+        }
+        let life = World::new(seed, false).run();
+        let Ok(mut sum) = sum.lock() else { return };
+        sum.events += life.events;
+        sum.ms += life.ms;
+        for (what, count) in life.counts {
+            *sum.counts.entry(what).or_default() += count;
+        }
+        if life.violation.is_some() {
+            sum.broken = Some(sum.broken.map_or(seed, |other| other.min(seed)));
+            next.store(end, Ordering::Relaxed);
         }
     }
 }

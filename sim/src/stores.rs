@@ -1,5 +1,5 @@
-//! Two simulated stores: objects are a size and a version, and what a real store would compute from
-//! bytes follows from these. They outlive every process.
+//! The two simulated stores of a job: objects are a size and a version, and what a real store would
+//! compute from bytes follows from these. They outlive every process.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,47 +13,63 @@ use airlift_protocol::units::ByteRange;
 
 /// The state of one object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Content {
+pub(crate) struct Content {
     /// Bytes.
-    pub size: u64,
-    /// Counts the states of the object.
-    pub version: u64,
+    pub(crate) size: u64,
+    /// Counts the states of the object; 0 is none that the source ever had.
+    pub(crate) version: u64,
 }
 
-/// An upload at the target: which version each shard was read from.
+/// An upload at the target: which state each shard was read from.
 #[derive(Clone, Debug)]
-pub struct SimUpload {
+pub(crate) struct SimUpload {
     /// Key at the target.
-    pub key: Key,
+    pub(crate) key: Key,
     /// Shards that are there.
-    pub shards: BTreeMap<u32, Content>,
+    pub(crate) shards: BTreeMap<u32, Content>,
+}
+
+/// An object at the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stored {
+    /// What it is.
+    pub(crate) content: Content,
+    /// Since when, in milliseconds.
+    pub(crate) since: u64,
 }
 
 /// What both stores hold.
 #[derive(Clone, Debug, Default)]
-pub struct Stores {
+pub(crate) struct Stores {
     /// Objects at the source.
-    pub source: BTreeMap<Key, Content>,
+    pub(crate) source: BTreeMap<Key, Content>,
     /// Objects at the target.
-    pub target: BTreeMap<Key, Content>,
+    pub(crate) target: BTreeMap<Key, Stored>,
     /// Open uploads at the target.
-    pub uploads: BTreeMap<String, SimUpload>,
+    pub(crate) uploads: BTreeMap<String, SimUpload>,
     /// Every state that a key of the source ever had.
-    pub history: BTreeMap<Key, BTreeSet<u64>>,
+    pub(crate) history: BTreeMap<Key, BTreeSet<u64>>,
+    /// Until when the stores refuse whoever asks, in milliseconds.
+    pub(crate) refuses_until: u64,
     tokens: u64,
 }
 
 impl Stores {
     /// Gives the source an object, or a new state of one.
-    pub fn put_source(&mut self, key: Key, size: u64) {
+    pub(crate) fn put_source(&mut self, key: Key, size: u64) {
         let versions = self.history.entry(key.clone()).or_default();
         let version = versions.last().map_or(1, |last| last + 1);
         versions.insert(version);
         self.source.insert(key, Content { size, version });
     }
 
+    /// What the target has under `key`.
+    pub(crate) fn at_target(&self, key: &Key) -> Option<Content> {
+        self.target.get(key).map(|stored| stored.content)
+    }
+
     /// Begins an upload.
-    pub fn begin_upload(&mut self, key: Key) -> UploadToken {
+    pub(crate) fn begin_upload(&mut self, key: Key) -> UploadToken {
         self.tokens += 1;
         let token = format!("upload-{}", self.tokens);
         self.uploads.insert(token.clone(), SimUpload { key, shards: BTreeMap::new() });
@@ -62,7 +78,7 @@ impl Stores {
 }
 
 /// What a listing says of an object.
-pub fn entry(key: &Key, content: Content) -> Entry {
+pub(crate) fn entry(key: &Key, content: Content) -> Entry {
     Entry {
         key: key.clone(),
         kind: Kind::Object,
@@ -72,14 +88,24 @@ pub fn entry(key: &Key, content: Content) -> Entry {
     }
 }
 
+/// Whether `entry` was listed in this state of its object.
+pub(crate) fn is_listed_as(listed: &Entry, content: Content) -> bool {
+    listed.size == content.size && listed.mtime_ns == Some(content.version as i64)
+}
+
 /// The value that shard `index` of a state of `key` has.
-pub fn shard_value(key: &Key, content: Content, index: u32) -> SpanValue {
-    let text = format!("{key} {content:?} {index}");
-    SpanValue(*blake3::hash(text.as_bytes()).as_bytes())
+pub(crate) fn shard_value(key: &Key, content: Content, index: u32) -> SpanValue {
+    let mut bytes = [0; 20];
+    bytes[..8].copy_from_slice(&content.size.to_le_bytes());
+    bytes[8..16].copy_from_slice(&content.version.to_le_bytes());
+    bytes[16..].copy_from_slice(&index.to_le_bytes());
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&bytes).update(key.as_bytes());
+    SpanValue(*hasher.finalize().as_bytes())
 }
 
 /// The hash that a state of `key` has as a whole.
-pub fn root(key: &Key, content: Content) -> Root {
+pub(crate) fn root(key: &Key, content: Content) -> Root {
     let shards = shard::count(content.size).max(1);
     let values: Vec<SpanValue> =
         (0..shards).map(|index| shard_value(key, content, index)).collect();

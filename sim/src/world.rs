@@ -1,471 +1,375 @@
-//! The world of one life: virtual time, one process with its disk, two stores.
+//! The world of one life: virtual time, nodes with processes and disks, the network between them,
+//! stores, a user, and everything that goes wrong.
+//!
+//! ```text
+//! queue ─▶ happen ─▶ a machine's input ─▶ its effects ─▶ queue
+//!            │                              │
+//!            └──────────▶ check ◀───────────┘   every invariant, at every event
+//! ```
+//!
+//! A life has two phases: one in which things go wrong, and one in which they do not any more and
+//! everything that was begun must end within a bound.
 
-mod execute;
+mod attempt;
+mod describe;
+pub(crate) mod disk;
+mod driver;
+mod nemesis;
+mod network;
+mod node;
+mod object;
+mod operator;
+mod populate;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use airlift_coordinator::command::Command;
-use airlift_coordinator::coordinator::Replay;
-use airlift_coordinator::event::{Event, Outcome};
-use airlift_coordinator::log::Batch;
-use airlift_coordinator::{
-    Agent, AgentEffect, AgentInput, Coordinator, Effect, Input, Request, RequestId,
-};
-use airlift_protocol::assignment::Work;
-use airlift_protocol::cluster::{Addresses, Boot};
-use airlift_protocol::codec;
+use airlift_protocol::assignment::End;
 use airlift_protocol::control::{Heartbeat, Order};
-use airlift_protocol::error::Class;
-use airlift_protocol::id::{AssignmentId, LogIndex, NodeId};
-use airlift_protocol::job::{Filters, JobSpec, Policy};
-use airlift_protocol::key::Key;
-use airlift_protocol::limits::LOG_ENTRY_BYTES_MAX;
-use airlift_protocol::location::Location;
-use airlift_protocol::time::Timestamp;
+use airlift_protocol::id::{AssignmentId, JobId, LogIndex};
+use airlift_protocol::job::JobSpec;
+use airlift_protocol::raft::{Configuration, RaftId, RaftMessage, SnapshotRef};
+use airlift_protocol::report::Report;
 
+use self::attempt::{Caller, Change};
+use self::driver::Said;
+pub use self::nemesis::Fault;
+use self::nemesis::Nemesis;
+use self::network::Network;
+use self::node::Node;
+use self::operator::Operator;
+use crate::check::{Check, Found};
 use crate::options::Options;
-use crate::oracle::Oracle;
 use crate::prng::Prng;
-use crate::stores::{Content, Stores};
-
-/// The only node of the simulated cluster.
-const NODE: NodeId = NodeId([7; 32]);
-
-/// Virtual milliseconds after which a life that has not ended is stuck.
-const LIFE_MS_MAX: u64 = 48 * 3600 * 1000;
+use crate::queue::Queue;
+use crate::stores::Stores;
+use crate::trace::{Line, Trace, Weight};
 
 /// Wall-clock time at which every life begins.
 const WALL_START: u64 = 1_700_000_000_000;
 
-/// What lies ahead.
+/// Milliseconds within which everything must have ended once nothing goes wrong any more.
+const LIVENESS_MS: u64 = 2 * 3600 * 1000;
+
+/// Milliseconds for which a life goes on when everything has ended: what comes too late shows.
+const AFTERMATH_MS: u64 = 15_000;
+
+/// Something that travels between nodes.
 #[derive(Clone, Debug)]
-enum Ahead {
-    /// The disk has made a batch durable.
-    Persisted { number: u64, entries: Vec<Vec<u8>> },
-    /// An attempt ends.
-    AttemptEnds { assignment: AssignmentId, attempt: u32, work: Box<Work> },
-    /// One of the two machines asked to be called.
+pub(crate) enum Packet {
+    Raft(Box<RaftMessage>),
+    Order(Order),
+    Report(Box<Report>),
+    /// A sign of life, with its number.
+    Heartbeat(u64, Box<Heartbeat>),
+    /// The answer to the sign of life of this number.
+    Said(u64, Said),
+    SnapshotFetched(bool),
+}
+
+/// Something that lies ahead of one process, and does not happen when that dies.
+#[derive(Debug)]
+pub(crate) enum What {
     Timeout,
-    /// The process is killed.
-    Kill,
-    /// The process is started again.
-    Start,
-    /// The process does nothing for a while.
-    Freeze { ms: u64 },
+    Disk,
+    Step(AssignmentId, u32),
+    LoadPage(JobId, End, LogIndex),
+    Fetch(RaftId, SnapshotRef),
+    BeatTimeout(u64),
+}
+
+/// Something that lies ahead.
+#[derive(Debug)]
+pub(crate) enum Ahead {
+    /// Of a process: its place, its life.
+    Process(usize, u64, What),
+    Packet {
+        from: usize,
+        to: usize,
+        packet: Packet,
+    },
+    Land(JobId, Box<Change>, Caller),
+    Start(usize),
+    Operator,
+    Nemesis,
+    Mend,
+    Calm,
+}
+
+/// A job with its two stores.
+#[derive(Debug)]
+pub(crate) struct SimJob {
+    pub(crate) spec: JobSpec,
+    pub(crate) stores: Stores,
+    /// Nodes on whose disks its ends are: they never leave for good.
+    pub(crate) homes: Vec<usize>,
+}
+
+/// An invariant that does not hold.
+#[derive(Clone, Debug)]
+pub struct Violation {
+    /// Which.
+    pub invariant: &'static str,
+    /// How.
+    pub text: String,
+    /// What it is about: words that lines of the trace have.
+    pub subjects: Vec<String>,
 }
 
 /// What a life came to.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Life {
     /// The invariant that was broken, if one was.
-    pub violation: Option<String>,
+    pub violation: Option<Violation>,
     /// Hash over every event, in order.
     pub trace_hash: blake3::Hash,
-    /// Events processed.
+    /// Events: inputs that a machine handled, and what happened at nodes and stores.
     pub events: u64,
-    /// The life in words, one line an event; only when asked for.
-    pub trace: Vec<String>,
+    /// Milliseconds of virtual time.
+    pub ms: u64,
+    /// What happened how often.
+    pub counts: BTreeMap<&'static str, u64>,
+    /// The life in words; only when asked for.
+    pub lines: Vec<Line>,
 }
 
-struct Process {
-    coordinator: Coordinator,
-    agent: Agent,
-}
-
-/// A world in which one job runs.
-#[allow(missing_debug_implementations)]
+/// A world in which some jobs run.
+#[derive(Debug)]
 pub struct World {
-    options: Options,
-    spec: JobSpec,
-    now: u64,
-    sequence: u64,
-    ahead: BTreeMap<(u64, u64), (u64, Ahead)>,
-    /// Counts starts: what a dead process had ahead of it never happens.
-    generation: u64,
-    process: Option<Process>,
-    disk: Vec<Vec<u8>>,
-    stores: Stores,
-    oracle: Oracle,
-    faults: Prng,
-    timing: Prng,
-    kills_left: u64,
-    frozen_until: u64,
-    hasher: blake3::Hasher,
-    trace: Option<Vec<String>>,
-    violation: Option<String>,
-    outcome: Option<Outcome>,
-    events: u64,
+    pub(crate) seed: u64,
+    pub(crate) options: Options,
+    pub(crate) now: u64,
+    pub(crate) queue: Queue<Ahead>,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) network: Network,
+    pub(crate) jobs: BTreeMap<JobId, SimJob>,
+    pub(crate) operator: Operator,
+    pub(crate) nemesis: Nemesis,
+    pub(crate) check: Check,
+    pub(crate) faults: Prng,
+    pub(crate) timing: Prng,
+    pub(crate) trace: Trace,
+    pub(crate) violation: Option<Violation>,
+    /// When nothing went wrong any more.
+    calm_since: Option<u64>,
+    /// Changes that a fence held back.
+    pub(crate) fenced: u64,
+    /// Whether the sign of life that is being heard is of a process that another has replaced.
+    pub(crate) is_superseded: bool,
 }
 
 impl World {
     /// The world of `seed`.
-    pub fn new(seed: u64, keeps_trace: bool) -> Self {
-        let options = Options::of(seed);
+    pub fn new(seed: u64, keeps_lines: bool) -> Self {
+        Self::with(seed, Options::of(seed), keeps_lines)
+    }
+
+    /// A world of `seed` that is as `options` say.
+    pub fn with(seed: u64, options: Options, keeps_lines: bool) -> Self {
         let prng = Prng::new(seed);
-        let location = |name: &str| Location::Path(name.as_bytes().to_vec());
-        let spec = JobSpec {
-            mode: options.mode,
-            source: location("/source"),
-            target: location("/target"),
-            single: None,
-            filters: Filters::default(),
-            policy: Policy::default(),
-        };
-        let stores = populate(&options, &mut prng.split("objects"));
-        let kills_left = options.kills;
         let mut world = Self {
-            spec,
+            seed,
             now: 0,
-            sequence: 0,
-            ahead: BTreeMap::new(),
-            generation: 0,
-            process: None,
-            disk: Vec::new(),
-            stores,
-            oracle: Oracle::default(),
+            queue: Queue::new(),
+            nodes: Vec::new(),
+            network: Network::new(prng.split("network")),
+            jobs: BTreeMap::new(),
+            operator: Operator::default(),
+            nemesis: Nemesis::new(prng.split("nemesis")),
+            check: Check::new(options.is_alone),
             faults: prng.split("faults"),
             timing: prng.split("timing"),
-            kills_left,
-            frozen_until: 0,
-            hasher: blake3::Hasher::new(),
-            trace: keeps_trace.then(Vec::new),
+            trace: Trace::new(keeps_lines),
             violation: None,
-            outcome: None,
-            events: 0,
+            calm_since: None,
+            fenced: 0,
+            is_superseded: false,
             options,
         };
-        world.schedule(0, Ahead::Start);
+        world.populate(&mut prng.split("objects"));
+        world.begin_life();
         world
     }
 
     /// Lives the life to its end.
     pub fn run(mut self) -> Life {
-        while self.outcome.is_none() && self.violation.is_none() {
-            let Some(((time, _), (generation, ahead))) = self.ahead.pop_first() else {
-                self.violation = Some("nothing lies ahead and the job has not ended".to_owned());
+        while self.violation.is_none() && !self.is_over() {
+            let Some((at, ahead)) = self.queue.pop() else {
+                self.violate("liveness", "nothing lies ahead".to_owned(), vec![]);
                 break;
             };
-            self.now = self.now.max(time);
-            if self.now > LIFE_MS_MAX {
-                self.violation = Some("the job did not end within two days".to_owned());
+            self.now = self.now.max(at);
+            if self.calm_since.is_some_and(|since| self.now > since + LIVENESS_MS) {
+                let text = self.describe_stuck();
+                for place in 0..self.nodes.len() {
+                    self.trace.say(self.now, Weight::Work, || {
+                        let process = self.nodes[place].process.as_ref();
+                        format!("n{place} at the end: {process:?}")
+                    });
+                }
+                self.violate("liveness", text, vec![]);
                 break;
             }
-            if generation == self.generation || matches!(ahead, Ahead::Start) {
-                self.happen(ahead);
+            let happened = catch_unwind(AssertUnwindSafe(|| self.happen(ahead)));
+            if let Err(panic) = happened {
+                let text = panic.downcast_ref::<String>().cloned();
+                let text =
+                    text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+                self.violate("nothing panics", text.unwrap_or_default(), vec![]);
             }
         }
-        Life {
-            violation: self.violation,
-            trace_hash: self.hasher.finalize(),
-            events: self.events,
-            trace: self.trace.unwrap_or_default(),
+        if self.violation.is_none() {
+            self.check_end();
         }
+        let counts = self.counts();
+        let (events, ms) = (self.trace.events(), self.now);
+        let (trace_hash, lines) = self.trace.finish();
+        Life { violation: self.violation, trace_hash, events, ms, counts, lines }
     }
 
-    fn schedule(&mut self, after_ms: u64, ahead: Ahead) {
-        self.sequence += 1;
-        let at = self.now.max(self.frozen_until) + after_ms;
-        self.ahead.insert((at, self.sequence), (self.generation, ahead));
-    }
-
-    fn note(&mut self, line: impl FnOnce() -> String) {
-        self.events += 1;
-        let line = format!("{:>9} {}", self.now, line());
-        self.hasher.update(line.as_bytes());
-        if let Some(trace) = &mut self.trace {
-            trace.push(line);
-        }
+    fn is_over(&self) -> bool {
+        let ended = self.check.ended_since(self.jobs.len());
+        self.is_calm()
+            && self.operator.is_idle()
+            && ended.is_some_and(|since| self.now > since + AFTERMATH_MS)
     }
 
     fn happen(&mut self, ahead: Ahead) {
         match ahead {
-            Ahead::Start => self.start(),
-            Ahead::Kill => self.kill(),
-            Ahead::Freeze { ms } => {
-                self.note(|| format!("process freezes for {ms} ms"));
-                self.freeze(ms);
-            }
-            Ahead::Persisted { number, entries } => {
-                self.disk.extend(entries);
-                let through = self.disk.len();
-                self.note(|| format!("disk durable through {through}"));
-                self.feed(Input::Persisted { number });
-            }
-            Ahead::AttemptEnds { assignment, attempt, work } => {
-                self.attempt_ends(assignment, attempt, *work);
-            }
-            Ahead::Timeout => {
-                self.feed_agent(AgentInput::Timeout);
-                self.feed(Input::Timeout);
-                self.arm();
-            }
-        }
-    }
-
-    fn start(&mut self) {
-        self.generation += 1;
-        let entries = self.disk.len();
-        self.note(|| format!("process starts with {entries} entries on disk"));
-        let mut replay = Replay::default();
-        for (index, entry) in (1..).zip(&self.disk) {
-            let command: Command = codec::decode(entry, 4 * LOG_ENTRY_BYTES_MAX)
-                .expect("invariant: the simulated disk keeps what it took");
-            replay.apply(LogIndex(index), command);
-        }
-        let agent = Agent::new(Timestamp(self.now), self.generation);
-        self.process = Some(Process { coordinator: replay.finish(), agent });
-        let at = Timestamp(WALL_START + self.now);
-        let request = Request::Submit(Box::new(self.spec.clone()));
-        self.feed(Input::Request { id: RequestId(self.generation), request, at });
-        self.feed_agent(AgentInput::Timeout);
-        self.arm();
-        if self.kills_left > 0 {
-            self.kills_left -= 1;
-            let after = self.timing.below(6 * self.options.latency_ms + 200);
-            self.schedule(after, Ahead::Kill);
-        }
-        if self.options.freezes {
-            let after = self.timing.below(10 * self.options.latency_ms);
-            let ms = 1000 + self.timing.below(30_000);
-            self.schedule(after, Ahead::Freeze { ms });
-        }
-    }
-
-    /// Ends the process between two effects. A write that was under way is on the disk or not.
-    fn kill(&mut self) {
-        self.note(|| "process is killed".to_owned());
-        self.process = None;
-        let under_way = self.ahead.values().find_map(|(generation, ahead)| match ahead {
-            Ahead::Persisted { entries, .. } if *generation == self.generation => {
-                Some(entries.clone())
-            }
-            _ => None,
-        });
-        if let Some(entries) = under_way
-            && self.faults.chance(500)
-        {
-            self.disk.extend(entries);
-        }
-        // Attempts die with their process; what they had done at the stores by then stays.
-        let attempts: Vec<Work> = self
-            .ahead
-            .values()
-            .filter(|(generation, _)| *generation == self.generation)
-            .filter_map(|(_, ahead)| match ahead {
-                Ahead::AttemptEnds { work, .. } => Some((**work).clone()),
-                _ => None,
-            })
-            .collect();
-        for work in attempts {
-            if self.faults.chance(500) {
-                // Whatever it would have answered, nobody is there to hear it.
-                let _ = self.execute(work);
-            }
-        }
-        self.generation += 1;
-        let after = self.timing.below(5000);
-        self.schedule(after, Ahead::Start);
-    }
-
-    /// Everything that was due meanwhile happens when the process wakes.
-    fn freeze(&mut self, ms: u64) {
-        self.frozen_until = self.now + ms;
-        let due: Vec<(u64, u64)> =
-            self.ahead.range(..(self.frozen_until, 0)).map(|(key, _)| *key).collect();
-        for key in due {
-            if let Some(item) = self.ahead.remove(&key) {
-                self.ahead.insert((self.frozen_until, key.1), item);
-            }
-        }
-    }
-
-    fn feed(&mut self, input: Input) {
-        if let Some(process) = &mut self.process {
-            process.coordinator.handle(Timestamp(self.now), input);
-        }
-        self.drain();
-    }
-
-    fn feed_agent(&mut self, input: AgentInput) {
-        if let Some(process) = &mut self.process {
-            process.agent.handle(Timestamp(self.now), input);
-        }
-        self.drain();
-    }
-
-    fn drain(&mut self) {
-        while let Some(process) = &mut self.process
-            && self.violation.is_none()
-        {
-            if let Some(effect) = process.coordinator.poll_effect() {
-                self.carry_out(effect);
-            } else if let Some(effect) = process.agent.poll_effect() {
-                self.carry_out_agent(effect);
-            } else {
-                return;
-            }
-        }
-    }
-
-    fn carry_out(&mut self, effect: Effect) {
-        let now = Timestamp(self.now);
-        match effect {
-            Effect::Persist { number, batch: Batch::Entries { first, entries } } => {
-                assert_eq!(first.0 as usize, self.disk.len() + 1, "the log has no gaps");
-                let after = self.timing.below(self.options.fsync_ms);
-                self.schedule(after, Ahead::Persisted { number, entries });
-            }
-            Effect::LoadPage { job, end, page: _, index } => {
-                let entry = &self.disk[index.0 as usize - 1];
-                let command = codec::decode(entry, 4 * LOG_ENTRY_BYTES_MAX);
-                let Ok(Command::Page { page, .. }) = command else {
-                    self.violation = Some(format!("entry {} is no page", index.0));
-                    return;
-                };
-                if let Some(process) = &mut self.process {
-                    process.coordinator.handle(now, Input::PageLoaded { job, end, page });
+            Ahead::Process(place, life, what) => {
+                if let Some(until) = self.frozen(place) {
+                    return self.queue.push(until, Ahead::Process(place, life, what));
+                }
+                if self.nodes[place].life == life && self.nodes[place].process.is_some() {
+                    self.happen_to(place, what);
                 }
             }
-            Effect::Order { order, .. } => {
-                self.note(|| describe(&order));
-                if let Some(process) = &mut self.process {
-                    process.agent.handle(now, AgentInput::Order(order));
+            Ahead::Packet { from, to, packet } => {
+                if let Some(until) = self.frozen(to) {
+                    return self.queue.push(until, Ahead::Packet { from, to, packet });
+                }
+                if self.nodes[to].process.is_some() {
+                    self.receive(to, from, packet);
                 }
             }
-            Effect::Emit(event) => self.on_event(event),
-            Effect::Answer { .. } => {}
-            effect @ (Effect::Persist { .. }
-            | Effect::Send { .. }
-            | Effect::Forget { .. }
-            | Effect::SaveSnapshot { .. }
-            | Effect::FetchSnapshot { .. }
-            | Effect::SnapshotTooLarge { .. }
-            | Effect::MembersChanged
-            | Effect::Superseded { .. }
-            | Effect::Record { .. }) => {
-                self.violation = Some(format!("not of a process that works alone: {effect:?}"));
-            }
+            Ahead::Land(job, change, caller) => self.land(job, *change, caller),
+            Ahead::Start(place) => self.start(place),
+            Ahead::Operator => self.operate(),
+            Ahead::Nemesis => self.strike(),
+            Ahead::Mend => self.network.mend(),
+            Ahead::Calm => self.calm(),
         }
     }
 
-    fn carry_out_agent(&mut self, effect: AgentEffect) {
-        let now = Timestamp(self.now);
-        match effect {
-            AgentEffect::Start { assignment, attempt } => {
-                let after = self.timing.below(self.options.latency_ms);
-                let (assignment, work) = (assignment.id, Box::new(assignment.work));
-                self.schedule(after, Ahead::AttemptEnds { assignment, attempt, work });
-            }
-            AgentEffect::Cancel(cancelled) => {
-                self.ahead.retain(|_, (_, ahead)| {
-                    !matches!(ahead, Ahead::AttemptEnds { assignment, .. } if *assignment == cancelled)
-                });
-            }
-            AgentEffect::Report(report) => {
-                if let Some(process) = &mut self.process {
-                    process.coordinator.handle(now, Input::Report { node: NODE, report });
-                }
-            }
-            AgentEffect::Heartbeat { held } => {
-                let heartbeat = Heartbeat {
-                    boot: Boot(self.generation),
-                    addresses: Addresses::default(),
-                    slots: u32::try_from(self.options.slots).unwrap_or(u32::MAX),
-                    held,
-                    written: Vec::new(),
-                    members_version: 0,
-                    version: String::new(),
-                    figures: Vec::new(),
-                    shares: None,
-                };
-                let at = Timestamp(WALL_START + self.now);
-                if let Some(process) = &mut self.process {
-                    let input = Input::Heartbeat { node: NODE, heartbeat, at };
-                    process.coordinator.handle(now, input);
-                }
-            }
+    fn happen_to(&mut self, place: usize, what: What) {
+        match what {
+            What::Timeout => self.on_timeout(place),
+            What::Disk => self.on_disk(place),
+            What::Step(id, attempt) => self.step(place, id, attempt),
+            What::LoadPage(job, end, index) => self.load_page(place, job, end, index),
+            What::Fetch(from, reference) => self.fetch(place, from, reference),
+            What::BeatTimeout(number) => self.on_said(place, place, number, None),
         }
     }
 
-    /// Asks to be called when one of the machines wants to be.
-    fn arm(&mut self) {
-        let Some(process) = &self.process else { return };
-        let timeouts = [process.coordinator.poll_timeout(), process.agent.poll_timeout()];
-        if let Some(next) = timeouts.into_iter().flatten().min() {
-            // Retries may become due earlier than the last answer said: look again soon.
-            let after = next.0.saturating_sub(self.now).clamp(1, 500);
-            self.schedule(after, Ahead::Timeout);
+    fn frozen(&self, place: usize) -> Option<u64> {
+        Some(self.nodes[place].frozen_until).filter(|until| *until > self.now)
+    }
+
+    /// Whether nothing goes wrong any more.
+    pub(crate) fn is_calm(&self) -> bool {
+        self.calm_since.is_some()
+    }
+
+    /// Nothing goes wrong from now on.
+    fn calm(&mut self) {
+        self.say(Weight::Plot, || "from now on nothing goes wrong".to_owned());
+        self.calm_since = Some(self.now);
+        self.relent();
+    }
+
+    /// Plans something for a process at the time `at`.
+    pub(crate) fn plan(&mut self, place: usize, at: u64, what: What) {
+        let life = self.nodes[place].life;
+        self.queue.push(at, Ahead::Process(place, life, what));
+    }
+
+    /// Plans something for a process in `ms`.
+    pub(crate) fn after(&mut self, place: usize, ms: u64, what: What) {
+        self.plan(place, self.now + ms, what);
+    }
+
+    pub(crate) fn note(&mut self, numbers: [u64; 4]) {
+        self.trace.event(self.now, numbers);
+    }
+
+    pub(crate) fn say(&mut self, weight: Weight, text: impl FnOnce() -> String) {
+        self.trace.say(self.now, weight, text);
+    }
+
+    pub(crate) fn violate(&mut self, invariant: &'static str, text: String, subjects: Vec<String>) {
+        if self.violation.is_none() {
+            self.say(Weight::Plot, || format!("broken: {invariant}: {text}"));
+            self.violation = Some(Violation { invariant, text, subjects });
         }
     }
 
-    fn on_event(&mut self, event: Event) {
-        self.note(|| format!("{event:?}"));
-        if let Err(violation) = self.oracle.on_event(&event, &self.stores) {
-            self.violation = Some(violation);
-            return;
-        }
-        if let Event::JobEnded { outcome, totals, .. } = event {
-            match &outcome {
-                Outcome::Completed { .. } => {
-                    let mode = self.spec.mode;
-                    let checked = self.oracle.on_completed(mode, &outcome, &totals, &self.stores);
-                    self.violation = checked.err();
-                    self.outcome = Some(outcome);
-                }
-                Outcome::Stopped(failure) if failure.code.class() != Class::Permanent => {
-                    // As a user would: the same command again, a while later.
-                    self.process = None;
-                    self.generation += 1;
-                    self.schedule(60_000, Ahead::Start);
-                }
-                Outcome::Stopped(failure) => {
-                    self.violation = Some(format!("the job stopped: {failure}"));
-                }
-            }
+    pub(crate) fn or_violate(&mut self, found: Found) {
+        if let Err(violation) = found {
+            self.violate(violation.invariant, violation.text, violation.subjects);
         }
     }
-}
 
-fn describe(order: &Order) -> String {
-    match order {
-        Order::Assign(assignment) => {
-            format!("assign {} {}", assignment.id.0, name(&assignment.work))
-        }
-        Order::Revoke(id) => format!("revoke {}", id.0),
-        Order::Settle(id) => format!("settle {}", id.0),
-        Order::SettlePages(id, next) => format!("settle {} up to page {}", id.0, next.0),
+    /// Looks at a coordinator after it has handled something.
+    pub(crate) fn observe(&mut self, place: usize, before: Option<&Configuration>) {
+        let Some(process) = &self.nodes[place].process else { return };
+        let Some(coordinator) = &process.coordinator else { return };
+        let Some(raft) = self.nodes[place].raft else { return };
+        let disks: Vec<_> = self.nodes.iter().map(|node| (node.raft, &node.disk)).collect();
+        let seen =
+            self.check.observe((place, raft), coordinator, before, &disks, (&self.jobs, self.now));
+        self.learn(seen);
     }
-}
 
-fn name(work: &Work) -> String {
-    match work {
-        Work::MovePack { objects } => format!("pack of {}", objects.len()),
-        Work::Compare { page } => format!("compare page {}", page.id.0),
-        Work::MoveRange { object, range, .. } => format!("range {range:?} of {}", object.entry.key),
-        Work::Delete { entries } => format!("delete {}", entries.len()),
-        other => format!("{other:?}").chars().take(60).collect(),
+    /// Looks at what a process that works alone has made durable.
+    pub(crate) fn observe_alone(&mut self, place: usize) {
+        let seen = self.check.observe_alone(&self.nodes[place].disk.alone, (&self.jobs, self.now));
+        self.learn(seen);
     }
-}
 
-fn populate(options: &Options, prng: &mut Prng) -> Stores {
-    let mut stores = Stores::default();
-    let key = |prng: &mut Prng| Key::from(format!("{:06x}", prng.below(1 << 20)).as_str());
-    for _ in 0..options.objects {
-        let size = match prng.below(20) {
-            0 => prng.below(300 << 20),
-            _ => prng.below(1 << 20),
+    fn learn(&mut self, seen: Result<Vec<airlift_coordinator::state::Fact>, Violation>) {
+        let facts = match seen {
+            Ok(facts) => facts,
+            Err(violation) => return self.or_violate(Err(violation)),
         };
-        stores.put_source(key(prng), size);
-    }
-    let shared: VecDeque<(Key, Content)> =
-        stores.source.iter().map(|(key, content)| (key.clone(), *content)).collect();
-    for (at, (key, content)) in shared.into_iter().enumerate() {
-        if at % 7 == 3 {
-            stores.target.insert(key, content);
+        for fact in facts {
+            self.say(Weight::Work, || describe::fact(&fact));
+            self.on_fact(&fact);
         }
     }
-    for _ in 0..options.objects_before {
-        stores.target.insert(key(prng), Content { size: 1, version: 0 });
+
+    /// What must hold when all is over.
+    fn check_end(&mut self) {
+        let live = self.nodes.iter().enumerate().filter_map(|(place, node)| {
+            Some((place, node.process.as_ref()?.coordinator.as_ref()?))
+        });
+        let found = self.check.at_end(live.collect(), &self.jobs);
+        self.or_violate(found);
     }
-    stores
+
+    fn counts(&self) -> BTreeMap<&'static str, u64> {
+        let mut counts = self.nemesis.counts();
+        counts.insert("changes held back by a fence", self.fenced);
+        counts.extend(self.check.counts());
+        counts
+    }
+
+    fn describe_stuck(&self) -> String {
+        format!(
+            "{} of {} jobs have not ended two hours after the last fault; {}",
+            self.jobs.len() - self.check.ended_count(),
+            self.jobs.len(),
+            self.operator.describe()
+        )
+    }
 }

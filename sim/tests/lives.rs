@@ -1,43 +1,55 @@
-//! Many lives without a violation, and the same seed twice with the same trace.
+//! Many lives without a violation, and the same seed with the same trace in another process.
+
+#![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
+#![expect(clippy::disallowed_types, reason = "traces are compared between processes")]
+#![expect(clippy::disallowed_methods, reason = "each life is of one thread, and lives are many")]
+
+use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use airlift_sim::World;
+use airlift_sim::trace::story;
+
+const LIVES: u64 = 500;
 
 #[test]
 fn five_hundred_lives_break_no_invariant() {
-    for seed in 0..500 {
-        let life = World::new(seed, false).run();
-        assert_eq!(
-            life.violation, None,
-            "replay: cargo run -p airlift-sim -- --seed {seed} --trace"
-        );
-    }
+    let next = AtomicU64::new(0);
+    let live = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= LIVES {
+                return;
+            }
+            let life = World::new(seed, false).run();
+            let Some(violation) = life.violation else { continue };
+            let told = World::new(seed, true).run();
+            panic!(
+                "seed {seed}: {}: {}\n{}replay: cargo run -p airlift-sim -- --seed {seed} --trace",
+                violation.invariant,
+                violation.text,
+                story(&told.lines, &violation.subjects)
+            );
+        }
+    };
+    std::thread::scope(|scope| {
+        let others = scope.spawn(live);
+        live();
+        others.join().unwrap();
+    });
 }
 
 #[test]
-fn the_same_seed_gives_the_same_life() {
-    for seed in 0..50 {
-        let hashes = [(); 2].map(|()| World::new(seed, false).run().trace_hash);
-        assert_eq!(hashes[0], hashes[1], "seed {seed}");
-    }
-}
-
-/// A run that began while the last one's end was still on its way through the log: the end, planned
-/// upon the old run, ended the new one before it had listed anything.
-#[test]
-fn what_was_planned_upon_one_run_does_not_reach_the_next() {
-    assert_eq!(World::new(8931, false).run().violation, None);
-}
-
-/// An object failed and its upload could not be dropped either: the left-over upload was told as an
-/// object, so that its key had two lines in the report and was counted twice.
-#[test]
-fn an_upload_that_is_left_over_is_no_object() {
-    assert_eq!(World::new(15_789, false).run().violation, None);
-}
-
-/// The answer to a begun upload was lost after another upload had been reported for the same object:
-/// the second one was never dropped.
-#[test]
-fn an_upload_that_was_begun_twice_is_dropped_once() {
-    assert_eq!(World::new(11, false).run().violation, None);
+fn a_seed_has_the_same_trace_in_every_process() {
+    let hashes = || {
+        let mut sim = Command::new(env!("CARGO_BIN_EXE_sim"));
+        let output = sim.args(["--hashes", "--seeds", "100"]).output().unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let first = hashes();
+    assert_eq!(first.lines().count(), 100);
+    assert_eq!(first, hashes());
+    let here = World::new(7, true).run().trace_hash.to_string();
+    assert!(first.lines().any(|line| line == format!("7 {here}")), "telling changes nothing");
 }

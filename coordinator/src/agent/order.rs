@@ -67,11 +67,11 @@ fn item_count(work: &Work) -> usize {
 }
 
 impl Running {
-    /// An order before its first attempt. `seed` spreads its retries in time.
-    pub(super) fn new(assignment: Assignment, seed: u64) -> Self {
+    /// An order at its first attempt, number `attempt`. `seed` spreads its retries in time.
+    pub(super) fn new(assignment: Assignment, attempt: u32, seed: u64) -> Self {
         let retry = Retry::new(seed ^ assignment.id.0);
         let results = vec![None; item_count(&assignment.work)];
-        Self { assignment, attempt: 1, retry, results, due: None, wire_bytes: 0 }
+        Self { assignment, attempt, retry, results, due: None, wire_bytes: 0 }
     }
 
     /// A page of a listing was reported: another attempt would go on after it, with its full number

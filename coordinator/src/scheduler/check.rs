@@ -33,7 +33,7 @@ pub fn check_shares(state: &State, shares: &Shares, now: Timestamp) -> Vec<Strin
     let limits = shares.demand(state).pools.into_iter();
     let faults = limits.filter_map(|(pool, (limit, _))| {
         let used = shares.used(now, pool);
-        let most = shares.limit_before(pool).max(limit.0);
+        let most = shares.limit_before(now, pool).max(limit.0);
         (used > most).then(|| format!("{used} bytes per second of {pool:?}, and {most} allowed"))
     });
     faults.collect()

@@ -77,7 +77,10 @@ impl Inventory {
 
     /// Records a sign of life.
     pub(crate) fn hear(&mut self, node: NodeId, beat: &Heartbeat, now: Timestamp) -> Heard {
-        if self.superseded.get(&node).is_some_and(|boots| boots.contains(&beat.boot)) {
+        let known = self.nodes.get(&node).and_then(|view| view.boot);
+        if known.is_some_and(|known| beat.boot.is_before(known))
+            || self.superseded.get(&node).is_some_and(|boots| boots.contains(&beat.boot))
+        {
             return Heard::Superseded;
         }
         let earlier = self.nodes.remove(&node);

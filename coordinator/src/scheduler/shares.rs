@@ -30,6 +30,8 @@ struct Told {
     number: u64,
     until: Timestamp,
     shares: BTreeMap<Pool, u64>,
+    /// The limits that these were parts of; of what an earlier leader had shared out, none.
+    limits: BTreeMap<Pool, u64>,
 }
 
 /// Bandwidths with a limit, and who uses them.
@@ -50,8 +52,6 @@ pub struct Shares {
     inherited: BTreeMap<Pool, Timestamp>,
     /// Until then an earlier leader may still speak.
     silent_until: Timestamp,
-    /// The highest limit of each bandwidth since the last that was told under it, and when that ends.
-    limits: BTreeMap<Pool, (u64, Timestamp)>,
 }
 
 /// Words to one node that it has not confirmed and whose time is not over: more than its signs of
@@ -82,11 +82,8 @@ impl Shares {
         let inherited: BTreeMap<Pool, Timestamp> =
             limits(state).map(|(pool, _)| (pool, until)).collect();
         let silent_until = if inherited.is_empty() { now } else { silent_until };
-        // What is taken over was within some limit, which need not be the one of now.
-        let limits = inherited.keys().map(|pool| (*pool, (u64::MAX, until.plus(SHARE_MS))));
-        let limits = limits.collect();
         // No leader says more in a term than fits below its bits.
-        Self { number: term << 32, inherited, silent_until, limits, ..Self::default() }
+        Self { number: term << 32, inherited, silent_until, ..Self::default() }
     }
 
     /// Notes who works on what. Between two orders, a node is one that works.
@@ -145,29 +142,24 @@ impl Shares {
                 (*pool, share)
             })
             .collect();
-        self.note_limits(now, demand);
+        let limit_of = |(pool, (limit, _)): (&Pool, &(ByteRate, _))| match self.inherited.get(pool)
+        {
+            // What is taken over was within some limit, which need not be the one of now.
+            Some(_) => (*pool, u64::MAX),
+            None => (*pool, limit.0),
+        };
+        let limits = demand.pools.iter().map(limit_of).collect();
         self.number += 1;
         let said = as_message(self.number, &shares);
-        let told = Told { number: self.number, until: now.plus(SHARE_MS), shares };
+        let told = Told { number: self.number, until: now.plus(SHARE_MS), shares, limits };
         self.told.entry(node).or_default().push(told);
         Some(said)
     }
 
-    /// Remembers the highest limit under which something was told that is not over.
-    fn note_limits(&mut self, now: Timestamp, demand: &Demand) {
-        let until = now.plus(SHARE_MS);
-        self.limits.retain(|_, (_, until)| now < *until);
-        for (pool, (limit, _)) in &demand.pools {
-            let highest = self.limits.entry(*pool).or_insert((limit.0, until));
-            if limit.0 >= highest.0 {
-                *highest = (limit.0, until);
-            }
-        }
-    }
-
-    /// The highest limit of a bandwidth under which something was told that may not be over.
-    pub(crate) fn limit_before(&self, pool: Pool) -> u64 {
-        self.limits.get(&pool).map_or(0, |(limit, _)| *limit)
+    /// The highest limit of a bandwidth under which something was told that is not over.
+    pub(crate) fn limit_before(&self, now: Timestamp, pool: Pool) -> u64 {
+        let open = self.told.values().flatten().filter(|told| now < told.until);
+        open.filter_map(|told| told.limits.get(&pool)).max().copied().unwrap_or(0)
     }
 
     /// Forgets what is over, and what the node has given up for a later word.

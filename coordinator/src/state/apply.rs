@@ -152,9 +152,9 @@ fn remove_member(state: &mut State, index: LogIndex, node: NodeId) -> Vec<Fact> 
         return vec![Fact::Refused(Failure::new(ErrorCode::NotFound, text))];
     }
     state.boots.remove(&node);
-    let mut facts = void_leases(state, node);
-    facts.push(Fact::Members);
-    facts
+    // Its leases stay until it has been silent for as long as they last: until it knows that it is no
+    // member, it goes on.
+    vec![Fact::Members]
 }
 
 fn with_job(
@@ -170,8 +170,8 @@ fn with_job(
 fn submit(state: &mut State, spec: JobSpec, at: Timestamp) -> Vec<Fact> {
     let id = spec.id();
     let is_cluster = state.cluster.is_some();
-    if is_cluster && state.jobs.get(&id).is_some_and(Job::is_running) {
-        return Vec::new();
+    if let Some(job) = state.jobs.get(&id).filter(|job| is_cluster && job.is_running()) {
+        return if job.is_being_cancelled() { vec![still_cancelling(id)] } else { Vec::new() };
     }
     let (job, mut facts) = match state.jobs.remove(&id) {
         Some(earlier) => {
@@ -184,6 +184,11 @@ fn submit(state: &mut State, spec: JobSpec, at: Timestamp) -> Vec<Fact> {
     state.jobs.insert(id, job);
     facts.extend(forget_oldest(state));
     facts
+}
+
+fn still_cancelling(id: JobId) -> Fact {
+    let text = format!("job {id} is being cancelled: submit it again when that is done");
+    Fact::Refused(Failure::new(ErrorCode::Conflict, text))
 }
 
 /// Forgets the jobs that ended first, beyond those that are kept on record. What may have left an

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use airlift_protocol::assignment::{End, UploadToken};
 use airlift_protocol::bitmap::Bitmap;
 use airlift_protocol::chunk::Root;
-use airlift_protocol::error::Failure;
+use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::id::{AssignmentId, Epoch, LogIndex, NodeId, PageId, Position};
 use airlift_protocol::job::{JobSpec, Mode, VerifyLevel};
 use airlift_protocol::key::Key;
@@ -260,6 +260,12 @@ impl Job {
     /// Whether the job runs.
     pub fn is_running(&self) -> bool {
         !matches!(self.phase, Phase::Ended | Phase::Stopped)
+    }
+
+    /// Whether the job ends as soon as its traces are removed, because somebody asked for it.
+    pub fn is_being_cancelled(&self) -> bool {
+        let is_cancelled = |failure: &Failure| failure.code == ErrorCode::Cancelled;
+        self.phase == Phase::Cleaning && self.failure.as_ref().is_some_and(is_cancelled)
     }
 
     /// Whether work on the job may be given out.

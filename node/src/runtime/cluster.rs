@@ -161,6 +161,7 @@ pub fn begin(beginning: &Beginning) -> Result<Begun, RunError> {
         founding: Some(admin.hash()),
         members: Vec::new(),
         members_version: 0,
+        starts: 0,
     })?;
     let node = identity.node().to_string();
     let token_file = directory.admin_token();
@@ -244,7 +245,8 @@ pub async fn run(options: ClusterOptions, stop: watch::Receiver<bool>) -> Result
         Some(record) => again(record, &options)?,
         None => first_start(&options, &control, &directory, listen, &addresses).await?,
     };
-    let record = NodeRecord { reach, ..record };
+    let starts = record.starts.saturating_add(1);
+    let record = NodeRecord { reach, starts, ..record };
     directory.write(&record)?;
     serve(
         options,
@@ -280,7 +282,8 @@ async fn serve(options: ClusterOptions, networks: Networks, rest: Rest) -> Resul
     let cluster = ClusterId(record.cluster);
     let records = Arc::new(RecordFile::open(&directory.records())?);
     let started = clock::now();
-    let boot = Boot(u64::from_le_bytes(eighth(random())));
+    let [a, b, c, d, ..] = random();
+    let boot = Boot::new(record.starts, u32::from_le_bytes([a, b, c, d]));
     let voter = record.raft.map(|raft| {
         let compaction = compaction(options.log_entries);
         voter(&directory, cluster, Config { id: RaftId(raft), seed: boot.0, compaction })
@@ -350,12 +353,6 @@ fn api_options(record: &NodeRecord) -> ServerOptions {
         allow_insecure: record.allow_insecure_api,
         limits: Limits::default(),
     }
-}
-
-fn eighth(bytes: [u8; 32]) -> [u8; 8] {
-    let mut eighth = [0; 8];
-    eighth.copy_from_slice(&bytes[..8]);
-    eighth
 }
 
 /// The control plane that goes on where the disk ends.
@@ -490,6 +487,7 @@ async fn first_start(
         founding: None,
         members_version: members.version,
         members: members.members.clone(),
+        starts: 0,
     })
 }
 

@@ -58,6 +58,9 @@ pub(crate) struct NodeRecord {
     pub(crate) members: Vec<Member>,
     /// Which change of the members that was.
     pub(crate) members_version: u64,
+    /// How often it has started.
+    #[serde(default)]
+    pub(crate) starts: u32,
 }
 
 /// A node's directory.

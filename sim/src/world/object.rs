@@ -1,0 +1,194 @@
+//! Large objects and what all reads and writes share: reaching the source, finding it changed,
+//! checking what was received.
+
+use airlift_protocol::assignment::{Object, UploadToken};
+use airlift_protocol::chunk::Root;
+use airlift_protocol::error::{ErrorCode, Failure};
+use airlift_protocol::id::JobId;
+use airlift_protocol::key::Key;
+use airlift_protocol::limits::SHARD_BYTES;
+use airlift_protocol::manifest::Entry;
+use airlift_protocol::report::{ChangedObject, Completion};
+use airlift_protocol::units::ByteRange;
+
+use super::World;
+use super::attempt::Answer;
+use crate::stores::{Content, Stored, Stores, entry, is_listed_as, root, shard_value};
+use crate::trace::Weight;
+
+/// The version that corrupt bytes have: none that a source ever had.
+const CORRUPT: u64 = u64::MAX / 4;
+
+impl World {
+    pub(crate) fn stores(&self, job: JobId) -> &Stores {
+        &self.jobs[&job].stores
+    }
+
+    pub(crate) fn stores_mut(&mut self, job: JobId) -> &mut Stores {
+        &mut self
+            .jobs
+            .get_mut(&job)
+            .expect("invariant: every order is of a job that was submitted")
+            .stores
+    }
+
+    /// What a store says before it does anything, when it is not well.
+    pub(crate) fn trouble(&mut self, job: JobId) -> Option<Failure> {
+        let fail = |code| Some(Failure::new(code, "simulated"));
+        if self.stores(job).refuses_until > self.now {
+            return fail(ErrorCode::Unauthorized);
+        }
+        if !self.faults.chance(self.options.transient) {
+            return None;
+        }
+        let codes = [ErrorCode::TimedOut, ErrorCode::Unavailable, ErrorCode::Throttled];
+        fail(codes[self.faults.below(codes.len() as u64) as usize])
+    }
+
+    /// Whether the node that works gets through to the one that reads for it.
+    pub(crate) fn reach(&mut self, (place, reader): (usize, usize)) -> Result<(), Failure> {
+        let is_open = place == reader
+            || (self.nodes[reader].is_up(self.now) && self.network.is_open(place, reader));
+        match is_open {
+            true => Ok(()),
+            false => Err(Failure::new(ErrorCode::NodeLost, "simulated")),
+        }
+    }
+
+    /// The state of the source that `listed` pins, or what is there instead. Now and then the
+    /// source changes just before it is read.
+    pub(crate) fn read(
+        &mut self,
+        ends: (usize, usize),
+        job: JobId,
+        listed: &Entry,
+    ) -> Result<Content, Result<ChangedObject, Failure>> {
+        self.reach(ends).map_err(Err)?;
+        if self.faults.chance(self.options.source_changes) {
+            let size = self.faults.below(200 << 20);
+            self.say(Weight::Work, || format!("{} changes at the source", listed.key));
+            self.stores_mut(job).put_source(listed.key.clone(), size);
+        }
+        match self.stores(job).source.get(&listed.key) {
+            Some(content) if is_listed_as(listed, *content) => Ok(*content),
+            Some(content) => {
+                let now = entry(&listed.key, *content);
+                Err(Ok(ChangedObject { bytes_before: listed.size, entry: now }))
+            }
+            None => Err(Err(Failure::new(ErrorCode::NotFound, "deleted at the source"))),
+        }
+    }
+
+    /// What arrives of `content`, once its hash was checked against the source's.
+    pub(crate) fn received(&mut self, content: Content) -> Result<Content, Failure> {
+        let mut arrived = content;
+        if self.faults.chance(self.options.corrupt_reads) {
+            arrived.version += CORRUPT;
+        }
+        if arrived != content {
+            return Err(Failure::new(ErrorCode::CorruptChunk, "simulated"));
+        }
+        Ok(arrived)
+    }
+
+    /// The target has an object.
+    pub(crate) fn put(&mut self, job: JobId, key: &Key, content: Content, since: u64) {
+        let stored = Stored { content, since };
+        let _ = self.stores_mut(job).target.insert(key.clone(), stored);
+    }
+
+    pub(crate) fn open(
+        &mut self,
+        ends: (usize, usize),
+        job: JobId,
+        object: &Object,
+        resume: Option<UploadToken>,
+        has_orphan: bool,
+    ) -> Answer {
+        let key = &object.entry.key;
+        if has_orphan {
+            self.stores_mut(job).uploads.retain(|_, open| open.key != *key);
+        }
+        if let Err(other) = self.read(ends, job, &object.entry) {
+            return other.map(Completion::Changed);
+        }
+        let stores = self.stores_mut(job);
+        if let Some(token) = resume.filter(|token| stores.uploads.contains_key(&token.0)) {
+            return Ok(Completion::Opened(token));
+        }
+        Ok(Completion::Opened(stores.begin_upload(key.clone())))
+    }
+
+    pub(crate) fn move_range(
+        &mut self,
+        ends: (usize, usize),
+        job: JobId,
+        object: &Object,
+        upload: &UploadToken,
+        range: ByteRange,
+    ) -> Answer {
+        if self.faults.chance(self.options.permanent) {
+            return Err(Failure::new(ErrorCode::PermissionDenied, "simulated"));
+        }
+        if self.faults.chance(self.options.permanent) {
+            self.stores_mut(job).uploads.remove(&upload.0);
+        }
+        let content = match self.read(ends, job, &object.entry) {
+            Ok(content) => content,
+            Err(other) => return other.map(Completion::Changed),
+        };
+        let content = self.received(content)?;
+        let place = ends.0;
+        let Some(open) = self.stores_mut(job).uploads.get_mut(&upload.0) else {
+            return Err(Failure::new(ErrorCode::UploadLost, "simulated"));
+        };
+        let shard = u32::try_from(range.start / SHARD_BYTES).unwrap_or(u32::MAX);
+        let is_new = open.shards.insert(shard, content).is_none();
+        let value = shard_value(&object.entry.key, content, shard);
+        let bytes_sent = if is_new { range.len() } else { 0 };
+        if let Some(process) = &mut self.nodes[place].process {
+            *process.written.entry(job).or_default() += bytes_sent;
+        }
+        Ok(Completion::RangeMoved { value, bytes_sent })
+    }
+
+    /// Makes an upload an object, and looks afterwards whether that is there.
+    pub(crate) fn commit(
+        &mut self,
+        job: JobId,
+        key: &Key,
+        upload: &UploadToken,
+        hash: Root,
+        place: usize,
+    ) -> Answer {
+        let now = self.now;
+        let is_lie = self.faults.chance(self.options.lies);
+        let open = self.stores_mut(job).uploads.remove(&upload.0);
+        let Some(open) = open else {
+            let held = self.stores(job).at_target(key);
+            let is_here = held.is_some_and(|held| root(key, held) == hash);
+            let lost = Failure::new(ErrorCode::UploadLost, "simulated");
+            return is_here.then_some(Completion::Committed).ok_or(lost);
+        };
+        let first = open.shards.values().next().copied();
+        let whole = first.filter(|content| {
+            let shards = airlift_protocol::shard::count(content.size).max(1);
+            open.shards.len() == shards as usize
+                && open.shards.values().all(|shard| shard == content)
+        });
+        let Some(content) = whole else {
+            let text = format!("{key} is committed from {:?}", open.shards);
+            self.violate("no mixed versions", text, vec![key.to_string()]);
+            return Ok(Completion::Committed);
+        };
+        self.say(Weight::Work, || format!("{key} becomes {content:?}, by n{place}"));
+        if !is_lie {
+            self.put(job, key, content, now);
+        }
+        let held = self.stores(job).at_target(key);
+        match held.is_some_and(|held| root(key, held) == hash) {
+            true => Ok(Completion::Committed),
+            false => Err(Failure::new(ErrorCode::CorruptTarget, "committed, and not there")),
+        }
+    }
+}
