@@ -24,6 +24,7 @@ mod populate;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use airlift_coordinator::state::Fact;
 use airlift_protocol::assignment::End;
 use airlift_protocol::control::{Heartbeat, Order};
 use airlift_protocol::id::{AssignmentId, JobId, LogIndex};
@@ -337,7 +338,7 @@ impl World {
         self.learn(seen);
     }
 
-    fn learn(&mut self, seen: Result<Vec<airlift_coordinator::state::Fact>, Violation>) {
+    fn learn(&mut self, seen: Result<Vec<Fact>, Violation>) {
         let facts = match seen {
             Ok(facts) => facts,
             Err(violation) => return self.or_violate(Err(violation)),

@@ -2,6 +2,7 @@
 //! node's leases, and looks who leads.
 
 use airlift_coordinator::command::Command;
+use airlift_coordinator::state::State;
 use airlift_coordinator::{AgentEffect, AgentInput, Coordinator, Effect, Input};
 use airlift_protocol::assignment::End;
 use airlift_protocol::cluster::{Addresses, Boot};
@@ -279,8 +280,7 @@ impl World {
         // A driver checks what it has fetched, and so does this one.
         let state = state.filter(|bytes| reference.is_of(bytes));
         let found = state.and_then(|bytes| {
-            let decoded: airlift_coordinator::state::State =
-                codec::decode(&bytes, STATE_BYTES_MAX).ok()?;
+            let decoded: State = codec::decode(&bytes, STATE_BYTES_MAX).ok()?;
             let pages = decoded.pages().into_iter();
             let pages = pages.map(|index| Some((index, self.find_page(place, index)?)));
             Some((bytes, pages.collect::<Option<Vec<_>>>()?))

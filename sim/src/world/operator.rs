@@ -1,7 +1,7 @@
 //! The user: founds the cluster, lets nodes join, submits jobs and submits them again, replaces what
 //! is lost, and asks again where no answer comes.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use airlift_coordinator::command::Founding;
 use airlift_coordinator::state::{Fact, JoinToken};
@@ -129,7 +129,7 @@ impl World {
                     && let Some(coordinator) = self.coordinator_mut(leader)
                 {
                     // Where nobody could take it, nothing happens.
-                    let _ = coordinator.hand_over(&Default::default());
+                    let _ = coordinator.hand_over(&BTreeSet::new());
                     self.feed(leader, Input::Timeout);
                 }
             }
@@ -252,8 +252,7 @@ impl World {
         let node = &mut self.nodes[place];
         (node.raft, node.is_member) = (raft, true);
         self.start(place);
-        let rafts: std::collections::BTreeSet<RaftId> =
-            self.nodes.iter().filter_map(|node| node.raft).collect();
+        let rafts: BTreeSet<RaftId> = self.nodes.iter().filter_map(|node| node.raft).collect();
         for other in 0..self.nodes.len() {
             self.feed(other, Input::Introduce(rafts.clone()));
         }

@@ -46,7 +46,9 @@ fn an_object_that_changes_once_starts_over_and_arrives_in_its_new_state() {
     ]);
     until_staged(target.path(), &mut running);
     let changed = tree::noise(2, BYTES);
-    tree::write(source.path(), "large", &changed);
+    // In one step: a writer that is seen at work would be a second change.
+    let beside = tree::write(other.path(), "large", &changed);
+    fs::rename(beside, source.path().join("large")).unwrap();
     assert_eq!(running.wait().code(), Some(0));
     assert_eq!(result_of(&report)["status"], "done");
     assert!(fs::read(target.path().join("large")).unwrap() == changed);
