@@ -103,7 +103,7 @@ impl Agent {
                     self.effects.push_back(AgentEffect::Cancel(id));
                 }
             }
-            AgentInput::Order(Order::Settle(id)) => self.unsettled.settle(id),
+            AgentInput::Order(Order::Settle(id)) => self.unsettled.end(now, id),
             AgentInput::Order(Order::SettlePages(id, next)) => {
                 self.unsettled.settle_pages(id, next);
             }
@@ -151,7 +151,7 @@ impl Agent {
     /// again.
     fn on_assign(&mut self, now: Timestamp, assignment: Assignment) {
         let id = assignment.id;
-        if self.running.contains_key(&id) {
+        if self.running.contains_key(&id) || self.unsettled.is_over(now, id) {
             return;
         }
         if self.unsettled.is_answered(id) {

@@ -457,4 +457,11 @@ fn the_agent_answers_until_its_answer_is_settled() {
     agent.handle(Timestamp(HEARTBEAT_MS + 3), AgentInput::Order(Order::Settle(AssignmentId(3))));
     agent.handle(Timestamp(2 * HEARTBEAT_MS + 3), AgentInput::Timeout);
     assert_eq!(effects(&mut agent), [AgentEffect::Heartbeat { held: Vec::new() }]);
+    // It was said twice, and one of them was late: what it would begin, nobody would end.
+    agent.handle(Timestamp(2 * HEARTBEAT_MS + 4), order());
+    assert_eq!(effects(&mut agent), []);
+    // Whoever still says it much later has no answer on record.
+    agent.handle(Timestamp(HEARTBEAT_MS + 3 + LEASE_MS), order());
+    let said = effects(&mut agent);
+    assert!(said.iter().any(|effect| matches!(effect, AgentEffect::Start { .. })), "{said:?}");
 }

@@ -1,9 +1,10 @@
-//! Reports that are not on record yet. Each is said again until the leader settles it.
+//! Reports that are not on record yet. Each is said again until the leader settles it. Then the order
+//! is over: one that was said twice, and arrives for the second time now, is not carried out again.
 
 use std::collections::BTreeMap;
 
 use airlift_protocol::id::{AssignmentId, PageId};
-use airlift_protocol::limits::HEARTBEAT_MS;
+use airlift_protocol::limits::{HEARTBEAT_MS, LEASE_MS};
 use airlift_protocol::report::{Completion, Report};
 use airlift_protocol::time::Timestamp;
 
@@ -19,6 +20,9 @@ struct Kept {
 #[derive(Debug, Default)]
 pub(super) struct Unsettled {
     kept: BTreeMap<AssignmentId, Vec<Kept>>,
+    /// Orders whose answers were settled lately, and when. Not for ever: a leader that was cut off
+    /// may have settled what is on no record.
+    over: BTreeMap<AssignmentId, Timestamp>,
 }
 
 fn page_of(report: &Report) -> Option<PageId> {
@@ -36,6 +40,20 @@ impl Unsettled {
     /// Forgets everything of an order.
     pub(super) fn settle(&mut self, id: AssignmentId) {
         self.kept.remove(&id);
+    }
+
+    /// The leader has the answer to an order on record, if there was one.
+    pub(super) fn end(&mut self, now: Timestamp, id: AssignmentId) {
+        self.over.retain(|_, ended| now.since(*ended) < LEASE_MS);
+        if self.is_answered(id) {
+            self.over.insert(id, now);
+        }
+        self.settle(id);
+    }
+
+    /// Whether the answer to an order was settled lately.
+    pub(super) fn is_over(&self, now: Timestamp, id: AssignmentId) -> bool {
+        self.over.get(&id).is_some_and(|ended| now.since(*ended) < LEASE_MS)
     }
 
     /// Forgets the pages of an order before `next`.

@@ -25,15 +25,15 @@ use self::tally::Tally;
 const INJECTIONS_DEFAULT: usize = 10;
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let value = |name: &str| {
-        let at = arguments.iter().position(|argument| argument == name)?;
-        arguments.get(at + 1)
+    let (injections, only) = match parse(std::env::args().skip(1)) {
+        Ok(wanted) => wanted,
+        Err(text) => {
+            eprintln!("{text}; faults [--injections N] [--only NAME,...]");
+            return ExitCode::from(2);
+        }
     };
-    let injections = value("--injections").and_then(|text| text.parse().ok());
-    let injections = injections.unwrap_or(INJECTIONS_DEFAULT);
-    let only: Option<Vec<&str>> = value("--only").map(|names| names.split(',').collect());
-    let is_wanted = |fault: &&Fault| only.as_ref().is_none_or(|only| only.contains(&fault.name));
+    let is_wanted =
+        |fault: &&Fault| only.as_ref().is_none_or(|only| only.iter().any(|it| it == fault.name));
     let mut results: Vec<(&Fault, Tally)> = Vec::new();
     for fault in FAULTS.iter().filter(is_wanted) {
         eprintln!("{}: {injections} injections", fault.name);
@@ -48,6 +48,29 @@ fn main() -> ExitCode {
     println!("{}", json!(results.iter().map(of).collect::<Vec<_>>()));
     let is_clean = results.iter().all(|(_, tally)| tally.lost + tally.false_done == 0);
     if is_clean { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// How many injections of which faults are wanted.
+fn parse(mut words: impl Iterator<Item = String>) -> Result<(usize, Option<Vec<String>>), String> {
+    let (mut injections, mut only) = (INJECTIONS_DEFAULT, None);
+    while let Some(word) = words.next() {
+        let value = words.next().ok_or_else(|| format!("{word} wants a value, or is unknown"))?;
+        match word.as_str() {
+            "--injections" => {
+                injections = value.parse().map_err(|_| format!("'{value}' is no number"))?;
+            }
+            "--only" => {
+                let names: Vec<String> = value.split(',').map(str::to_owned).collect();
+                let is_known = |name: &String| FAULTS.iter().any(|fault| fault.name == name);
+                if let Some(name) = names.iter().find(|name| !is_known(name)) {
+                    return Err(format!("there is no fault '{name}'"));
+                }
+                only = Some(names);
+            }
+            other => return Err(format!("'{other}' is unknown")),
+        }
+    }
+    Ok((injections, only))
 }
 
 fn print_table(results: &[(&Fault, Tally)]) {
@@ -66,4 +89,20 @@ fn print_table(results: &[(&Fault, Tally)]) {
         );
     }
     println!();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_understood_runs_nothing() {
+        let parse = |text: &str| parse(text.split_whitespace().map(str::to_owned));
+        assert_eq!(parse(""), Ok((INJECTIONS_DEFAULT, None)));
+        let only = Some(vec!["leader-killed".to_owned()]);
+        assert_eq!(parse("--injections 3 --only leader-killed"), Ok((3, only)));
+        for text in ["--help", "--injections x", "--only nobody", "--onyl leader-killed"] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
 }

@@ -37,6 +37,11 @@ fn main() -> ExitCode {
     let only = value("--only");
     let seeds = value("--seeds").unwrap_or_else(|| SEEDS.to_owned());
     let threads = value("--threads").unwrap_or_else(|| "1".to_owned());
+    let known = ["--only", "--seeds", "--threads"];
+    if words.iter().step_by(2).any(|word| !known.contains(&word.as_str())) {
+        println!("mutants [--seeds N] [--threads T] [--only NAME] | --list");
+        return ExitCode::from(2);
+    }
     let is_wanted =
         |mutant: &&Mutant| only.as_ref().is_none_or(|only| mutant.name.starts_with(only.as_str()));
     let mut survivors = 0;
