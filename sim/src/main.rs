@@ -18,8 +18,6 @@ use airlift_sim::{Life, World};
 use self::arguments::{Arguments, Lives};
 
 fn main() -> ExitCode {
-    // What panics is told as what breaks an invariant.
-    std::panic::set_hook(Box::new(|_| {}));
     let arguments = match Arguments::parse(std::env::args().skip(1)) {
         Ok(arguments) => arguments,
         Err(text) => {

@@ -50,7 +50,12 @@ impl Trace {
     /// Takes note of an event by numbers that say what it was.
     pub(crate) fn event(&mut self, at: u64, numbers: [u64; 4]) {
         self.events += 1;
-        self.buffer.extend_from_slice(&at.to_le_bytes());
+        self.hash(&[at]);
+        self.hash(&numbers);
+    }
+
+    /// Takes note of numbers that decide how life goes on.
+    pub(crate) fn hash(&mut self, numbers: &[u64]) {
         for number in numbers {
             self.buffer.extend_from_slice(&number.to_le_bytes());
         }

@@ -32,7 +32,7 @@ use airlift_protocol::job::JobSpec;
 use airlift_protocol::raft::{Configuration, RaftId, RaftMessage, SnapshotRef};
 use airlift_protocol::report::Report;
 
-use self::attempt::{Caller, Change};
+use self::attempt::{Answer, Caller, Change};
 use self::driver::Said;
 pub use self::nemesis::Fault;
 use self::nemesis::Nemesis;
@@ -74,6 +74,7 @@ pub(crate) enum What {
     Timeout,
     Disk,
     Step(AssignmentId, u32),
+    Landed(AssignmentId, u32, Box<Answer>),
     LoadPage(JobId, End, LogIndex),
     Fetch(RaftId, SnapshotRef),
     BeatTimeout(u64),
@@ -267,6 +268,7 @@ impl World {
             What::Timeout => self.on_timeout(place),
             What::Disk => self.on_disk(place),
             What::Step(id, attempt) => self.step(place, id, attempt),
+            What::Landed(id, attempt, landed) => self.on_landed(place, (id, attempt), *landed),
             What::LoadPage(job, end, index) => self.load_page(place, job, end, index),
             What::Fetch(from, reference) => self.fetch(place, from, reference),
             What::BeatTimeout(number) => self.on_said(place, place, number, None),

@@ -31,13 +31,12 @@ impl Replicas {
         reference: &State,
         applied: u64,
     ) -> Found {
-        let Some(consensus) = coordinator.consensus() else { return Ok(()) };
-        let index = consensus.applied().index.0;
+        let index = coordinator.consensus().map_or(0, |consensus| consensus.applied().index.0);
         if !index.is_multiple_of(EVERY) || self.seen.get(&place) == Some(&index) {
             return Ok(());
         }
         self.seen.insert(place, index);
-        self.compare_at(place, index, coordinator, reference, applied)
+        self.compare_now(place, coordinator, reference, applied)
     }
 
     /// Compares a voter wherever it is, if the reference was there.
@@ -48,19 +47,7 @@ impl Replicas {
         reference: &State,
         applied: u64,
     ) -> Found {
-        let Some(consensus) = coordinator.consensus() else { return Ok(()) };
-        let index = consensus.applied().index.0;
-        self.compare_at(place, index, coordinator, reference, applied)
-    }
-
-    fn compare_at(
-        &mut self,
-        place: usize,
-        index: u64,
-        coordinator: &Coordinator,
-        reference: &State,
-        applied: u64,
-    ) -> Found {
+        let index = coordinator.consensus().map_or(0, |consensus| consensus.applied().index.0);
         if index == applied && !self.digests.contains_key(&index) {
             self.digests.insert(index, blake3::hash(&codec::encode(reference)));
         }

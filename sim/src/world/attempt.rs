@@ -173,15 +173,25 @@ impl World {
                 .is_some_and(|process| local < process.term.0 && process.term.1 == term)
     }
 
-    /// A change shows at the target, and whoever let it go hears of it.
+    /// A change shows at the target. Whoever let it go hears of it, when it does not stand still.
     pub(crate) fn land(&mut self, job: JobId, change: Change, caller: Caller) {
         let (place, life, id, number) = caller;
         self.note([6, place as u64, id.0, u64::from(number)]);
         let found = self.check.on_landing(place, id);
         self.or_violate(found);
         let landed = self.apply(job, change, place);
-        let is_alive = self.nodes[place].life == life && self.nodes[place].is_up(self.now);
-        let Some(process) = self.nodes[place].process.as_mut().filter(|_| is_alive) else { return };
+        let heard = What::Landed(id, number, Box::new(landed));
+        self.queue.push(self.now, Ahead::Process(place, life, heard));
+    }
+
+    /// An attempt hears what came of the change that it let go.
+    pub(crate) fn on_landed(
+        &mut self,
+        place: usize,
+        (id, number): (AssignmentId, u32),
+        landed: Answer,
+    ) {
+        let Some(process) = self.nodes[place].process.as_mut() else { return };
         let Some(mut attempt) = process.attempts.remove(&id) else { return };
         if attempt.number != number {
             process.attempts.insert(id, attempt);
@@ -189,9 +199,9 @@ impl World {
         }
         let step = landed_step(&mut attempt, landed);
         if let Step::Next = step
-            && let Some(Ok(bytes)) = attempt.moved.last().map(done_bytes)
+            && let Some(ObjectResult::Done { bytes, .. }) = attempt.moved.last()
         {
-            *process.written.entry(job).or_default() += bytes;
+            *process.written.entry(attempt.assignment.job).or_default() += bytes;
         }
         self.went(place, attempt, step);
     }
@@ -384,13 +394,6 @@ impl World {
         })?;
         let sent = self.received(content).map_err(ObjectResult::Failed)?;
         Ok(Change::Put(object.entry.key.clone(), sent))
-    }
-}
-
-fn done_bytes(result: &ObjectResult) -> Result<u64, ()> {
-    match result {
-        ObjectResult::Done { bytes, .. } => Ok(*bytes),
-        _ => Err(()),
     }
 }
 

@@ -41,7 +41,9 @@ impl World {
         let Some(coordinator) = self.coordinator_mut(place) else { return };
         let before = coordinator.consensus().map(|consensus| consensus.configuration().clone());
         coordinator.handle(now, input);
-        self.trace.event(self.now, [3, place as u64, 0, 0]);
+        let known = coordinator.consensus().map(|it| (it.term(), it.last().0));
+        let (term, last) = known.unwrap_or_default();
+        self.trace.event(self.now, [3, place as u64, term, last]);
         self.observe(place, before.as_ref());
         self.follow_leader(place);
         self.drain(place);
@@ -432,6 +434,7 @@ impl World {
 
     pub(crate) fn send(&mut self, from: usize, to: usize, packet: &Packet) {
         for after in self.network.send(from, to) {
+            self.trace.hash(&[from as u64, to as u64, after]);
             self.queue.push(self.now + after, Ahead::Packet { from, to, packet: packet.clone() });
         }
     }

@@ -203,7 +203,9 @@ impl World {
             }
             Fault::Freeze => {
                 self.say(Weight::Plot, || format!("n{place} stands still for {ms} ms"));
-                self.nodes[place].frozen_until = self.now + ms;
+                // One that stands still already does so for as long as it was to, at least.
+                let until = &mut self.nodes[place].frozen_until;
+                *until = (*until).max(self.now + ms);
             }
             Fault::Part | Fault::PartOneWay => {
                 let inside = self.some_nodes();
