@@ -9,6 +9,7 @@ use super::super::backoff::Way;
 use super::super::fixture::{OBJECT_BYTES, Site, bucket, node, on};
 use super::*;
 use crate::command::Command;
+use crate::state::Fact;
 
 /// How many packs each of the nodes `1..=3` gets of a job.
 fn packs(plan: &Plan, job: JobId) -> [usize; 3] {
@@ -144,4 +145,38 @@ fn reports_of_failed_routes_lead_to_pauses_and_others_take_over() {
     assert_eq!(packs(&site.plan(), id), [0, 2, 2], "its work goes to others");
     site.inventory.observed.started(node(2));
     assert_eq!(packs(&site.plan(), id), [2, 2, 2], "the other end has started anew");
+}
+
+#[test]
+fn what_a_removed_node_holds_is_nobody_elses_before_it_was_silent_long_enough() {
+    let mut site = Site::new(3);
+    let id = job(&mut site, "target", 10, 12);
+    site.follow();
+    let removed = node(3);
+    let held = |site: &Site| site.moving(id).iter().filter(|(of, _)| *of == removed).count();
+    let before = held(&site);
+    assert!(before > 0);
+    site.apply(Command::RemoveMember { node: removed });
+    assert_eq!(held(&site), before, "it goes on until it knows");
+    assert_eq!(packs(&site.plan(), id)[2], 0, "it gets nothing new");
+    site.apply(Command::VoidLeases { node: removed });
+    assert_eq!(held(&site), 0);
+}
+
+#[test]
+fn a_job_is_submitted_again_when_it_is_cancelled_and_not_before() {
+    let mut site = Site::new(2);
+    let id = job(&mut site, "target", 10, 1);
+    let again = |site: &mut Site| {
+        let spec = Box::new(site.state.jobs[&id].spec.clone());
+        site.apply(Command::Submit { spec, at: Timestamp(9) })
+    };
+    assert_eq!(again(&mut site), [], "it runs");
+    site.apply(Command::Cancel { job: id });
+    let facts = again(&mut site);
+    let [Fact::Refused(failure)] = &facts[..] else { panic!("{facts:?}") };
+    assert!(failure.detail().contains("being cancelled"), "{failure}");
+    let (run, from, at) = (1, Phase::Cleaning, Timestamp(9));
+    site.apply(Command::Advance { job: id, run, from, at });
+    assert!(again(&mut site).contains(&Fact::Started(id, 2)));
 }

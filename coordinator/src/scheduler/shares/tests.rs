@@ -260,3 +260,18 @@ fn a_new_leader_goes_on_with_what_nodes_hold_and_raises_nothing() {
     let said = tell(LEAD_OVERLAP_MS + SHARE_MS).unwrap();
     assert_eq!((share_of(&said, JOB), share_of(&said, Pool::Total)), (LIMIT, LIMIT));
 }
+
+#[test]
+fn what_was_told_under_a_limit_counts_under_it_while_it_lasts() {
+    let mut shares = Shares::default();
+    let users = BTreeSet::from([node(0)]);
+    // The last one takes effect when the first is over and the second is not.
+    for (now, limit) in [(0, 16), (9_000, 12), (11_000, 8)] {
+        let demand = Demand { pools: BTreeMap::from([(JOB, (ByteRate(limit), users.clone()))]) };
+        let other = node(usize::from(now > 10_000));
+        shares.tell(Timestamp(now), other, None, &demand);
+        let now = Timestamp(now);
+        assert!(shares.used(now, JOB) <= shares.limit_before(now, JOB), "{shares:?}");
+    }
+    assert_eq!(shares.limit_before(Timestamp(11_000), JOB), 12);
+}
