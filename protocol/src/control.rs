@@ -43,12 +43,8 @@ pub enum ControlMessage {
     Join(Box<JoinRequest>),
     /// Asks for a manifest page that the log of the asker does not have.
     FindPage(LogIndex),
-    /// Asks for the encoded state with this digest, from this byte on.
-    FindSnapshot([u8; 32], u64),
     /// Asks what there is at a location that this node reaches.
     Probe(Location),
-    /// Asks for what became of objects, after this one.
-    FindRecords(Option<RecordKey>),
     /// The snapshot that the leader offered is here, or cannot be had.
     SnapshotFetched(bool),
     /// A voter that does not lead hands on what a stranger asks of it, whose connection has proven
@@ -103,12 +99,8 @@ pub enum ControlAnswer {
     Refused(Failure),
     /// The manifest page, if it is here.
     Page(Option<Box<Page>>),
-    /// Some bytes of a state, if it is here; none at its end.
-    Snapshot(Option<Vec<u8>>),
     /// What there is at a location, and its name without detours.
     Probed(Location, Place),
-    /// What became of objects, in order, each encoded; none at the end.
-    Records(Vec<(RecordKey, Vec<u8>)>),
 }
 
 /// What a location turned out to be.

@@ -15,8 +15,9 @@ use crate::attributes::{Attributes, ObjectInfo};
 use crate::bounded;
 use crate::chunk::{Root, SpanValue};
 use crate::codec::{self, DecodeError};
+use crate::control::RecordKey;
 use crate::error::Failure;
-use crate::id::{AssignmentId, Epoch, JobId};
+use crate::id::{AssignmentId, Epoch, JobId, LogIndex};
 use crate::key::Key;
 use crate::limits::{
     CHUNK_BYTES, KEY_BYTES_MAX, PACK_BYTES_MAX, PACK_OBJECTS_MAX, PACKED_OBJECT_BYTES_MAX,
@@ -54,6 +55,30 @@ pub struct Order {
     pub epoch: Epoch,
 }
 
+impl Order {
+    /// That of a [`Request::CatchUp`], which no order is behind.
+    pub const NONE: Self =
+        Self { job: JobId([0; 16]), assignment: AssignmentId(0), epoch: Epoch(0) };
+}
+
+/// What a voter that goes on with the state of another gets from it. Each piece crosses as an
+/// object of one chunk, at a place counted from 0.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CatchUp {
+    /// The encoded state.
+    State {
+        /// BLAKE3 of all of it.
+        digest: [u8; 32],
+        /// The first byte that is wanted.
+        from: u64,
+    },
+    /// Manifest pages, by the index of their entries; a place of which there is nothing is an
+    /// object error.
+    Pages(#[serde(deserialize_with = "bounded::list::<_, _, REQUEST_ITEMS_MAX>")] Vec<LogIndex>),
+    /// What became of objects, after this one: lists of keys and encoded facts, in order.
+    Records(Option<RecordKey>),
+}
+
 /// What the target's half asks of the source's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Request {
@@ -89,6 +114,8 @@ pub enum Request {
     },
     /// What kind of store the source is.
     Describe,
+    /// What a voter lacks. Answered to voters only.
+    CatchUp(CatchUp),
 }
 
 /// The first thing on a stream.
@@ -305,7 +332,10 @@ fn check_request(request: &Request) -> Result<(), FrameError> {
             keys.iter().try_for_each(check_key)
         }
         Request::Roots { entries } => check_entries(entries),
-        Request::Describe => Ok(()),
+        Request::CatchUp(CatchUp::Pages(indices)) => {
+            require(indices.len() <= REQUEST_ITEMS_MAX, "too many pages")
+        }
+        Request::Describe | Request::CatchUp(_) => Ok(()),
     }
 }
 

@@ -30,9 +30,6 @@ pub const LOG_ENTRY_BYTES_MAX: usize = 8 << 20;
 /// Encoded bytes of the replicated state, and the memory that reading it may take.
 pub const STATE_BYTES_MAX: usize = 128 << 20;
 
-/// Bytes of a state, or of records, that travel in one message.
-pub const PART_BYTES: usize = 1 << 20;
-
 /// Jobs that have ended and are still on record; the oldest are forgotten.
 pub const JOBS_ENDED_MAX: usize = 1000;
 

@@ -27,7 +27,7 @@ use airlift_protocol::error::ErrorCode;
 use airlift_protocol::id::{AssignmentId, JobId, LogIndex, NodeId, Position};
 use airlift_protocol::key::Key;
 use airlift_protocol::limits::LOG_ENTRY_BYTES_MAX;
-use airlift_protocol::raft::{Configuration, LogPayload, RaftId, RaftMessage};
+use airlift_protocol::raft::{Configuration, LogPayload, RaftBody, RaftId, RaftMessage};
 
 use self::election::Elections;
 use self::log::Logs;
@@ -37,7 +37,7 @@ use self::replicas::Replicas;
 use self::resume::Resume;
 pub(crate) use self::secrets::CANARY;
 use self::writers::Writers;
-use crate::world::disk::Disk;
+use crate::world::disk::{Disk, Write};
 use crate::world::{SimJob, Violation};
 
 /// Nothing, or an invariant that does not hold.
@@ -95,16 +95,23 @@ impl Check {
         }
     }
 
-    /// A voter asks for something to be written.
-    pub(crate) fn on_persist(&mut self, batch: &Batch) -> Found {
-        match batch {
-            Batch::Consensus(persists) => self.logs.on_persist(persists),
-            Batch::Entries { .. } => Ok(()),
+    /// Something is about to be durable.
+    pub(crate) fn on_durable(&mut self, write: &Write) -> Found {
+        match write {
+            Write::Log { batch: Batch::Consensus(persists), .. } => {
+                self.logs.on_entries(persists.iter().flat_map(|persist| &persist.entries))
+            }
+            Write::Log { batch: Batch::Entries { .. }, .. }
+            | Write::Snapshot { .. }
+            | Write::Fetched { .. } => Ok(()),
         }
     }
 
     /// A voter says something.
     pub(crate) fn on_said(&mut self, message: &RaftMessage) -> Found {
+        if let RaftBody::Append { entries, .. } = &message.body {
+            self.logs.on_entries(entries)?;
+        }
         self.elections.on_said(message)
     }
 

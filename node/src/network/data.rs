@@ -16,6 +16,7 @@
 
 mod certificate;
 mod peer;
+pub mod pieces;
 pub mod remote;
 pub mod serve;
 mod session;

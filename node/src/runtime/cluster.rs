@@ -6,6 +6,7 @@
 //!  other nodes ◀──▶ data network ◀──▶ work ◀──────┘  └──▶ consensus file, records
 //! ```
 
+mod archive;
 mod ask;
 mod directory;
 mod driver;
@@ -45,6 +46,7 @@ use async_trait::async_trait;
 use data_encoding::HEXLOWER;
 use tokio::sync::{mpsc, watch};
 
+use self::archive::Archive;
 use self::ask::Asker;
 use self::directory::{Directory, NodeRecord};
 use self::driver::{Driver, Parts, Sources};
@@ -284,11 +286,12 @@ async fn serve(options: ClusterOptions, networks: Networks, rest: Rest) -> Resul
     let started = clock::now();
     let [a, b, c, d, ..] = random();
     let boot = Boot::new(record.starts, u32::from_le_bytes([a, b, c, d]));
-    let voter = record.raft.map(|raft| {
-        let compaction = compaction(options.log_entries);
-        voter(&directory, cluster, Config { id: RaftId(raft), seed: boot.0, compaction })
-    });
-    let (coordinator, file) = voter.transpose()?.unzip();
+    let (coordinator, file) = replica(&directory, &record, boot, options.log_entries)?.unzip();
+    if let Some(file) = file.clone() {
+        let archive = Archive { directory: directory.clone(), file, records: Arc::clone(&records) };
+        // Set once: a node is served once.
+        let _ = workshop.archive.set(archive);
+    }
     let lines = Lines {
         asker: asker.clone(),
         control: Arc::clone(&control),
@@ -353,6 +356,19 @@ fn api_options(record: &NodeRecord) -> ServerOptions {
         allow_insecure: record.allow_insecure_api,
         limits: Limits::default(),
     }
+}
+
+/// A voter's part of the control plane, with the file that it is kept in; none on a worker.
+fn replica(
+    directory: &Directory,
+    record: &NodeRecord,
+    boot: Boot,
+    log_entries: u64,
+) -> Result<Option<(Coordinator, Arc<ConsensusFile>)>, RunError> {
+    let Some(raft) = record.raft else { return Ok(None) };
+    let compaction = compaction(log_entries);
+    let config = Config { id: RaftId(raft), seed: boot.0, compaction };
+    voter(directory, ClusterId(record.cluster), config).map(Some)
 }
 
 /// The control plane that goes on where the disk ends.

@@ -3,12 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use airlift_coordinator::consensus::Persist;
-use airlift_protocol::raft::{Configuration, LogPayload, LogPosition, RaftId};
+use airlift_protocol::raft::{Configuration, LogEntry, LogPayload, LogPosition, RaftId};
 
 use super::{DiskOf, Found, broken};
 
-/// All entries that anybody ever wrote.
+/// All entries that anybody ever said or has on its disk. What a process asked to be written, and
+/// died before, nobody knows of: it may lead in the same term again, and say something else.
 #[derive(Debug, Default)]
 pub(crate) struct Logs {
     /// Hash of what an entry says, by index and term.
@@ -20,8 +20,11 @@ pub(crate) struct Logs {
 }
 
 impl Logs {
-    pub(crate) fn on_persist(&mut self, persists: &[Persist]) -> Found {
-        for entry in persists.iter().flat_map(|persist| &persist.entries) {
+    pub(crate) fn on_entries<'a>(
+        &mut self,
+        entries: impl IntoIterator<Item = &'a LogEntry>,
+    ) -> Found {
+        for entry in entries {
             let hash = match &entry.payload {
                 LogPayload::Command(bytes) => *blake3::hash(bytes).as_bytes(),
                 other => *blake3::hash(format!("{other:?}").as_bytes()).as_bytes(),

@@ -63,6 +63,11 @@ pub(crate) enum Step {
 /// Whom a change answers: place, life, order, attempt.
 pub(crate) type Caller = (usize, u64, AssignmentId, u32);
 
+/// Work that changes at once what others may be at, and shows nothing.
+fn is_fenced(work: &Work) -> bool {
+    matches!(work, Work::Open { .. } | Work::Discard { .. } | Work::Clean)
+}
+
 impl World {
     pub(crate) fn begin(&mut self, place: usize, assignment: Box<Assignment>, number: u32) {
         let id = assignment.id;
@@ -110,6 +115,10 @@ impl World {
         if is_waiting {
             process.attempts.insert(id, attempt);
             return self.step_later(place, id, number);
+        }
+        if is_fenced(&attempt.assignment.work) && !self.is_fence_open(place, attempt.term) {
+            let failure = Failure::new(ErrorCode::LeaseLost, "simulated");
+            return self.went(place, attempt, Step::Answer(Err(failure)));
         }
         let step = match (self.trouble(attempt.assignment.job), attempt.ready.take()) {
             (Some(failure), _) => Step::Answer(Err(failure)),

@@ -146,8 +146,6 @@ impl World {
     fn carry_out(&mut self, place: usize, effect: Effect) {
         match effect {
             Effect::Persist { number, batch } => {
-                let found = self.check.on_persist(&batch);
-                self.or_violate(found);
                 self.write(place, Write::Log { number, batch });
             }
             Effect::Send { to, message } => {
@@ -224,16 +222,22 @@ impl World {
             }
         };
         let has_more = !process.writes.is_empty();
-        node.disk.write(write);
-        self.on_written(place);
+        self.make_durable(place, write);
         if has_more {
             self.begin_write(place);
         }
         self.feed(place, input);
     }
 
-    /// What is durable on a disk has changed.
-    pub(crate) fn on_written(&mut self, place: usize) {
+    /// What is durable on a disk changes.
+    pub(crate) fn make_durable(&mut self, place: usize, write: Write) {
+        let found = self.check.on_durable(&write);
+        self.or_violate(found);
+        self.nodes[place].disk.write(write);
+        self.on_written(place);
+    }
+
+    fn on_written(&mut self, place: usize) {
         if self.options.is_alone {
             return self.observe_alone(place);
         }

@@ -169,8 +169,7 @@ impl World {
         self.say(Weight::Plot, || format!("n{place} dies: {why}"));
         let is_kept = self.faults.chance(500) && self.nodes[place].full_until <= self.now;
         if let Some(write) = process.writes.into_iter().next().filter(|_| is_kept) {
-            self.nodes[place].disk.write(write);
-            self.on_written(place);
+            self.make_durable(place, write);
         }
     }
 

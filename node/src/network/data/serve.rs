@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::figures::Stage;
-use airlift_protocol::frame::{Description, Frame, Request, RequestHeader};
+use airlift_protocol::frame::{CatchUp, Description, Frame, Request, RequestHeader};
 use airlift_protocol::id::{JobId, NodeId};
 use airlift_protocol::key::Key;
 use airlift_protocol::manifest::Entry;
@@ -34,39 +34,50 @@ pub struct Served {
     pub meter: Arc<Meter>,
 }
 
-/// The jobs whose source this node can read.
+/// What this node has for others: the jobs whose source it can read, and its replica of the state.
 #[async_trait]
-pub trait Jobs: Debug + Send + Sync {
+pub trait Shelf: Debug + Send + Sync {
     /// The source of `job`.
     ///
     /// # Errors
     /// When this node does not know the job, or cannot open its source.
     async fn source(&self, job: JobId) -> Result<Served, Failure>;
 
+    /// Writes what `peer` asks for of this node's replica.
+    ///
+    /// # Errors
+    /// When the two are not both voters, or it is not here.
+    async fn catch_up(
+        &self,
+        peer: NodeId,
+        wanted: CatchUp,
+        frames: &mut FrameWriter,
+    ) -> Result<(), Failure>;
+
     /// As [`Serve::beckon`].
     fn beckon(&self, peer: NodeId) -> bool;
 }
 
-/// Serves the sources of jobs.
+/// Serves the sources of jobs, and what voters lack.
 #[derive(Debug)]
 pub struct SourceServer {
-    jobs: Arc<dyn Jobs>,
+    shelf: Arc<dyn Shelf>,
     /// Bound on the bytes of packs that are being sent.
     budget: Budget,
 }
 
 impl SourceServer {
-    /// A server of `jobs`. `budget` (and that of the sources) must not be the one from which this
+    /// A server of `shelf`. `budget` (and that of the sources) must not be the one from which this
     /// node receives: two nodes that wait for each other's bytes would wait for ever.
-    pub fn new(jobs: Arc<dyn Jobs>, budget: Budget) -> Self {
-        Self { jobs, budget }
+    pub fn new(shelf: Arc<dyn Shelf>, budget: Budget) -> Self {
+        Self { shelf, budget }
     }
 }
 
 #[async_trait]
 impl Serve for SourceServer {
     fn beckon(&self, peer: NodeId) -> bool {
-        self.jobs.beckon(peer)
+        self.shelf.beckon(peer)
     }
 
     async fn serve(
@@ -76,8 +87,11 @@ impl Serve for SourceServer {
         frames: &mut FrameWriter,
     ) -> Result<(), Failure> {
         let RequestHeader { order, request } = request;
+        if let Request::CatchUp(wanted) = request {
+            return self.shelf.catch_up(peer, wanted, frames).await;
+        }
         tracing::debug!(?peer, job = %order.job, assignment = order.assignment.0, "serves");
-        let served = self.jobs.source(order.job).await?;
+        let served = self.shelf.source(order.job).await?;
         let _order = served.meter.order();
         frames.count_in(Arc::clone(&served.meter));
         let source = &served.source;
@@ -103,6 +117,7 @@ impl Serve for SourceServer {
                 let keeps_mtime = source.keeps_mtime().await?;
                 frames.frame(&Frame::Description(Description { keeps_mtime })).await
             }
+            Request::CatchUp(_) => Err(Failure::new(ErrorCode::Bug, "is no question to a source")),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod bottleneck;
 mod conformance;
+mod pieces;
 mod sessions;
 mod wire;
 
@@ -12,7 +13,7 @@ use std::time::Duration;
 
 use airlift_protocol::chunk::{Root, SpanValue};
 use airlift_protocol::error::{Class, ErrorCode, Failure};
-use airlift_protocol::frame::{Order, Request, RequestHeader};
+use airlift_protocol::frame::{CatchUp, Order, Request, RequestHeader};
 use airlift_protocol::id::{AssignmentId, Epoch, JobId, NodeId};
 use airlift_protocol::key::Key;
 use airlift_protocol::manifest::Entry;
@@ -22,8 +23,8 @@ use libp2p::identity::Keypair;
 use tokio::sync::mpsc;
 
 use super::remote::{RemoteSource, Route};
-use super::serve::{Jobs, Served, SourceServer};
-use super::{DataNetwork, DataOptions};
+use super::serve::{Served, Shelf, SourceServer};
+use super::{DataNetwork, DataOptions, FrameWriter};
 use crate::pipeline::FaultHook;
 use crate::pipeline::bounds::Bounds;
 use crate::pipeline::budget::Budget;
@@ -56,12 +57,21 @@ fn bytes(size: u64) -> Vec<u8> {
 struct OneJob(Arc<dyn Source>, Option<mpsc::Sender<NodeId>>);
 
 #[async_trait]
-impl Jobs for OneJob {
+impl Shelf for OneJob {
     async fn source(&self, job: JobId) -> Result<Served, Failure> {
         if job != JOB {
             return Err(Failure::new(ErrorCode::Unauthorized, "no such job here"));
         }
         Ok(Served { source: Arc::clone(&self.0), meter: Arc::default() })
+    }
+
+    async fn catch_up(
+        &self,
+        _peer: NodeId,
+        wanted: CatchUp,
+        frames: &mut FrameWriter,
+    ) -> Result<(), Failure> {
+        pieces::serve(wanted, frames).await
     }
 
     fn beckon(&self, peer: NodeId) -> bool {
@@ -86,9 +96,9 @@ impl Node {
         Self::serving(Arc::new(job), options)
     }
 
-    fn serving(jobs: Arc<dyn Jobs>, options: DataOptions) -> Self {
+    fn serving(shelf: Arc<dyn Shelf>, options: DataOptions) -> Self {
         let keypair = Keypair::generate_ed25519();
-        let server = SourceServer::new(jobs, Budget::new(BUDGET));
+        let server = SourceServer::new(shelf, Budget::new(BUDGET));
         let network = DataNetwork::start(&keypair, LOOPBACK, Arc::new(server), options).unwrap();
         Self { network: Arc::new(network) }
     }

@@ -19,7 +19,6 @@ use std::path::{Path, PathBuf};
 use airlift_protocol::cluster::Member;
 use airlift_protocol::error::ErrorCode;
 use airlift_protocol::id::JobId;
-use airlift_protocol::limits::PART_BYTES;
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 
@@ -190,18 +189,19 @@ impl Directory {
         fs::read(&path).map_err(|error| StoreError::io("read", path.display(), &error))
     }
 
-    /// Some bytes of a state from `offset` on; none at its end.
+    /// At most so many bytes of a state from `offset` on; none at its end.
     pub(crate) fn read_snapshot_part(
         &self,
         digest: &[u8; 32],
         offset: u64,
+        bytes_max: u64,
     ) -> Result<Vec<u8>, StoreError> {
         let path = self.snapshot(digest);
         let failed = |error| StoreError::io("read", path.display(), &error);
         let mut file = File::open(&path).map_err(failed)?;
         file.seek(SeekFrom::Start(offset)).map_err(failed)?;
         let mut part = Vec::new();
-        file.take(PART_BYTES as u64).read_to_end(&mut part).map_err(failed)?;
+        file.take(bytes_max).read_to_end(&mut part).map_err(failed)?;
         Ok(part)
     }
 

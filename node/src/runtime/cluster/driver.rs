@@ -37,9 +37,10 @@ use super::fetch::{Fetch, Partial};
 use super::figures::Figures;
 use super::records::{Record, RecordFile};
 use super::service::ClusterService;
-use super::work::Workshop;
+use super::work::{Workshop, data_addresses};
 use crate::network::control::{ControlNetwork, Incoming, Member as Peer};
 use crate::network::data::DataNetwork;
+use crate::network::data::remote::Route;
 use crate::runtime::blocking::blocking;
 use crate::runtime::clock;
 use crate::runtime::embedded::RunError;
@@ -450,9 +451,12 @@ impl Driver {
 
     /// Begins to fetch the leader's state; what is under way is let go.
     fn fetch_snapshot(&mut self, from: RaftId, reference: SnapshotRef) {
-        let fetch = self.node_of(from).zip(self.parts.file.clone()).map(|(from, file)| Fetch {
-            control: Arc::clone(&self.parts.control),
-            from,
+        let fetch = self.node_of(from).zip(self.parts.file.clone()).map(|(node, file)| Fetch {
+            route: Route {
+                network: Arc::clone(&self.parts.data),
+                node,
+                addresses: data_addresses(&self.members, node),
+            },
             reference: reference.clone(),
             file,
             records: Arc::clone(&self.parts.records),

@@ -4,19 +4,22 @@
 //! Whatever has arrived stays: when the leader is lost on the way, the next attempt asks for the
 //! rest.
 
+use std::fmt::Display;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use airlift_coordinator::state::State;
 use airlift_protocol::codec;
-use airlift_protocol::control::{ControlAnswer, ControlMessage};
-use airlift_protocol::id::{LogIndex, NodeId};
-use airlift_protocol::limits::STATE_BYTES_MAX;
+use airlift_protocol::control::RecordKey;
+use airlift_protocol::error::ErrorCode;
+use airlift_protocol::frame::CatchUp;
+use airlift_protocol::id::LogIndex;
+use airlift_protocol::limits::{LOG_ENTRY_BYTES_MAX, STATE_BYTES_MAX};
 use airlift_protocol::manifest::Page;
 use airlift_protocol::raft::SnapshotRef;
 
-use super::records::RecordFile;
-use super::talk::{self, FETCH_TIMEOUT};
-use crate::network::control::ControlNetwork;
+use super::records::{EncodedRecord, RecordFile};
+use crate::network::data::pieces::PieceStream;
+use crate::network::data::remote::Route;
 use crate::runtime::blocking::blocking;
 use crate::storage::consensus::ConsensusFile;
 use crate::store::StoreError;
@@ -29,13 +32,14 @@ const PAGES_BATCHED: usize = 16;
 pub(super) struct Partial {
     digest: [u8; 32],
     bytes: Vec<u8>,
+    /// The last record that was taken over along with it.
+    recorded: Option<RecordKey>,
 }
 
 /// One attempt.
 #[derive(Debug)]
 pub(super) struct Fetch {
-    pub(super) control: Arc<ControlNetwork>,
-    pub(super) from: NodeId,
+    pub(super) route: Route,
     pub(super) reference: SnapshotRef,
     pub(super) file: Arc<ConsensusFile>,
     pub(super) records: Arc<RecordFile>,
@@ -68,19 +72,14 @@ impl Fetch {
 
     async fn state(&self) -> Option<Vec<u8>> {
         let digest = self.reference.digest;
-        loop {
-            let offset = self.arrived();
-            if offset >= self.reference.bytes.min(STATE_BYTES_MAX as u64) {
-                break;
+        let bytes_max = self.reference.bytes.min(STATE_BYTES_MAX as u64);
+        let from = self.arrived();
+        if from < bytes_max {
+            let mut pieces = self.open(CatchUp::State { digest, from }).await?;
+            while self.arrived() < bytes_max {
+                let part = heard(pieces.next().await)??;
+                self.partial().bytes.extend_from_slice(&part);
             }
-            let question = ControlMessage::FindSnapshot(digest, offset);
-            let ControlAnswer::Snapshot(Some(part)) = self.ask(&question).await? else {
-                return None;
-            };
-            if part.is_empty() {
-                return None;
-            }
-            self.partial().bytes.extend(part);
         }
         let state = std::mem::take(&mut self.partial().bytes);
         self.reference.is_of(&state).then_some(state)
@@ -90,7 +89,7 @@ impl Fetch {
     fn arrived(&self) -> u64 {
         let mut partial = self.partial();
         if partial.digest != self.reference.digest {
-            *partial = Partial { digest: self.reference.digest, bytes: Vec::new() };
+            *partial = Partial { digest: self.reference.digest, ..Partial::default() };
         }
         partial.bytes.len() as u64
     }
@@ -100,36 +99,44 @@ impl Fetch {
     }
 
     async fn pages(&self, indices: &[LogIndex]) -> Option<Vec<(LogIndex, Page)>> {
+        let mut pieces = self.open(CatchUp::Pages(indices.to_vec())).await?;
         let mut pages = Vec::with_capacity(indices.len());
         for index in indices {
-            let answer = self.ask(&ControlMessage::FindPage(*index)).await?;
-            let ControlAnswer::Page(Some(page)) = answer else { return None };
-            pages.push((*index, *page));
+            let piece = heard(pieces.next().await)??;
+            let page = codec::decode(&piece, LOG_ENTRY_BYTES_MAX);
+            pages.push((*index, heard(page)?));
         }
         Some(pages)
     }
 
     /// Whether all of the other's records are here.
     async fn records(&self) -> Result<bool, StoreError> {
-        let mut after = None;
+        let after = self.partial().recorded;
+        let Some(mut pieces) = self.open(CatchUp::Records(after)).await else { return Ok(false) };
         loop {
-            let question = ControlMessage::FindRecords(after);
-            let Some(ControlAnswer::Records(records)) = self.ask(&question).await else {
-                return Ok(false);
-            };
-            let Some((last, _)) = records.last() else { return Ok(true) };
-            // In order, or it would never end.
-            if after.is_some_and(|after| *last <= after) {
-                return Ok(false);
-            }
-            after = Some(*last);
+            let Some(piece) = heard(pieces.next().await) else { return Ok(false) };
+            let Some(piece) = piece else { return Ok(true) };
+            let decoded = codec::decode::<Vec<EncodedRecord>>(&piece, LOG_ENTRY_BYTES_MAX);
+            let Some(records) = heard(decoded) else { return Ok(false) };
+            let last = records.last().map(|(key, _)| *key);
             let file = Arc::clone(&self.records);
-            blocking(move || file.adopt(&records)).await?;
+            match blocking(move || file.adopt(&records)).await {
+                Err(error) if error.code == ErrorCode::Protocol => {
+                    tracing::warn!(%error, "records of another voter");
+                    return Ok(false);
+                }
+                adopted => adopted?,
+            }
+            self.partial().recorded = last;
         }
     }
 
-    async fn ask(&self, question: &ControlMessage) -> Option<ControlAnswer> {
-        let answer = talk::ask(&self.control, self.from, question, FETCH_TIMEOUT).await;
-        answer.inspect_err(|error| tracing::debug!(%error, "the state of another voter")).ok()
+    async fn open(&self, wanted: CatchUp) -> Option<PieceStream> {
+        heard(PieceStream::open(&self.route, wanted).await)
     }
+}
+
+/// What has come of the other voter, if it is any good: whatever is wrong, another attempt follows.
+fn heard<T>(come: Result<T, impl Display>) -> Option<T> {
+    come.inspect_err(|error| tracing::debug!(%error, "the state of another voter")).ok()
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use airlift_coordinator::AgentInput;
@@ -13,7 +13,7 @@ use airlift_protocol::codec;
 use airlift_protocol::control::{ControlAnswer, ControlMessage, Members};
 use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::figures::JobFigures;
-use airlift_protocol::frame;
+use airlift_protocol::frame::{self, CatchUp};
 use airlift_protocol::id::{JobId, NodeId};
 use airlift_protocol::job::{JobSpec, LinkPolicy, Mode};
 use airlift_protocol::limits::{JOBS_MEASURED_MAX, LOG_ENTRY_BYTES_MAX, TERM_MS};
@@ -22,13 +22,14 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::{OnceCell, mpsc};
 
+use super::archive::Archive;
 use super::ask::Asker;
 use super::directory::{Directory, remove};
 use super::shares::ShareBook;
 use crate::network::control::ControlNetwork;
-use crate::network::data::DataNetwork;
 use crate::network::data::remote::{RemoteSource, Route};
-use crate::network::data::serve::{Jobs, Served};
+use crate::network::data::serve::{Served, Shelf};
+use crate::network::data::{DataNetwork, FrameWriter};
 use crate::pipeline::Transfer;
 use crate::pipeline::bounds::Bounds;
 use crate::pipeline::budget::Budget;
@@ -78,6 +79,8 @@ pub(super) struct Workshop {
     on_disk: Mutex<BTreeSet<JobId>>,
     /// What may be moved of bandwidths that are shared.
     pub(super) shares: ShareBook,
+    /// On a voter, once its log is open.
+    pub(super) archive: OnceLock<Archive>,
 }
 
 impl fmt::Debug for Workshop {
@@ -122,6 +125,7 @@ impl Workshop {
             leader: Mutex::new(None),
             jobs: Mutex::new(BTreeMap::new()),
             shares: ShareBook::new(),
+            archive: OnceLock::new(),
         }
     }
 
@@ -409,7 +413,7 @@ pub(super) fn here(location: &Location) -> Location {
 }
 
 #[async_trait]
-impl Jobs for Workshop {
+impl Shelf for Workshop {
     async fn source(&self, id: JobId) -> Result<Served, Failure> {
         let job = self.job(id, 0).await?;
         let meter = Arc::clone(&job.meters.serving);
@@ -423,6 +427,23 @@ impl Jobs for Workshop {
             faults: None,
         });
         Ok(Served { source, meter })
+    }
+
+    async fn catch_up(
+        &self,
+        peer: NodeId,
+        wanted: CatchUp,
+        frames: &mut FrameWriter,
+    ) -> Result<(), Failure> {
+        let is_voter = {
+            let members = locked(&self.members);
+            let asker = members.members.iter().find(|member| member.id == peer);
+            asker.is_some_and(|member| member.raft.is_some())
+        };
+        let archive = self.archive.get().filter(|_| is_voter).ok_or_else(|| {
+            Failure::new(ErrorCode::Unauthorized, "only voters hand on the state, and to voters")
+        })?;
+        archive.serve(wanted, frames).await
     }
 
     fn beckon(&self, peer: NodeId) -> bool {

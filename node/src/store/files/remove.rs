@@ -72,6 +72,7 @@ fn delete_one(
 
 /// Removes the staging directory with the files and links in it.
 pub(super) fn clean(root: &Root) -> Result<(), StoreError> {
+    root.fence().check()?;
     let staging = match root.find_staging() {
         Ok(Some(staging)) => staging,
         Ok(None) => return Ok(()),

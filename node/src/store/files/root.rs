@@ -115,6 +115,8 @@ impl Root {
 
     /// A fresh handle on the staging directory, which is made if it is missing.
     pub(super) fn staging(&self) -> Result<OwnedFd, StoreError> {
+        // What is staged after the job was cleaned up stays for ever.
+        self.fence.check()?;
         match mkdirat(self.directory()?, &self.staging, Mode::RWXU) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(Errno::ROFS) => return Err(self.read_only()),

@@ -128,6 +128,7 @@ pub(super) fn discard(
     key: &Key,
     token: Option<&UploadToken>,
 ) -> Result<(), StoreError> {
+    root.fence().check()?;
     let Some(staging) = root.find_staging()? else { return Ok(()) };
     match token {
         None => remove_uploads(root, &staging, key, None),

@@ -137,6 +137,8 @@ impl Bucket {
         };
         let with_crc32c = self.checksums == Checksums::Crc32c;
         let headers = Headers::of(object);
+        // An upload that a node begins which lost its lease is dropped by nobody.
+        self.fence.check()?;
         let answer = self
             .client()
             .create_multipart_upload()
@@ -219,6 +221,8 @@ impl Bucket {
     }
 
     async fn abort(&self, key: &Key, id: &str) -> Result<(), StoreError> {
+        // It may be the one that another node fills by now.
+        self.fence.check()?;
         let request = self
             .client()
             .abort_multipart_upload()

@@ -360,9 +360,13 @@ impl Bench {
 struct Counted(LocalSource);
 
 #[async_trait]
-impl Jobs for Counted {
+impl Shelf for Counted {
     async fn source(&self, _: JobId) -> Result<Served, Failure> {
         Ok(Served { source: Arc::new(self.0.clone()), meter: Arc::clone(&self.0.bounds.meter) })
+    }
+
+    async fn catch_up(&self, _: NodeId, _: CatchUp, _: &mut FrameWriter) -> Result<(), Failure> {
+        Err(Failure::new(ErrorCode::Unauthorized, "nobody's replica"))
     }
 
     fn beckon(&self, _: NodeId) -> bool {

@@ -12,7 +12,6 @@ use airlift_protocol::control::{
 };
 use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::id::{JobId, NodeId};
-use airlift_protocol::limits::PART_BYTES;
 use airlift_protocol::raft::RaftId;
 use bytes::Bytes;
 use tokio::sync::oneshot;
@@ -76,12 +75,8 @@ impl Driver {
                 }
             }
             // What only voters need, only voters get.
-            ControlMessage::FindPage(_)
-            | ControlMessage::FindSnapshot(..)
-            | ControlMessage::FindRecords(_)
-                if self.raft_of(from).is_none() =>
-            {
-                tracing::debug!(?from, "a worker asks for the state");
+            ControlMessage::FindPage(_) if self.raft_of(from).is_none() => {
+                tracing::debug!(?from, "a worker asks for a page");
             }
             question => self.on_question(question, reply),
         }
@@ -116,26 +111,6 @@ impl Driver {
                         tracing::warn!(%error, "a page that another voter asks for");
                     }
                     answer(reply, &ControlAnswer::Page(found.ok().flatten().map(Box::new)));
-                });
-            }
-            ControlMessage::FindSnapshot(digest, offset) => {
-                let directory = self.parts.directory.clone();
-                self.work.spawn(async move {
-                    let read =
-                        blocking(move || directory.read_snapshot_part(&digest, offset)).await;
-                    if let Err(error) = &read {
-                        tracing::debug!(%error, "a snapshot that another voter asks for");
-                    }
-                    answer(reply, &ControlAnswer::Snapshot(read.ok()));
-                });
-            }
-            ControlMessage::FindRecords(after) => {
-                let records = Arc::clone(&self.parts.records);
-                self.work.spawn(async move {
-                    match blocking(move || records.after(after, PART_BYTES)).await {
-                        Ok(records) => answer(reply, &ControlAnswer::Records(records)),
-                        Err(error) => tracing::warn!(%error, "records that another voter asks for"),
-                    }
                 });
             }
             ControlMessage::Probe(location) => {

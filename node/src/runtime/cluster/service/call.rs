@@ -204,8 +204,6 @@ pub(super) fn from_answer(answer: ControlAnswer) -> Result<Value, ApiError> {
         | ControlAnswer::Cluster { .. }
         | ControlAnswer::Joined(_)
         | ControlAnswer::Page(_)
-        | ControlAnswer::Snapshot(_)
-        | ControlAnswer::Records(_)
         | ControlAnswer::Probed(..) => Err(ApiError::new(
             ApiCode::Internal,
             "the leader gave an answer that does not belong to a client's request",

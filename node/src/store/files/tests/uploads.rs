@@ -1,6 +1,7 @@
 //! Uploads: holes, and staged files that are not what a token says.
 
 use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
 
 use airlift_protocol::assignment::UploadToken;
 use airlift_protocol::chunk::Root;
@@ -10,6 +11,7 @@ use super::*;
 use crate::pipeline::chunk::{ReceivedChunk, VerifiedChunk};
 use crate::pipeline::verify::verify;
 use crate::store::Upload;
+use crate::store::fence::Term;
 
 const SIZE: u64 = 4 * CHUNK_BYTES + 11;
 
@@ -138,4 +140,26 @@ async fn an_upload_of_a_read_only_object_can_be_taken_up() {
     assert!(again.is_resumed && again.token == token);
     store.commit(&object, &token, Root::of(&[])).await.unwrap();
     assert_eq!(fs::metadata(tree.path("large")).unwrap().mode() & 0o777, 0o400);
+}
+
+#[tokio::test]
+async fn a_node_without_its_lease_begins_drops_and_cleans_nothing() {
+    let tree = Tree::new();
+    let closed = Arc::new(Term::default()).fence();
+    let late =
+        FileStore::open_fenced(&tree.root, JOB, FileOptions { links: LinkPolicy::Copy }, closed)
+            .unwrap();
+    let object = new_object("large", Kind::Object, SIZE);
+    let lost = |error: StoreError| assert_eq!(error.code, ErrorCode::LeaseLost);
+    lost(late.open_upload(&object, None, None).await.unwrap_err());
+    assert!(!tree.path(format!(".airlift-{JOB}")).exists(), "nothing is left to be cleaned up");
+    let store = tree.store(LinkPolicy::Copy);
+    let (token, _upload) = begin(&store, &object).await;
+    let staged = tree.staged();
+    lost(late.discard(&object.entry.key, Some(&token), None).await.unwrap_err());
+    lost(late.discard(&object.entry.key, None, None).await.unwrap_err());
+    lost(late.clean().await.unwrap_err());
+    assert_eq!(tree.staged(), staged);
+    store.discard(&object.entry.key, Some(&token), None).await.unwrap();
+    assert!(tree.staged().is_empty());
 }
