@@ -12,7 +12,7 @@ use airlift_protocol::manifest::Page;
 use airlift_protocol::report::Report;
 use airlift_protocol::time::Timestamp;
 use airlift_protocol::units::ByteRate;
-use airlift_protocol::version::FormatVersion;
+use airlift_protocol::version::{FormatVersion, Formats};
 use serde::{Deserialize, Serialize};
 
 use crate::state::{JoinToken, Phase, Task};
@@ -20,7 +20,8 @@ use crate::state::{JoinToken, Phase, Task};
 /// A log entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Command {
-    /// The first entry of every log: how the others are encoded.
+    /// How all that follows is encoded: the first entry of the log of a process that works alone; in
+    /// a cluster, once every member's build has this format.
     Format(FormatVersion),
     /// A job is to be done, or done again from its listing on.
     Submit {
@@ -96,6 +97,8 @@ pub enum Command {
         boot: Boot,
         /// Where it is reached now.
         addresses: Addresses,
+        /// The formats of its build.
+        formats: Formats,
     },
     /// The first entry of a cluster's log: who founds it.
     Found(Box<Founding>),
@@ -168,6 +171,8 @@ pub struct Joining {
     pub addresses: Addresses,
     /// The leader's wall-clock time.
     pub at: Timestamp,
+    /// The formats of its build.
+    pub formats: Formats,
 }
 
 /// One order, before it has its number.

@@ -2,6 +2,7 @@
 //! planned upon, and the difference becomes orders.
 
 mod ask;
+mod format;
 mod hear;
 mod lead;
 mod observe;
@@ -18,8 +19,10 @@ use airlift_protocol::id::{AssignmentId, JobId, LogIndex, NodeId};
 use airlift_protocol::limits::{GRANTS_BATCHED_MAX, LOG_WAITING_MAX, RAFT_TICK_MS};
 use airlift_protocol::report::Report;
 use airlift_protocol::time::Timestamp;
-use airlift_protocol::version::LOG_FORMAT;
+use airlift_protocol::version::{FormatVersion, Formats};
 
+use self::format::Known;
+use self::lead::SettledVoters;
 use self::read::Reads;
 use self::snapshot::Snapshots;
 use crate::command::Command;
@@ -29,7 +32,7 @@ use crate::input::Input;
 use crate::log::{Committed, Log};
 use crate::scheduler::diff::{Diff, Step};
 use crate::scheduler::inventory::Inventory;
-use crate::scheduler::pages::{PageKey, Pages, wanted};
+use crate::scheduler::pages::{PageKey, Pages, active_max, wanted};
 use crate::scheduler::plan::plan;
 use crate::scheduler::shares::Shares;
 use crate::scheduler::{check, work};
@@ -58,6 +61,12 @@ pub struct Coordinator {
     reports: Vec<Report>,
     /// Whether this node decided at the last look; in a cluster, only the leader does.
     is_deciding: bool,
+    /// Something has happened since the leases were looked at, and since the last plan.
+    has_changed: bool,
+    has_news: bool,
+    planned_at: Timestamp,
+    known: Known,
+    voters: SettledVoters,
     reads: Reads,
     snapshots: Snapshots,
     shares: Shares,
@@ -69,6 +78,9 @@ pub struct Coordinator {
     wall_offset: u64,
     effects: VecDeque<Effect>,
 }
+
+/// Milliseconds between two plans when nothing was decided meanwhile.
+const PLAN_PAUSE_MS: u64 = 100;
 
 /// A log being read back, oldest entry first.
 #[derive(Debug, Default)]
@@ -88,7 +100,7 @@ impl Replay {
     pub fn finish(self) -> Coordinator {
         let mut log = Log::alone(self.applied);
         if self.applied == LogIndex::default() {
-            log.propose(Command::Format(LOG_FORMAT), None);
+            log.propose(Command::Format(FormatVersion::default()), None);
         }
         Coordinator::new(self.state, log, None)
     }
@@ -97,8 +109,20 @@ impl Replay {
 impl Coordinator {
     /// A voter of a cluster, which begins with the state as of its snapshot.
     pub fn voter(now: Timestamp, state: State, consensus: Consensus) -> Self {
+        Self::voter_with(Formats::BUILD, now, state, consensus)
+    }
+
+    /// A voter whose build has these formats.
+    pub fn voter_with(
+        formats: Formats,
+        now: Timestamp,
+        state: State,
+        consensus: Consensus,
+    ) -> Self {
         let mut voter = Self::new(state, Log::group(consensus), Some(now.plus(RAFT_TICK_MS)));
+        voter.known = Known::new(formats);
         voter.introduce_members();
+        voter.check_format(voter.state.format);
         voter
     }
 
@@ -106,6 +130,11 @@ impl Coordinator {
         Self {
             state,
             is_deciding: log.is_ready(),
+            has_changed: true,
+            has_news: true,
+            planned_at: Timestamp(0),
+            known: Known::new(Formats::BUILD),
+            voters: SettledVoters::default(),
             reads: Reads::default(),
             snapshots: Snapshots::default(),
             shares: Shares::default(),
@@ -146,6 +175,7 @@ impl Coordinator {
             Input::SnapshotSent { to, is_fetched } => self.on_snapshot_sent(to, is_fetched),
             Input::Introduce(ids) => self.on_introduce(ids),
             Input::PageLoaded { job, end, page } => {
+                self.note_change();
                 self.pages.loaded(PageKey { job, end, page: page.id }, page);
             }
             Input::Timeout => self.on_timeout(now),
@@ -184,6 +214,7 @@ impl Coordinator {
     }
 
     fn on_committed(&mut self, committed: Committed) {
+        self.note_change();
         let Committed { index, command, request } = committed;
         self.forget_under_way(&command);
         self.observe_command(&command);
@@ -236,6 +267,7 @@ impl Coordinator {
             Command::NodeStarted { node, boot, .. } => {
                 self.starting.remove(&(*node, *boot));
             }
+            Command::Format(_) => self.known.settle(),
             _ => {}
         }
     }
@@ -282,10 +314,14 @@ impl Coordinator {
     }
 
     fn wanted(&self) -> BTreeSet<PageKey> {
+        let slots = self.inventory.ready(&self.state).map(|(_, node)| node.slots).sum();
+        let active = active_max(slots);
         self.state
             .jobs
             .iter()
-            .flat_map(|(id, job)| wanted(*id, job, self.diffs.get(id).map(Diff::source_page)))
+            .flat_map(|(id, job)| {
+                wanted(*id, job, self.diffs.get(id).map(Diff::source_page), active)
+            })
             .collect()
     }
 
@@ -309,20 +345,25 @@ impl Coordinator {
     fn apply(&mut self) {
         while let Some(committed) = self.log.poll_committed() {
             self.on_committed(committed);
+            self.check_format(self.state.format);
         }
     }
 
     /// Proposes what the state asks for.
     fn decide(&mut self, now: Timestamp) {
-        self.observe_leases(now);
         self.reconcile_voters();
+        self.raise_format();
         let at = now.plus(self.wall_offset);
         self.flush_reports(at);
         self.diff();
-        self.load();
-        if self.planned > 0 {
+        if std::mem::take(&mut self.has_changed) {
+            self.observe_leases(now);
+            self.load();
+        }
+        if self.planned > 0 || !self.is_plan_due(now) {
             return;
         }
+        (self.has_news, self.planned_at) = (false, now);
         let plan = plan(&self.state, &self.inventory, &self.pages, at);
         debug_assert_eq!(check::check(&self.state, &self.inventory, &plan), [""; 0]);
         for taken in plan.taken_back {
@@ -336,6 +377,18 @@ impl Coordinator {
             self.planned += 1;
             self.log.propose(Command::Grant { grants: grants.to_vec() }, None);
         }
+    }
+
+    /// Something has happened that a plan could depend on.
+    fn note_change(&mut self) {
+        (self.has_changed, self.has_news) = (true, true);
+    }
+
+    /// Whether another plan could come out. What only time changes (a way that is open again, a node
+    /// that has become slow) is looked at a few times a second: of hundreds of nodes one is heard at
+    /// any instant.
+    fn is_plan_due(&self, now: Timestamp) -> bool {
+        self.has_news || now.since(self.planned_at) >= PLAN_PAUSE_MS
     }
 
     /// Asks for the pages that are needed and not in memory.

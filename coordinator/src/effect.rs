@@ -7,6 +7,7 @@ use airlift_protocol::control::Order;
 use airlift_protocol::error::Failure;
 use airlift_protocol::id::{JobId, LogIndex, NodeId, PageId, Position};
 use airlift_protocol::raft::{RaftId, RaftMessage, SnapshotRef};
+use airlift_protocol::version::Formats;
 
 use crate::event::Event;
 use crate::input::RequestId;
@@ -55,6 +56,13 @@ pub enum Effect {
     Superseded {
         /// Which node.
         node: NodeId,
+    },
+    /// Tell a node that its build does not read the format in force.
+    Unfit {
+        /// Which node.
+        node: NodeId,
+        /// The formats that its build has.
+        formats: Formats,
     },
     /// Answer a request.
     Answer {

@@ -105,6 +105,13 @@ impl Log {
         }
     }
 
+    /// Hands out nothing more: this build does not read what follows.
+    pub(crate) fn close(&mut self) {
+        if let Kind::Group(group) = &mut self.kind {
+            group.close();
+        }
+    }
+
     /// Queues a command, and remembers whom it answers.
     pub(crate) fn propose(&mut self, command: Command, request: Option<RequestId>) {
         let page = match &command {

@@ -15,10 +15,12 @@ mod report;
 use std::collections::{BTreeMap, BTreeSet};
 
 use airlift_protocol::cluster::Boot;
+use airlift_protocol::codec;
 use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::id::{AssignmentId, Epoch, JobId, LogIndex, NodeId, PageId, Position};
 use airlift_protocol::key::Key;
 use airlift_protocol::units::ByteRate;
+use airlift_protocol::version::FormatVersion;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::apply::is_movable;
@@ -110,6 +112,8 @@ impl ObjectFact {
 /// Everything the log has decided so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
+    /// The format in force: first, so that every build can read it.
+    pub format: FormatVersion,
     /// Jobs by id.
     pub jobs: BTreeMap<JobId, Job>,
     /// The number that the last assignment got.
@@ -132,6 +136,25 @@ impl State {
     pub fn pages(&self) -> BTreeSet<LogIndex> {
         let listings = self.jobs.values().flat_map(|job| [&job.source, &job.target]);
         listings.flat_map(|listing| listing.pages.iter().copied()).collect()
+    }
+
+    /// The format of a state that may be of another build, by its first bytes.
+    pub fn format_of(encoded: &[u8]) -> Option<FormatVersion> {
+        codec::decode_first(encoded)
+    }
+
+    /// Puts a format in force, unless a member could not read it.
+    fn raise(&mut self, format: FormatVersion) {
+        let is_read = match &self.cluster {
+            None => true,
+            Some(cluster) => {
+                let mut members = cluster.members.values();
+                format > self.format && members.all(|member| member.formats.has(format))
+            }
+        };
+        if is_read {
+            self.format = format;
+        }
     }
 
     fn next_assignment(&mut self) -> AssignmentId {

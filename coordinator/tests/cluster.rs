@@ -25,6 +25,7 @@ use airlift_protocol::key::Key;
 use airlift_protocol::location::Location;
 use airlift_protocol::raft::RaftId;
 use airlift_protocol::time::Timestamp;
+use airlift_protocol::version::Formats;
 
 use self::work::{EXTRA, OBJECTS};
 use self::world::{Faults, Process, SLOW_MS, World};
@@ -48,6 +49,7 @@ fn founding(cluster: ClusterId) -> Request {
         raft: Some(RaftId(1)),
         addresses: Addresses::default(),
         joined_at: Timestamp(WALL_START),
+        formats: Formats::BUILD,
     };
     Request::Found(Box::new(Founding { cluster, founder, admin: [0; 32] }))
 }
@@ -77,6 +79,7 @@ fn join(world: &mut World, number: u8) {
         addresses: Addresses::default(),
         at: Timestamp(WALL_START + world.now),
         version: String::new(),
+        formats: Formats::BUILD,
     };
     assert_eq!(world.ask(&Request::Join(node(number), Box::new(request))), Answer::Done);
     world.run_until(60_000, "a leader", |world| world.leader().is_some());

@@ -23,6 +23,7 @@ use airlift_protocol::location::Location;
 use airlift_protocol::manifest::{Entry, Kind, Version};
 use airlift_protocol::report::{Comparison, Completion, ListingEnd, ObjectResult, Report};
 use airlift_protocol::time::Timestamp;
+use airlift_protocol::version::Formats;
 
 const NODE: NodeId = NodeId([1; 32]);
 
@@ -59,6 +60,7 @@ fn beat(boot: u64, at: u64, held: &[AssignmentId]) -> Input {
         version: String::new(),
         figures: Vec::new(),
         shares: None,
+        formats: Formats::BUILD,
     };
     Input::Heartbeat { node: NODE, heartbeat, at: Timestamp(at) }
 }

@@ -10,6 +10,7 @@ use crate::id::NodeId;
 use crate::limits::{ADDRESSES_MAX, NODE_NAME_BYTES_MAX};
 use crate::raft::RaftId;
 use crate::time::Timestamp;
+use crate::version::Formats;
 
 /// A cluster: 16 random bytes, drawn when it is founded.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -154,6 +155,8 @@ pub struct Member {
     pub addresses: Addresses,
     /// Wall-clock time at which it joined.
     pub joined_at: Timestamp,
+    /// The formats of its build, as of when its process last started.
+    pub formats: Formats,
 }
 
 /// The first part of a join token: names it in the log.

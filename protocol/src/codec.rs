@@ -78,6 +78,12 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8], bytes_max: usize) -> Result<T, 
     }
 }
 
+/// Decodes the `T` that `bytes` begin with, whatever follows.
+pub fn decode_first<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    let head = &bytes[..bytes.len().min(SHORT_BYTES)];
+    read::<T, { COUNTED_PER_BYTE * SHORT_BYTES }>(head).ok().map(|(value, _)| value)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -21,6 +21,7 @@ use crate::raft::RaftMessage;
 use crate::report::Report;
 use crate::time::Timestamp;
 use crate::units::ByteRate;
+use crate::version::Formats;
 
 /// A message to another node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,6 +139,8 @@ pub struct Heartbeat {
     pub figures: Vec<JobFigures>,
     /// The shares of bandwidths that it may use now, as it was told them.
     pub shares: Option<Shares>,
+    /// The formats of its build.
+    pub formats: Formats,
 }
 
 /// The leader's answer to a sign of life: the node's leases last for another while.
@@ -218,6 +221,8 @@ pub struct JoinRequest {
     pub at: Timestamp,
     /// Its build.
     pub version: String,
+    /// The formats of its build.
+    pub formats: Formats,
 }
 
 /// What a new member learns.
@@ -232,6 +237,7 @@ mod tests {
     use super::*;
     use crate::codec;
     use crate::figures::Figures;
+    use crate::version::FormatVersion;
 
     #[test]
     fn a_sign_of_life_has_the_bytes_it_always_had() {
@@ -252,12 +258,13 @@ mod tests {
             version: "1".to_owned(),
             figures: vec![figures],
             shares: None,
+            formats: Formats { oldest: FormatVersion(4), newest: FormatVersion(5) },
         };
         let mut golden = vec![1, 0, 0, 0, 4, 1, 7, 1]; // boot, addresses, slots, held, written
         golden.extend_from_slice(&[9; 16]);
         golden.extend_from_slice(&[8, 3, 1, b'1', 1]); // bytes, members, version, figures
         golden.extend_from_slice(&codec::encode(&figures));
-        golden.push(0); // shares
+        golden.extend_from_slice(&[0, 4, 5]); // shares, formats
         assert_eq!(codec::encode(&beat), golden);
         assert_eq!(codec::decode::<Heartbeat>(&golden, 256).unwrap(), beat);
     }

@@ -75,11 +75,18 @@ pub const FAILURE_DETAIL_BYTES_MAX: usize = 512;
 /// Failures that the replicated state keeps by name; the report has them all.
 pub const FAILURES_KEPT_MAX: usize = 100;
 
-/// Pages of one job whose entries the coordinator holds in memory at once.
-pub const PAGES_ACTIVE_MAX: usize = 4;
+/// Pages of one job whose entries the coordinator holds in memory at once, on few nodes.
+pub const PAGES_ACTIVE_MIN: usize = 4;
 
-/// Large objects of one job that are open at the target at once.
-pub const OBJECTS_OPEN_MAX: usize = 8;
+/// The same on hundreds of nodes, to keep them busy.
+pub const PAGES_ACTIVE_MAX: usize = 64;
+
+/// Large objects of one job that may be open at the target at once whatever work there is; more are
+/// opened only while there are fewer ranges to move than slots.
+pub const OBJECTS_OPEN_MIN: usize = 8;
+
+/// Large objects of one job that may be open at the target at once at all.
+pub const OBJECTS_OPEN_MAX: usize = 4096;
 
 /// Keys of one delete assignment.
 pub const DELETE_KEYS_MAX: usize = 1000;

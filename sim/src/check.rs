@@ -6,6 +6,7 @@
 mod bounds;
 mod deletes;
 mod election;
+mod formats;
 mod log;
 mod objects;
 mod records;
@@ -28,6 +29,7 @@ use airlift_protocol::id::{AssignmentId, JobId, LogIndex, NodeId, Position};
 use airlift_protocol::key::Key;
 use airlift_protocol::limits::LOG_ENTRY_BYTES_MAX;
 use airlift_protocol::raft::{Configuration, LogPayload, RaftBody, RaftId, RaftMessage};
+use airlift_protocol::version::Formats;
 
 use self::election::Elections;
 use self::log::Logs;
@@ -37,6 +39,7 @@ use self::replicas::Replicas;
 use self::resume::Resume;
 pub(crate) use self::secrets::CANARY;
 use self::writers::Writers;
+use crate::stores::Content;
 use crate::world::disk::{Disk, Write};
 use crate::world::{SimJob, Violation};
 
@@ -108,7 +111,8 @@ impl Check {
     }
 
     /// A voter says something.
-    pub(crate) fn on_said(&mut self, message: &RaftMessage) -> Found {
+    pub(crate) fn on_said(&mut self, message: &RaftMessage, disk: &Disk) -> Found {
+        election::is_written(message, &disk.log.hard_state)?;
         if let RaftBody::Append { entries, .. } = &message.body {
             self.logs.on_entries(entries)?;
         }
@@ -135,7 +139,7 @@ impl Check {
         sight: Sight<'_>,
     ) -> Result<Vec<Fact>, Violation> {
         let Some(consensus) = coordinator.consensus() else { return Ok(Vec::new()) };
-        if coordinator.is_damaged() {
+        if coordinator.is_damaged() && coordinator.refusal().is_none() {
             let text = format!("n{place} cannot read an entry of its log");
             broken("every entry can be read", text, vec![])?;
         }
@@ -197,8 +201,10 @@ impl Check {
             _ => None,
         };
         self.writers.before(&command, &self.reference);
+        let format = self.reference.format;
         let facts = self.reference.apply(LogIndex(index), command);
         self.writers.after(&self.reference);
+        formats::look(format, &self.reference)?;
         if let Some((job, end, page)) = page
             && let Some(state) = self.reference.jobs.get(&job)
             && state.listing(end).pages.last() == Some(&LogIndex(index))
@@ -297,6 +303,11 @@ impl Check {
         self.records.on_record(place, fact)
     }
 
+    /// An upload is gone on with.
+    pub(crate) fn on_resumed(&self, key: &Key, begun: Content, now: Content) -> Found {
+        objects::is_of_one_state(key, begun, now)
+    }
+
     /// A change of an order takes effect at the target.
     pub(crate) fn on_landing(&self, place: usize, id: AssignmentId) -> Found {
         self.writers.on_landing(place, id)
@@ -331,6 +342,16 @@ impl Check {
         let job = self.reference.jobs.get(&job).filter(|job| job.phase == Phase::Stopped);
         let failure = job.and_then(|job| job.failure.as_ref());
         failure.is_some_and(|failure| failure.code != ErrorCode::Cancelled)
+    }
+
+    /// A voter stops because its build does not read what is in force.
+    pub(crate) fn on_outdated(&self, place: usize, id: NodeId, formats: Formats) -> Found {
+        formats::on_outdated(place, id, formats, &self.reference)
+    }
+
+    /// Whether what all members can read is in force.
+    pub(crate) fn is_format_settled(&self) -> bool {
+        formats::is_settled(&self.reference)
     }
 
     /// Looks at everything when all is over.

@@ -92,7 +92,7 @@ pub struct Options {
 }
 
 /// Kinds of faults that are injected from outside.
-pub const FAULT_KINDS: usize = 17;
+pub const FAULT_KINDS: usize = 19;
 
 impl Options {
     /// The options of `seed`.
@@ -102,7 +102,14 @@ impl Options {
         let has_no_faults = prng.chance(60);
         let mut swarm = |most: u64| if prng.chance(400) { 0 } else { prng.below(most + 1) };
         let mut faults = [0; FAULT_KINDS];
-        faults.iter_mut().for_each(|weight| *weight = swarm(10));
+        let (others, builds) = faults.split_at_mut(FAULT_KINDS - 2);
+        others.iter_mut().for_each(|weight| *weight = swarm(10));
+        // Of their own, so that a life without upgrades is what it was before there were any.
+        let mut upgrades = Prng::new(seed).split("upgrades");
+        if upgrades.chance(300) {
+            builds[0] = 1 + upgrades.below(10);
+            builds[1] = upgrades.below(5);
+        }
         let page_entries = 1 + swarm(60);
         let log_entries = [8, 40, 200, 10_000][swarm(4) as usize % 4];
         let mut options = Self {

@@ -25,6 +25,8 @@ pub(crate) struct Content {
 pub(crate) struct SimUpload {
     /// Key at the target.
     pub(crate) key: Key,
+    /// The state of the object that it was begun for.
+    pub(crate) of: Content,
     /// Shards that are there.
     pub(crate) shards: BTreeMap<u32, Content>,
 }
@@ -69,10 +71,10 @@ impl Stores {
     }
 
     /// Begins an upload.
-    pub(crate) fn begin_upload(&mut self, key: Key) -> UploadToken {
+    pub(crate) fn begin_upload(&mut self, key: Key, of: Content) -> UploadToken {
         self.tokens += 1;
         let token = format!("upload-{}", self.tokens);
-        self.uploads.insert(token.clone(), SimUpload { key, shards: BTreeMap::new() });
+        self.uploads.insert(token.clone(), SimUpload { key, of, shards: BTreeMap::new() });
         UploadToken(token)
     }
 }

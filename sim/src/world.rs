@@ -20,6 +20,7 @@ mod node;
 mod object;
 mod operator;
 mod populate;
+mod upgrade;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -31,6 +32,7 @@ use airlift_protocol::id::{AssignmentId, JobId, LogIndex};
 use airlift_protocol::job::JobSpec;
 use airlift_protocol::raft::{Configuration, RaftId, RaftMessage, SnapshotRef};
 use airlift_protocol::report::Report;
+use airlift_protocol::version::FormatVersion;
 
 use self::attempt::{Answer, Caller, Change};
 use self::driver::Said;
@@ -88,6 +90,8 @@ pub(crate) enum Ahead {
     Packet {
         from: usize,
         to: usize,
+        /// In which it is written.
+        format: FormatVersion,
         packet: Packet,
     },
     Land(JobId, Box<Change>, Caller),
@@ -156,8 +160,8 @@ pub struct World {
     calm_since: Option<u64>,
     /// Changes that a fence held back.
     pub(crate) fenced: u64,
-    /// Whether the sign of life that is being heard is of a process that another has replaced.
-    pub(crate) is_superseded: bool,
+    /// What the node whose sign of life is being heard is told, when it is to stop.
+    pub(crate) refused: Option<Said>,
 }
 
 impl World {
@@ -185,7 +189,7 @@ impl World {
             violation: None,
             calm_since: None,
             fenced: 0,
-            is_superseded: false,
+            refused: None,
             options,
         };
         world.populate(&mut prng.split("objects"));
@@ -234,6 +238,7 @@ impl World {
         self.is_calm()
             && self.operator.is_idle()
             && ended.is_some_and(|since| self.now > since + AFTERMATH_MS)
+            && self.check.is_format_settled()
     }
 
     fn happen(&mut self, ahead: Ahead) {
@@ -246,11 +251,11 @@ impl World {
                     self.happen_to(place, what);
                 }
             }
-            Ahead::Packet { from, to, packet } => {
+            Ahead::Packet { from, to, format, packet } => {
                 if let Some(until) = self.frozen(to) {
-                    return self.queue.push(until, Ahead::Packet { from, to, packet });
+                    return self.queue.push(until, Ahead::Packet { from, to, format, packet });
                 }
-                if self.nodes[to].process.is_some() {
+                if self.nodes[to].process.is_some() && self.reads(to, format, &packet) {
                     self.receive(to, from, packet);
                 }
             }

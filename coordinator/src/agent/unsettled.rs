@@ -1,7 +1,7 @@
 //! Reports that are not on record yet. Each is said again until the leader settles it. Then the order
 //! is over: one that was said twice, and arrives for the second time now, is not carried out again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use airlift_protocol::id::{AssignmentId, PageId};
 use airlift_protocol::limits::{HEARTBEAT_MS, LEASE_MS};
@@ -23,6 +23,8 @@ pub(super) struct Unsettled {
     /// Orders whose answers were settled lately, and when. Not for ever: a leader that was cut off
     /// may have settled what is on no record.
     over: BTreeMap<AssignmentId, Timestamp>,
+    /// The same in the order of time, to be forgotten in.
+    ended: VecDeque<(Timestamp, AssignmentId)>,
 }
 
 fn page_of(report: &Report) -> Option<PageId> {
@@ -44,9 +46,15 @@ impl Unsettled {
 
     /// The leader has the answer to an order on record, if there was one.
     pub(super) fn end(&mut self, now: Timestamp, id: AssignmentId) {
-        self.over.retain(|_, ended| now.since(*ended) < LEASE_MS);
+        while let Some((at, old)) = self.ended.pop_front_if(|(at, _)| now.since(*at) >= LEASE_MS) {
+            // It may have ended once more since.
+            if self.over.get(&old) == Some(&at) {
+                self.over.remove(&old);
+            }
+        }
         if self.is_answered(id) {
             self.over.insert(id, now);
+            self.ended.push_back((now, id));
         }
         self.settle(id);
     }

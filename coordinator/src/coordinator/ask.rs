@@ -86,7 +86,7 @@ impl Coordinator {
         {
             return refuse("the join token is not genuine: its secret is wrong".to_owned());
         }
-        let JoinRequest { token, name, addresses, .. } = join;
-        Ok(Joining { token, node, name, addresses, at })
+        let JoinRequest { token, name, addresses, formats, .. } = join;
+        Ok(Joining { token, node, name, addresses, at, formats })
     }
 }

@@ -39,16 +39,25 @@ impl Coordinator {
         if codec::encode(&beat.addresses).len() > ADDRESSES_BYTES_MAX {
             return;
         }
+        if self.inventory.node(node).is_none_or(|view| view.boot != Some(beat.boot)) {
+            self.note_change();
+        }
         let cluster = self.state.cluster.as_ref();
         let member = cluster.and_then(|cluster| cluster.members.get(&node));
         if cluster.is_some() && member.is_none() {
+            return;
+        }
+        if member.is_some() && !beat.formats.has(self.state.format) {
+            self.effects.push_back(Effect::Unfit { node, formats: beat.formats });
             return;
         }
         if self.inventory.hear(node, beat, now) == Heard::Superseded {
             self.effects.push_back(Effect::Superseded { node });
             return;
         }
-        let has_moved = member.is_some_and(|member| member.addresses != beat.addresses);
+        let has_moved = member.is_some_and(|member| {
+            (&member.addresses, member.formats) != (&beat.addresses, beat.formats)
+        });
         self.observe_beat(now, node, beat);
         if self.state.boots.get(&node) != Some(&beat.boot) || has_moved {
             // Every such entry makes all members write. What is not heard now is said again.
@@ -58,8 +67,8 @@ impl Coordinator {
             }
             if *count < STARTS_MAX && self.starting.insert((node, beat.boot)) {
                 *count += 1;
-                let (boot, addresses) = (beat.boot, beat.addresses.clone());
-                self.log.propose(Command::NodeStarted { node, boot, addresses }, None);
+                let Heartbeat { boot, addresses, formats, .. } = beat.clone();
+                self.log.propose(Command::NodeStarted { node, boot, addresses, formats }, None);
             }
             return;
         }

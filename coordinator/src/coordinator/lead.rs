@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use airlift_protocol::id::{LogIndex, NodeId};
 use airlift_protocol::limits::{HEARTBEAT_MS, RAFT_TICK_MS};
-use airlift_protocol::raft::{MembershipChange, RaftId, RaftMessage};
+use airlift_protocol::raft::{Configuration, MembershipChange, RaftId, RaftMessage};
 use airlift_protocol::time::Timestamp;
 
 use super::Coordinator;
@@ -23,6 +23,16 @@ const HELD_UP_MS: u64 = TICKS_MADE_UP_MAX as u64 * RAFT_TICK_MS;
 
 /// Milliseconds by which a node that lives may have been heard before another that does.
 const HEARD_MS: u64 = HEARTBEAT_MS + HEARTBEAT_MS / 2;
+
+/// The members, and a configuration of consensus that is just what they ask for.
+#[derive(Debug, Default)]
+pub(super) struct SettledVoters(Option<(LogIndex, Configuration)>);
+
+impl SettledVoters {
+    fn are_settled(&self, version: LogIndex, configuration: &Configuration) -> bool {
+        self.0.as_ref().is_some_and(|(of, settled)| *of == version && settled == configuration)
+    }
+}
 
 impl Coordinator {
     /// Consensus as it stands; `None` for a process that works alone.
@@ -140,10 +150,13 @@ impl Coordinator {
             return;
         }
         self.is_deciding = is_deciding;
+        self.note_change();
+        self.voters = SettledVoters::default();
         self.inventory.clear();
         self.pages = Pages::default();
         self.diffs.clear();
         self.planned = 0;
+        self.known.settle();
         self.reported.clear();
         self.starting.clear();
         self.reports.clear();
@@ -168,10 +181,20 @@ impl Coordinator {
     /// become voters when they have caught up; who is no member any more goes first.
     pub(super) fn reconcile_voters(&mut self) {
         let Some(cluster) = &self.state.cluster else { return };
+        let Some(consensus) = self.log.consensus_mut() else { return };
+        if self.voters.are_settled(cluster.version, consensus.configuration()) {
+            return;
+        }
         let wanted: BTreeSet<RaftId> =
             cluster.members.values().filter_map(|member| member.raft).collect();
-        let Some(consensus) = self.log.consensus_mut() else { return };
         let configuration = consensus.configuration().clone();
+        if !configuration.is_joint()
+            && configuration.learners.is_empty()
+            && configuration.voters == wanted
+        {
+            self.voters = SettledVoters(Some((cluster.version, configuration)));
+            return;
+        }
         let removals = configuration.members().into_iter().filter(|id| !wanted.contains(id));
         let additions = wanted.iter().filter(|id| !configuration.contains(**id));
         let changes = removals

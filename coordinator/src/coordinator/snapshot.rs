@@ -98,6 +98,9 @@ impl Coordinator {
 
     pub(super) fn on_snapshot_fetched(&mut self, reference: SnapshotRef, bytes: Option<&[u8]>) {
         let bytes = bytes.filter(|bytes| reference.is_of(bytes));
+        if let Some(format) = bytes.and_then(State::format_of) {
+            self.check_format(format);
+        }
         let state = bytes.and_then(|bytes| codec::decode(bytes, STATE_BYTES_MAX).ok());
         let Some(consensus) = self.log.consensus_mut() else { return };
         if consensus.on_snapshot_fetched(&reference, state.is_some())
@@ -117,6 +120,7 @@ impl Coordinator {
         self.state = state;
         self.pages = Pages::default();
         self.diffs.clear();
+        self.check_format(self.state.format);
         self.introduce_members();
         self.effects.push_back(Effect::MembersChanged);
     }

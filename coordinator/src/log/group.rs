@@ -112,6 +112,10 @@ impl Group {
         None
     }
 
+    pub(super) fn close(&mut self) {
+        self.is_damaged = true;
+    }
+
     /// Whether the log has an entry that this build cannot read.
     pub(super) fn is_damaged(&self) -> bool {
         self.is_damaged

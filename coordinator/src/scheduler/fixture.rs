@@ -13,6 +13,7 @@ use airlift_protocol::manifest::{Entry, Kind, Page, Version};
 use airlift_protocol::raft::RaftId;
 use airlift_protocol::report::{Comparison, Completion, ObjectResult, Report};
 use airlift_protocol::time::Timestamp;
+use airlift_protocol::version::Formats;
 
 use super::check;
 use super::inventory::Inventory;
@@ -70,6 +71,7 @@ impl Site {
             raft: Some(RaftId(1)),
             addresses: Addresses::default(),
             joined_at: WALL,
+            formats: Formats::BUILD,
         };
         let founding = Founding { cluster: ClusterId([1; 16]), founder, admin: [0; 32] };
         site.apply(Command::Found(Box::new(founding)));
@@ -79,12 +81,24 @@ impl Site {
             let token = JoinToken { secret_hash, role, expires_at, used_by: None };
             site.apply(Command::IssueToken { id, token });
             let (name, addresses) = (name(number), Addresses::default());
-            let joining = Joining { token: id, node: node(number), name, addresses, at: WALL };
+            let joining = Joining {
+                token: id,
+                node: node(number),
+                name,
+                addresses,
+                at: WALL,
+                formats: Formats::BUILD,
+            };
             site.apply(Command::Join(Box::new(joining)));
         }
         for number in 1..=count {
             let (boot, addresses) = (Boot(1), Addresses::default());
-            site.apply(Command::NodeStarted { node: node(number), boot, addresses });
+            site.apply(Command::NodeStarted {
+                node: node(number),
+                boot,
+                addresses,
+                formats: Formats::BUILD,
+            });
             site.beat(number);
         }
         site
@@ -97,15 +111,20 @@ impl Site {
 
     /// A job between two ends with so many objects, all of which are to be moved.
     pub(super) fn job(&mut self, ends: [Location; 2], policy: Policy, objects: usize) -> JobId {
+        self.job_of(ends, policy, &vec![OBJECT_BYTES; objects])
+    }
+
+    /// A job between two ends with objects of these sizes, all of which are to be moved.
+    pub(super) fn job_of(&mut self, ends: [Location; 2], policy: Policy, sizes: &[u64]) -> JobId {
         let [source, target] = ends;
         let (mode, filters) = (Mode::Copy, Filters::default());
         let spec = JobSpec { mode, source, target, single: None, filters, policy };
         let job = spec.id();
         self.apply(Command::Submit { spec: Box::new(spec), at: WALL });
-        let entries = (0..objects).map(|number| Entry {
+        let entries = sizes.iter().enumerate().map(|(number, size)| Entry {
             key: Key::new(format!("{number:05}").into_bytes()),
             kind: Kind::Object,
-            size: OBJECT_BYTES,
+            size: *size,
             mtime_ns: Some(1),
             version: Version::None,
         });
@@ -118,7 +137,7 @@ impl Site {
         let grants: Vec<Grant> = plan.grants.into_iter().filter(is_first).collect();
         for id in self.grant(grants) {
             if matches!(self.lease(job, id).task, Task::Compare(_)) {
-                self.report(job, id, Completion::Compared(vec![Comparison::Move; objects]));
+                self.report(job, id, Completion::Compared(vec![Comparison::Move; sizes.len()]));
             }
         }
         job
@@ -201,6 +220,7 @@ impl Site {
             version: String::new(),
             figures: Vec::new(),
             shares: None,
+            formats: Formats::BUILD,
         };
         self.inventory.hear(node(number), &beat, self.now);
         self.inventory.observed.hear(self.now, node(number), &beat, &self.state);

@@ -57,6 +57,8 @@ pub(crate) enum Heard {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Inventory {
     nodes: BTreeMap<NodeId, NodeView>,
+    /// Before then no node will have been silent for too long; looked for anew when it has come.
+    deadline: Option<Timestamp>,
     superseded: BTreeMap<NodeId, BTreeSet<Boot>>,
     pub(crate) observed: Observed,
 }
@@ -64,6 +66,7 @@ pub struct Inventory {
 impl Inventory {
     /// Waits for a node that holds leases and was not heard yet.
     pub(crate) fn expect(&mut self, node: NodeId, now: Timestamp) {
+        self.deadline.get_or_insert(now.plus(LEASE_MS));
         self.nodes.entry(node).or_insert_with(|| NodeView {
             boot: None,
             slots: 0,
@@ -116,6 +119,7 @@ impl Inventory {
             measured,
         };
         self.nodes.insert(node, view);
+        self.deadline.get_or_insert(now.plus(LEASE_MS));
         Heard::Alive
     }
 
@@ -136,15 +140,21 @@ impl Inventory {
 
     /// Takes out a node that has been silent for longer than a lease lasts.
     pub(crate) fn take_silent(&mut self, now: Timestamp) -> Option<NodeId> {
+        if self.deadline.is_none_or(|deadline| now < deadline) {
+            return None;
+        }
         let silent = self.nodes.iter().find(|(_, view)| now.since(view.heard) >= LEASE_MS);
-        let node = silent.map(|(id, _)| *id)?;
+        let Some(node) = silent.map(|(id, _)| *id) else {
+            self.deadline = self.nodes.values().map(|view| view.heard.plus(LEASE_MS)).min();
+            return None;
+        };
         self.nodes.remove(&node);
         Some(node)
     }
 
-    /// When the first node will have been silent for as long as a lease lasts.
+    /// When to look whether a node has been silent for as long as a lease lasts.
     pub fn deadline(&self) -> Option<Timestamp> {
-        self.nodes.values().map(|view| view.heard.plus(LEASE_MS)).min()
+        self.deadline
     }
 
     /// Nodes that can be given work: alive, and running as the process that the log knows.

@@ -1,7 +1,5 @@
 //! What the nodes have to do, what they can still take, and how fast they are.
 
-use std::collections::BTreeMap;
-
 use airlift_protocol::id::NodeId;
 
 use super::inventory::Inventory;
@@ -11,56 +9,66 @@ use crate::state::State;
 const TASK_BYTES_MIN: u64 = 1 << 20;
 
 /// One node that may be given work.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct NodeLoad {
+    node: NodeId,
     free: usize,
     /// Bytes that it is to write.
     writing: u64,
     /// Bytes that it is to read for others.
     reading: u64,
-    /// Bytes per second that it writes, and reads for others, where that is known.
-    writes: Option<u64>,
-    reads: Option<u64>,
+    /// Bytes per second that it writes, and reads for others; where that is not known, the best of
+    /// the others.
+    writes: u64,
+    reads: u64,
 }
 
-/// All nodes that may be given work.
+/// All nodes that may be given work, by id; a place is an index of them.
 #[derive(Clone, Debug)]
 pub(super) struct Load {
-    nodes: BTreeMap<NodeId, NodeLoad>,
-    /// The best rates that are known: what is hoped for of nodes of which none is.
-    writes_best: u64,
-    reads_best: u64,
+    nodes: Vec<NodeLoad>,
+    free: usize,
 }
 
 impl Load {
     pub(super) fn of(state: &State, inventory: &Inventory) -> Self {
         let observed = &inventory.observed;
-        let free = inventory.free_slots(state).into_iter();
-        let nodes = free.map(|(node, free)| {
-            let (writes, reads) = (
-                observed.rates.writes(observed.now, node),
-                observed.rates.reads(observed.now, node),
-            );
-            (node, NodeLoad { free, writes, reads, ..NodeLoad::default() })
+        let free = inventory.free_slots(state);
+        let known = |node| {
+            let rates = &observed.rates;
+            (rates.writes(observed.now, node), rates.reads(observed.now, node))
+        };
+        let known: Vec<(Option<u64>, Option<u64>)> = free.keys().map(|node| known(*node)).collect();
+        let writes_best = known.iter().filter_map(|(writes, _)| *writes).max().unwrap_or(1);
+        let reads_best = known.iter().filter_map(|(_, reads)| *reads).max().unwrap_or(1);
+        let nodes = free.iter().zip(known).map(|((node, free), (writes, reads))| NodeLoad {
+            node: *node,
+            free: *free,
+            writing: 0,
+            reading: 0,
+            writes: writes.unwrap_or(writes_best),
+            reads: reads.unwrap_or(reads_best),
         });
-        let nodes: BTreeMap<NodeId, NodeLoad> = nodes.collect();
-        let best = |rate: fn(&NodeLoad) -> Option<u64>| nodes.values().filter_map(rate).max();
-        let writes_best = best(|node| node.writes).unwrap_or(1);
-        let reads_best = best(|node| node.reads).unwrap_or(1);
-        let mut load = Self { nodes, writes_best, reads_best };
+        let mut load = Self { nodes: nodes.collect(), free: free.values().sum() };
         for lease in state.jobs.values().flat_map(|job| job.leases.values()) {
             load.add(lease.node, lease.source, lease.bytes);
         }
         load
     }
 
+    fn place(&self, node: NodeId) -> Option<usize> {
+        self.nodes.binary_search_by_key(&node, |load| load.node).ok()
+    }
+
     fn add(&mut self, node: NodeId, source: Option<NodeId>, bytes: u64) {
         let bytes = bytes.max(TASK_BYTES_MIN);
-        if let Some(writer) = self.nodes.get_mut(&node) {
-            writer.writing = writer.writing.saturating_add(bytes);
+        if let Some(writer) = self.place(node) {
+            let writing = &mut self.nodes[writer].writing;
+            *writing = writing.saturating_add(bytes);
         }
-        if let Some(reader) = source.and_then(|source| self.nodes.get_mut(&source)) {
-            reader.reading = reader.reading.saturating_add(bytes);
+        if let Some(reader) = source.and_then(|source| self.place(source)) {
+            let reading = &mut self.nodes[reader].reading;
+            *reading = reading.saturating_add(bytes);
         }
     }
 
@@ -73,23 +81,27 @@ impl Load {
         takes_slot: bool,
     ) {
         self.add(node, source, bytes);
-        if let Some(writer) = self.nodes.get_mut(&node) {
-            writer.free = writer.free.saturating_sub(usize::from(takes_slot));
+        if takes_slot
+            && let Some(place) = self.place(node)
+            && self.nodes[place].free > 0
+        {
+            self.nodes[place].free -= 1;
+            self.free -= 1;
         }
     }
 
     /// The nodes, by id.
     pub(super) fn nodes(&self) -> impl Iterator<Item = NodeId> + '_ {
-        self.nodes.keys().copied()
+        self.nodes.iter().map(|load| load.node)
     }
 
     /// The nodes that have slots free, by id.
     pub(super) fn free_nodes(&self) -> impl Iterator<Item = NodeId> + '_ {
-        self.nodes.iter().filter(|(_, load)| load.free > 0).map(|(node, _)| *node)
+        self.nodes.iter().filter(|load| load.free > 0).map(|load| load.node)
     }
 
     pub(super) fn has(&self, node: NodeId) -> bool {
-        self.nodes.contains_key(&node)
+        self.place(node).is_some()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -98,34 +110,45 @@ impl Load {
 
     /// Whether no slot is free.
     pub(super) fn is_full(&self) -> bool {
-        self.free() == 0
+        self.free == 0
     }
 
     /// Slots free on all nodes.
     pub(super) fn free(&self) -> usize {
-        self.nodes.values().map(|load| load.free).sum()
+        self.free
+    }
+
+    /// The places of all nodes.
+    pub(super) fn places(&self) -> std::ops::Range<usize> {
+        0..self.nodes.len()
+    }
+
+    /// The node at a place.
+    pub(super) fn node_at(&self, place: usize) -> NodeId {
+        self.nodes[place].node
     }
 
     /// Slots free on one.
-    pub(super) fn free_of(&self, node: NodeId) -> usize {
-        self.nodes.get(&node).map_or(0, |load| load.free)
+    pub(super) fn free_at(&self, place: usize) -> usize {
+        self.nodes[place].free
     }
 
-    /// Milliseconds until `node` would have written `bytes` more, all else that it is to write
-    /// before. A node of which nothing is known counts as the best one.
-    pub(super) fn write_ms(&self, node: NodeId, bytes: u64) -> u128 {
-        let load = self.nodes.get(&node).copied().unwrap_or_default();
-        time_ms(load.writing, bytes, load.writes.unwrap_or(self.writes_best))
+    /// Milliseconds until the node at `place` would have written `bytes` more, all else that it is to
+    /// write before. A node of which nothing is known counts as the best one.
+    pub(super) fn write_ms(&self, place: usize, bytes: u64) -> u64 {
+        let load = &self.nodes[place];
+        time_ms(load.writing, bytes, load.writes)
     }
 
     /// As [`write_ms`](Self::write_ms), of what it reads for others.
-    pub(super) fn read_ms(&self, node: NodeId, bytes: u64) -> u128 {
-        let load = self.nodes.get(&node).copied().unwrap_or_default();
-        time_ms(load.reading, bytes, load.reads.unwrap_or(self.reads_best))
+    pub(super) fn read_ms(&self, place: usize, bytes: u64) -> u64 {
+        let load = &self.nodes[place];
+        time_ms(load.reading, bytes, load.reads)
     }
 }
 
-fn time_ms(before: u64, bytes: u64, rate: u64) -> u128 {
-    let bytes = u128::from(before) + u128::from(bytes.max(TASK_BYTES_MIN));
-    bytes * 1000 / u128::from(rate.max(1))
+/// In 64 bits, where a division takes a fraction of the time: from 16 PiB on all are equal.
+fn time_ms(before: u64, bytes: u64, rate: u64) -> u64 {
+    let bytes = before.saturating_add(bytes.max(TASK_BYTES_MIN));
+    bytes.saturating_mul(1000) / rate.max(1)
 }

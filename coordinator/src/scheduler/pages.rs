@@ -3,11 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use airlift_protocol::assignment::End;
+use airlift_protocol::bitmap::Bitmap;
 use airlift_protocol::id::{JobId, PageId};
-use airlift_protocol::limits::PAGES_ACTIVE_MAX;
-use airlift_protocol::manifest::Page;
+use airlift_protocol::limits::{PAGES_ACTIVE_MAX, PAGES_ACTIVE_MIN};
+use airlift_protocol::manifest::{Entry, Kind, Page};
+use airlift_protocol::shard;
 
 use crate::state::{Job, Phase, Task};
+
+/// Slots that one page keeps busy: it has some thousand entries, in packs of some hundred.
+const SLOTS_PER_PAGE: usize = 32;
 
 /// Which page of which listing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,23 +25,38 @@ pub struct PageKey {
     pub page: PageId,
 }
 
+/// A page in memory.
+#[derive(Debug)]
+struct Loaded {
+    page: Page,
+    /// The entries that are moved range by range.
+    large: Bitmap,
+}
+
 /// Pages by their place.
 #[derive(Debug, Default)]
 pub struct Pages {
-    loaded: BTreeMap<PageKey, Page>,
+    loaded: BTreeMap<PageKey, Loaded>,
     loading: BTreeSet<PageKey>,
 }
 
 impl Pages {
     /// The page, when it is in memory.
     pub fn find(&self, key: PageKey) -> Option<&Page> {
-        self.loaded.get(&key)
+        self.loaded.get(&key).map(|loaded| &loaded.page)
+    }
+
+    /// The page, when it is in memory, and which of its entries are moved range by range.
+    pub(super) fn find_split(&self, key: PageKey) -> Option<(&Page, &Bitmap)> {
+        self.loaded.get(&key).map(|loaded| (&loaded.page, &loaded.large))
     }
 
     /// Keeps a page, until it is no longer wanted.
     pub(crate) fn insert(&mut self, key: PageKey, page: Page) {
         self.loading.remove(&key);
-        self.loaded.insert(key, page);
+        let entries = (0..).zip(&page.entries);
+        let large = entries.filter(|(_, entry)| is_large(entry)).map(|(index, _)| index).collect();
+        self.loaded.insert(key, Loaded { page, large });
     }
 
     /// Takes in a page that was asked for; another is of an earlier run, or not wanted any more.
@@ -66,13 +86,29 @@ impl Pages {
     }
 }
 
-/// Pages that a job works on now. `diffing` is the source page at which its two listings are
-/// being compared.
-pub(crate) fn wanted(id: JobId, job: &Job, diffing: Option<PageId>) -> BTreeSet<PageKey> {
+/// Whether an entry is moved range by range.
+pub(super) fn is_large(entry: &Entry) -> bool {
+    entry.kind == Kind::Object && shard::is_ranged(entry.size)
+}
+
+/// Pages of a job that are worked on at once by nodes with so many slots together: packs of the
+/// least size that is worth it for each slot, within what memory bears.
+pub(crate) fn active_max(slots: usize) -> usize {
+    (slots / SLOTS_PER_PAGE).clamp(PAGES_ACTIVE_MIN, PAGES_ACTIVE_MAX)
+}
+
+/// Pages that a job works on now, at most `active` of those that it moves or deletes. `diffing` is
+/// the source page at which its two listings are being compared.
+pub(crate) fn wanted(
+    id: JobId,
+    job: &Job,
+    diffing: Option<PageId>,
+    active: usize,
+) -> BTreeSet<PageKey> {
     let key = |end, page| PageKey { job: id, end, page };
     match job.phase {
         Phase::Moving => {
-            job.pages.keys().take(PAGES_ACTIVE_MAX).map(|page| key(End::Source, *page)).collect()
+            job.pages.keys().take(active).map(|page| key(End::Source, *page)).collect()
         }
         Phase::Diffing if job.diffed < job.target.next_page() => {
             let source = diffing.filter(|page| *page < job.source.next_page());
@@ -80,7 +116,7 @@ pub(crate) fn wanted(id: JobId, job: &Job, diffing: Option<PageId>) -> BTreeSet<
             source.into_iter().chain([key(End::Target, job.diffed)]).collect()
         }
         Phase::Deleting => {
-            let available = job.extraneous.keys().take(PAGES_ACTIVE_MAX);
+            let available = job.extraneous.keys().take(active);
             let leased = job.leases.values().filter_map(|lease| match &lease.task {
                 Task::Delete(page, _) => Some(page),
                 _ => None,

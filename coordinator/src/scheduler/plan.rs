@@ -1,24 +1,27 @@
 //! The plan: which tasks are granted to which nodes, and which jobs go on to their next phase.
 
+use std::collections::BTreeSet;
+
 use airlift_protocol::assignment::End;
+use airlift_protocol::bitmap::Bitmap;
 use airlift_protocol::id::{JobId, PageId, Position};
 use airlift_protocol::job::Mode;
 use airlift_protocol::limits::{
-    DELETE_KEYS_MAX, OBJECTS_OPEN_MAX, PACK_BYTES_MAX, PACK_OBJECTS_MAX, PAGES_ACTIVE_MAX,
+    DELETE_KEYS_MAX, OBJECTS_OPEN_MAX, OBJECTS_OPEN_MIN, PACK_BYTES_MAX, PACK_OBJECTS_MAX,
     SHARD_BYTES, VERIFY_BYTES_MAX, VERIFY_OBJECTS_MAX,
 };
-use airlift_protocol::manifest::{Entry, Kind, Page};
+use airlift_protocol::manifest::{Entry, Page};
 use airlift_protocol::shard;
 use airlift_protocol::time::Timestamp;
 
 use super::fair::{self, Claim};
 use super::inventory::{Inventory, takes_slot};
 use super::load::Load;
-use super::pages::{PageKey, Pages};
-use super::route::{Route, route};
+use super::pages::{self, PageKey, Pages, is_large};
+use super::route::{Reach, Route, route};
 use super::stragglers::{self, TakeBack};
 use crate::command::Grant;
-use crate::state::{Job, Phase, State, Task, UploadId};
+use crate::state::{Job, LargeObject, Phase, State, Task, UploadId};
 
 /// A complete decision.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,7 +49,14 @@ pub fn plan(state: &State, inventory: &Inventory, pages: &Pages, at: Timestamp) 
     if load.is_empty() {
         return Plan::default();
     }
-    let (plan, left) = site.plan(load.clone(), true);
+    let is_shared = state.jobs.values().filter(|job| job.is_active()).nth(1).is_some();
+    // One job alone is entitled to everything.
+    let (plan, left) = site.plan(load.clone(), is_shared);
+    if !is_shared && !left.is_full() && plan.grants.iter().all(|grant| !takes_slot(&grant.task)) {
+        let mut plan = plan;
+        plan.taken_back.extend(stragglers::find(state, inventory, &left));
+        return plan;
+    }
     if !left.is_full() && !plan.grants.iter().any(|grant| takes_slot(&grant.task)) {
         // Who is entitled to slots has no use for them: the others may have them.
         let (mut plan, left) = site.plan(load, false);
@@ -75,8 +85,11 @@ impl Site<'_> {
         for Claim { id, job, quota } in fair::claims(self.state, self.slots) {
             let before = plan.grants.len();
             let quota = if has_quotas { quota } else { usize::MAX };
+            let todo = self.todo(id, job);
+            let reach = Reach::of(self.state, &self.inventory.observed, (id, job), &load);
             let (load, plan_) = (&mut load, &mut plan);
-            let mut planner = Planner { site: self, id, job, quota, load, plan: plan_ };
+            let mut planner =
+                Planner { site: self, id, job, quota, todo, reach, load, plan: plan_ };
             planner.phase();
             let has_granted = plan.grants.len() > before;
             if !has_granted && job.leases.is_empty() && is_phase_through(job) {
@@ -85,6 +98,44 @@ impl Site<'_> {
         }
         (plan, load)
     }
+
+    /// What is to be given out of the source pages in work, as far as they are in memory.
+    fn todo<'a>(&'a self, id: JobId, job: &'a Job) -> Vec<Todo<'a>> {
+        if job.phase != Phase::Moving {
+            return Vec::new();
+        }
+        let active = job.pages.iter().take(pages::active_max(self.slots));
+        let found = active.filter_map(|(page, progress)| {
+            let key = PageKey { job: id, end: End::Source, page: *page };
+            let (loaded, listed_large) = self.pages.find_split(key)?;
+            let mut large = progress.todo.intersection(listed_large);
+            let mut small = progress.todo.difference(listed_large);
+            let position = |index| Position { page: *page, index };
+            let changed = job.changed.range(position(0)..=position(u16::MAX));
+            for (Position { index, .. }, entry) in changed {
+                if progress.todo.contains(*index) {
+                    let (now, before) = match is_large(entry) {
+                        true => (&mut large, &mut small),
+                        false => (&mut small, &mut large),
+                    };
+                    now.insert(*index);
+                    before.remove(*index);
+                }
+            }
+            Some(Todo { page: *page, loaded, large, small })
+        });
+        found.collect()
+    }
+}
+
+/// Entries of one page that are to be given out.
+struct Todo<'a> {
+    page: PageId,
+    loaded: &'a Page,
+    /// Those that are moved range by range.
+    large: Bitmap,
+    /// The others.
+    small: Bitmap,
 }
 
 /// Whether nothing is left to do in the job's phase.
@@ -110,6 +161,8 @@ struct Planner<'a> {
     job: &'a Job,
     /// Slots that the job may still take.
     quota: usize,
+    todo: Vec<Todo<'a>>,
+    reach: Reach,
     load: &'a mut Load,
     plan: &'a mut Plan,
 }
@@ -142,9 +195,9 @@ impl Planner<'_> {
         if takes_slot && self.quota == 0 {
             return false;
         }
-        let Site { state, inventory, at, .. } = self.site;
-        let (of, what) = ((self.id, self.job), (&task, bytes));
-        let Some(Route { node, source }) = route(state, &inventory.observed, of, what, self.load)
+        let Site { inventory, at, .. } = self.site;
+        let what = (&task, bytes);
+        let Some(Route { node, source }) = route(&inventory.observed, &self.reach, what, self.load)
         else {
             return false;
         };
@@ -171,21 +224,14 @@ impl Planner<'_> {
         }
     }
 
-    /// The source pages in work, as far as they are in memory.
-    fn active(&self) -> impl Iterator<Item = (PageId, &Page)> {
-        self.job.pages.keys().take(PAGES_ACTIVE_MAX).filter_map(|&page| {
-            let key = PageKey { job: self.id, end: End::Source, page };
-            self.site.pages.find(key).map(|loaded| (page, loaded))
-        })
-    }
-
     fn compare(&mut self) {
         let is_compare = |task: &Task| matches!(task, Task::Compare(_));
         let running = self.job.leases.values().filter(|lease| is_compare(&lease.task)).count();
         let next: Vec<Task> = self
-            .active()
-            .filter(|(page, _)| !self.job.pages[page].is_compared)
-            .map(|(page, _)| Task::Compare(page))
+            .todo
+            .iter()
+            .filter(|todo| !self.job.pages[&todo.page].is_compared)
+            .map(|todo| Task::Compare(todo.page))
             .filter(|task| !self.is_granted_or_leased(task))
             .take(COMPARES_MAX.saturating_sub(running))
             .collect();
@@ -195,10 +241,19 @@ impl Planner<'_> {
     }
 
     fn commit(&mut self) {
-        let assembled = self.job.objects.iter().filter(|(_, object)| object.is_assembled());
-        for position in assembled.map(|(position, _)| *position) {
-            let task = Task::Commit(position);
-            if !self.is_granted_or_leased(&task) && !self.grant(task, 0) {
+        let under_way: BTreeSet<Position> = self
+            .job
+            .leases
+            .values()
+            .filter_map(|lease| match lease.task {
+                Task::Commit(position) => Some(position),
+                _ => None,
+            })
+            .collect();
+        let objects = self.job.objects.iter();
+        let waiting = objects.filter(|(position, _)| !under_way.contains(position));
+        for (position, _) in waiting.filter(|(_, object)| object.is_assembled()) {
+            if !self.grant(Task::Commit(*position), 0) {
                 return;
             }
         }
@@ -214,12 +269,15 @@ impl Planner<'_> {
     }
 
     /// Entries that can be given out, of pages in memory, in order.
-    fn todo(&self) -> impl Iterator<Item = (Position, &Entry)> {
-        self.active().flat_map(move |(page, loaded)| {
-            let todo = self.job.pages[&page].todo.iter();
-            todo.filter_map(move |index| {
-                let position = Position { page, index };
-                self.job.entry(loaded, position).map(|entry| (position, entry))
+    fn entries(
+        &self,
+        chosen: impl Fn(&Todo<'_>) -> Bitmap,
+    ) -> impl Iterator<Item = (Position, &Entry)> {
+        self.todo.iter().flat_map(move |todo| {
+            let indices: Vec<u16> = chosen(todo).iter().collect();
+            indices.into_iter().filter_map(move |index| {
+                let position = Position { page: todo.page, index };
+                self.job.entry(todo.loaded, position).map(|entry| (position, entry))
             })
         })
     }
@@ -228,11 +286,19 @@ impl Planner<'_> {
         if self.job.spec.mode == Mode::Verify {
             return;
         }
-        let room = OBJECTS_OPEN_MAX.saturating_sub(self.job.objects.len()).min(self.slots_free());
+        // Few objects, or so many that there is a shard for each slot.
+        let (mut objects, mut shards) = (self.job.objects.len(), self.shards_waiting());
+        let is_wanted = |(_, entry): &(Position, &Entry)| {
+            let is_wanted = objects < OBJECTS_OPEN_MIN
+                || (shards < self.site.slots && objects < OBJECTS_OPEN_MAX);
+            objects += 1;
+            shards = shards.saturating_add(shard::count(entry.size) as usize);
+            is_wanted
+        };
         let opens: Vec<(Position, UploadId, u64)> = self
-            .todo()
-            .filter(|(_, entry)| is_large(entry))
-            .take(room)
+            .entries(|todo| todo.large.clone())
+            .take_while(is_wanted)
+            .take(self.slots_free())
             .map(|(position, entry)| {
                 let key = self.job.spec.target_key(&entry.key).clone();
                 (position, UploadId { key, fingerprint: entry.fingerprint() }, entry.size)
@@ -245,18 +311,37 @@ impl Planner<'_> {
         }
     }
 
+    /// Shards of objects that are open or being opened, and wait to be moved; counted up to the slots
+    /// that there are.
+    fn shards_waiting(&self) -> usize {
+        let waiting = |object: &LargeObject| match &object.token {
+            Some(_) => object.available().take(self.site.slots).count(),
+            None => shard::count(object.size) as usize,
+        };
+        self.job.objects.values().map(waiting).fold(0, usize::saturating_add)
+    }
+
     /// Grants ranges, leaving one slot for packs while there are any to be given out.
     fn ranges(&mut self) {
-        let wants_packs = self.todo().any(|(_, entry)| !is_large(entry));
+        let wants_packs = self.todo.iter().any(|todo| !todo.small.is_empty());
         let reserve = usize::from(wants_packs && self.site.slots > 1);
         self.ranges_up_to(reserve);
     }
 
     fn ranges_up_to(&mut self, reserve: usize) {
         let room = self.slots_free().saturating_sub(reserve);
-        let granted = |position: Position, shard: u32| {
-            self.plan.grants.iter().any(|grant| grant.task == Task::Range(position, shard))
-        };
+        if room == 0 {
+            return;
+        }
+        let granted: BTreeSet<(Position, u32)> = self
+            .plan
+            .grants
+            .iter()
+            .filter_map(|grant| match grant.task {
+                Task::Range(position, shard) if grant.job == self.id => Some((position, shard)),
+                _ => None,
+            })
+            .collect();
         let ranges: Vec<(Position, u32, u64)> = self
             .job
             .objects
@@ -264,7 +349,7 @@ impl Planner<'_> {
             .flat_map(|(position, object)| {
                 object.available().map(move |shard| (*position, shard, object.size))
             })
-            .filter(|(position, shard, _)| !granted(*position, *shard))
+            .filter(|(position, shard, _)| !granted.contains(&(*position, *shard)))
             .take(room)
             .collect();
         for (position, shard, size) in ranges {
@@ -277,11 +362,11 @@ impl Planner<'_> {
         if self.job.spec.mode == Mode::Verify {
             return;
         }
-        let todo: usize = self.todo().filter(|(_, entry)| !is_large(entry)).count();
+        let todo: usize = self.todo.iter().map(|todo| todo.small.count() as usize).sum();
         let objects_max =
             (todo / (2 * self.site.slots.max(1))).clamp(PACK_OBJECTS_MIN, PACK_OBJECTS_MAX);
         let limits = Limits { objects: objects_max, bytes: PACK_BYTES_MAX };
-        for (page, indices, bytes) in self.bundles(limits, |entry| !is_large(entry)) {
+        for (page, indices, bytes) in self.bundles(limits, |todo| todo.small.clone()) {
             if !self.grant(Task::Pack(page, indices), bytes) {
                 return;
             }
@@ -293,7 +378,9 @@ impl Planner<'_> {
             return;
         }
         let limits = Limits { objects: VERIFY_OBJECTS_MAX, bytes: VERIFY_BYTES_MAX };
-        for (page, indices, bytes) in self.bundles(limits, |_| true) {
+        for (page, indices, bytes) in
+            self.bundles(limits, |todo| self.job.pages[&todo.page].todo.clone())
+        {
             if !self.grant(Task::Verify(page, indices), bytes) {
                 return;
             }
@@ -305,11 +392,11 @@ impl Planner<'_> {
     fn bundles(
         &self,
         limits: Limits,
-        takes_part: impl Fn(&Entry) -> bool,
+        chosen: impl Fn(&Todo<'_>) -> Bitmap,
     ) -> Vec<(PageId, Vec<u16>, u64)> {
         let room = self.slots_free();
         let mut bundles: Vec<(PageId, Vec<u16>, u64)> = Vec::new();
-        for (position, entry) in self.todo().filter(|(_, entry)| takes_part(entry)) {
+        for (position, entry) in self.entries(chosen) {
             if let Some((page, indices, bytes)) = bundles.last_mut()
                 && *page == position.page
                 && indices.len() < limits.objects
@@ -327,7 +414,8 @@ impl Planner<'_> {
     }
 
     fn delete(&mut self) {
-        for (page, entries) in self.job.extraneous.iter().take(PAGES_ACTIVE_MAX) {
+        let active = pages::active_max(self.site.slots);
+        for (page, entries) in self.job.extraneous.iter().take(active) {
             let key = PageKey { job: self.id, end: End::Target, page: *page };
             if self.site.pages.find(key).is_none() {
                 continue;
@@ -362,11 +450,6 @@ impl Planner<'_> {
 struct Limits {
     objects: usize,
     bytes: u64,
-}
-
-/// Whether an entry is moved range by range.
-fn is_large(entry: &Entry) -> bool {
-    entry.kind == Kind::Object && shard::is_ranged(entry.size)
 }
 
 #[cfg(test)]

@@ -71,6 +71,8 @@ struct Track {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Rates {
     tracks: BTreeMap<NodeId, Track>,
+    /// When silent nodes were forgotten last.
+    swept: Timestamp,
 }
 
 impl Rates {
@@ -82,7 +84,7 @@ impl Rates {
         beat: &Heartbeat,
         state: &State,
     ) {
-        self.tracks.retain(|_, track| now.since(track.heard) <= RATE_AGE_MS);
+        self.sweep(now);
         let work = Work::of(state, node);
         let written: BTreeMap<JobId, u64> = beat.written.iter().copied().collect();
         let fresh = || Track {
@@ -94,7 +96,7 @@ impl Rates {
             reading: Window::default(),
         };
         let track = self.tracks.entry(node).or_insert_with(fresh);
-        if track.boot != beat.boot {
+        if track.boot != beat.boot || now.since(track.heard) > RATE_AGE_MS {
             *track = fresh();
         }
         let ms = now.since(track.heard);
@@ -112,6 +114,14 @@ impl Rates {
         track.written = written;
         for (job, bytes) in grown {
             self.attribute(bytes, work.readers.get(&job));
+        }
+    }
+
+    /// Forgets nodes that were not heard for long, from time to time: there may be a thousand.
+    fn sweep(&mut self, now: Timestamp) {
+        if now.since(self.swept) >= RATE_AGE_MS {
+            self.swept = now;
+            self.tracks.retain(|_, track| now.since(track.heard) <= RATE_AGE_MS);
         }
     }
 

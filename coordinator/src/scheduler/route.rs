@@ -62,40 +62,66 @@ pub(super) fn reaches(state: &State, node: NodeId, location: &Location) -> bool 
     member.is_some_and(|member| location.is_open_to(member.name.as_str()))
 }
 
-/// The route for a task of `job` that moves `bytes`: of the nodes that may do it now, the one that
-/// would be done first, by what it has to do and how fast it was; of equals, the one with most free
-/// slots. `load` has the nodes that may be given work.
+/// Which nodes may work at the ends of a job, by their places in [`Load`]: it is asked for every
+/// task, and the same for all tasks of one plan.
+pub(super) struct Reach {
+    source: Vec<bool>,
+    target: Vec<bool>,
+    /// Whether work of the job is given to the node at all now.
+    is_open: Vec<bool>,
+}
+
+impl Reach {
+    pub(super) fn of(
+        state: &State,
+        observed: &Observed,
+        (id, job): (JobId, &Job),
+        load: &Load,
+    ) -> Self {
+        let reaches =
+            |location: &Location| load.nodes().map(|node| reaches(state, node, location)).collect();
+        let is_open =
+            |node| observed.is_open(Way::Node(node)) && observed.is_open(Way::Job(node, id));
+        Self {
+            source: reaches(&job.spec.source),
+            target: reaches(&job.spec.target),
+            is_open: load.nodes().map(is_open).collect(),
+        }
+    }
+}
+
+/// The route for a task that moves `bytes`: of the nodes that may do it now, the one that would be
+/// done first, by what it has to do and how fast it was; of equals, the one with most free slots.
+/// `load` has the nodes that may be given work.
 pub(super) fn route(
-    state: &State,
     observed: &Observed,
-    (id, job): (JobId, &Job),
+    reach: &Reach,
     (task, bytes): (&Task, u64),
     load: &Load,
 ) -> Option<Route> {
-    let location = match end_of(task) {
-        End::Source => &job.spec.source,
-        End::Target => &job.spec.target,
+    let at_end = match end_of(task) {
+        End::Source => &reach.source,
+        End::Target => &reach.target,
     };
-    let able = load.nodes().filter(|node| {
-        (load.free_of(*node) > 0 || !takes_slot(task))
-            && reaches(state, *node, location)
-            && observed.is_open(Way::Node(*node))
-            && observed.is_open(Way::Job(*node, id))
+    let takes_slot = takes_slot(task);
+    let able = load.places().filter(|place| {
+        at_end[*place] && reach.is_open[*place] && (!takes_slot || load.free_at(*place) > 0)
     });
     let needs_source = needs_source(task);
-    let routes = able.filter_map(|node| {
-        if !needs_source || reaches(state, node, &job.spec.source) {
-            return Some((load.write_ms(node, bytes), Route { node, source: None }));
+    let routes = able.filter_map(|place| {
+        let node = load.node_at(place);
+        if !needs_source || reach.source[place] {
+            return Some((load.write_ms(place, bytes), place, Route { node, source: None }));
         }
-        let readers = load.nodes().filter(|reader| {
-            reaches(state, *reader, &job.spec.source) && observed.is_open(Way::Link(node, *reader))
+        let readers = load.places().filter(|reader| {
+            reach.source[*reader] && observed.is_open(Way::Link(node, load.node_at(*reader)))
         });
         let (ms, source) = readers.map(|reader| (load.read_ms(reader, bytes), reader)).min()?;
-        let source = Some(source);
-        Some((load.write_ms(node, bytes).max(ms), Route { node, source }))
+        let source = Some(load.node_at(source));
+        Some((load.write_ms(place, bytes).max(ms), place, Route { node, source }))
     });
-    let best = routes.min_by_key(|(ms, route)| {
-        (*ms, Reverse(load.free_of(route.node)), route.node, route.source)
+    let best = routes.min_by_key(|(ms, place, route)| {
+        (*ms, Reverse(load.free_at(*place)), *place, route.source)
     });
-    best.map(|(_, route)| route)
+    best.map(|(_, _, route)| route)
 }

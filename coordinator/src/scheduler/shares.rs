@@ -88,7 +88,10 @@ impl Shares {
 
     /// Notes who works on what. Between two orders, a node is one that works.
     pub(crate) fn look(&mut self, now: Timestamp, state: &State) {
-        for (id, job) in state.jobs.iter().filter(|(_, job)| job.is_running()) {
+        let is_limited =
+            |job: &Job| state.bandwidth.is_some() || job.spec.policy.bandwidth.is_some();
+        let jobs = state.jobs.iter().filter(|(_, job)| job.is_running() && is_limited(job));
+        for (id, job) in jobs {
             for lease in job.leases.values().filter(|lease| moves(&lease.task)) {
                 if state.bandwidth.is_some() {
                     self.users.insert((Pool::Total, lease.node), now);
@@ -124,6 +127,10 @@ impl Shares {
         held: Option<&control::Shares>,
         demand: &Demand,
     ) -> Option<control::Shares> {
+        let is_limited = !demand.pools.is_empty() || self.told.contains_key(&node);
+        if !is_limited && held.is_none() {
+            return None;
+        }
         self.forget(now, node, held);
         let unheard = self.told.get(&node).map_or(0, Vec::len);
         if now < self.silent_until || unheard >= UNHEARD_MAX {

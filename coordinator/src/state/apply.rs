@@ -9,6 +9,7 @@ use airlift_protocol::job::{JobSpec, Mode};
 use airlift_protocol::limits::{JOBS_ENDED_MAX, OBJECT_BYTES_MAX};
 use airlift_protocol::manifest::Page;
 use airlift_protocol::time::Timestamp;
+use airlift_protocol::version::Formats;
 
 use super::cluster::{self, Cluster};
 use super::job::{Job, Lease, Phase};
@@ -20,7 +21,10 @@ use crate::event::Status;
 /// Changes `state` by the command of entry `index`.
 pub(super) fn apply(state: &mut State, index: LogIndex, command: Command) -> Vec<Fact> {
     match command {
-        Command::Format(_) => Vec::new(),
+        Command::Format(format) => {
+            state.raise(format);
+            Vec::new()
+        }
         Command::Submit { spec, at } => submit(state, *spec, at),
         Command::VoidLeases { node } => void_leases(state, node),
         Command::Page { job, run, end, page } => with_job(state, job, |job_state| {
@@ -46,8 +50,8 @@ pub(super) fn apply(state: &mut State, index: LogIndex, command: Command) -> Vec
         Command::Stop { job, failure, at } => {
             with_job(state, job, |job_state| stop(job_state, job, failure, at))
         }
-        Command::NodeStarted { node, boot, addresses } => {
-            start_node(state, index, node, boot, addresses)
+        Command::NodeStarted { node, boot, addresses, formats } => {
+            start_node(state, index, node, boot, (addresses, formats))
         }
         Command::Found(founding) => {
             let id = founding.cluster;
@@ -60,7 +64,11 @@ pub(super) fn apply(state: &mut State, index: LogIndex, command: Command) -> Vec
         }
         Command::Join(joining) => {
             let has_run = state.boots.contains_key(&joining.node);
-            let joined = state.cluster.as_mut().map(|it| it.join(index, *joining, has_run));
+            let format = state.format;
+            let joined = state.cluster.as_mut().map(|it| match joining.formats.has(format) {
+                true => it.join(index, *joining, has_run),
+                false => Err(cluster::unfit(joining.formats, format)),
+            });
             joined.map(cluster::fact).unwrap_or_default()
         }
         Command::RemoveMember { node } => remove_member(state, index, node),
@@ -125,13 +133,14 @@ fn start_node(
     index: LogIndex,
     node: NodeId,
     boot: Boot,
-    addresses: Addresses,
+    (addresses, formats): (Addresses, Formats),
 ) -> Vec<Fact> {
     if let Some(cluster) = &mut state.cluster {
-        if !cluster.members.contains_key(&node) {
+        // A build that does not read what is in force takes no part.
+        if !cluster.members.contains_key(&node) || !formats.has(state.format) {
             return Vec::new();
         }
-        cluster.moved(index, node, addresses);
+        cluster.started(index, node, addresses, formats);
     }
     let mut facts = match state.boots.insert(node, boot) {
         Some(earlier) if earlier == boot => Vec::new(),

@@ -9,6 +9,7 @@ use airlift_protocol::id::{LogIndex, NodeId};
 use airlift_protocol::limits::{JOIN_TOKENS_MAX, MEMBERS_MAX};
 use airlift_protocol::raft::RaftId;
 use airlift_protocol::time::Timestamp;
+use airlift_protocol::version::{FormatVersion, Formats};
 use serde::{Deserialize, Serialize};
 
 use super::Fact;
@@ -96,7 +97,7 @@ impl Cluster {
         joining: Joining,
         has_run: bool,
     ) -> Result<(), Failure> {
-        let Joining { token, node, name, addresses, at } = joining;
+        let Joining { token, node, name, addresses, at, formats } = joining;
         let is_repeated = self.tokens.get(&token).is_some_and(|token| token.used_by == Some(node));
         if is_repeated && self.members.get(&node).is_some_and(|member| member.name == name) {
             if has_run {
@@ -115,7 +116,7 @@ impl Cluster {
             self.raft_id_last = RaftId(self.raft_id_last.0 + 1);
             self.raft_id_last
         });
-        let member = Member { id: node, name, role, raft, addresses, joined_at: at };
+        let member = Member { id: node, name, role, raft, addresses, joined_at: at, formats };
         self.members.insert(node, member);
         self.version = index;
         Ok(())
@@ -177,15 +178,31 @@ impl Cluster {
         was_member
     }
 
-    /// Records where a member is reached.
-    pub(super) fn moved(&mut self, index: LogIndex, node: NodeId, addresses: Addresses) {
+    /// Records where a member is reached, and what its build reads.
+    pub(super) fn started(
+        &mut self,
+        index: LogIndex,
+        node: NodeId,
+        addresses: Addresses,
+        formats: Formats,
+    ) {
         if let Some(member) = self.members.get_mut(&node)
-            && member.addresses != addresses
+            && (member.addresses != addresses || member.formats != formats)
         {
-            member.addresses = addresses;
+            (member.addresses, member.formats) = (addresses, formats);
             self.version = index;
         }
     }
+
+    /// The newest format that the builds of all members have.
+    pub fn format_common(&self) -> Option<FormatVersion> {
+        self.members.values().map(|member| member.formats.newest).min()
+    }
+}
+
+/// Why a node cannot take part.
+pub(super) fn unfit(formats: Formats, format: FormatVersion) -> Failure {
+    Failure::new(ErrorCode::Conflict, formats.refusal(format))
 }
 
 /// The fact that follows from a change of the members, or its refusal.
@@ -220,6 +237,7 @@ mod tests {
             raft: Some(RaftId(1)),
             addresses: Addresses::default(),
             joined_at: Timestamp(0),
+            formats: Formats::BUILD,
         };
         let founding = Founding { cluster: ClusterId([9; 16]), founder, admin: [0; 32] };
         let mut state = State::default();
@@ -236,8 +254,14 @@ mod tests {
 
     fn join(state: &mut State) -> Vec<Fact> {
         let addresses = Addresses::default();
-        let joining =
-            Joining { token: TOKEN, node: NODE, name: name("paris"), addresses, at: Timestamp(5) };
+        let joining = Joining {
+            token: TOKEN,
+            node: NODE,
+            name: name("paris"),
+            addresses,
+            at: Timestamp(5),
+            formats: Formats::BUILD,
+        };
         state.apply(LogIndex(3), Command::Join(Box::new(joining)))
     }
 
@@ -248,7 +272,10 @@ mod tests {
         let once = state.clone();
         assert!(matches!(&join(&mut state)[..], [Fact::Members]));
         let (boot, addresses) = (Boot(4), Addresses::default());
-        state.apply(LogIndex(4), Command::NodeStarted { node: NODE, boot, addresses });
+        state.apply(
+            LogIndex(4),
+            Command::NodeStarted { node: NODE, boot, addresses, formats: Formats::BUILD },
+        );
         let facts = join(&mut state);
         let [Fact::Refused(failure)] = &facts[..] else { panic!("{facts:?}") };
         assert_eq!(failure.code, ErrorCode::Conflict);
@@ -256,5 +283,49 @@ mod tests {
         // Nobody got a number for a second time.
         let members = |state: &State| state.cluster.as_ref().unwrap().members.clone();
         assert_eq!(members(&state), members(&once));
+    }
+
+    #[test]
+    fn a_format_comes_into_force_when_every_build_has_it_and_then_holds() {
+        let now = Formats::BUILD.newest;
+        let next = FormatVersion(now.0 + 1);
+        let newer = Formats { oldest: now, newest: next };
+        let start = |state: &mut State, node, formats| {
+            let (boot, addresses) = (Boot(1), Addresses::default());
+            state.apply(LogIndex(5), Command::NodeStarted { node, boot, addresses, formats });
+        };
+        let raised = |state: &mut State| {
+            state.apply(LogIndex(6), Command::Format(next));
+            state.format == next
+        };
+        let mut state = founded();
+        join(&mut state);
+        assert!(!raised(&mut state), "no member has it");
+        start(&mut state, NODE, newer);
+        assert!(!raised(&mut state), "the founder has not");
+        start(&mut state, FOUNDER, newer);
+        start(&mut state, NODE, Formats::BUILD);
+        assert!(!raised(&mut state), "one has gone back");
+        start(&mut state, NODE, newer);
+        assert!(raised(&mut state));
+        // From now on an older build takes no part, and is not on record.
+        let before = state.clone();
+        start(&mut state, NODE, Formats::BUILD);
+        state.apply(LogIndex(7), Command::Format(now));
+        assert_eq!(state, before);
+        let token =
+            JoinToken { used_by: None, ..state.cluster.as_ref().unwrap().tokens[&TOKEN].clone() };
+        state.apply(LogIndex(8), Command::IssueToken { id: TokenId([8; 8]), token });
+        let joining = Joining {
+            token: TokenId([8; 8]),
+            node: NodeId([3; 32]),
+            name: name("rome"),
+            addresses: Addresses::default(),
+            at: Timestamp(5),
+            formats: Formats::BUILD,
+        };
+        let facts = state.apply(LogIndex(9), Command::Join(Box::new(joining)));
+        let [Fact::Refused(failure)] = &facts[..] else { panic!("{facts:?}") };
+        assert!(failure.detail().contains("run a newer build"), "{failure:?}");
     }
 }

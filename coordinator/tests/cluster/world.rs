@@ -21,6 +21,7 @@ use airlift_protocol::manifest::Page;
 use airlift_protocol::raft::{RaftId, RaftMessage, SnapshotRef, snapshot_digest};
 use airlift_protocol::report::Report;
 use airlift_protocol::time::Timestamp;
+use airlift_protocol::version::Formats;
 
 use crate::random::Random;
 use crate::work;
@@ -600,7 +601,8 @@ impl World {
             Effect::Forget { .. }
             | Effect::MembersChanged
             | Effect::Emit(_)
-            | Effect::Superseded { .. } => {}
+            | Effect::Superseded { .. }
+            | Effect::Unfit { .. } => {}
             Effect::SnapshotTooLarge { .. } => self.snapshots_too_large += 1,
             Effect::Persist { .. } => panic!("not of a voter: {effect:?}"),
         }
@@ -658,6 +660,7 @@ impl World {
                     version: String::new(),
                     figures: Vec::new(),
                     shares: None,
+                    formats: Formats::BUILD,
                 };
                 self.tell_leader(id, Packet::Heartbeat(Box::new(heartbeat)));
             }

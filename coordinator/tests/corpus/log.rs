@@ -11,6 +11,7 @@ use airlift_protocol::location::Location;
 use airlift_protocol::raft::RaftId;
 use airlift_protocol::report::Report;
 use airlift_protocol::time::Timestamp;
+use airlift_protocol::version::Formats;
 
 const NODE: NodeId = NodeId([1; 32]);
 
@@ -58,13 +59,19 @@ fn found() -> Command {
         raft: Some(RaftId(1)),
         addresses: Addresses::default(),
         joined_at: Timestamp(0),
+        formats: Formats::BUILD,
     };
     let cluster = ClusterId([3; 16]);
     Command::Found(Box::new(Founding { cluster, founder, admin: [4; 32] }))
 }
 
 fn started() -> Command {
-    Command::NodeStarted { node: NODE, boot: Boot(1), addresses: Addresses::default() }
+    Command::NodeStarted {
+        node: NODE,
+        boot: Boot(1),
+        addresses: Addresses::default(),
+        formats: Formats::BUILD,
+    }
 }
 
 fn spec(mode: Mode) -> JobSpec {

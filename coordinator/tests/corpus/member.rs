@@ -22,6 +22,7 @@ use airlift_protocol::manifest::Page;
 use airlift_protocol::raft::{LogPayload, RaftId, snapshot_digest};
 use airlift_protocol::report::{Completion, Report};
 use airlift_protocol::time::Timestamp;
+use airlift_protocol::version::Formats;
 
 const LEADER: NodeId = NodeId([1; 32]);
 const WORKER: NodeId = NodeId([2; 32]);
@@ -207,6 +208,7 @@ fn founding() -> Founding {
         raft: Some(RaftId(1)),
         addresses: Addresses::default(),
         joined_at: Timestamp(0),
+        formats: Formats::BUILD,
     };
     Founding { cluster: CLUSTER, founder, admin: [4; 32] }
 }
@@ -220,6 +222,7 @@ fn joining() -> JoinRequest {
         addresses: Addresses::default(),
         at: Timestamp(WALL),
         version: String::new(),
+        formats: Formats::BUILD,
     }
 }
 
@@ -234,6 +237,7 @@ pub(crate) fn heartbeat(boot: u64) -> Heartbeat {
         figures: Vec::new(),
         shares: None,
         version: String::new(),
+        formats: Formats::BUILD,
     }
 }
 

@@ -182,6 +182,7 @@ pub(crate) fn cluster() -> ClusterView {
         state: NodeState::Alive,
         last_heard_seconds: Some(0),
         version: Some("0.1.0".to_owned()),
+        format_newest: 5,
         is_leader,
         lag: is_leader.then_some(0),
         is_voting: (role == NodeRole::Voter).then_some(true),
@@ -198,6 +199,7 @@ pub(crate) fn cluster() -> ClusterView {
             node("berlin", NodeRole::Voter, true),
             NodeView { state: NodeState::Silent, ..node("paris", NodeRole::Worker, false) },
         ],
+        format: Some(5),
         bandwidth_bytes_per_second: Some(5000),
     }
 }

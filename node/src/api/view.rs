@@ -343,6 +343,9 @@ pub struct NodeView {
     pub last_heard_seconds: Option<u64>,
     /// The version of its program, when it said so.
     pub version: Option<String>,
+    /// The newest format that its build knows.
+    #[serde(default)]
+    pub format_newest: u16,
     /// Whether it leads.
     pub is_leader: bool,
     /// Entries of the log that it does not have yet, for voters, when that is known.
@@ -374,6 +377,10 @@ pub struct ClusterView {
     pub is_current: bool,
     /// All nodes, by name.
     pub nodes: Vec<NodeView>,
+    /// The format that all nodes write, as far as a voter knows. It is raised when all builds know
+    /// the next.
+    #[serde(default)]
+    pub format: Option<u16>,
     /// Bytes a second that all jobs together may move; `None` when there is no limit.
     pub bandwidth_bytes_per_second: Option<u64>,
 }

@@ -340,6 +340,7 @@ fn head(view: &ClusterView) -> String {
         format!("quorum   {quorum} ({alive} of {} voters alive)", voters().count()),
         format!("log      term {}, {} committed", view.term, count(view.commit_index)),
         format!("limit    {}", limit(view)),
+        format!("format   {}", format_in_force(view)),
     ];
     if !view.is_current {
         lines.push(
@@ -353,6 +354,17 @@ fn limit(view: &ClusterView) -> String {
     match view.bandwidth_bytes_per_second {
         Some(rate) => format!("{} for all jobs together", ByteRate(rate)),
         None => "none".to_owned(),
+    }
+}
+
+/// What all nodes write, and who keeps it from being raised.
+fn format_in_force(view: &ClusterView) -> String {
+    let Some(format) = view.format else { return "not known to the node asked".to_owned() };
+    let behind = view.nodes.iter().filter(|node| node.format_newest <= format);
+    let behind: Vec<&str> = behind.map(|node| node.name.as_str()).collect();
+    match behind.len() == view.nodes.len() {
+        true => format.to_string(),
+        false => format!("{format}, until these have a newer build: {}", behind.join(" ")),
     }
 }
 

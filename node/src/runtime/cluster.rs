@@ -41,7 +41,7 @@ use airlift_protocol::limits::STATE_BYTES_MAX;
 use airlift_protocol::location::Location;
 use airlift_protocol::raft::{RaftId, snapshot_digest};
 use airlift_protocol::time::Timestamp;
-use airlift_protocol::version::LOG_FORMAT;
+use airlift_protocol::version::Formats;
 use async_trait::async_trait;
 use data_encoding::HEXLOWER;
 use tokio::sync::{mpsc, watch};
@@ -67,7 +67,7 @@ use crate::network::control::{ControlNetwork, ControlOptions};
 use crate::network::data::serve::SourceServer;
 use crate::network::data::{DataNetwork, DataOptions};
 use crate::network::identity::Identity;
-use crate::storage::consensus::{ConsensusFile, MemberIdentity};
+use crate::storage::consensus::{ConsensusFile, LAYOUT, MemberIdentity};
 use crate::store::StoreError;
 use crate::store::locate::{self, StoreOptions};
 
@@ -191,7 +191,7 @@ fn create_log(
     durable: &Durable,
 ) -> Result<(), StoreError> {
     let incarnation = half(random());
-    let member = MemberIdentity { format: LOG_FORMAT, cluster: cluster.0, id, incarnation };
+    let member = MemberIdentity { layout: LAYOUT, cluster: cluster.0, id, incarnation };
     ConsensusFile::create(&directory.consensus(), &member, durable).map(drop)
 }
 
@@ -204,6 +204,7 @@ fn founder(record: &NodeRecord, node: NodeId, addresses: &Addresses) -> Result<M
         raft: record.raft.map(RaftId),
         addresses: addresses.clone(),
         joined_at: clock::wall(),
+        formats: Formats::BUILD,
     })
 }
 
@@ -404,6 +405,11 @@ fn voter(
                 }
                 read => read?,
             };
+            if let Some(format) = State::format_of(&bytes).filter(|it| !Formats::BUILD.has(*it)) {
+                let path = directory.path().display();
+                let refusal = Formats::BUILD.refusal(format);
+                return Err(RunError::cannot_run(format!("{path}: {refusal}")));
+            }
             let state = codec::decode(&bytes, STATE_BYTES_MAX).ok();
             state.filter(|_| reference.is_of(&bytes)).ok_or_else(|| {
                 RunError::cannot_run(format!(

@@ -24,6 +24,7 @@ use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::id::{AssignmentId, JobId, NodeId};
 use airlift_protocol::job::{JobSpec, LinkPolicy, Mode};
 use airlift_protocol::time::Timestamp;
+use airlift_protocol::version::Formats;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{mpsc, watch};
@@ -363,6 +364,7 @@ impl Driver {
             Effect::Answer { .. }
             | Effect::MembersChanged
             | Effect::Superseded { .. }
+            | Effect::Unfit { .. }
             | Effect::Send { .. }
             | Effect::Forget { .. }
             | Effect::SaveSnapshot { .. }
@@ -407,6 +409,7 @@ impl Driver {
             written: Vec::new(),
             members_version: 0,
             version: String::new(),
+            formats: Formats::BUILD,
             figures: Vec::new(),
             shares: None,
         }

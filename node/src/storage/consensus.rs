@@ -17,7 +17,7 @@ use airlift_protocol::id::LogIndex;
 use airlift_protocol::limits::LOG_ENTRY_BYTES_MAX;
 use airlift_protocol::manifest::Page;
 use airlift_protocol::raft::{HardState, LogEntry, LogPosition, RaftId, SnapshotRef};
-use airlift_protocol::version::{FormatVersion, LOG_FORMAT};
+use airlift_protocol::version::FormatVersion;
 use redb::{ReadTransaction, ReadableTable, Table, TableDefinition, WriteTransaction};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -27,6 +27,9 @@ use crate::store::StoreError;
 
 const ENTRIES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("consensus_entries");
 const FACTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("consensus");
+/// How this file is laid out; what its entries say has a format of its own.
+pub const LAYOUT: FormatVersion = FormatVersion(1);
+
 /// Manifest pages whose entries are gone, by the index that these had.
 const PAGES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("manifest_pages");
 
@@ -44,7 +47,7 @@ type Link = [u8; HASH_BYTES];
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemberIdentity {
     /// How the rest is encoded.
-    pub format: FormatVersion,
+    pub layout: FormatVersion,
     /// The cluster.
     pub cluster: [u8; 16],
     /// The member's number in it.
@@ -112,7 +115,7 @@ impl ConsensusFile {
         let file = Self { database, path: path.to_owned() };
         let identity = file.find_identity()?;
         let identity = identity.ok_or_else(|| damaged(path, "it does not say whose it is"))?;
-        if !LOG_FORMAT.reads(identity.format) {
+        if identity.layout != LAYOUT {
             return Err(damaged(path, "a newer version of airlift wrote it"));
         }
         Ok((file, identity))

@@ -10,7 +10,7 @@ use airlift_protocol::codec;
 use airlift_protocol::id::LogIndex;
 use airlift_protocol::limits::LOG_ENTRY_BYTES_MAX;
 use airlift_protocol::manifest::Page;
-use airlift_protocol::version::LOG_FORMAT;
+use airlift_protocol::version::Formats;
 use redb::{ReadableTable, TableDefinition};
 
 use super::database::NodeDatabase;
@@ -110,8 +110,8 @@ impl LogFile {
         let command = codec::decode(entry, 4 * LOG_ENTRY_BYTES_MAX)
             .map_err(|error| self.database.damaged(format!("entry {}: {error}", index.0)))?;
         match command {
-            Command::Format(format) if !LOG_FORMAT.reads(format) => {
-                Err(self.database.damaged("a newer version of airlift wrote it"))
+            Command::Format(format) if !Formats::BUILD.has(format) => {
+                Err(self.database.damaged(Formats::BUILD.refusal(format)))
             }
             command => Ok(command),
         }
@@ -135,7 +135,7 @@ mod tests {
 
     fn entries() -> Vec<Vec<u8>> {
         let void = |byte| Command::VoidLeases { node: NodeId([byte; 32]) };
-        vec![codec::encode(&Command::Format(LOG_FORMAT)), codec::encode(&void(1))]
+        vec![codec::encode(&Command::Format(Formats::BUILD.newest)), codec::encode(&void(1))]
     }
 
     #[test]

@@ -17,6 +17,20 @@ pub(crate) struct Elections {
     votes: BTreeMap<(RaftId, u64), RaftId>,
 }
 
+/// What a voter says in a term it says when the term is on its disk: otherwise it could say something
+/// else in the same term after a crash. A question before an election promises nothing.
+pub(crate) fn is_written(message: &RaftMessage, written: &HardState) -> Found {
+    let promises = !matches!(message.body, RaftBody::PreVote(_) | RaftBody::PreVoteResponse(_));
+    if !promises || message.term <= written.term {
+        return Ok(());
+    }
+    let text = format!(
+        "{} speaks in term {}, and has term {} on its disk",
+        message.from.0, message.term, written.term
+    );
+    broken("promises are written before they are said", text, vec![])
+}
+
 impl Elections {
     /// Looks at a voter. Entries up to `committed` are known to be, by leaders of earlier terms.
     pub(crate) fn observe(&mut self, raft: RaftId, consensus: &Consensus, committed: u64) -> Found {

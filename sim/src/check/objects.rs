@@ -13,7 +13,7 @@ use airlift_protocol::key::Key;
 use airlift_protocol::manifest::Page;
 
 use super::{Found, broken};
-use crate::stores::{Stores, root};
+use crate::stores::{Content, Stores, root};
 
 /// The objects of one job in its last run.
 #[derive(Debug, Default)]
@@ -25,6 +25,15 @@ pub(crate) struct Objects {
     done: BTreeMap<Key, Root>,
     left_over: BTreeSet<Key>,
     is_completed: bool,
+}
+
+/// An upload that is gone on with is of the state that it was begun for.
+pub(crate) fn is_of_one_state(key: &Key, begun: Content, now: Content) -> Found {
+    if begun == now {
+        return Ok(());
+    }
+    let text = format!("the upload of {key} was begun for {begun:?}, and goes on with {now:?}");
+    broken("no mixed versions", text, vec![key.to_string()])
 }
 
 impl Objects {

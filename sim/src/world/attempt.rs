@@ -120,6 +120,10 @@ impl World {
             let failure = Failure::new(ErrorCode::LeaseLost, "simulated");
             return self.went(place, attempt, Step::Answer(Err(failure)));
         }
+        if is_fenced(&attempt.assignment.work) {
+            let found = self.check.on_landing(place, id);
+            self.or_violate(found);
+        }
         let step = match (self.trouble(attempt.assignment.job), attempt.ready.take()) {
             (Some(failure), _) => Step::Answer(Err(failure)),
             (None, Some(change)) => Step::Let(change),
@@ -267,6 +271,9 @@ impl World {
                     }
                     Err(other) => Step::Answer(other.map(Completion::Changed)),
                 }
+            }
+            Work::Discard { .. } if self.faults.chance(self.options.permanent) => {
+                Step::Answer(Err(Failure::new(ErrorCode::PermissionDenied, "simulated: it stays")))
             }
             Work::Discard { key, upload, orphan_since } => {
                 self.stores_mut(job).uploads.retain(|token, open| {

@@ -33,6 +33,8 @@ pub(crate) enum Said {
     NotLeader(Option<usize>),
     /// It is no member any more, or not the one that it says.
     Refused,
+    /// Its build does not read the format in force.
+    Unfit,
 }
 
 impl World {
@@ -47,6 +49,7 @@ impl World {
         self.observe(place, before.as_ref());
         self.follow_leader(place);
         self.drain(place);
+        self.end_outdated(place);
     }
 
     pub(crate) fn feed_agent(&mut self, place: usize, input: AgentInput) {
@@ -149,7 +152,7 @@ impl World {
                 self.write(place, Write::Log { number, batch });
             }
             Effect::Send { to, message } => {
-                let found = self.check.on_said(&message);
+                let found = self.check.on_said(&message, &self.nodes[place].disk);
                 self.or_violate(found);
                 if let Some(to) = self.place_of(to) {
                     self.send(place, to, &Packet::Raft(message));
@@ -164,7 +167,8 @@ impl World {
                     self.send(place, to, &Packet::Order(order));
                 }
             }
-            Effect::Superseded { .. } => self.is_superseded = true,
+            Effect::Superseded { .. } => self.refused = Some(Said::Refused),
+            Effect::Unfit { .. } => self.refused = Some(Said::Unfit),
             Effect::Answer { id, answer } => self.operator.on_answer(id, answer),
             Effect::Record { job, run, end, position, fact } => {
                 let found = self.check.on_record((job, run, end, position), &fact);
@@ -332,6 +336,7 @@ impl World {
             version: String::new(),
             figures: Vec::new(),
             shares: None,
+            formats: self.nodes[place].formats,
         };
         if self.options.is_alone || self.is_deciding(place) {
             self.extend_term(place, said);
@@ -398,9 +403,9 @@ impl World {
             cluster.is_some_and(|cluster| cluster.members.contains_key(&self.nodes[from].id));
         let said = match (self.is_deciding(place), is_member) {
             (true, true) => {
-                self.is_superseded = false;
+                self.refused = None;
                 self.hear_beat(place, from, beat);
-                if self.is_superseded { Said::Refused } else { Said::Alive }
+                self.refused.take().unwrap_or(Said::Alive)
             }
             (true, false) => Said::Refused,
             (false, _) => {
@@ -424,6 +429,7 @@ impl World {
                 self.set_leader(place, Some(from));
             }
             Some(Said::Refused) => return self.kill(place, "it is told that it is no member"),
+            Some(Said::Unfit) => return self.refuse_build(place),
             Some(Said::NotLeader(Some(leader))) if leader != place => {
                 self.set_leader(place, Some(leader));
             }
@@ -437,9 +443,11 @@ impl World {
     }
 
     pub(crate) fn send(&mut self, from: usize, to: usize, packet: &Packet) {
+        let format = self.format_of(from);
         for after in self.network.send(from, to) {
             self.trace.hash(&[from as u64, to as u64, after]);
-            self.queue.push(self.now + after, Ahead::Packet { from, to, packet: packet.clone() });
+            let packet = Ahead::Packet { from, to, format, packet: packet.clone() };
+            self.queue.push(self.now + after, packet);
         }
     }
 

@@ -6,8 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use airlift_protocol::id::JobId;
 use airlift_protocol::raft::RaftId;
 use airlift_protocol::units::ByteRate;
+use airlift_protocol::version::Formats;
 
 use super::operator::Intent;
+use super::upgrade::TOMORROW;
 use super::{Ahead, World};
 use crate::options::FAULT_KINDS;
 use crate::prng::Prng;
@@ -50,6 +52,10 @@ pub enum Fault {
     Limit,
     /// A healthy machine is replaced by another.
     Churn,
+    /// A node goes on with a newer build.
+    Upgrade,
+    /// A node goes back to an older build.
+    Downgrade,
 }
 
 impl Fault {
@@ -72,6 +78,8 @@ impl Fault {
         Self::Cancel,
         Self::Limit,
         Self::Churn,
+        Self::Upgrade,
+        Self::Downgrade,
     ];
 
     /// What it is called where it is counted.
@@ -94,6 +102,8 @@ impl Fault {
             Self::Cancel => "cancel",
             Self::Limit => "limit",
             Self::Churn => "replaced node",
+            Self::Upgrade => "newer build",
+            Self::Downgrade => "older build",
         }
     }
 
@@ -164,6 +174,7 @@ impl World {
                 self.start_after(place, after);
             }
         }
+        self.finish_upgrade();
     }
 
     /// Something goes wrong.
@@ -259,6 +270,8 @@ impl World {
                     self.replace(place);
                 }
             }
+            Fault::Upgrade => self.change_build(place, TOMORROW, ms / 4),
+            Fault::Downgrade => self.change_build(place, Formats::BUILD, ms / 4),
         }
     }
 

@@ -12,6 +12,7 @@ use airlift_protocol::id::{AssignmentId, JobId, LogIndex, NodeId};
 use airlift_protocol::limits::LOG_ENTRY_BYTES_MAX;
 use airlift_protocol::raft::{RaftId, snapshot_digest};
 use airlift_protocol::time::Timestamp;
+use airlift_protocol::version::Formats;
 
 use super::attempt::Attempt;
 use super::disk::{Disk, Write};
@@ -28,6 +29,8 @@ pub(crate) struct Node {
     /// Its number among the voters, once the cluster has given it one.
     pub(crate) raft: Option<RaftId>,
     pub(crate) disk: Disk,
+    /// The formats of the build that it runs, or will run next.
+    pub(crate) formats: Formats,
     pub(crate) process: Option<Process>,
     /// Counts starts: what a dead process had ahead of it never happens.
     pub(crate) life: u64,
@@ -80,6 +83,7 @@ impl Node {
             role,
             raft: None,
             disk: Disk::default(),
+            formats: Formats::BUILD,
             process: None,
             life: 0,
             clock: prng.below(1 << 40),
@@ -132,7 +136,10 @@ impl World {
             (false, Some(id)) => {
                 let config = Config { id, seed, compaction };
                 match Consensus::restore(config, node.disk.log.clone()) {
-                    Ok(consensus) => Some(Coordinator::voter(local, node.disk.state(), consensus)),
+                    Ok(consensus) => {
+                        let (formats, state) = (node.formats, node.disk.state());
+                        Some(Coordinator::voter_with(formats, local, state, consensus))
+                    }
                     Err(error) => {
                         return self.violate("durable log", format!("n{place}: {error}"), vec![]);
                     }

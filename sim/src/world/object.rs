@@ -109,14 +109,19 @@ impl World {
         if has_orphan {
             self.stores_mut(job).uploads.retain(|_, open| open.key != *key);
         }
-        if let Err(other) = self.read(ends, job, &object.entry) {
-            return other.map(Completion::Changed);
-        }
+        let content = match self.read(ends, job, &object.entry) {
+            Ok(content) => content,
+            Err(other) => return other.map(Completion::Changed),
+        };
         let stores = self.stores_mut(job);
-        if let Some(token) = resume.filter(|token| stores.uploads.contains_key(&token.0)) {
-            return Ok(Completion::Opened(token));
-        }
-        Ok(Completion::Opened(stores.begin_upload(key.clone())))
+        let Some((token, of)) = resume
+            .and_then(|token| stores.uploads.get(&token.0).map(|open| (token.clone(), open.of)))
+        else {
+            return Ok(Completion::Opened(stores.begin_upload(key.clone(), content)));
+        };
+        let found = self.check.on_resumed(key, of, content);
+        self.or_violate(found);
+        Ok(Completion::Opened(token))
     }
 
     pub(crate) fn move_range(

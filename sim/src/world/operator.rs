@@ -181,6 +181,7 @@ impl World {
                     raft: Some(RaftId(1)),
                     addresses: Addresses::default(),
                     joined_at: self.wall(0),
+                    formats: self.nodes[0].formats,
                 },
                 admin: [0; 32],
             })),
@@ -202,6 +203,7 @@ impl World {
                     addresses: Addresses::default(),
                     at: self.wall(self.leader()?),
                     version: String::new(),
+                    formats: self.nodes[*place].formats,
                 };
                 Request::Join(self.nodes[*place].id, Box::new(request))
             }

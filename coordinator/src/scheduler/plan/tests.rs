@@ -180,3 +180,49 @@ fn a_job_is_submitted_again_when_it_is_cancelled_and_not_before() {
     site.apply(Command::Advance { job: id, run, from, at });
     assert!(again(&mut site).contains(&Fact::Started(id, 2)));
 }
+
+/// Tasks of a plan that open uploads.
+fn opens(plan: &Plan) -> usize {
+    plan.grants.iter().filter(|grant| matches!(grant.task, Task::Open(..))).count()
+}
+
+#[test]
+fn as_many_objects_are_opened_as_keep_all_slots_busy_and_of_huge_ones_few() {
+    // Ten nodes have twenty slots; an object of a GiB has sixteen shards.
+    let cases = [(9 << 20, 20), (1 << 30, OBJECTS_OPEN_MIN), (70 << 20, 10)];
+    for (size, expected) in cases {
+        let mut site = Site::new(10);
+        let ends = [bucket("source"), bucket("target")];
+        let job = site.job_of(ends, Policy::default(), &[size; 100]);
+        let plan = site.plan();
+        assert_eq!(opens(&plan), expected, "{size}");
+        for id in site.grant(plan.grants) {
+            let token = airlift_protocol::assignment::UploadToken(id.0.to_string());
+            site.report(job, id, airlift_protocol::report::Completion::Opened(token));
+        }
+        let plan = site.plan();
+        let ranges = plan.grants.iter().filter(|grant| matches!(grant.task, Task::Range(..)));
+        assert_eq!((opens(&plan), ranges.count()), (0, 20), "{size}");
+    }
+}
+
+#[test]
+fn more_slots_have_more_pages_in_work() {
+    assert_eq!([0, 16, 128, 160, 1_000, 100_000].map(pages::active_max), [4, 4, 4, 5, 31, 64]);
+}
+
+#[test]
+fn an_object_that_has_grown_is_opened_and_not_packed() {
+    let mut site = Site::new(1);
+    let ends = [bucket("source"), bucket("target")];
+    let job = site.job_of(ends, Policy::default(), &[1_000, 1_000]);
+    let page = PageKey { job, end: End::Source, page: PageId(0) };
+    let mut grown = site.pages.find(page).unwrap().entries[1].clone();
+    grown.size = 9 << 20;
+    let position = Position { page: PageId(0), index: 1 };
+    site.state.jobs.get_mut(&job).unwrap().changed.insert(position, grown);
+    let plan = site.plan();
+    let tasks: Vec<&Task> = plan.grants.iter().map(|grant| &grant.task).collect();
+    assert!(tasks.contains(&&Task::Pack(PageId(0), vec![0])), "{tasks:?}");
+    assert!(tasks.iter().any(|task| matches!(task, Task::Open(at, ..) if *at == position)));
+}

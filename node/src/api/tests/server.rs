@@ -123,7 +123,7 @@ async fn a_cluster_has_its_json_form() {
         body,
         json!({
             "id": "c0ffee", "leader": "berlin", "term": 7, "commit_index": 1234,
-            "has_quorum": true, "is_current": true, "nodes": [], "bandwidth_bytes_per_second": 5000,
+            "has_quorum": true, "is_current": true, "nodes": [], "format": 5, "bandwidth_bytes_per_second": 5000,
         })
     );
     assert_eq!(
@@ -131,7 +131,7 @@ async fn a_cluster_has_its_json_form() {
         json!({
             "name": "berlin", "id": "12D3berlin", "role": "voter",
             "addresses": ["192.0.2.1:7401"], "data_addresses": ["192.0.2.1:7402"], "state": "alive", "last_heard_seconds": 0,
-            "version": "0.1.0", "is_leader": true, "lag": 0, "is_voting": true,
+            "version": "0.1.0", "format_newest": 5, "is_leader": true, "lag": 0, "is_voting": true,
             "share_bytes_per_second": 5000,
         })
     );

@@ -202,6 +202,7 @@ mod tests {
             state: NodeState::Alive,
             last_heard_seconds: None,
             version: None,
+            format_newest: 5,
             is_leader: leader == Some(name),
             lag: None,
             is_voting: Some(true),
@@ -214,6 +215,7 @@ mod tests {
             commit_index: 1,
             has_quorum: true,
             is_current: true,
+            format: Some(5),
             bandwidth_bytes_per_second: None,
             nodes: ["oslo", "paris-1"].map(node).to_vec(),
         }

@@ -22,6 +22,7 @@ use airlift_protocol::id::{AssignmentId, JobId, LogIndex, NodeId};
 use airlift_protocol::limits::{LOG_ENTRY_BYTES_MAX, RAFT_MESSAGE_BYTES_MAX};
 use airlift_protocol::raft::{RaftId, SnapshotRef};
 use airlift_protocol::time::Timestamp;
+use airlift_protocol::version::Formats;
 use bytes::Bytes;
 use futures::future::{AbortHandle as FutureAbortHandle, BoxFuture, abortable};
 use futures::stream::{FuturesUnordered, StreamExt};
@@ -123,7 +124,8 @@ pub(super) struct Driver {
     /// What became of objects, not written yet.
     records: Vec<Record>,
     is_recording: bool,
-    superseded: bool,
+    /// Why the node that was heard just now is to stop.
+    refused: Option<String>,
     failure: Option<RunError>,
     /// Whether a sign of life waits for its answer.
     is_beating: bool,
@@ -164,7 +166,7 @@ impl Driver {
             next_request: 0,
             records: Vec::new(),
             is_recording: false,
-            superseded: false,
+            refused: None,
             failure: None,
             is_beating: false,
             asked_last: None,
@@ -267,8 +269,10 @@ impl Driver {
         self.record();
         self.follow_leader();
         self.found();
-        if self.parts.coordinator.as_ref().is_some_and(Coordinator::is_damaged) {
-            self.fail("the log has an entry that this build cannot read: run a newer one");
+        if let Some(coordinator) = self.parts.coordinator.as_ref().filter(|it| it.is_damaged()) {
+            let unreadable = "the log has an entry that this build cannot read: run a newer one";
+            let text = coordinator.refusal().unwrap_or_else(|| unreadable.to_owned());
+            self.fail(text);
         }
     }
 
@@ -350,7 +354,11 @@ impl Driver {
                 self.load_page(job, end, index, Duration::ZERO);
             }
             Effect::Order { node, order } => self.order(node, order),
-            Effect::Superseded { .. } => self.superseded = true,
+            Effect::Superseded { .. } => self.refused = Some(hear::TWIN.to_owned()),
+            Effect::Unfit { formats, .. } => {
+                let state = self.parts.coordinator.as_ref().map(Coordinator::state);
+                self.refused = state.map(|state| formats.refusal(state.format));
+            }
             Effect::Answer { id, answer } => {
                 if let Some(reply) = self.asked.remove(&id) {
                     // Whoever asked may have stopped waiting.
@@ -524,6 +532,7 @@ impl Driver {
             written: self.parts.workshop.written(),
             members_version: self.members.version,
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            formats: Formats::BUILD,
             figures: self.parts.workshop.figures(),
             shares: None,
         };

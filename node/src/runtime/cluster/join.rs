@@ -7,6 +7,7 @@ use airlift_protocol::cluster::{Addresses, NodeName, Secret};
 use airlift_protocol::control::{ControlAnswer, ControlMessage, JoinRequest, Joined};
 use airlift_protocol::id::NodeId;
 use airlift_protocol::time::Timestamp;
+use airlift_protocol::version::Formats;
 
 use super::talk;
 use super::token::JoinTokenText;
@@ -98,6 +99,7 @@ async fn ask(
         addresses: applicant.addresses.clone(),
         at: (applicant.wall)(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        formats: Formats::BUILD,
     };
     let message = ControlMessage::Join(Box::new(request));
     match talk::ask(control, node, &message, ANSWER_TIMEOUT).await.map_err(later)? {

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::*;
 
 const IDENTITY_OF_1: MemberIdentity =
-    MemberIdentity { format: LOG_FORMAT, cluster: [7; 16], id: RaftId(1), incarnation: [9; 16] };
+    MemberIdentity { layout: LAYOUT, cluster: [7; 16], id: RaftId(1), incarnation: [9; 16] };
 
 fn entry(index: u64, term: u64) -> LogEntry {
     let payload = LogPayload::Command(format!("command {index} of term {term}").into_bytes());

@@ -125,4 +125,22 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         find: "                self.pages.insert(*index, page);\n",
         replace: "                let _ = page;\n",
     },
+    Mutant {
+        name: "format-unread: a voter goes on although its build does not read the format in force",
+        file: "coordinator/src/coordinator/format.rs",
+        find: "        if !self.known.has(format) {\n",
+        replace: "        if !self.known.has(format) && format.0 == 0 {\n",
+    },
+    Mutant {
+        name: "speaks-early: the only voter says what depends on a vote that is not written yet",
+        file: "coordinator/src/consensus/ready.rs",
+        find: "        if is_vote || self.waiting.iter().any(|turn| turn.is_vote) {\n",
+        replace: "        if is_vote && self.waiting.iter().all(|turn| turn.is_vote) && sequence == 0 {\n",
+    },
+    Mutant {
+        name: "opens-unfenced: a node whose leases have ended begins uploads",
+        file: "sim/src/world/attempt.rs",
+        find: "    matches!(work, Work::Open { .. } | Work::Discard { .. } | Work::Clean)\n",
+        replace: "    matches!(work, Work::Discard { .. } | Work::Clean)\n",
+    },
 ];

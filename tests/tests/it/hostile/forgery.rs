@@ -15,6 +15,7 @@ use airlift_protocol::raft::{
     VoteRequest,
 };
 use airlift_protocol::report::{Completion, Report};
+use airlift_protocol::version::Formats;
 
 fn at(index: u64, term: u64) -> LogPosition {
     LogPosition { index: LogIndex(index), term }
@@ -138,5 +139,6 @@ pub(super) fn heartbeat(boot: u64, held: Vec<AssignmentId>) -> Heartbeat {
         version: String::new(),
         figures: Vec::new(),
         shares: None,
+        formats: Formats::BUILD,
     }
 }

@@ -150,13 +150,13 @@ impl Driver {
         }
         let knows = heartbeat.members_version;
         let jobs: Vec<JobId> = heartbeat.written.iter().map(|(job, _)| *job).collect();
-        self.superseded = false;
+        self.refused = None;
         self.feed(Input::Heartbeat { node: from, heartbeat, at: clock::wall() });
         let coordinator = self.parts.coordinator.as_mut();
         let shares = coordinator.and_then(|coordinator| coordinator.take_shares(from));
         self.drain();
-        if std::mem::take(&mut self.superseded) {
-            return ControlAnswer::Refused(Failure::new(ErrorCode::Conflict, TWIN));
+        if let Some(why) = self.refused.take() {
+            return ControlAnswer::Refused(Failure::new(ErrorCode::Conflict, why));
         }
         let members = (knows != self.members.version).then(|| self.members.clone());
         ControlAnswer::Alive(Alive { members, over: self.over(jobs), shares })

@@ -12,7 +12,7 @@ use airlift_protocol::codec;
 use airlift_protocol::control::Members;
 use airlift_protocol::id::LogIndex;
 use airlift_protocol::raft::RaftId;
-use airlift_protocol::version::LOG_FORMAT;
+use airlift_protocol::version::{FormatVersion, Formats};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -77,10 +77,11 @@ fn founded(node: NodeId, tokens: &[(&JoinTokenText, Timestamp)]) -> Coordinator 
         raft: Some(RaftId(1)),
         addresses: Addresses::default(),
         joined_at: WALL,
+        formats: Formats::BUILD,
     };
     let founding = Founding { cluster: CLUSTER, founder, admin: [0; 32] };
     let mut replay = Replay::default();
-    replay.apply(LogIndex(1), Command::Format(LOG_FORMAT));
+    replay.apply(LogIndex(1), Command::Format(FormatVersion::default()));
     replay.apply(LogIndex(2), Command::Found(Box::new(founding)));
     for (index, (token, expires_at)) in (3..).zip(tokens) {
         let issued = JoinToken {

@@ -43,6 +43,8 @@ pub(super) struct Known {
     connected: BTreeSet<NodeId>,
     /// What all jobs together may move, as far as a voter knows.
     bandwidth: Option<ByteRate>,
+    /// The format in force, as far as a voter knows.
+    format: Option<u16>,
     /// What each node may move of that; at the leader.
     shares: BTreeMap<NodeId, u64>,
 }
@@ -72,6 +74,7 @@ impl Known {
             signs: signs.collect(),
             connected,
             bandwidth: sight.coordinator.and_then(|coordinator| coordinator.state().bandwidth),
+            format: sight.coordinator.map(|coordinator| coordinator.state().format.0),
             shares: sight.members.members.iter().filter_map(share).collect(),
         }
     }
@@ -90,6 +93,7 @@ impl Known {
             has_quorum: self.has_quorum(),
             is_current: true,
             nodes,
+            format: self.format,
             bandwidth_bytes_per_second: self.bandwidth.map(|rate| rate.0),
         }
     }
@@ -115,6 +119,7 @@ impl Known {
                 false => sign.map(|sign| sign.ago_ms / 1000),
             },
             version: sign.map(|sign| sign.version.clone()),
+            format_newest: member.formats.newest.0,
             is_leader: self.leader == Some(member.id),
             lag: member.raft.and_then(|raft| self.lag(raft)),
             is_voting: member.raft.and_then(|raft| self.is_voting(raft)),
@@ -246,6 +251,7 @@ mod tests {
     use airlift_protocol::id::LogIndex;
     use airlift_protocol::raft::{Configuration, LogPosition};
     use airlift_protocol::time::Timestamp;
+    use airlift_protocol::version::Formats;
 
     use super::*;
 
@@ -262,6 +268,7 @@ mod tests {
             raft: (role == Role::Voter).then_some(RaftId(u64::from(number))),
             addresses: Addresses { control, ..Addresses::default() },
             joined_at: Timestamp(0),
+            formats: Formats::BUILD,
         }
     }
 
@@ -296,6 +303,7 @@ mod tests {
             signs: (2..=voters).map(|number| (node(number), sign(number))).collect(),
             connected: BTreeSet::new(),
             bandwidth: None,
+            format: Some(5),
             shares: BTreeMap::new(),
         }
     }

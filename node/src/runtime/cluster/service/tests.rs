@@ -12,7 +12,7 @@ use airlift_protocol::control::Members;
 use airlift_protocol::id::{LogIndex, PageId, Position};
 use airlift_protocol::raft::RaftId;
 use airlift_protocol::time::Timestamp;
-use airlift_protocol::version::LOG_FORMAT;
+use airlift_protocol::version::{FormatVersion, Formats};
 use futures::TryStreamExt;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -200,13 +200,14 @@ fn member(id: NodeId, name: &str, role: Role) -> Member {
         raft: (role == Role::Voter).then_some(RaftId(1)),
         addresses: Addresses { control, ..Addresses::default() },
         joined_at: Timestamp(0),
+        formats: Formats::BUILD,
     }
 }
 
 /// The control plane of a cluster whose only voter is `founder`.
 fn founded(founder: Member) -> Coordinator {
     let mut replay = Replay::default();
-    replay.apply(LogIndex(1), Command::Format(LOG_FORMAT));
+    replay.apply(LogIndex(1), Command::Format(FormatVersion::default()));
     let founding = Founding { cluster: CLUSTER, founder, admin: SECRET.hash() };
     replay.apply(LogIndex(2), Command::Found(Box::new(founding)));
     replay.finish()
