@@ -17,6 +17,7 @@ mod progress;
 mod report;
 mod resolve;
 mod show;
+mod simulate;
 mod summary;
 mod table;
 mod transfer;
@@ -90,6 +91,7 @@ fn run(cli: Cli, console: &Console) -> Result<ExitCode, CliError> {
     let global = &cli.global;
     let transfer = match &cli.command {
         Command::Completions { shell } => return completions::print(*shell),
+        Command::Simulate(args) => return simulate::run(args, global, console),
         Command::Demo(args) => return block_on(demo::run(args, global, console))?,
         Command::Config(ConfigCommand::Show) => {
             return show::print(&load(global, Vec::new())?.values, global.json, console);

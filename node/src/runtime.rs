@@ -6,3 +6,4 @@ pub mod cluster;
 pub mod embedded;
 mod executor;
 mod filter;
+pub(crate) mod memory;

@@ -14,6 +14,7 @@ pub mod prng;
 mod queue;
 mod stores;
 pub mod trace;
+pub mod whatif;
 pub mod world;
 
 pub use self::options::Options;

@@ -72,6 +72,16 @@ Examples:
   airlift demo --keep --dir /mnt/scratch
   airlift demo --json";
 
+const SIMULATE_HELP: &str = "\
+SCENARIO is a file that says what is copied, which nodes there are, what their networks, the links
+between sites and the stores can do, what they cost, and how often something fails. The coordinator and
+the agents that nodes run are run on it in virtual time; the time that their work takes is estimated.
+docs/simulate.md has every key.
+
+Examples:
+  airlift simulate sim/scenarios/10tb-two-nodes-each.toml
+  airlift simulate --json --seed 7 mine.toml";
+
 /// The whole command line.
 #[derive(Debug, Parser)]
 #[command(
@@ -132,6 +142,10 @@ pub enum Command {
     /// result
     #[command(after_help = DEMO_HELP)]
     Demo(DemoArgs),
+    /// Say how long a job would take, what would hold it up and what it would cost, without moving a
+    /// byte
+    #[command(after_help = SIMULATE_HELP)]
+    Simulate(SimulateArgs),
     /// Check this machine and the configured stores; say what to change
     Doctor,
     /// Show the configuration
@@ -287,6 +301,17 @@ pub struct DemoArgs {
     /// Leave everything there at the end
     #[arg(long)]
     pub keep: bool,
+}
+
+/// `simulate`.
+#[derive(Clone, Debug, Args)]
+pub struct SimulateArgs {
+    /// The scenario, in TOML
+    #[arg(value_name = "SCENARIO", value_hint = ValueHint::FilePath)]
+    pub scenario: PathBuf,
+    /// What chance depends on, instead of the scenario's seed
+    #[arg(long, value_name = "NUMBER")]
+    pub seed: Option<u64>,
 }
 
 /// `config`.

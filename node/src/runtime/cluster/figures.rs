@@ -13,6 +13,7 @@ use crate::network::control::ControlNetwork;
 use crate::network::data::DataNetwork;
 use crate::network::identity::peer_id;
 use crate::runtime::clock;
+use crate::runtime::memory;
 
 /// What the driver counts.
 #[derive(Debug, Default)]
@@ -70,7 +71,7 @@ impl Meters for NodeMeters {
             id: peer_id(self.control.node()).to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_seconds: clock::now().duration_since(self.started).as_secs(),
-            memory_bytes: memory_bytes(),
+            memory_bytes: memory::resident_bytes(),
             control: traffic(control),
             data: traffic(data),
             log: self.is_voter.then(|| LogFigures {
@@ -88,19 +89,6 @@ fn traffic(peers: impl Iterator<Item = (u64, u64)>) -> Traffic {
         sent_bytes: sum.sent_bytes.saturating_add(sent),
         received_bytes: sum.received_bytes.saturating_add(received),
     })
-}
-
-/// Memory that the process takes, where the system says so.
-fn memory_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    resident_bytes(&status)
-}
-
-/// `VmRSS:     1234 kB`
-fn resident_bytes(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    kib.checked_mul(1024)
 }
 
 #[cfg(test)]
@@ -131,14 +119,5 @@ mod tests {
         }
         let counts = [&figures.entries, &figures.bytes, &figures.syncs, &figures.elections];
         assert_eq!(counts.map(|counter| counter.load(Ordering::Relaxed)), [3, 20, 2, 3]);
-    }
-
-    #[test]
-    fn memory_is_read_from_what_the_system_says() {
-        let status = "VmPeak:\t  9 kB\nVmRSS:\t    1234 kB\nRssAnon:\t 1 kB\n";
-        assert_eq!(resident_bytes(status), Some(1234 * 1024));
-        for none in ["", "VmRSS:\t12\n", "VmRSS:\tmany kB\n"] {
-            assert_eq!(resident_bytes(none), None);
-        }
     }
 }
