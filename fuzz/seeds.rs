@@ -36,6 +36,7 @@ use airlift_protocol::report::{
 };
 use airlift_protocol::time::Timestamp;
 use airlift_protocol::units::{ByteRange, ByteRate};
+use airlift_protocol::version::Formats;
 use serde::Serialize;
 
 fn main() {
@@ -109,6 +110,7 @@ fn members() -> Members {
         raft: Some(RaftId(1)),
         addresses: addresses(),
         joined_at: Timestamp(5),
+        formats: Formats::BUILD,
     };
     Members { version: 3, members: vec![member] }
 }
@@ -124,6 +126,7 @@ fn heartbeat() -> Heartbeat {
         figures: Vec::new(),
         shares: None,
         version: "1".to_owned(),
+        formats: Formats::BUILD,
     }
 }
 
@@ -176,7 +179,13 @@ fn completions() -> Vec<Completion> {
 }
 
 fn report(result: Result<Completion, Failure>) -> Report {
-    Report { assignment: AssignmentId(1), job: JobId([1; 16]), epoch: Epoch(4), result, wire_bytes: 5 }
+    Report {
+        assignment: AssignmentId(1),
+        job: JobId([1; 16]),
+        epoch: Epoch(4),
+        result,
+        wire_bytes: 5,
+    }
 }
 
 fn work() -> Vec<Work> {
@@ -276,6 +285,7 @@ fn wire() -> Vec<Vec<u8>> {
         addresses: addresses(),
         at: Timestamp(1),
         version: "1".to_owned(),
+        formats: Formats::BUILD,
     };
     let messages = [
         ControlMessage::Heartbeat(heartbeat()),
@@ -285,21 +295,23 @@ fn wire() -> Vec<Vec<u8>> {
         ControlMessage::Identify,
         ControlMessage::Join(Box::new(join)),
         ControlMessage::FindPage(LogIndex(1)),
-        ControlMessage::FindSnapshot(Box::new(snapshot())),
         ControlMessage::Probe(spec().source),
     ];
     let page = || Page { id: PageId(3), entries: others() };
     let answers = [
         ControlAnswer::Taken,
         ControlAnswer::NotLeader(Some(NodeId([1; 32]))),
-        ControlAnswer::Alive(Alive { members: Some(members()) }),
+        ControlAnswer::Alive(Alive {
+            members: Some(members()),
+            over: vec![(JobId([1; 16]), 2)],
+            shares: None,
+        }),
         ControlAnswer::Job(Some(Box::new(spec()))),
         ControlAnswer::Forwarded { status: 200, body: b"{}".to_vec() },
         ControlAnswer::Cluster { id: ClusterId([1; 16]), voters: vec![NodeId([1; 32])] },
         ControlAnswer::Joined(Box::new(Joined { members: members() })),
         ControlAnswer::Refused(failure()),
         ControlAnswer::Page(Some(Box::new(page()))),
-        ControlAnswer::Snapshot(Some(vec![1, 2, 3])),
         ControlAnswer::Probed(spec().target, Place::Container),
     ];
     let mut seeds: Vec<Vec<u8>> = messages.iter().map(|it| tagged(0, it)).collect();
