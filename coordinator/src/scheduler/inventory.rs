@@ -66,7 +66,7 @@ pub struct Inventory {
 impl Inventory {
     /// Waits for a node that holds leases and was not heard yet.
     pub(crate) fn expect(&mut self, node: NodeId, now: Timestamp) {
-        self.deadline.get_or_insert(now.plus(LEASE_MS));
+        self.deadline.get_or_insert_with(|| now.plus(LEASE_MS));
         self.nodes.entry(node).or_insert_with(|| NodeView {
             boot: None,
             slots: 0,
@@ -119,7 +119,7 @@ impl Inventory {
             measured,
         };
         self.nodes.insert(node, view);
-        self.deadline.get_or_insert(now.plus(LEASE_MS));
+        self.deadline.get_or_insert_with(|| now.plus(LEASE_MS));
         Heard::Alive
     }
 

@@ -165,7 +165,7 @@ impl Plant {
     pub(super) fn links_nanos(&self) -> u64 {
         let of = |way: &Way| {
             let bytes = u128::from(way.there.units) + u128::from(way.back.units);
-            bytes * u128::from(way.gib_nanos) >> 30
+            (bytes * u128::from(way.gib_nanos)) >> 30
         };
         u64::try_from(self.ways.iter().map(of).sum::<u128>()).unwrap_or(u64::MAX)
     }

@@ -97,15 +97,18 @@ fn the_same_question_has_the_same_answer_and_deaths_cost_time() {
     assert_eq!((after.done, after.bytes), (before.done, before.bytes));
 }
 
+/// Makes a scenario one that cannot be.
+type Change<'a> = &'a dyn Fn(&mut Scenario);
+
 #[test]
 fn what_cannot_be_is_refused_by_name() {
     let group = large(128 * GIB);
-    let refused = |change: &dyn Fn(&mut Scenario)| {
+    let refused = |change: Change<'_>| {
         let mut scenario = scenario(1, GIB, &[group]);
         change(&mut scenario);
         simulate(&scenario).unwrap_err().to_string()
     };
-    let cases: [(&dyn Fn(&mut Scenario), &str); 8] = [
+    let cases: [(Change<'_>, &str); 8] = [
         (&|it| it.groups.clear(), "no object"),
         (&|it| it.groups[0].objects = 0, "no object"),
         (&|it| it.groups[0] = Group { objects: 1, bytes: 1 << 60, unchanged: 0 }, "larger than"),
