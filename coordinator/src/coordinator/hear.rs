@@ -39,9 +39,6 @@ impl Coordinator {
         if codec::encode(&beat.addresses).len() > ADDRESSES_BYTES_MAX {
             return;
         }
-        if self.inventory.node(node).is_none_or(|view| view.boot != Some(beat.boot)) {
-            self.note_change();
-        }
         let cluster = self.state.cluster.as_ref();
         let member = cluster.and_then(|cluster| cluster.members.get(&node));
         if cluster.is_some() && member.is_none() {
@@ -51,6 +48,7 @@ impl Coordinator {
             self.effects.push_back(Effect::Unfit { node, formats: beat.formats });
             return;
         }
+        let known = self.inventory.node(node).and_then(|view| view.boot);
         if self.inventory.hear(node, beat, now) == Heard::Superseded {
             self.effects.push_back(Effect::Superseded { node });
             return;
@@ -58,6 +56,9 @@ impl Coordinator {
         let has_moved = member.is_some_and(|member| {
             (&member.addresses, member.formats) != (&beat.addresses, beat.formats)
         });
+        if known != Some(beat.boot) {
+            self.note_change();
+        }
         self.observe_beat(now, node, beat);
         if self.state.boots.get(&node) != Some(&beat.boot) || has_moved {
             // Every such entry makes all members write. What is not heard now is said again.
@@ -67,7 +68,7 @@ impl Coordinator {
             }
             if *count < STARTS_MAX && self.starting.insert((node, beat.boot)) {
                 *count += 1;
-                let Heartbeat { boot, addresses, formats, .. } = beat.clone();
+                let (boot, addresses, formats) = (beat.boot, beat.addresses.clone(), beat.formats);
                 self.log.propose(Command::NodeStarted { node, boot, addresses, formats }, None);
             }
             return;

@@ -49,20 +49,17 @@ pub fn plan(state: &State, inventory: &Inventory, pages: &Pages, at: Timestamp) 
     if load.is_empty() {
         return Plan::default();
     }
-    let is_shared = state.jobs.values().filter(|job| job.is_active()).nth(1).is_some();
     // One job alone is entitled to everything.
-    let (plan, left) = site.plan(load.clone(), is_shared);
-    if !is_shared && !left.is_full() && plan.grants.iter().all(|grant| !takes_slot(&grant.task)) {
-        let mut plan = plan;
-        plan.taken_back.extend(stragglers::find(state, inventory, &left));
+    let is_shared = state.jobs.values().filter(|job| job.is_active()).nth(1).is_some();
+    let (mut plan, mut left) = site.plan(load.clone(), is_shared);
+    if left.is_full() || plan.grants.iter().any(|grant| takes_slot(&grant.task)) {
         return plan;
     }
-    if !left.is_full() && !plan.grants.iter().any(|grant| takes_slot(&grant.task)) {
+    if is_shared {
         // Who is entitled to slots has no use for them: the others may have them.
-        let (mut plan, left) = site.plan(load, false);
-        plan.taken_back.extend(stragglers::find(state, inventory, &left));
-        return plan;
+        (plan, left) = site.plan(load, false);
     }
+    plan.taken_back.extend(stragglers::find(state, inventory, &left));
     plan
 }
 
@@ -86,10 +83,9 @@ impl Site<'_> {
             let before = plan.grants.len();
             let quota = if has_quotas { quota } else { usize::MAX };
             let todo = self.todo(id, job);
-            let reach = Reach::of(self.state, &self.inventory.observed, (id, job), &load);
             let (load, plan_) = (&mut load, &mut plan);
             let mut planner =
-                Planner { site: self, id, job, quota, todo, reach, load, plan: plan_ };
+                Planner { site: self, id, job, quota, todo, reach: None, load, plan: plan_ };
             planner.phase();
             let has_granted = plan.grants.len() > before;
             if !has_granted && job.leases.is_empty() && is_phase_through(job) {
@@ -122,7 +118,7 @@ impl Site<'_> {
                     before.remove(*index);
                 }
             }
-            Some(Todo { page: *page, loaded, large, small })
+            Some(Todo { page: *page, loaded, all: &progress.todo, large, small })
         });
         found.collect()
     }
@@ -132,11 +128,15 @@ impl Site<'_> {
 struct Todo<'a> {
     page: PageId,
     loaded: &'a Page,
+    all: &'a Bitmap,
     /// Those that are moved range by range.
     large: Bitmap,
     /// The others.
     small: Bitmap,
 }
+
+/// Some of the entries of a page.
+type Choice = for<'a> fn(&'a Todo<'_>) -> &'a Bitmap;
 
 /// Whether nothing is left to do in the job's phase.
 fn is_phase_through(job: &Job) -> bool {
@@ -162,7 +162,8 @@ struct Planner<'a> {
     /// Slots that the job may still take.
     quota: usize,
     todo: Vec<Todo<'a>>,
-    reach: Reach,
+    /// Looked up for the first task: most jobs have none to give out in a plan.
+    reach: Option<Reach>,
     load: &'a mut Load,
     plan: &'a mut Plan,
 }
@@ -195,10 +196,10 @@ impl Planner<'_> {
         if takes_slot && self.quota == 0 {
             return false;
         }
-        let Site { inventory, at, .. } = self.site;
-        let what = (&task, bytes);
-        let Some(Route { node, source }) = route(&inventory.observed, &self.reach, what, self.load)
-        else {
+        let Site { state, inventory, at, .. } = self.site;
+        let (observed, of, what) = (&inventory.observed, (self.id, self.job), (&task, bytes));
+        let reach = self.reach.get_or_insert_with(|| Reach::of(state, observed, of, self.load));
+        let Some(Route { node, source }) = route(observed, reach, what, self.load) else {
             return false;
         };
         self.quota -= usize::from(takes_slot);
@@ -269,13 +270,9 @@ impl Planner<'_> {
     }
 
     /// Entries that can be given out, of pages in memory, in order.
-    fn entries(
-        &self,
-        chosen: impl Fn(&Todo<'_>) -> Bitmap,
-    ) -> impl Iterator<Item = (Position, &Entry)> {
+    fn entries(&self, chosen: Choice) -> impl Iterator<Item = (Position, &Entry)> {
         self.todo.iter().flat_map(move |todo| {
-            let indices: Vec<u16> = chosen(todo).iter().collect();
-            indices.into_iter().filter_map(move |index| {
+            chosen(todo).iter().filter_map(move |index| {
                 let position = Position { page: todo.page, index };
                 self.job.entry(todo.loaded, position).map(|entry| (position, entry))
             })
@@ -296,7 +293,7 @@ impl Planner<'_> {
             is_wanted
         };
         let opens: Vec<(Position, UploadId, u64)> = self
-            .entries(|todo| todo.large.clone())
+            .entries(|todo| &todo.large)
             .take_while(is_wanted)
             .take(self.slots_free())
             .map(|(position, entry)| {
@@ -366,7 +363,7 @@ impl Planner<'_> {
         let objects_max =
             (todo / (2 * self.site.slots.max(1))).clamp(PACK_OBJECTS_MIN, PACK_OBJECTS_MAX);
         let limits = Limits { objects: objects_max, bytes: PACK_BYTES_MAX };
-        for (page, indices, bytes) in self.bundles(limits, |todo| todo.small.clone()) {
+        for (page, indices, bytes) in self.bundles(limits, |todo| &todo.small) {
             if !self.grant(Task::Pack(page, indices), bytes) {
                 return;
             }
@@ -378,9 +375,7 @@ impl Planner<'_> {
             return;
         }
         let limits = Limits { objects: VERIFY_OBJECTS_MAX, bytes: VERIFY_BYTES_MAX };
-        for (page, indices, bytes) in
-            self.bundles(limits, |todo| self.job.pages[&todo.page].todo.clone())
-        {
+        for (page, indices, bytes) in self.bundles(limits, |todo| todo.all) {
             if !self.grant(Task::Verify(page, indices), bytes) {
                 return;
             }
@@ -389,11 +384,7 @@ impl Planner<'_> {
 
     /// Entries to be given out, in bundles within one page and within `limits`, as many bundles as
     /// slots are free.
-    fn bundles(
-        &self,
-        limits: Limits,
-        chosen: impl Fn(&Todo<'_>) -> Bitmap,
-    ) -> Vec<(PageId, Vec<u16>, u64)> {
+    fn bundles(&self, limits: Limits, chosen: Choice) -> Vec<(PageId, Vec<u16>, u64)> {
         let room = self.slots_free();
         let mut bundles: Vec<(PageId, Vec<u16>, u64)> = Vec::new();
         for (position, entry) in self.entries(chosen) {

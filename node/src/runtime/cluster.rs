@@ -405,7 +405,8 @@ fn voter(
                 }
                 read => read?,
             };
-            if let Some(format) = State::format_of(&bytes).filter(|it| !Formats::BUILD.has(*it)) {
+            let format = State::format_of(&bytes).filter(|_| reference.is_of(&bytes));
+            if let Some(format) = format.filter(|format| !Formats::BUILD.has(*format)) {
                 let path = directory.path().display();
                 let refusal = Formats::BUILD.refusal(format);
                 return Err(RunError::cannot_run(format!("{path}: {refusal}")));

@@ -1,7 +1,14 @@
 //! The question, in whole numbers: bytes, bytes a second, milliseconds, billionths of a dollar.
 
-use airlift_protocol::limits::{MEMBERS_MAX, OBJECT_BYTES_MAX};
+use airlift_protocol::limits::{MEMBERS_MAX, OBJECT_BYTES_MAX, SLOTS_MAX};
 use thiserror::Error;
+
+/// Groups, and objects of one, that keys have digits for.
+const GROUPS_MAX: usize = 100;
+const OBJECTS_MAX: u64 = 10_000_000_000;
+
+/// The longest time that anything may take, in milliseconds: ten years.
+const TIME_MS_MAX: u64 = 10 * 365 * 86_400_000;
 
 /// Everything that an answer depends on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,6 +115,15 @@ pub enum ScenarioError {
     /// Nothing to copy.
     #[error("there is no object to copy: give at least one")]
     NoObjects,
+    /// More objects than a listing here can name.
+    #[error("at most {GROUPS_MAX} groups of {OBJECTS_MAX} objects each can be simulated")]
+    TooManyObjects,
+    /// A time that is no use.
+    #[error("{0} is longer than ten years")]
+    TooLong(&'static str),
+    /// More orders at once than a node takes.
+    #[error("a node has at most {SLOTS_MAX} slots")]
+    TooManySlots,
     /// An object is larger than an object can be.
     #[error("objects of {0} bytes are larger than any object can be ({OBJECT_BYTES_MAX} bytes)")]
     TooLarge(u64),
@@ -160,12 +176,30 @@ impl Scenario {
         if zero(self.bandwidth) {
             return Err(ScenarioError::Zero("the bandwidth of the job"));
         }
-        Ok(())
+        self.check_times()
+    }
+
+    fn check_times(&self) -> Result<(), ScenarioError> {
+        let requests = [self.source.request_ms, self.target.request_ms];
+        let ways = self.links.iter().map(|link| link.rtt_ms);
+        let Failures { node_mtbf_s, node_restart_s, .. } = self.failures;
+        let nodes = [node_mtbf_s, node_restart_s].map(|seconds| seconds.saturating_mul(1_000));
+        let times = requests.map(|ms| (ms, "a request"));
+        let times = times.into_iter().chain(ways.map(|ms| (ms, "a link")));
+        let mut times = times.chain(nodes.map(|ms| (ms, "a node's life")));
+        match times.find(|(ms, _)| *ms > TIME_MS_MAX) {
+            Some((_, what)) => Err(ScenarioError::TooLong(what)),
+            None => Ok(()),
+        }
     }
 
     fn check_objects(&self) -> Result<(), ScenarioError> {
         if self.groups.iter().all(|group| group.objects == 0) {
             return Err(ScenarioError::NoObjects);
+        }
+        let is_too_many = |group: &Group| group.objects > OBJECTS_MAX;
+        if self.groups.len() > GROUPS_MAX || self.groups.iter().any(is_too_many) {
+            return Err(ScenarioError::TooManyObjects);
         }
         for group in self.groups.iter().filter(|group| group.objects > 0) {
             let largest = group.bytes.div_ceil(group.objects);
@@ -184,8 +218,11 @@ impl Scenario {
             if site.shape.bandwidth == 0 || site.shape.processing == 0 || site.shape.slots == 0 {
                 return Err(ScenarioError::Zero("what a node is given"));
             }
+            if site.shape.slots > SLOTS_MAX {
+                return Err(ScenarioError::TooManySlots);
+            }
         }
-        let nodes: u64 = self.sites.iter().map(|site| site.nodes).sum();
+        let nodes = self.sites.iter().map(|site| site.nodes).fold(0, u64::saturating_add);
         if nodes == 0 {
             return Err(ScenarioError::NoNodes);
         }

@@ -108,7 +108,7 @@ fn what_cannot_be_is_refused_by_name() {
         change(&mut scenario);
         simulate(&scenario).unwrap_err().to_string()
     };
-    let cases: [(Change<'_>, &str); 8] = [
+    let cases: [(Change<'_>, &str); 13] = [
         (&|it| it.groups.clear(), "no object"),
         (&|it| it.groups[0].objects = 0, "no object"),
         (&|it| it.groups[0] = Group { objects: 1, bytes: 1 << 60, unchanged: 0 }, "larger than"),
@@ -116,6 +116,11 @@ fn what_cannot_be_is_refused_by_name() {
         (&|it| it.sites[0].nodes = 1 << 40, "more than"),
         (&|it| it.source.site = "c".to_owned(), "'c' is the name of no site"),
         (&|it| it.links.clear(), "no link to 'b'"),
+        (&|it| it.groups = vec![it.groups[0]; 101], "at most 100 groups"),
+        (&|it| it.groups[0].objects = u64::MAX, "at most 100 groups"),
+        (&|it| it.sites[0].shape.slots = 257, "at most 256 slots"),
+        (&|it| it.source.request_ms = u64::MAX, "a request is longer than ten years"),
+        (&|it| it.failures.node_restart_s = u64::MAX, "a node's life is longer"),
         (&|it| it.links[0].bandwidth = 0, "bandwidth of a link must be more than 0"),
     ];
     for (change, text) in cases {

@@ -55,7 +55,9 @@ pub(super) fn carry_out(
             let done = plant.ask_target(now_us, node, count, count.div_ceil(KEYS_LISTED));
             (done, Completion::Deleted(vec![None; entries.len()]))
         }
-        Work::List { .. } | Work::Verify { .. } => (now_us, Completion::Cleaned),
+        Work::List { .. } | Work::Verify { .. } => {
+            unreachable!("invariant: a copy verifies nothing, and its listing is the world's")
+        }
     }
 }
 

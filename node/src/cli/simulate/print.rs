@@ -48,8 +48,8 @@ pub(super) fn text(answer: &Answer) -> String {
         counted(control.deaths, "node")
     ));
     lines.push(format!(
-        "decisions  {} of {} ({} bytes an object) in {}; state {} at most; listed after {}",
-        counted(control.entries, "entry").replace("entrys", "entries"),
+        "decisions  {} entries of {} ({} bytes an object) in {}; state {} at most; listed after {}",
+        count(control.entries),
         ByteCount(control.log_bytes),
         per_object(answer),
         counted(control.writes, "durable write"),

@@ -99,7 +99,10 @@ impl PieceStream {
         let chunk = match self.stream.next().await? {
             Frame::End => return Ok(None),
             Frame::ObjectError { failure, .. } => return Err(failure),
-            Frame::Chunk(head) if head.place == self.place && head.offset == 0 => {
+            // An empty one would bring nobody further.
+            Frame::Chunk(head)
+                if head.place == self.place && head.offset == 0 && head.plain_bytes > 0 =>
+            {
                 self.stream.payload(u64::from(head.plain_bytes), &head).await?
             }
             _ => return Err(self.stream.unexpected()),

@@ -119,6 +119,10 @@ impl Fetch {
             let decoded = codec::decode::<Vec<EncodedRecord>>(&piece, LOG_ENTRY_BYTES_MAX);
             let Some(records) = heard(decoded) else { return Ok(false) };
             let last = records.last().map(|(key, _)| *key);
+            // In order, or it would never end.
+            if last <= self.partial().recorded {
+                return Ok(false);
+            }
             let file = Arc::clone(&self.records);
             match blocking(move || file.adopt(&records)).await {
                 Err(error) if error.code == ErrorCode::Protocol => {

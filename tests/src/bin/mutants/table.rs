@@ -116,8 +116,8 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "planned-forgotten: a plan is made before the last one has taken effect",
         file: "coordinator/src/coordinator.rs",
-        find: "        if self.planned > 0 {\n            return;\n        }\n        let plan =",
-        replace: "        let plan =",
+        find: "        if self.planned > 0 || !self.is_plan_due(now) {\n",
+        replace: "        if !self.is_plan_due(now) {\n",
     },
     Mutant {
         name: "page-dropped: a cut of the log drops the manifest pages of running jobs",
