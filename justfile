@@ -54,7 +54,12 @@ fuzz TARGET SECONDS='300':
     mkdir -p fuzz/found/{{TARGET}}
     cargo +nightly fuzz run --fuzz-dir fuzz --sanitizer none {{ if TARGET =~ 'node_.*' { '--features node' } else { '' } }} {{TARGET}} fuzz/found/{{TARGET}} fuzz/corpus/{{TARGET}} -- -max_total_time={{SECONDS}} -max_len=16384
 
-# Copies on one machine against cp, rsync and rclone.
+# Against other tools on this machine, over a cable and over emulated links: a table of ratios.
 bench *OPTIONS:
-    cargo build --release --locked
-    tests/bench/local.py {{OPTIONS}}
+    cargo build --release --workspace --locked
+    target/release/bench {{OPTIONS}}
+
+# An emulated link between two namespaces, for trials by hand.
+link *OPTIONS:
+    cargo build --release --workspace --locked
+    target/release/bench link {{OPTIONS}}

@@ -17,6 +17,7 @@ use thiserror::Error;
 pub use self::layer::{Origin, Sources};
 pub use self::setting::{SETTINGS, Setting};
 use crate::api::client::{Secret, parse_urls};
+use crate::network::data::Transport;
 use crate::store::locate::{S3Addressing, S3Settings, StoreOptions};
 
 /// Entries after which a voter cuts its log: at some hundred bytes each, a few MiB.
@@ -80,6 +81,8 @@ pub struct Config {
     pub token: Token,
     /// Entries after which a cluster's voter cuts its log.
     pub log_entries: u64,
+    /// What carries data between nodes.
+    pub transport: Transport,
     /// How stores are reached.
     pub stores: StoreOptions,
 }
@@ -162,6 +165,7 @@ fn resolve(values: &[Value]) -> Result<Config, ConfigError> {
         token: Token::None,
         progress: value("progress").parse(parse_progress)?.unwrap_or(ProgressStyle::Auto),
         log_entries: value("log_entries").parse(parse_entries)?.unwrap_or(LOG_ENTRIES_DEFAULT),
+        transport: value("transport").parse(parse_transport)?.unwrap_or_default(),
         stores: StoreOptions {
             s3: S3Settings {
                 endpoint: value("s3.endpoint").parse(parse_endpoint)?,
@@ -203,6 +207,10 @@ fn parse_slots(text: &str) -> Result<usize, String> {
         Ok(slots) if (1..=SLOTS_MAX).contains(&slots) => Ok(slots),
         _ => Err(format!("write a whole number from 1 to {SLOTS_MAX}")),
     }
+}
+
+fn parse_transport(text: &str) -> Result<Transport, String> {
+    choose(text, &[("auto", Transport::Auto), ("quic", Transport::Quic), ("tcp", Transport::Tcp)])
 }
 
 fn parse_entries(text: &str) -> Result<u64, String> {

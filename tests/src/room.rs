@@ -63,6 +63,11 @@ impl Room {
         ["nsenter", "--target", &id, self.own.flag(), "--"].map(str::to_owned).to_vec()
     }
 
+    /// The id of the process that holds the room open.
+    pub fn id(&self) -> u32 {
+        self.holder.id()
+    }
+
     /// Runs a command in the room.
     ///
     /// # Errors

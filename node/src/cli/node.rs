@@ -160,6 +160,7 @@ pub(super) async fn run(args: &NodeArgs, config: Config) -> Result<ExitCode, Cli
             slots: config.slots,
             memory_bytes: config.memory_bytes,
             log_entries: config.log_entries,
+            transport: config.transport,
         },
         stopped,
     );

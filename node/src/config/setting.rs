@@ -14,7 +14,7 @@ pub struct Setting {
 }
 
 /// Every setting, in the order they are shown.
-pub const SETTINGS: [Setting; 13] = [
+pub const SETTINGS: [Setting; 14] = [
     Setting {
         key: "state_dir",
         env: "AIRLIFT_STATE_DIR",
@@ -68,6 +68,12 @@ pub const SETTINGS: [Setting; 13] = [
         env: "AIRLIFT_LOG_ENTRIES",
         meaning: "entries after which a cluster's voter cuts its log",
         default: Some("16384"),
+    },
+    Setting {
+        key: "transport",
+        env: "AIRLIFT_TRANSPORT",
+        meaning: "what carries data between nodes: auto, quic or tcp",
+        default: Some("auto"),
     },
     Setting {
         key: "s3.endpoint",

@@ -1,8 +1,8 @@
-//! The data plane's transport: bytes between nodes, over QUIC.
+//! The data plane's transport: bytes between nodes, over QUIC or TCP, whichever suits the way.
 //!
 //! ```text
 //! target's node                                   source's node
-//!  RemoteSource ──open──▶ DataNetwork ═══QUIC═══▶ DataNetwork ──Serve──▶ SourceServer ──▶ Source
+//!  RemoteSource ──open──▶ DataNetwork ═QUIC/TCP═▶ DataNetwork ──Serve──▶ SourceServer ──▶ Source
 //!       ▲                                              │
 //!       └───────────── frames of one stream ◀──────────┘
 //! ```
@@ -12,16 +12,26 @@
 //! requests on the session that it made itself. Both ends prove their identity in the handshake;
 //! membership decides what a proven identity may do, at the handshake and on every stream.
 //!
+//! Frames and identities are the same on both carriers: over QUIC a stream is a stream of a
+//! connection, over TCP it is a line (see `tcp`).
+//!
 //! What this never does: look into payloads, decide on retries, write to a store.
 
+mod carrier;
 mod certificate;
+mod choice;
+mod congestion;
+mod lines;
 mod peer;
 pub mod pieces;
+mod reach;
 pub mod remote;
 pub mod serve;
 mod session;
 mod shared;
 mod stream;
+mod tcp;
+mod timer;
 mod transport;
 
 #[cfg(test)]
@@ -29,7 +39,8 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
-use std::net::{SocketAddr, UdpSocket};
+use std::io;
+use std::net::{SocketAddr, TcpListener as StdTcpListener, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,22 +49,29 @@ use airlift_protocol::frame::{self, RequestHeader};
 use airlift_protocol::id::NodeId;
 use async_trait::async_trait;
 use libp2p::identity::Keypair;
-use quinn::{Endpoint, EndpointConfig, TokioRuntime};
+use quinn::{Endpoint, EndpointConfig};
+use rustix::net::sockopt;
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
 
+use self::certificate::Identity;
+pub use self::choice::Transport;
 use self::peer::Close;
 use self::session::drive;
 use self::shared::{Ends, Shared};
-use self::stream::broken;
 pub use self::stream::{FrameStream, FrameWriter};
+use self::timer::FineRuntime;
 
 /// Sessions that were dialled and are not served yet.
 const DIALLED_MAX: usize = 64;
 
-/// Time until a peer allows one more stream.
-const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
+/// Bytes of datagrams that wait in the system: those of 10 ms at 3 Gbit/s. More would arrive while the
+/// process is not run, and be lost.
+pub(crate) const SOCKET_BYTES: usize = 4 << 20;
+
+/// Ports that are tried until one is free for both carriers.
+const PORTS_TRIED: usize = 32;
 
 /// Answers requests of other members.
 #[async_trait]
@@ -79,11 +97,14 @@ pub struct DataOptions {
     pub idle_close: Duration,
     /// Streams of others that are served at once.
     pub serving_max: usize,
+    /// Which carrier takes the streams that this node opens.
+    pub transport: Transport,
 }
 
 impl Default for DataOptions {
     fn default() -> Self {
-        Self { idle_close: Duration::from_secs(60), serving_max: 256 }
+        let transport = Transport::Auto;
+        Self { idle_close: Duration::from_secs(60), serving_max: 256, transport }
     }
 }
 
@@ -92,7 +113,7 @@ impl Default for DataOptions {
 pub struct PeerStatus {
     /// The other node.
     pub node: NodeId,
-    /// Sessions with it.
+    /// Sessions with it: connections over QUIC, and over TCP.
     pub sessions: usize,
     /// Bytes of frames and payloads sent to it.
     pub bytes_sent: u64,
@@ -107,6 +128,13 @@ pub struct DataStatus {
     pub listen: SocketAddr,
     /// Members that were met, by id.
     pub peers: Vec<PeerStatus>,
+}
+
+/// Where connections over TCP come in.
+#[derive(Debug)]
+struct Listener {
+    tcp: TcpListener,
+    tls: Arc<rustls::ServerConfig>,
 }
 
 /// A node's part of the data plane. Dropping it closes every session.
@@ -129,22 +157,24 @@ impl DataNetwork {
         serve: Arc<dyn Serve>,
         options: DataOptions,
     ) -> Result<Self, Failure> {
-        let own = certificate::node_of(keypair)?;
+        let identity = Identity::new(keypair)?;
         let transport = transport::config();
-        let server = certificate::server(keypair, &transport)?;
-        let cannot = |error: std::io::Error| {
+        let server = transport::server(identity.server()?, &transport)?;
+        let cannot = |error: io::Error| {
             Failure::new(ErrorCode::Io, format!("listen on {listen} for the data plane: {error}"))
         };
-        let socket = UdpSocket::bind(listen).map_err(cannot)?;
-        let runtime = Arc::new(TokioRuntime);
+        let (socket, tcp) = bind(listen).map_err(cannot)?;
+        let runtime = Arc::new(FineRuntime);
         let endpoint = Endpoint::new(EndpointConfig::default(), Some(server), socket, runtime)
             .map_err(cannot)?;
         let listen = endpoint.local_addr().map_err(cannot)?;
+        let tls = Arc::new(identity.server()?);
+        let listener = Listener { tcp: TcpListener::from_std(tcp).map_err(cannot)?, tls };
         let (dialled, sessions) = mpsc::channel(DIALLED_MAX);
-        let ends = Ends { keypair: keypair.clone(), transport, endpoint, dialled };
-        let shared = Arc::new(Shared::new(own, ends, serve, options));
+        let ends = Ends { identity, transport, endpoint, dialled };
+        let shared = Arc::new(Shared::new(ends, serve, options));
         let mut driver = JoinSet::new();
-        driver.spawn(drive(Arc::clone(&shared), sessions));
+        driver.spawn(drive(Arc::clone(&shared), listener, sessions));
         Ok(Self { shared, listen, _driver: driver })
     }
 
@@ -179,6 +209,19 @@ impl DataNetwork {
         self.shared.reach(&peer, addresses).await
     }
 
+    /// How long a round trip to `to` takes, about; makes sure that there is a way.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn round_trip(
+        &self,
+        to: NodeId,
+        addresses: &[SocketAddr],
+    ) -> Result<Duration, Failure> {
+        let peer = self.shared.peer(to)?;
+        self.shared.round_trip(&peer, addresses).await
+    }
+
     /// Opens a stream to `to` with `request`: on a session that is there, by dialling `addresses`,
     /// or on the session that `to` makes when it is asked to.
     ///
@@ -195,17 +238,8 @@ impl DataNetwork {
         let peer = self.shared.peer(to)?;
         let permit = Arc::clone(&peer.opening).acquire_owned().await;
         let permit = permit.expect("invariant: the semaphore is never closed");
-        let connection = self.shared.connection(&peer, addresses).await?;
-        let opened = async {
-            let (mut send, receive) =
-                connection.open_bi().await.map_err(|error| broken(&peer, error))?;
-            send.write_all(&bytes).await.map_err(|error| broken(&peer, error))?;
-            send.finish().map_err(|error| broken(&peer, error))?;
-            Ok::<_, Failure>(receive)
-        };
-        let late = |_| broken(&peer, "allows no more streams");
-        let receive = timeout(OPEN_TIMEOUT, opened).await.map_err(late)??;
-        Ok(FrameStream::new(receive, peer, permit))
+        let reader = self.shared.open(&peer, addresses, bytes.into()).await?;
+        Ok(FrameStream::new(reader, peer, permit))
     }
 
     /// What is going on.
@@ -216,6 +250,28 @@ impl DataNetwork {
         });
         DataStatus { listen: self.listen, peers: peers.collect() }
     }
+}
+
+/// Sockets for both carriers, on one port.
+fn bind(listen: SocketAddr) -> io::Result<(UdpSocket, StdTcpListener)> {
+    for _ in 1..PORTS_TRIED {
+        match bind_once(listen) {
+            // The port that the system gave for one is taken for the other.
+            Err(error) if listen.port() == 0 && error.kind() == io::ErrorKind::AddrInUse => {}
+            bound => return bound,
+        }
+    }
+    bind_once(listen)
+}
+
+fn bind_once(listen: SocketAddr) -> io::Result<(UdpSocket, StdTcpListener)> {
+    let udp = UdpSocket::bind(listen)?;
+    // The system gives what it allows; `airlift doctor` says so where that is little.
+    sockopt::set_socket_recv_buffer_size(&udp, SOCKET_BYTES)?;
+    sockopt::set_socket_send_buffer_size(&udp, SOCKET_BYTES)?;
+    let tcp = StdTcpListener::bind(udp.local_addr()?)?;
+    tcp.set_nonblocking(true)?;
+    Ok((udp, tcp))
 }
 
 impl Drop for DataNetwork {

@@ -65,7 +65,7 @@ use crate::api::request::Found;
 use crate::api::server::{ApiServer, Limits, ServerOptions};
 use crate::network::control::{ControlNetwork, ControlOptions};
 use crate::network::data::serve::SourceServer;
-use crate::network::data::{DataNetwork, DataOptions};
+use crate::network::data::{DataNetwork, DataOptions, Transport};
 use crate::network::identity::Identity;
 use crate::storage::consensus::{ConsensusFile, LAYOUT, MemberIdentity};
 use crate::store::StoreError;
@@ -101,6 +101,8 @@ pub struct ClusterOptions {
     pub memory_bytes: u64,
     /// Entries after which a voter cuts its log.
     pub log_entries: u64,
+    /// What carries data between nodes.
+    pub transport: Transport,
 }
 
 /// What a new cluster begins with.
@@ -239,7 +241,7 @@ pub async fn run(options: ClusterOptions, stop: watch::Receiver<bool>) -> Result
         identity.keypair(),
         reach.data_listen(listen),
         Arc::new(server),
-        DataOptions::default(),
+        DataOptions { transport: options.transport, ..DataOptions::default() },
     )
     .map_err(|failure| network(&failure))?;
     let api = options.api.or_else(|| earlier.as_ref().map(|record| record.api));

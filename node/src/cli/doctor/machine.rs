@@ -1,4 +1,4 @@
-//! Checks of this machine: state directory, limits, memory, clock, certificates.
+//! Checks of this machine: state directory, limits, memory, clock, certificates, socket buffers.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -12,6 +12,7 @@ use super::Check;
 use crate::cli::console::words;
 use crate::cli::format::{counted, utc};
 use crate::config::Config;
+use crate::network::data::SOCKET_BYTES;
 use crate::runtime::clock;
 
 /// Space below which a job of many objects may not find room for its state.
@@ -39,7 +40,28 @@ const CERTIFICATE_FILES: [&str; 6] = [
 pub(super) fn checks(config: &Config) -> Vec<Check> {
     let mut checks = state_directory(&config.state_dir);
     checks.extend([open_files(), memory(config.memory_bytes), cores(), time(), certificates()]);
+    checks.extend(socket_buffers(Path::new("/proc/sys/net/core")));
     checks
+}
+
+/// Whether the system gives sockets the buffers that a node asks for; nothing where it does not say.
+fn socket_buffers(settings: &Path) -> Option<Check> {
+    const NAME: &str = "socket buffers";
+    let largest = |name: &str| fs::read_to_string(settings.join(name)).ok()?.trim().parse().ok();
+    let bytes: u64 = largest("rmem_max")?;
+    let (bytes, wanted) = (bytes.min(largest("wmem_max")?), SOCKET_BYTES as u64);
+    let found = format!("up to {}", ByteCount(bytes));
+    Some(match bytes < wanted {
+        false => Check::ok(NAME, found),
+        true => Check::warn(
+            NAME,
+            found,
+            format!(
+                "a node that is busy loses datagrams: sysctl -w net.core.rmem_max={wanted} \
+                 net.core.wmem_max={wanted}"
+            ),
+        ),
+    })
 }
 
 /// Whether the state directory can be written, has space, and sits on a fitting file system.
@@ -250,5 +272,17 @@ mod tests {
     #[test]
     fn a_budget_beyond_the_memory_is_a_warning() {
         assert_eq!(memory(u64::MAX).level, Level::Warn);
+    }
+
+    #[test]
+    fn small_socket_buffers_are_named_with_the_way_out() {
+        let settings = tempfile::tempdir().unwrap();
+        assert!(socket_buffers(settings.path()).is_none(), "where the system does not say");
+        for (bytes, is_told) in [(SOCKET_BYTES, false), (212_992, true)] {
+            fs::write(settings.path().join("rmem_max"), format!("{bytes}\n")).unwrap();
+            fs::write(settings.path().join("wmem_max"), format!("{}\n", 8 << 20)).unwrap();
+            let shown = format!("{:?}", socket_buffers(settings.path()).unwrap());
+            assert_eq!(shown.contains("sysctl -w net.core.rmem_max=4194304"), is_told, "{shown}");
+        }
     }
 }

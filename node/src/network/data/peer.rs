@@ -10,7 +10,11 @@ use quinn::{Connection, VarInt};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 
+use super::choice::Choice;
+use super::lines::Lines;
+use super::tcp::Line;
 use super::transport::STREAMS_MAX;
+use crate::runtime::clock;
 
 /// Connections with one node: each side may have dialled, and a dead one may not be noticed yet.
 const SESSIONS_MAX: usize = 4;
@@ -78,7 +82,10 @@ impl Dialling {
 pub(super) struct Peer {
     pub(super) node: NodeId,
     sessions: Mutex<Vec<Connection>>,
+    lines: Mutex<Lines>,
     arrival: Notify,
+    /// By which carrier streams go to it.
+    pub(super) choice: Choice,
     pub(super) dialling: tokio::sync::Mutex<Dialling>,
     /// Dials so far: tells who waited for one that the answer is there.
     pub(super) dials: AtomicU64,
@@ -97,6 +104,8 @@ impl Peer {
         Self {
             node,
             sessions: Mutex::default(),
+            lines: Mutex::default(),
+            choice: Choice::default(),
             arrival: Notify::new(),
             dialling: tokio::sync::Mutex::default(),
             dials: AtomicU64::new(0),
@@ -129,9 +138,52 @@ impl Peer {
         }
     }
 
-    /// Sessions that are not known to be closed.
+    /// Sessions and lines that are not known to be closed.
     pub(super) fn live_count(&self) -> usize {
-        self.sessions().iter().filter(|session| session.close_reason().is_none()).count()
+        let is_live = |session: &&Connection| session.close_reason().is_none();
+        self.sessions().iter().filter(is_live).count() + self.line_count()
+    }
+
+    fn lines(&self) -> MutexGuard<'_, Lines> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes note of a new line, unless there are too many.
+    pub(super) fn add_line(&self, line: &Line) -> bool {
+        self.lines().add(line)
+    }
+
+    /// Lines that are open.
+    pub(super) fn line_count(&self) -> usize {
+        self.lines().count()
+    }
+
+    /// A line on which nothing is asked.
+    pub(super) fn take_line(&self) -> Option<Line> {
+        self.lines().take()
+    }
+
+    /// Takes in a line on which this node may ask.
+    pub(super) fn give_back(&self, mut line: Line) {
+        line.idle_since = clock::now();
+        self.lines().give_back(line);
+        self.arrival.notify_waiters();
+    }
+
+    /// Waits for a line that somebody gives back, or that the peer offers.
+    pub(super) async fn line_arrived(&self) -> Line {
+        loop {
+            let arriving = self.arrival.notified();
+            if let Some(line) = self.take_line() {
+                return line;
+            }
+            arriving.await;
+        }
+    }
+
+    /// Closes lines on which nothing was asked for `idle_close`.
+    pub(super) fn sweep_lines(&self, idle_close: Duration) {
+        self.lines().sweep(clock::now(), idle_close);
     }
 
     /// Takes in a session; the oldest makes room for it.
@@ -151,9 +203,10 @@ impl Peer {
         self.sessions().retain(|session| session.close_reason().is_none());
     }
 
-    /// Closes every session.
+    /// Closes every session and line.
     pub(super) fn close(&self, why: Close) {
         self.sessions().drain(..).for_each(|session| why.close(&session));
+        self.lines().close();
     }
 
     /// Whether this node waits for no answer of the peer.
@@ -172,7 +225,6 @@ mod tests {
     use airlift_protocol::error::ErrorCode;
 
     use super::*;
-    use crate::runtime::clock;
 
     #[tokio::test(start_paused = true)]
     async fn pauses_between_dials_double_to_a_limit() {

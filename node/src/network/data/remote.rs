@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use airlift_protocol::chunk::Root;
 use airlift_protocol::codec;
@@ -17,8 +18,10 @@ use airlift_protocol::id::NodeId;
 use airlift_protocol::key::Key;
 use airlift_protocol::limits::{CHUNK_BYTES, PACK_BYTES_MAX};
 use airlift_protocol::manifest::Entry;
+use airlift_protocol::shard;
 use airlift_protocol::units::ByteRange;
 use async_trait::async_trait;
+use futures::stream::{self, StreamExt};
 use serde::Serialize;
 use tokio::sync::{OnceCell, mpsc};
 
@@ -32,6 +35,17 @@ use crate::store::{Attributes, ObjectInfo, StoreError};
 /// Bytes of keys or entries that go into one request; the rest of it is left for what surrounds
 /// them.
 const BATCH_BYTES_MAX: usize = REQUEST_BYTES_MAX / 2;
+
+/// Bytes of a range that one request is for when several are under way at a time: enough for a few
+/// windows of a stream, and few enough that all pieces fit into memory.
+const PIECE_BYTES: u64 = 4 << 20;
+
+/// Length of the way for which one more stream is needed: a stream moves a window in each round trip,
+/// which at 20 ms are 500 Mbit/s.
+const RTT_PER_STREAM: Duration = Duration::from_millis(20);
+
+/// Streams of one order at most.
+const WIDTH_MAX: u32 = 10;
 
 /// The way to the node that reads the source.
 #[derive(Clone, Debug)]
@@ -74,12 +88,20 @@ impl RemoteSource {
         Ok(stream.counted(Arc::clone(&self.arrivals)))
     }
 
-    /// The one frame that answers `request`.
-    async fn ask(&self, request: Request) -> Result<(Frame, FrameStream), StoreError> {
+    /// The one frame that answers `request`, if it is one that `read` takes.
+    async fn ask<T>(
+        &self,
+        request: Request,
+        read: impl FnOnce(Frame) -> Option<T>,
+    ) -> Result<T, StoreError> {
         let _waits = self.waits();
-        let mut stream = self.open(request).await.map_err(from_wire)?;
-        let frame = stream.next().await.map_err(from_wire)?;
-        Ok((frame, stream))
+        let answer = async {
+            let mut stream = self.open(request).await?;
+            let answer = read(stream.next().await?).ok_or_else(|| stream.unexpected())?;
+            self.read_end(&mut stream).await?;
+            Ok::<T, Failure>(answer)
+        };
+        answer.await.map_err(from_wire)
     }
 
     /// Answers to the items of one request. What fails as a whole fails each of them.
@@ -113,6 +135,80 @@ impl RemoteSource {
         answers.complete(outcome)
     }
 
+    /// How many streams an order uses at a time: over a long way one cannot fill it.
+    async fn width(&self) -> Result<usize, Failure> {
+        let Route { network, node, addresses } = &self.route;
+        let _waits = self.waits();
+        let rtt = network.round_trip(*node, addresses).await?;
+        let streams = rtt.as_micros() / RTT_PER_STREAM.as_micros();
+        Ok(streams.clamp(1, u128::from(WIDTH_MAX)) as usize)
+    }
+
+    async fn read_wide(
+        &self,
+        entry: &Entry,
+        range: ByteRange,
+        link: &mpsc::Sender<InFlight>,
+    ) -> Result<(), Failure> {
+        let width = self.width().await?;
+        if width == 1 || range.len() <= PIECE_BYTES {
+            return self.read_chunks(entry, range, link).await;
+        }
+        let mut pieces =
+            stream::iter(pieces(range)).map(|piece| self.read_piece(entry, piece)).buffered(width);
+        while let Some(chunks) = pieces.next().await {
+            for chunk in chunks? {
+                if link.send(chunk).await.is_err() {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// All chunks of a piece of a range. Its memory is taken at once and in the order of pieces, so
+    /// that the first one never waits for what later ones hold.
+    async fn read_piece(&self, entry: &Entry, piece: ByteRange) -> Result<Vec<InFlight>, Failure> {
+        let mut permits = Vec::new();
+        for chunk in shard::chunks(piece) {
+            permits.push(self.bounds.wait_for_memory(chunk.len()).await);
+        }
+        let opens = self.waits();
+        let mut stream = self.open(Request::Range { entry: entry.clone(), range: piece }).await?;
+        drop(opens);
+        let mut chunks = Vec::with_capacity(permits.len());
+        for (chunk, permit) in shard::chunks(piece).zip(permits) {
+            self.bounds.wait_for_bandwidth(chunk.len()).await;
+            chunks.push((self.read_chunk(&mut stream, entry, chunk).await?, permit));
+        }
+        self.read_end(&mut stream).await?;
+        Ok(chunks)
+    }
+
+    async fn read_chunk(
+        &self,
+        stream: &mut FrameStream,
+        entry: &Entry,
+        chunk: ByteRange,
+    ) -> Result<CompressedChunk, Failure> {
+        let _arrives = self.waits();
+        match stream.next().await? {
+            Frame::Chunk(head) if is_chunk(&head, 0, chunk.start, chunk.len()) => {
+                stream.payload(entry.size, &head).await
+            }
+            _ => Err(stream.unexpected()),
+        }
+    }
+
+    /// Only at the end has the source looked whether the object still is the listed one.
+    async fn read_end(&self, stream: &mut FrameStream) -> Result<(), Failure> {
+        let _ends = self.waits();
+        match stream.next().await? {
+            Frame::End => Ok(()),
+            _ => Err(stream.unexpected()),
+        }
+    }
+
     async fn read_chunks(
         &self,
         entry: &Entry,
@@ -122,30 +218,15 @@ impl RemoteSource {
         let opens = self.waits();
         let mut stream = self.open(Request::Range { entry: entry.clone(), range }).await?;
         drop(opens);
-        let mut offset = range.start;
-        while offset < range.end {
-            let bytes = CHUNK_BYTES.min(range.end - offset);
-            self.bounds.wait_for_bandwidth(bytes).await;
-            let permit = self.bounds.wait_for_memory(bytes).await;
-            let arrives = self.waits();
-            let chunk = match stream.next().await? {
-                Frame::Chunk(head) if is_chunk(&head, 0, offset, bytes) => {
-                    stream.payload(entry.size, &head).await?
-                }
-                _ => return Err(stream.unexpected()),
-            };
-            drop(arrives);
-            offset += bytes;
+        for chunk in shard::chunks(range) {
+            self.bounds.wait_for_bandwidth(chunk.len()).await;
+            let permit = self.bounds.wait_for_memory(chunk.len()).await;
+            let chunk = self.read_chunk(&mut stream, entry, chunk).await?;
             if link.send((chunk, permit)).await.is_err() {
                 return Ok(());
             }
         }
-        let _ends = self.waits();
-        // Only now has the source looked whether the object still is the listed one.
-        match stream.next().await? {
-            Frame::End => Ok(()),
-            _ => Err(stream.unexpected()),
-        }
+        self.read_end(&mut stream).await
     }
 
     /// Reads the objects of one request into `found`; those that are left when the answer breaks
@@ -215,29 +296,26 @@ impl RemoteSource {
 #[async_trait]
 impl Source for RemoteSource {
     async fn keeps_mtime(&self) -> Result<bool, StoreError> {
-        let ask = || async {
-            let (frame, stream) = self.ask(Request::Describe).await?;
-            match frame {
-                Frame::Description(description) => Ok(description.keeps_mtime),
-                _ => Err(from_wire(stream.unexpected())),
-            }
+        let read = |frame| match frame {
+            Frame::Description(description) => Some(description.keeps_mtime),
+            _ => None,
         };
-        self.keeps_mtime.get_or_try_init(ask).await.copied()
+        self.keeps_mtime.get_or_try_init(|| self.ask(Request::Describe, read)).await.copied()
     }
 
     async fn stat(&self, key: &Key) -> Result<Option<ObjectInfo>, StoreError> {
-        let (frame, stream) = self.ask(Request::Stat { key: key.clone() }).await?;
-        match frame {
+        let read = |frame| match frame {
             Frame::Info(info) if info.as_ref().is_none_or(|info| info.entry.key == *key) => {
-                Ok(info)
+                Some(info)
             }
-            _ => Err(from_wire(stream.unexpected())),
-        }
+            _ => None,
+        };
+        self.ask(Request::Stat { key: key.clone() }, read).await
     }
 
     async fn lookup(&self, keys: Vec<Key>) -> Vec<Result<Option<Entry>, StoreError>> {
         let mut found = Vec::with_capacity(keys.len());
-        for keys in batches(keys, |_| 0) {
+        for keys in batches(keys, REQUEST_ITEMS_MAX, |_| 0) {
             let asked = keys.clone();
             let read = |frame| match frame {
                 Frame::Found { place, entry } => {
@@ -255,7 +333,7 @@ impl Source for RemoteSource {
 
     async fn roots(&self, entries: Vec<Entry>) -> Vec<Result<Root, StoreError>> {
         let mut roots = Vec::with_capacity(entries.len());
-        for entries in batches(entries, |_| 0) {
+        for entries in batches(entries, REQUEST_ITEMS_MAX, |_| 0) {
             let read = |frame| match frame {
                 Frame::ObjectRoot { place, root } => Some((place, root)),
                 _ => None,
@@ -274,21 +352,24 @@ impl Source for RemoteSource {
     ) -> Result<(), StoreError> {
         // The stream goes as soon as the target does, however long the next frame takes.
         tokio::select! {
-            outcome = self.read_chunks(entry, range, &link) => outcome.map_err(from_wire),
+            outcome = self.read_wide(entry, range, &link) => outcome.map_err(from_wire),
             () = link.closed() => Ok(()),
         }
     }
 
     async fn read_pack(&self, entries: Vec<Entry>, found: mpsc::Sender<PackResult>) {
         let read = async {
+            // What cannot be reached is said by each batch.
+            let width = self.width().await.unwrap_or(1);
+            let count_max = entries.len().div_ceil(width);
             let mut first = 0;
-            for entries in batches(entries, |entry: &Entry| entry.size) {
-                let count = entries.len();
-                if !self.read_batch(first, entries, &found).await {
-                    return;
-                }
-                first += count;
-            }
+            let batches = batches(entries, count_max, |entry: &Entry| entry.size);
+            let batches = batches.into_iter().map(|entries| {
+                let at = first;
+                first += entries.len();
+                self.read_batch(at, entries, &found)
+            });
+            stream::iter(batches).buffer_unordered(width).all(std::future::ready).await;
         };
         tokio::select! {
             () = read => {}
@@ -366,15 +447,26 @@ fn from_wire(failure: Failure) -> StoreError {
     StoreError::new(failure.code, failure.detail())
 }
 
-/// Splits `items` so that each batch fits a request, and `bytes` of its items a pack.
-fn batches<T: Serialize>(items: Vec<T>, bytes: impl Fn(&T) -> u64) -> Vec<Vec<T>> {
+/// The pieces of a range that are read at the same time.
+fn pieces(range: ByteRange) -> impl Iterator<Item = ByteRange> {
+    let starts = (range.start..range.end).step_by(PIECE_BYTES as usize);
+    starts.map(move |start| ByteRange::new(start, range.end.min(start + PIECE_BYTES)))
+}
+
+/// Splits `items` so that each batch has at most `count_max` of them and fits a request, and `bytes` of
+/// its items a pack.
+fn batches<T: Serialize>(
+    items: Vec<T>,
+    count_max: usize,
+    bytes: impl Fn(&T) -> u64,
+) -> Vec<Vec<T>> {
     let mut batches: Vec<Vec<T>> = Vec::new();
     let (mut encoded_sum, mut bytes_sum) = (0, 0);
     for item in items {
         let (item_encoded, item_bytes) = (codec::encode(&item).len(), bytes(&item));
         match batches.last_mut() {
             Some(batch)
-                if batch.len() < REQUEST_ITEMS_MAX
+                if batch.len() < count_max.min(REQUEST_ITEMS_MAX)
                     && encoded_sum + item_encoded <= BATCH_BYTES_MAX
                     && bytes_sum + item_bytes <= PACK_BYTES_MAX =>
             {
@@ -399,15 +491,28 @@ mod tests {
     fn batches_keep_order_and_limits() {
         let keys: Vec<Key> =
             (0..3000u32).map(|i| Key::new([i.to_be_bytes(); 200].concat())).collect();
-        let split = batches(keys.clone(), |_| 0);
+        let split = batches(keys.clone(), REQUEST_ITEMS_MAX, |_| 0);
         assert!(split.len() > 1);
         for batch in &split {
             assert!(codec::encode(batch).len() <= REQUEST_BYTES_MAX);
         }
         assert_eq!(split.concat(), keys);
         let by_bytes =
-            batches(vec![1u64, PACK_BYTES_MAX, 1, PACK_BYTES_MAX - 1, 1], |bytes| *bytes);
+            batches(vec![1u64, PACK_BYTES_MAX, 1, PACK_BYTES_MAX - 1, 1], 9, |bytes| *bytes);
         assert_eq!(by_bytes.iter().map(Vec::len).collect::<Vec<_>>(), [1, 1, 2, 1]);
-        assert_eq!(batches(Vec::<Key>::new(), |_| 0), Vec::<Vec<Key>>::new());
+        assert_eq!(batches(Vec::<Key>::new(), 9, |_| 0), Vec::<Vec<Key>>::new());
+        let by_count = batches(keys[..10].to_vec(), 4, |_| 0);
+        assert_eq!(by_count.iter().map(Vec::len).collect::<Vec<_>>(), [4, 4, 2]);
+    }
+
+    #[test]
+    fn pieces_cover_a_range_in_order() {
+        let range = ByteRange::new(CHUNK_BYTES, 3 * PIECE_BYTES + 5);
+        let pieces: Vec<ByteRange> = pieces(range).collect();
+        assert_eq!(pieces.len(), 3);
+        assert_eq!((pieces[0].start, pieces[2].end), (range.start, range.end));
+        assert!(pieces.windows(2).all(|pair| pair[0].end == pair[1].start));
+        assert!(pieces.iter().all(|piece| piece.len() <= PIECE_BYTES));
+        assert!(pieces.iter().all(|piece| piece.start % CHUNK_BYTES == 0));
     }
 }

@@ -10,27 +10,28 @@ use std::time::Duration;
 use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::id::NodeId;
 use futures::stream::{FuturesUnordered, StreamExt};
-use libp2p::identity::Keypair;
 use quinn::{Connection, Endpoint, TransportConfig};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{sleep_until, timeout};
 
+use super::certificate::Identity;
 use super::peer::{Close, Peer};
-use super::session::{HANDSHAKE_TIMEOUT, Session};
-use super::{DataOptions, Serve, certificate};
+use super::session::{Dialled, HANDSHAKE_TIMEOUT, Session};
+use super::tcp::Line;
+use super::{DataOptions, Serve, certificate, transport};
 use crate::runtime::clock;
 
 /// Addresses of one node that are tried.
-const ADDRESSES_MAX: usize = 8;
+pub(super) const ADDRESSES_MAX: usize = 8;
 
 /// Time for a peer to answer before it is asked to dial by itself.
-const HEAD_START: Duration = Duration::from_millis(500);
+pub(super) const HEAD_START: Duration = Duration::from_millis(500);
 
 /// Time for a peer that was asked to dial once this node's own dial has failed.
-const BECKON_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const BECKON_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The name in the handshake. It means nothing: who answers is known by the key.
-const SERVER_NAME: &str = "airlift";
+pub(super) const SERVER_NAME: &str = "airlift";
 
 #[derive(Debug, Default)]
 struct Membership {
@@ -44,7 +45,7 @@ struct Membership {
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) own: NodeId,
-    keypair: Keypair,
+    pub(super) identity: Identity,
     transport: Arc<TransportConfig>,
     pub(super) endpoint: Endpoint,
     pub(super) serve: Arc<dyn Serve>,
@@ -52,33 +53,33 @@ pub(super) struct Shared {
     /// Streams that are served at once, over all peers.
     pub(super) serving: Semaphore,
     membership: Mutex<Membership>,
-    /// Connections that this node made, to be served as those that others made.
-    dialled: mpsc::Sender<Session>,
+    /// Sessions that this node made, to be served as those that others made.
+    pub(super) dialled: mpsc::Sender<Dialled>,
 }
 
-fn unavailable(text: String) -> Failure {
+pub(super) fn unavailable(text: String) -> Failure {
     Failure::new(ErrorCode::NodeLost, text)
+}
+
+pub(super) fn no_address(node: NodeId) -> String {
+    format!("{node:?} has not connected, and its address is not known")
 }
 
 /// How a [`Shared`] reaches the world.
 pub(super) struct Ends {
-    pub(super) keypair: Keypair,
+    pub(super) identity: Identity,
     pub(super) transport: Arc<TransportConfig>,
     pub(super) endpoint: Endpoint,
-    pub(super) dialled: mpsc::Sender<Session>,
+    pub(super) dialled: mpsc::Sender<Dialled>,
 }
 
 impl Shared {
-    pub(super) fn new(
-        own: NodeId,
-        ends: Ends,
-        serve: Arc<dyn Serve>,
-        options: DataOptions,
-    ) -> Self {
-        let Ends { keypair, transport, endpoint, dialled } = ends;
+    pub(super) fn new(ends: Ends, serve: Arc<dyn Serve>, options: DataOptions) -> Self {
+        let Ends { identity, transport, endpoint, dialled } = ends;
+        let own = identity.node();
         let serving = Semaphore::new(options.serving_max);
         let membership = Mutex::default();
-        Self { own, keypair, transport, endpoint, serve, options, serving, membership, dialled }
+        Self { own, identity, transport, endpoint, serve, options, serving, membership, dialled }
     }
 
     fn membership(&self) -> MutexGuard<'_, Membership> {
@@ -127,27 +128,35 @@ impl Shared {
 
     /// What is known of a member.
     pub(super) fn peer(&self, node: NodeId) -> Result<Arc<Peer>, Failure> {
-        let mut membership = self.membership();
-        if !membership.members.contains(&node) || node == self.own {
-            return Err(unavailable(format!("{node:?} is no member of the cluster")));
-        }
-        let is_kept = membership.kept.contains_key(&node);
-        let peer = membership.peers.entry(node).or_insert_with(|| Arc::new(Peer::new(node)));
-        peer.is_kept.store(is_kept, Ordering::Relaxed);
-        Ok(Arc::clone(peer))
+        let peer = self.met(&mut self.membership(), node);
+        peer.ok_or_else(|| unavailable(format!("{node:?} is no member of the cluster")))
     }
 
     /// Takes in a connection with `node`, if that is a member. Under the lock of the membership:
     /// a node that is removed at the same time loses this connection, too.
     pub(super) fn adopt(&self, node: NodeId, connection: &Connection) -> Option<Arc<Peer>> {
         let mut membership = self.membership();
+        let peer = self.met(&mut membership, node)?;
+        peer.add(connection.clone());
+        Some(peer)
+    }
+
+    /// The same of a line, unless there are too many with that node.
+    pub(super) fn adopt_line(&self, line: &Line) -> Option<Arc<Peer>> {
+        let node = certificate::node_of(line.certificates())?;
+        let mut membership = self.membership();
+        let peer = self.met(&mut membership, node)?;
+        peer.add_line(line).then_some(peer)
+    }
+
+    /// Another member.
+    fn met(&self, membership: &mut Membership, node: NodeId) -> Option<Arc<Peer>> {
         if !membership.members.contains(&node) || node == self.own {
             return None;
         }
         let is_kept = membership.kept.contains_key(&node);
         let peer = membership.peers.entry(node).or_insert_with(|| Arc::new(Peer::new(node)));
         peer.is_kept.store(is_kept, Ordering::Relaxed);
-        peer.add(connection.clone());
         Some(Arc::clone(peer))
     }
 
@@ -229,14 +238,21 @@ impl Shared {
         }
         // Otherwise this node is dialling it anyway.
         let Ok(mut dialling) = peer.dialling.try_lock() else { return Ok(()) };
-        self.dial(peer.node, addresses).await?;
+        let mut dial = pin!(self.dial(peer.node, addresses));
+        let dialled = match timeout(HEAD_START, &mut dial).await {
+            Ok(dialled) => dialled,
+            // Datagrams may not pass.
+            Err(_) if self.offer(peer, addresses).await.is_ok() => return Ok(()),
+            Err(_) => dial.await,
+        };
+        dialled?;
         dialling.on_success();
         Ok(())
     }
 
     /// Dials every address at once; the first that answers as `node` is taken.
     async fn dial(&self, node: NodeId, addresses: &[SocketAddr]) -> Result<Connection, Failure> {
-        let config = certificate::client(&self.keypair, &self.transport, node)?;
+        let config = transport::client(self.identity.client(node)?, &self.transport)?;
         let mut dials = FuturesUnordered::new();
         for &address in addresses.iter().take(ADDRESSES_MAX) {
             let config = config.clone();
@@ -250,8 +266,7 @@ impl Shared {
                 connected.map_err(|_| failed(&"no answer"))?.map_err(|error| failed(&error))
             });
         }
-        let text = format!("{node:?} has not connected, and its address is not known");
-        let mut last = unavailable(text);
+        let mut last = unavailable(no_address(node));
         while let Some(outcome) = dials.next().await {
             match outcome {
                 Ok(connection) => return self.take_in(node, connection).await,
@@ -274,7 +289,8 @@ impl Shared {
             Close::NotAMember.close(&connection);
             return Err(unavailable(format!("{node:?} is no member of the cluster")));
         };
-        place.send(Session { peer, connection: connection.clone(), is_dialled: true });
+        let session = Session { peer, connection: connection.clone(), is_dialled: true };
+        place.send(Dialled::Session(session));
         Ok(connection)
     }
 }

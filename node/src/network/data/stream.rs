@@ -9,11 +9,11 @@ use airlift_protocol::figures::Stage;
 use airlift_protocol::frame::{
     self, ChunkHead, EncodingKind, Frame, FrameError, LENGTH_BYTES, PREAMBLE_BYTES, RequestHeader,
 };
-use bytes::{Bytes, BytesMut};
-use quinn::{ReadExactError, RecvStream, SendStream};
+use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
+use super::carrier::{ByteReader, ByteWriter};
 use super::peer::Peer;
 use crate::pipeline::compress::{CompressedChunk, Encoding};
 use crate::pipeline::meter::{Arrivals, Meter};
@@ -40,28 +40,39 @@ fn malformed(peer: &Peer, error: &FrameError) -> Failure {
     Failure::new(ErrorCode::Protocol, format!("{:?}: {error}", peer.node))
 }
 
-/// Reads the request that a peer wrote first on a stream.
+/// Reads the first bytes of a request, however long they take.
+pub(super) async fn read_preamble(
+    peer: &Peer,
+    reader: &mut ByteReader,
+) -> Result<[u8; PREAMBLE_BYTES], Failure> {
+    let mut preamble = [0; PREAMBLE_BYTES];
+    read_exact(peer, reader, &mut preamble).await?;
+    Ok(preamble)
+}
+
+/// Reads the rest of a request.
 pub(super) async fn read_request(
     peer: &Peer,
-    stream: &mut RecvStream,
+    reader: &mut ByteReader,
+    preamble: [u8; PREAMBLE_BYTES],
 ) -> Result<RequestHeader, Failure> {
-    let read = async {
-        let mut preamble = [0; PREAMBLE_BYTES];
-        read_exact(peer, stream, &mut preamble).await?;
-        let length = frame::request_length(preamble).map_err(|error| malformed(peer, &error))?;
-        let mut bytes = vec![0; length];
-        read_exact(peer, stream, &mut bytes).await?;
-        frame::decode_request(&bytes).map_err(|error| malformed(peer, &error))
-    };
+    let length = frame::request_length(preamble).map_err(|error| malformed(peer, &error))?;
+    let mut bytes = vec![0; length];
+    in_time(peer, read_exact(peer, reader, &mut bytes)).await?;
+    frame::decode_request(&bytes).map_err(|error| malformed(peer, &error))
+}
+
+/// Waits for what a peer is to say of its request.
+pub(super) async fn in_time<T>(
+    peer: &Peer,
+    read: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
     let late = |_| broken(peer, "opened a stream and sent no request");
     timeout(REQUEST_TIMEOUT, read).await.map_err(late)?
 }
 
-async fn read_exact(peer: &Peer, stream: &mut RecvStream, into: &mut [u8]) -> Result<(), Failure> {
-    stream.read_exact(into).await.map_err(|error| match error {
-        ReadExactError::FinishedEarly(_) => broken(peer, "its answer broke off"),
-        ReadExactError::ReadError(error) => broken(peer, error),
-    })?;
+async fn read_exact(peer: &Peer, reader: &mut ByteReader, into: &mut [u8]) -> Result<(), Failure> {
+    reader.read(into).await.map_err(|error| broken(peer, error))?;
     peer.received.fetch_add(into.len() as u64, Ordering::Relaxed);
     Ok(())
 }
@@ -69,7 +80,7 @@ async fn read_exact(peer: &Peer, stream: &mut RecvStream, into: &mut [u8]) -> Re
 /// The answer to a request, frame by frame. Dropping it stops the sender.
 #[derive(Debug)]
 pub struct FrameStream {
-    stream: RecvStream,
+    reader: ByteReader,
     peer: Arc<Peer>,
     /// Where what arrives is counted, besides with the peer.
     arrivals: Option<Arc<Arrivals>>,
@@ -77,8 +88,8 @@ pub struct FrameStream {
 }
 
 impl FrameStream {
-    pub(super) fn new(stream: RecvStream, peer: Arc<Peer>, permit: OwnedSemaphorePermit) -> Self {
-        Self { stream, peer, arrivals: None, _permit: permit }
+    pub(super) fn new(reader: ByteReader, peer: Arc<Peer>, permit: OwnedSemaphorePermit) -> Self {
+        Self { reader, peer, arrivals: None, _permit: permit }
     }
 
     /// Counts what arrives in `arrivals` too.
@@ -89,11 +100,16 @@ impl FrameStream {
     }
 
     async fn read(&mut self, into: &mut [u8]) -> Result<(), Failure> {
-        read_exact(&self.peer, &mut self.stream, into).await?;
-        if let Some(arrivals) = &self.arrivals {
-            arrivals.add(into.len() as u64);
-        }
+        self.reader.read(into).await.map_err(|error| broken(&self.peer, error))?;
+        self.count(into.len());
         Ok(())
+    }
+
+    fn count(&self, bytes: usize) {
+        self.peer.received.fetch_add(bytes as u64, Ordering::Relaxed);
+        if let Some(arrivals) = &self.arrivals {
+            arrivals.add(bytes as u64);
+        }
     }
 
     /// The next frame. After a [`Frame::Chunk`], [`payload`](Self::payload) comes before the next
@@ -109,11 +125,25 @@ impl FrameStream {
         let mut bytes = vec![0; length];
         self.read(&mut bytes).await?;
         match frame::decode_frame(&bytes).map_err(|error| malformed(&self.peer, &error))? {
-            Frame::Error(failure) => Err(bounded(&failure)),
+            Frame::Error(failure) => {
+                self.end();
+                Err(bounded(&failure))
+            }
+            Frame::End => {
+                self.end();
+                Ok(Frame::End)
+            }
             Frame::ObjectError { place, failure } => {
                 Ok(Frame::ObjectError { place, failure: bounded(&failure) })
             }
             frame => Ok(frame),
+        }
+    }
+
+    /// The answer is over: what carried it may carry another.
+    fn end(&mut self) {
+        if let ByteReader::Line(line) = std::mem::replace(&mut self.reader, ByteReader::Ended) {
+            self.peer.give_back(*line);
         }
     }
 
@@ -126,11 +156,12 @@ impl FrameStream {
         object_size: u64,
         head: &ChunkHead,
     ) -> Result<CompressedChunk, Failure> {
-        let mut payload = BytesMut::zeroed(head.payload_bytes as usize);
-        self.read(&mut payload).await?;
+        let payload = self.reader.take(head.payload_bytes as usize).await;
+        let payload = payload.map_err(|error| broken(&self.peer, error))?;
+        self.count(payload.len());
         let encoding = match head.encoding {
-            EncodingKind::Plain => Encoding::Plain(payload.freeze()),
-            EncodingKind::Zstd => Encoding::Zstd(payload.freeze()),
+            EncodingKind::Plain => Encoding::Plain(payload),
+            EncodingKind::Zstd => Encoding::Zstd(payload),
             EncodingKind::Zero => Encoding::Zero,
         };
         let plain_bytes = u64::from(head.plain_bytes);
@@ -152,7 +183,7 @@ fn bounded(failure: &Failure) -> Failure {
 /// Where an answer is written.
 #[derive(Debug)]
 pub struct FrameWriter {
-    stream: SendStream,
+    writer: ByteWriter,
     peer: Arc<Peer>,
     gathered: Vec<u8>,
     /// Where sending is counted, besides with the peer.
@@ -160,22 +191,13 @@ pub struct FrameWriter {
 }
 
 impl FrameWriter {
-    pub(super) fn new(stream: SendStream, peer: Arc<Peer>) -> Self {
-        Self { stream, peer, gathered: Vec::new(), meter: None }
+    pub(super) fn new(writer: ByteWriter, peer: Arc<Peer>) -> Self {
+        Self { writer, peer, gathered: Vec::new(), meter: None }
     }
 
     /// Counts what is sent, and the time that it takes, in `meter` too.
     pub fn count_in(&mut self, meter: Arc<Meter>) {
         self.meter = Some(meter);
-    }
-
-    /// Ends when the peer wants no more, or is gone.
-    pub(super) fn stopped(&self) -> impl Future<Output = ()> + Send + 'static {
-        let stopped = self.stream.stopped();
-        async move {
-            // A peer that is gone wants no more either.
-            let _ = stopped.await;
-        }
     }
 
     /// Writes a frame without payload; it may wait in a buffer until [`flush`](Self::flush).
@@ -223,18 +245,18 @@ impl FrameWriter {
         self.write(gathered.into()).await
     }
 
-    /// Ends the answer with `last`. When the peer is gone there is nobody to tell.
-    pub(super) async fn end(mut self, last: &Frame) {
+    /// Ends the answer with `last`. Gives back what carried it; when the peer is gone there is nobody
+    /// to tell.
+    pub(super) async fn end(mut self, last: &Frame) -> Option<ByteWriter> {
         let written = match self.gather(last) {
             Ok(()) => self.flush().await,
             Err(failure) => Err(failure),
         };
         if let Err(failure) = written {
             tracing::debug!(peer = ?self.peer.node, %failure, "an answer did not arrive");
-            return;
+            return None;
         }
-        // Fails only for a stream that was ended before, which `self` by value rules out.
-        let _ = self.stream.finish();
+        Some(self.writer)
     }
 
     fn gather(&mut self, frame: &Frame) -> Result<(), Failure> {
@@ -245,7 +267,7 @@ impl FrameWriter {
     async fn write(&mut self, bytes: Bytes) -> Result<(), Failure> {
         let length = bytes.len() as u64;
         let _busy = self.meter.as_ref().map(|meter| meter.busy(Stage::Link));
-        match timeout(STALL_TIMEOUT, self.stream.write_chunk(bytes)).await {
+        match timeout(STALL_TIMEOUT, self.writer.write(bytes)).await {
             Ok(Ok(())) => {
                 self.peer.sent.fetch_add(length, Ordering::Relaxed);
                 if let Some(meter) = &self.meter {

@@ -1,6 +1,7 @@
 //! Two halves of the pipeline on two nodes, over loopback.
 
 mod bottleneck;
+mod carriers;
 mod conformance;
 mod pieces;
 mod sessions;
@@ -24,7 +25,7 @@ use tokio::sync::mpsc;
 
 use super::remote::{RemoteSource, Route};
 use super::serve::{Served, Shelf, SourceServer};
-use super::{DataNetwork, DataOptions, FrameWriter};
+use super::{DataNetwork, DataOptions, FrameWriter, Transport};
 use crate::pipeline::FaultHook;
 use crate::pipeline::bounds::Bounds;
 use crate::pipeline::budget::Budget;
@@ -88,6 +89,12 @@ impl Node {
         Self::with_options(source, DataOptions::default())
     }
 
+    /// One without data, for one carrier.
+    fn over(transport: Transport) -> Self {
+        let options = DataOptions { transport, ..DataOptions::default() };
+        Self::with_options(Arc::new(local(MemoryStore::new())), options)
+    }
+
     fn with_options(source: Arc<dyn Source>, options: DataOptions) -> Self {
         Self::serving(Arc::new(OneJob(source, None)), options)
     }
@@ -149,8 +156,13 @@ fn introduce(nodes: &[&Node]) {
 
 /// A node that needs data, and a node that has it.
 fn pair(source: impl Source + 'static) -> (Node, Node) {
-    let target = Node::start(Arc::new(local(MemoryStore::new())));
-    let source = Node::start(Arc::new(source));
+    pair_over(Transport::Auto, source)
+}
+
+fn pair_over(transport: Transport, source: impl Source + 'static) -> (Node, Node) {
+    let options = DataOptions { transport, ..DataOptions::default() };
+    let target = Node::with_options(Arc::new(local(MemoryStore::new())), options.clone());
+    let source = Node::with_options(Arc::new(source), options);
     introduce(&[&target, &source]);
     (target, source)
 }

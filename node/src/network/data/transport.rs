@@ -1,12 +1,23 @@
-//! Numbers of the transport, each with its reason.
+//! QUIC: its numbers, each with its reason.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use quinn::{TransportConfig, VarInt};
+use airlift_protocol::error::Failure;
+use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use quinn::{ClientConfig, ServerConfig, TransportConfig, VarInt};
+
+use super::certificate::unusable;
+use super::congestion::MeasuredFactory;
+
+/// Connections that may wait for their handshake.
+const INCOMING_MAX: usize = 64;
+
+/// Bytes that one of them may send before that.
+const INCOMING_BYTES_MAX: u64 = 64 << 10;
 
 /// Streams that one node may have open at another, in each direction.
-pub(super) const STREAMS_MAX: u32 = 32;
+pub(super) const STREAMS_MAX: u32 = 64;
 
 /// Bytes that may be under way on one stream. A stream's reassembly buffer holds 1,024 pieces that
 /// cannot be merged, and more of them close the whole connection: with packets of 1,200 bytes and
@@ -41,6 +52,32 @@ pub(super) fn config() -> Arc<TransportConfig> {
         .send_window(u64::from(CONNECTION_WINDOW_BYTES))
         .max_idle_timeout(Some(idle))
         .keep_alive_interval(Some(KEEP_ALIVE))
+        .congestion_controller_factory(Arc::new(MeasuredFactory))
         .datagram_receive_buffer_size(None);
     Arc::new(transport)
+}
+
+/// How this node answers who dials it.
+pub(super) fn server(
+    tls: rustls::ServerConfig,
+    transport: &Arc<TransportConfig>,
+) -> Result<ServerConfig, Failure> {
+    let tls = QuicServerConfig::try_from(tls).map_err(unusable)?;
+    let mut config = ServerConfig::with_crypto(Arc::new(tls));
+    config.transport_config(Arc::clone(transport));
+    config.max_incoming(INCOMING_MAX);
+    config.incoming_buffer_size(INCOMING_BYTES_MAX);
+    config.incoming_buffer_size_total(INCOMING_BYTES_MAX * INCOMING_MAX as u64);
+    Ok(config)
+}
+
+/// How this node dials another.
+pub(super) fn client(
+    tls: rustls::ClientConfig,
+    transport: &Arc<TransportConfig>,
+) -> Result<ClientConfig, Failure> {
+    let tls = QuicClientConfig::try_from(tls).map_err(unusable)?;
+    let mut config = ClientConfig::new(Arc::new(tls));
+    config.transport_config(Arc::clone(transport));
+    Ok(config)
 }

@@ -216,7 +216,7 @@ async fn ranges_on_parallel_streams_merge_to_the_root() {
     let content = bytes(100 * MIB);
     store.insert("a", content.clone(), 1);
     let entry = entry_of(&store, "a").await;
-    let (target, node) = pair(local(store));
+    let (target, node) = pair_over(Transport::Quic, local(store));
     let remote = target.remote(&node);
     let ranges = [(0, 32), (32, 64), (64, 96), (96, 100)];
     let reads = ranges.map(|(start, end)| {

@@ -8,6 +8,31 @@ use super::*;
 use crate::network::data::FrameStream;
 use crate::pipeline::compress::CompressedChunk;
 
+/// The same for each carrier.
+macro_rules! over_both_carriers {
+    ($($name:ident),* $(,)?) => {
+        mod quic {
+            use super::Transport;
+            $(#[tokio::test] async fn $name() { super::$name(Transport::Quic).await })*
+        }
+        mod tcp {
+            use super::Transport;
+            $(#[tokio::test] async fn $name() { super::$name(Transport::Tcp).await })*
+        }
+    };
+}
+
+over_both_carriers!(
+    a_stranger_is_refused,
+    who_answers_under_another_identity_is_refused,
+    jobs_that_the_node_does_not_know_are_refused,
+    a_member_that_is_removed_is_cut_off_at_once,
+    a_peer_that_dies_in_the_middle_is_a_transient_failure,
+    dropping_a_stream_stops_the_sender_and_frees_its_budget,
+    a_slow_reader_slows_only_its_own_stream,
+    idle_sessions_end_and_begin_again,
+);
+
 /// A source with one object under `a`, larger than all windows and queues of a stream.
 async fn large() -> (LocalSource, Entry) {
     let store = MemoryStore::new();
@@ -27,11 +52,10 @@ fn whole(entry: &Entry) -> Request {
     Request::Range { entry: entry.clone(), range: ByteRange::new(0, entry.size) }
 }
 
-#[tokio::test]
-async fn a_stranger_is_refused() {
+async fn a_stranger_is_refused(transport: Transport) {
     let (source, entry) = large().await;
-    let (target, node) = pair(source);
-    let stranger = Node::start(Arc::new(local(MemoryStore::new())));
+    let (target, node) = pair_over(transport, source);
+    let stranger = Node::over(transport);
     // The stranger takes the others for members; they do not know it.
     stranger.network.set_members([stranger.id(), target.id(), node.id()].into());
     let failure = stranger.remote(&node).stat(&entry.key).await.unwrap_err();
@@ -43,11 +67,10 @@ async fn a_stranger_is_refused() {
     assert!(failure.detail().contains("no member"), "{failure}");
 }
 
-#[tokio::test]
-async fn who_answers_under_another_identity_is_refused() {
+async fn who_answers_under_another_identity_is_refused(transport: Transport) {
     let (source, entry) = large().await;
-    let (target, node) = pair(source);
-    let other = Node::start(Arc::new(local(MemoryStore::new())));
+    let (target, node) = pair_over(transport, source);
+    let other = Node::over(transport);
     introduce(&[&target, &node, &other]);
     let failure =
         target.remote_at(&other, vec![node.address()]).stat(&entry.key).await.unwrap_err();
@@ -59,20 +82,18 @@ async fn who_answers_under_another_identity_is_refused() {
     assert_eq!(info.unwrap().unwrap().entry, entry);
 }
 
-#[tokio::test]
-async fn jobs_that_the_node_does_not_know_are_refused() {
+async fn jobs_that_the_node_does_not_know_are_refused(transport: Transport) {
     let (source, entry) = large().await;
-    let (target, node) = pair(source);
+    let (target, node) = pair_over(transport, source);
     let order = Order { job: JobId([9; 16]), ..order() };
     let header = RequestHeader { order, request: whole(&entry) };
     let mut stream = target.network.open(node.id(), &[node.address()], &header).await.unwrap();
     assert_eq!(stream.next().await.unwrap_err().code, ErrorCode::Unauthorized);
 }
 
-#[tokio::test]
-async fn a_member_that_is_removed_is_cut_off_at_once() {
+async fn a_member_that_is_removed_is_cut_off_at_once(transport: Transport) {
     let (source, entry) = large().await;
-    let (target, node) = pair(source);
+    let (target, node) = pair_over(transport, source);
     let request = header(whole(&entry));
     let mut stream = target.network.open(node.id(), &[node.address()], &request).await.unwrap();
     take_chunk(&mut stream, &entry).await.unwrap();
@@ -112,10 +133,10 @@ async fn a_node_that_only_dials_out_serves_on_its_own_session() {
     assert!(nowhere.stat(&entry.key).await.unwrap().is_some());
 }
 
-#[tokio::test]
-async fn idle_sessions_end_and_begin_again() {
+async fn idle_sessions_end_and_begin_again(transport: Transport) {
     let (source, entry) = large().await;
-    let options = DataOptions { idle_close: Duration::from_millis(40), ..DataOptions::default() };
+    let options =
+        DataOptions { idle_close: Duration::from_millis(40), transport, ..DataOptions::default() };
     let target = Node::with_options(Arc::new(local(MemoryStore::new())), options);
     let node = Node::start(Arc::new(source));
     introduce(&[&target, &node]);
@@ -127,10 +148,9 @@ async fn idle_sessions_end_and_begin_again() {
     }
 }
 
-#[tokio::test]
-async fn a_peer_that_dies_in_the_middle_is_a_transient_failure() {
+async fn a_peer_that_dies_in_the_middle_is_a_transient_failure(transport: Transport) {
     let (source, entry) = large().await;
-    let (target, node) = pair(source);
+    let (target, node) = pair_over(transport, source);
     let remote = target.remote(&node);
     let (link, mut arrived) = mpsc::channel(1);
     let mut node = Some(node);
@@ -155,14 +175,13 @@ impl FaultHook for Count {
     }
 }
 
-#[tokio::test]
-async fn dropping_a_stream_stops_the_sender_and_frees_its_budget() {
+async fn dropping_a_stream_stops_the_sender_and_frees_its_budget(transport: Transport) {
     let (source, entry) = large().await;
     let count = Arc::new(Count::default());
     let source =
         LocalSource { faults: Some(count.clone()), compression: Compression::Off, ..source };
     let budget = source.bounds.budget.clone();
-    let (target, node) = pair(source);
+    let (target, node) = pair_over(transport, source);
     let request = header(whole(&entry));
     let mut stream = target.network.open(node.id(), &[node.address()], &request).await.unwrap();
     stream.next().await.unwrap();
@@ -173,10 +192,9 @@ async fn dropping_a_stream_stops_the_sender_and_frees_its_budget() {
     assert!(sent < 16, "{sent} of 24 chunks were read for a stream that was dropped");
 }
 
-#[tokio::test]
-async fn a_slow_reader_slows_only_its_own_stream() {
+async fn a_slow_reader_slows_only_its_own_stream(transport: Transport) {
     let (source, entry) = large().await;
-    let (target, node) = pair(source);
+    let (target, node) = pair_over(transport, source);
     let mut idle = Vec::new();
     for _ in 0..4 {
         let request = header(whole(&entry));

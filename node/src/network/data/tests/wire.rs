@@ -5,7 +5,8 @@ use airlift_protocol::frame::{self, ChunkHead, EncodingKind, Frame};
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::network::data::{certificate, transport};
+use crate::network::data::certificate::Identity;
+use crate::network::data::transport;
 
 /// Sends `bytes` where a request should be, and returns what is answered.
 async fn answer_to(target: &Node, node: &Node, bytes: &[u8]) -> Vec<u8> {
@@ -23,7 +24,7 @@ async fn answer_to(target: &Node, node: &Node, bytes: &[u8]) -> Vec<u8> {
 async fn requests_that_are_none_end_their_stream_and_nothing_else() {
     let store = MemoryStore::new();
     store.insert("a", bytes(10), 1);
-    let (target, node) = pair(local(store));
+    let (target, node) = pair_over(Transport::Quic, local(store));
     let good = frame::encode_request(&header(Request::Stat { key: Key::from("a") })).unwrap();
     let mut longer = good.clone();
     longer[2] += 1;
@@ -55,9 +56,9 @@ async fn requests_that_are_none_end_their_stream_and_nothing_else() {
 }
 
 /// A member that answers every request with `answer`, whatever was asked.
-fn liar(answer: Vec<u8>) -> (Keypair, quinn::Endpoint, JoinSet<()>) {
-    let keypair = Keypair::generate_ed25519();
-    let config = certificate::server(&keypair, &transport::config()).unwrap();
+fn liar(answer: Vec<u8>) -> (NodeId, quinn::Endpoint, JoinSet<()>) {
+    let identity = Identity::new(&Keypair::generate_ed25519()).unwrap();
+    let config = transport::server(identity.server().unwrap(), &transport::config()).unwrap();
     let endpoint = quinn::Endpoint::server(config, LOOPBACK).unwrap();
     let accepting = endpoint.clone();
     let mut task = JoinSet::new();
@@ -71,7 +72,7 @@ fn liar(answer: Vec<u8>) -> (Keypair, quinn::Endpoint, JoinSet<()>) {
             }
         }
     });
-    (keypair, endpoint, task)
+    (identity.node(), endpoint, task)
 }
 
 fn frames(frames: &[Frame]) -> Vec<u8> {
@@ -118,9 +119,8 @@ async fn answers_that_do_not_fit_the_request_are_refused() {
         frames(&[Frame::ObjectRoot { place: 7, root: Root([0; 32]) }]),
     ];
     for answer in answers {
-        let (keypair, endpoint, _task) = liar(answer.clone());
+        let (node, endpoint, _task) = liar(answer.clone());
         let target = Node::start(Arc::new(local(store.clone())));
-        let node = certificate::node_of(&keypair).unwrap();
         target.network.set_members([target.id(), node].into());
         let addresses = vec![endpoint.local_addr().unwrap()];
         let route = Route { network: Arc::clone(&target.network), node, addresses };

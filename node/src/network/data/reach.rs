@@ -1,0 +1,244 @@
+//! How a stream to another node comes about: by which carrier, and over what is there or is made.
+
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use airlift_protocol::error::Failure;
+use bytes::Bytes;
+use futures::stream::{FuturesUnordered, StreamExt};
+use quinn::RecvStream;
+use tokio::time::timeout;
+
+use super::carrier::{ByteReader, Carrier};
+use super::choice::{BLOCKED_FOR, LINE_GRACE, NEAR_RTT, QUIC_GRACE, Stands, Transport};
+use super::peer::Peer;
+use super::session::Dialled;
+use super::shared::{ADDRESSES_MAX, BECKON_TIMEOUT, HEAD_START, Shared, no_address, unavailable};
+use super::stream::broken;
+use super::tcp::{self, Line, Role};
+use crate::runtime::clock;
+
+/// Time for a peer that cannot be dialled to offer a line: it is asked to when a dial had no answer,
+/// and has a dial of its own to wait for first.
+const OFFER_TIMEOUT: Duration =
+    HEAD_START.saturating_add(HEAD_START).saturating_add(BECKON_TIMEOUT);
+
+/// Time until a peer allows one more stream.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What a round trip is taken to be on a line that was offered, and so not dialled here.
+const OFFERED_RTT: Duration = Duration::from_millis(100);
+
+impl Shared {
+    /// Opens a stream to `peer` and writes `request`. Returns where the answer arrives.
+    pub(super) async fn open(
+        &self,
+        peer: &Arc<Peer>,
+        addresses: &[SocketAddr],
+        request: Bytes,
+    ) -> Result<ByteReader, Failure> {
+        let opened = match self.carrier(peer, addresses).await? {
+            Carrier::Quic => self.open_stream(peer, addresses, request).await.map(ByteReader::Quic),
+            Carrier::Tcp => self.open_line(peer, addresses, request).await,
+        };
+        if opened.is_err() {
+            peer.choice.forget();
+        }
+        opened
+    }
+
+    /// How long a round trip takes, as it was measured when the carrier was chosen or, over QUIC,
+    /// lately.
+    pub(super) async fn round_trip(
+        &self,
+        peer: &Arc<Peer>,
+        addresses: &[SocketAddr],
+    ) -> Result<Duration, Failure> {
+        match self.carrier(peer, addresses).await? {
+            Carrier::Quic => Ok(self.connection(peer, addresses).await?.rtt()),
+            Carrier::Tcp => match peer.choice.rtt() {
+                Some(rtt) => Ok(rtt),
+                None => self.first_line(peer, addresses).await,
+            },
+        }
+    }
+
+    async fn open_stream(
+        &self,
+        peer: &Arc<Peer>,
+        addresses: &[SocketAddr],
+        request: Bytes,
+    ) -> Result<RecvStream, Failure> {
+        let connection = self.connection(peer, addresses).await?;
+        let opened = async {
+            let (mut send, receive) =
+                connection.open_bi().await.map_err(|error| broken(peer, error))?;
+            send.write_chunk(request).await.map_err(|error| broken(peer, error))?;
+            send.finish().map_err(|error| broken(peer, error))?;
+            Ok::<_, Failure>(receive)
+        };
+        let late = |_| broken(peer, "allows no more streams");
+        timeout(OPEN_TIMEOUT, opened).await.map_err(late)?
+    }
+
+    async fn open_line(
+        &self,
+        peer: &Arc<Peer>,
+        addresses: &[SocketAddr],
+        request: Bytes,
+    ) -> Result<ByteReader, Failure> {
+        let mut line = self.line(peer, addresses).await?;
+        let written = timeout(OPEN_TIMEOUT, line.write(&request)).await;
+        let written = written.map_err(|_| broken(peer, "takes no request"))?;
+        written.map_err(|error| broken(peer, error))?;
+        Ok(ByteReader::Line(Box::new(line)))
+    }
+
+    /// A line on which nothing is asked: one that is there, a new one, or one that the peer offers
+    /// when it is asked to.
+    async fn line(&self, peer: &Arc<Peer>, addresses: &[SocketAddr]) -> Result<Line, Failure> {
+        if let Some(line) = peer.take_line() {
+            return Ok(line);
+        }
+        let failure = match self.dial_line(peer, addresses, Role::Ask).await {
+            Ok((line, _)) => return Ok(line),
+            Err(failure) => failure,
+        };
+        if !self.serve.beckon(peer.node) {
+            return Err(failure);
+        }
+        timeout(BECKON_TIMEOUT, peer.line_arrived()).await.map_err(|_| failure)
+    }
+
+    /// Dials every address at once; the first that answers as `peer` is taken. Returns the time of a
+    /// round trip, too.
+    async fn dial_line(
+        &self,
+        peer: &Arc<Peer>,
+        addresses: &[SocketAddr],
+        role: Role,
+    ) -> Result<(Line, Duration), Failure> {
+        let node = peer.node;
+        let config = self.identity.client(node)?;
+        let mut dials: FuturesUnordered<_> = addresses
+            .iter()
+            .take(ADDRESSES_MAX)
+            .map(|&address| {
+                let dial = tcp::dial(config.clone(), address, role);
+                async move { (address, dial.await) }
+            })
+            .collect();
+        let mut last = unavailable(no_address(node));
+        while let Some((address, dialled)) = dials.next().await {
+            match dialled {
+                Ok((line, rtt)) => {
+                    let adopted = self.adopt_line(&line);
+                    let refused = || unavailable(format!("{node:?} is no member of the cluster"));
+                    return adopted.map(|_| (line, rtt)).ok_or_else(refused);
+                }
+                Err(error) => last = unavailable(format!("{node:?} at {address}: {error}")),
+            }
+        }
+        Err(last)
+    }
+
+    /// Gives a peer, which cannot dial this node, a line to ask on.
+    pub(super) async fn offer(
+        &self,
+        peer: &Arc<Peer>,
+        addresses: &[SocketAddr],
+    ) -> Result<(), Failure> {
+        let (line, _) = self.dial_line(peer, addresses, Role::Offer).await?;
+        let down = |_| unavailable("the data network is going down".to_owned());
+        self.dialled.send(Dialled::Line(Arc::clone(peer), line)).await.map_err(down)
+    }
+
+    /// By which carrier the next stream goes.
+    async fn carrier(
+        &self,
+        peer: &Arc<Peer>,
+        addresses: &[SocketAddr],
+    ) -> Result<Carrier, Failure> {
+        match self.options.transport {
+            Transport::Auto => {}
+            Transport::Quic => return Ok(Carrier::Quic),
+            Transport::Tcp => return Ok(Carrier::Tcp),
+        }
+        // Whoever comes while another tries again goes by what there is.
+        let _turn = match (chosen(peer), peer.choice.trying.try_lock()) {
+            (Some((carrier, Stands::Yes)), _) | (Some((carrier, Stands::TryAgain)), Err(_)) => {
+                return Ok(carrier);
+            }
+            (_, Ok(turn)) => turn,
+            (None, Err(_)) => peer.choice.trying.lock().await,
+        };
+        match chosen(peer) {
+            Some((carrier, Stands::Yes)) => Ok(carrier),
+            Some((_, Stands::TryAgain)) | None => self.try_both(peer, addresses).await,
+        }
+    }
+
+    /// Sets out by both carriers, and remembers which it is to be.
+    async fn try_both(
+        &self,
+        peer: &Arc<Peer>,
+        addresses: &[SocketAddr],
+    ) -> Result<Carrier, Failure> {
+        let mut quic = pin!(self.connection(peer, addresses));
+        let mut line = pin!(self.first_line(peer, addresses));
+        let (carrier, is_blocked) = tokio::select! {
+            connection = &mut quic => match connection {
+                // A peer that was asked to dial has had its time.
+                Err(failure) => match timeout(LINE_GRACE, line).await {
+                    Ok(Ok(_)) => (Carrier::Tcp, true),
+                    Ok(Err(_)) | Err(_) => return Err(failure),
+                },
+                Ok(connection) if connection.rtt() > NEAR_RTT => (Carrier::Quic, false),
+                Ok(_) => match timeout(LINE_GRACE, line).await {
+                    Ok(Ok(_)) => (Carrier::Tcp, false),
+                    Ok(Err(_)) | Err(_) => (Carrier::Quic, false),
+                },
+            },
+            rtt = &mut line => match rtt {
+                Err(_) => (quic.await.map(|_| Carrier::Quic)?, false),
+                Ok(rtt) if rtt <= NEAR_RTT => (Carrier::Tcp, false),
+                Ok(_) => match timeout(QUIC_GRACE, quic).await {
+                    Ok(Ok(_)) => (Carrier::Quic, false),
+                    Ok(Err(_)) | Err(_) => (Carrier::Tcp, true),
+                },
+            },
+        };
+        tracing::debug!(peer = ?peer.node, ?carrier, is_blocked, "chose a carrier");
+        peer.choice.set(carrier, is_blocked.then(|| clock::now() + BLOCKED_FOR));
+        Ok(carrier)
+    }
+
+    /// Makes a line that waits for a request. Returns the time of a round trip.
+    async fn first_line(
+        &self,
+        peer: &Arc<Peer>,
+        addresses: &[SocketAddr],
+    ) -> Result<Duration, Failure> {
+        let (line, rtt) = match self.dial_line(peer, addresses, Role::Ask).await {
+            Ok(dialled) => dialled,
+            // Who cannot be dialled may offer one, when the other carrier has asked it to.
+            Err(failure) => {
+                let offered = timeout(OFFER_TIMEOUT, peer.line_arrived()).await;
+                (offered.map_err(|_| failure)?, OFFERED_RTT)
+            }
+        };
+        peer.choice.measured(rtt);
+        peer.give_back(line);
+        Ok(rtt)
+    }
+}
+
+/// What was chosen before, if what it was chosen for is still there.
+fn chosen(peer: &Peer) -> Option<(Carrier, Stands)> {
+    peer.choice.get(clock::now()).filter(|(carrier, _)| match carrier {
+        Carrier::Quic => peer.live().is_some(),
+        Carrier::Tcp => peer.line_count() > 0,
+    })
+}

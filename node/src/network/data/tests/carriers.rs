@@ -1,0 +1,140 @@
+//! Which carrier streams take, and what is special about lines.
+
+use std::net::UdpSocket;
+
+use tokio::net::{TcpListener, TcpStream};
+
+use super::*;
+
+async fn small() -> (LocalSource, Entry) {
+    let store = MemoryStore::new();
+    store.insert("a", bytes(3 * MIB), 1);
+    let entry = entry_of(&store, "a").await;
+    (local(store), entry)
+}
+
+fn sessions(node: &Node) -> usize {
+    node.network.status().peers.iter().map(|peer| peer.sessions).sum()
+}
+
+async fn read_whole(remote: &RemoteSource, entry: &Entry) {
+    let (read, _) = read_range(remote, entry, ByteRange::new(0, entry.size)).await.unwrap();
+    assert!(read == bytes(entry.size));
+}
+
+#[tokio::test]
+async fn a_line_carries_one_request_after_the_other() {
+    let (source, entry) = small().await;
+    let (target, node) = pair_over(Transport::Tcp, source);
+    let remote = target.remote(&node);
+    for _ in 0..10 {
+        read_whole(&remote, &entry).await;
+        // What is refused does not end the line either.
+        assert!(remote.stat(&Key::from("none")).await.unwrap().is_none());
+    }
+    assert_eq!((sessions(&target), sessions(&node)), (1, 1));
+}
+
+#[tokio::test]
+async fn a_line_that_the_peer_has_closed_is_not_used_again() {
+    let (source, entry) = small().await;
+    let (target, node) = pair_over(Transport::Tcp, source);
+    let remote = target.remote(&node);
+    read_whole(&remote, &entry).await;
+    // The peer forgets this node for a moment, and with it the line.
+    node.network.set_members([node.id()].into());
+    introduce(&[&target, &node]);
+    read_whole(&remote, &entry).await;
+}
+
+#[tokio::test]
+async fn a_short_way_is_taken_over_tcp() {
+    let (source, entry) = small().await;
+    let (target, node) = pair(source);
+    read_whole(&target.remote(&node), &entry).await;
+    let has_line = |peer: &Arc<super::super::peer::Peer>| peer.line_count() > 0;
+    assert!(target.network.shared.peers().iter().any(has_line));
+}
+
+/// Forwards connections to `to`, and nothing that is no connection.
+async fn forward_tcp(listener: TcpListener, to: SocketAddr) {
+    loop {
+        let (mut from, _) = listener.accept().await.unwrap();
+        let mut to = TcpStream::connect(to).await.unwrap();
+        tokio::spawn(async move { tokio::io::copy_bidirectional(&mut from, &mut to).await });
+    }
+}
+
+#[tokio::test]
+async fn where_datagrams_do_not_pass_tcp_is_used() {
+    let (source, entry) = small().await;
+    let (target, node) = pair(source);
+    let listener = TcpListener::bind(LOOPBACK).await.unwrap();
+    let gate = listener.local_addr().unwrap();
+    // Takes in datagrams, and says nothing.
+    let _silent = UdpSocket::bind(gate).unwrap();
+    let forwarding = tokio::spawn(forward_tcp(listener, node.address()));
+    read_whole(&target.remote_at(&node, vec![gate]), &entry).await;
+    forwarding.abort();
+}
+
+#[tokio::test]
+async fn where_nobody_listens_for_connections_quic_is_used() {
+    let (source, entry) = small().await;
+    let node = Node::with_options(Arc::new(source), DataOptions::default());
+    let target = Node::over(Transport::Quic);
+    introduce(&[&target, &node]);
+    read_whole(&target.remote(&node), &entry).await;
+    assert!(target.network.shared.peers().iter().all(|peer| peer.line_count() == 0));
+}
+
+#[tokio::test]
+async fn who_cannot_be_dialled_by_datagrams_either_offers_a_line() {
+    let (source, entry) = small().await;
+    let (asked, mut beckoned) = mpsc::channel(8);
+    let job = OneJob(Arc::new(local(MemoryStore::new())), Some(asked));
+    let target = Node::with_job(job, DataOptions::default());
+    let hidden = Node::start(Arc::new(source));
+    introduce(&[&target, &hidden]);
+    // The way to the target: connections pass, datagrams do not.
+    let listener = TcpListener::bind(LOOPBACK).await.unwrap();
+    let gate = listener.local_addr().unwrap();
+    let _silent = UdpSocket::bind(gate).unwrap();
+    let forwarding = tokio::spawn(forward_tcp(listener, target.address()));
+    let network = Arc::clone(&hidden.network);
+    let id = target.id();
+    let dials = tokio::spawn(async move {
+        while let Some(peer) = beckoned.recv().await {
+            assert_eq!(peer, network.node());
+            network.reach(id, &[gate]).await.unwrap();
+        }
+    });
+    read_whole(&target.remote_at(&hidden, Vec::new()), &entry).await;
+    forwarding.abort();
+    dials.abort();
+}
+
+#[tokio::test]
+async fn a_removed_member_cannot_open_lines() {
+    let (source, entry) = small().await;
+    let (target, node) = pair_over(Transport::Tcp, source);
+    let remote = target.remote(&node);
+    node.network.set_members([node.id()].into());
+    let error = remote.stat(&entry.key).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::NodeLost);
+    assert_eq!(sessions(&node), 0);
+}
+
+#[tokio::test]
+async fn garbage_on_the_port_for_connections_ends_only_itself() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let (source, entry) = small().await;
+    let (target, node) = pair_over(Transport::Tcp, source);
+    let mut stranger = TcpStream::connect(node.address()).await.unwrap();
+    stranger.write_all(&[0x5a; 4096]).await.unwrap();
+    let mut rest = Vec::new();
+    // Closed by the node, with or without a word; never left open.
+    let closed = stranger.read_to_end(&mut rest);
+    drop(tokio::time::timeout(Duration::from_secs(10), closed).await.unwrap());
+    read_whole(&target.remote(&node), &entry).await;
+}
