@@ -3,6 +3,7 @@
 use airlift_tests::room::{Own, Room};
 
 use crate::link::{Reading, Shape, Wire};
+use crate::process::need;
 
 /// Addresses of the two sites.
 pub(crate) const ADDRESSES: [&str; 2] = ["10.98.0.1", "10.98.0.2"];
@@ -58,6 +59,7 @@ impl Drop for Network {
 }
 
 fn open() -> Result<[Room; 2], String> {
+    ["ip", "unshare", "nsenter"].into_iter().try_for_each(|program| need(program).map(drop))?;
     let rooms = [Room::open(Own::Network)?, Room::open(Own::Network)?];
     for room in &rooms {
         room.run(["ip", "link", "set", "lo", "up"])?;

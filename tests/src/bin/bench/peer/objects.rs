@@ -14,9 +14,9 @@ pub(crate) fn copy_with_rclone(access: &Access, from: &str, to: &str) -> Result<
     let program = need("rclone")?;
     let variables = [
         ("RCLONE_S3_PROVIDER", "Other"),
-        ("RCLONE_S3_ENDPOINT", &access.endpoint),
-        ("RCLONE_S3_ACCESS_KEY_ID", &access.access_key),
-        ("RCLONE_S3_SECRET_ACCESS_KEY", &access.secret_key),
+        ("RCLONE_S3_ENDPOINT", &*access.endpoint),
+        ("RCLONE_S3_ACCESS_KEY_ID", &*access.access_key),
+        ("RCLONE_S3_SECRET_ACCESS_KEY", &*access.secret_key),
         ("RCLONE_S3_REGION", "us-east-1"),
     ];
     let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));

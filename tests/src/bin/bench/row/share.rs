@@ -32,7 +32,8 @@ pub(crate) fn run(bench: &Bench) -> Result<Report, String> {
     let flight = flight(bench, &network, &field)?;
     let iperf = Iperf::start(&network, field.directory())?;
     let begin = |name, kind| Record { name, kind, runs: Vec::new(), skipped: None, failed: None };
-    let mut records = vec![begin("airlift", Kind::Airlift), begin("iperf3, 1 TCP", Kind::Plain)];
+    let mut records =
+        vec![begin("airlift", Kind::Airlift), begin("iperf3, 1 TCP", Kind::Reference)];
     for round in 0..bench.rounds {
         match together(&flight, &iperf, &field, round, seconds) {
             Ok(rates) => {
