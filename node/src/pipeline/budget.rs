@@ -17,7 +17,17 @@ pub struct Budget {
 /// Bytes taken out of the budget until this is dropped.
 #[derive(Debug)]
 pub struct Permit {
-    _units: OwnedSemaphorePermit,
+    units: OwnedSemaphorePermit,
+}
+
+impl Permit {
+    /// Splits off the share of `bytes`, or what is left.
+    #[must_use]
+    pub fn split(&mut self, bytes: u64) -> Self {
+        let units = usize::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(usize::MAX);
+        let units = self.units.split(units.min(self.units.num_permits()));
+        Self { units: units.expect("invariant: not more than there is") }
+    }
 }
 
 impl Budget {
@@ -32,6 +42,24 @@ impl Budget {
         let units = bytes.div_ceil(UNIT_BYTES).clamp(1, u64::from(self.units_max));
         let units = u32::try_from(units).unwrap_or(self.units_max);
         let permit = Arc::clone(&self.units).acquire_many_owned(units).await;
-        Permit { _units: permit.expect("invariant: the semaphore is never closed") }
+        Permit { units: permit.expect("invariant: the semaphore is never closed") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_permit_is_given_back_piece_by_piece() {
+        let budget = Budget::new(3 * UNIT_BYTES);
+        let mut whole = budget.take(10 * UNIT_BYTES).await;
+        let first = whole.split(2 * UNIT_BYTES);
+        let rest = whole.split(8 * UNIT_BYTES);
+        assert_eq!(budget.units.available_permits(), 0);
+        drop(first);
+        assert_eq!(budget.units.available_permits(), 2);
+        drop((rest, whole));
+        assert_eq!(budget.units.available_permits(), 3);
     }
 }

@@ -152,7 +152,7 @@ impl Shared {
     ) -> Result<(), Failure> {
         let (line, _) = self.dial_line(peer, addresses, Role::Offer).await?;
         let down = |_| unavailable("the data network is going down".to_owned());
-        self.dialled.send(Dialled::Line(Arc::clone(peer), line)).await.map_err(down)
+        self.dialled.send(Dialled::Line(Arc::clone(peer), Box::new(line))).await.map_err(down)
     }
 
     /// By which carrier the next stream goes.

@@ -154,6 +154,17 @@ impl RemoteSource {
         if width == 1 || range.len() <= PIECE_BYTES {
             return self.read_chunks(entry, range, link).await;
         }
+        self.read_pieces(entry, range, width, link).await
+    }
+
+    /// Reads `width` pieces of `range` at a time, and sends their chunks in order.
+    pub(super) async fn read_pieces(
+        &self,
+        entry: &Entry,
+        range: ByteRange,
+        width: usize,
+        link: &mpsc::Sender<InFlight>,
+    ) -> Result<(), Failure> {
         let mut pieces =
             stream::iter(pieces(range)).map(|piece| self.read_piece(entry, piece)).buffered(width);
         while let Some(chunks) = pieces.next().await {
@@ -166,20 +177,19 @@ impl RemoteSource {
         Ok(())
     }
 
-    /// All chunks of a piece of a range. Its memory is taken at once and in the order of pieces, so
-    /// that the first one never waits for what later ones hold.
+    /// All chunks of a piece of a range. Its memory is taken at once and in the order of pieces:
+    /// nobody who waits for memory holds some, and the first piece never waits for what later ones
+    /// hold.
     async fn read_piece(&self, entry: &Entry, piece: ByteRange) -> Result<Vec<InFlight>, Failure> {
-        let mut permits = Vec::new();
-        for chunk in shard::chunks(piece) {
-            permits.push(self.bounds.wait_for_memory(chunk.len()).await);
-        }
+        let mut permit = self.bounds.wait_for_memory(piece.len()).await;
         let opens = self.waits();
         let mut stream = self.open(Request::Range { entry: entry.clone(), range: piece }).await?;
         drop(opens);
-        let mut chunks = Vec::with_capacity(permits.len());
-        for (chunk, permit) in shard::chunks(piece).zip(permits) {
+        let mut chunks = Vec::new();
+        for chunk in shard::chunks(piece) {
             self.bounds.wait_for_bandwidth(chunk.len()).await;
-            chunks.push((self.read_chunk(&mut stream, entry, chunk).await?, permit));
+            let read = self.read_chunk(&mut stream, entry, chunk).await?;
+            chunks.push((read, permit.split(chunk.len())));
         }
         self.read_end(&mut stream).await?;
         Ok(chunks)

@@ -60,7 +60,7 @@ pub(super) enum Dialled {
     /// A connection.
     Session(Session),
     /// A line on which the other end asks.
-    Line(Arc<Peer>, Line),
+    Line(Arc<Peer>, Box<Line>),
 }
 
 /// Runs until the endpoint is closed.
@@ -166,7 +166,7 @@ async fn accept_line(
         return None;
     };
     match role {
-        Role::Ask => Some(Dialled::Line(peer, line)),
+        Role::Ask => Some(Dialled::Line(peer, Box::new(line))),
         Role::Offer => {
             peer.give_back(line);
             None
@@ -184,7 +184,7 @@ async fn keep_session(shared: Arc<Shared>, node: NodeId, addresses: Vec<SocketAd
 async fn serve(shared: Arc<Shared>, session: Dialled) {
     match session {
         Dialled::Session(session) => serve_session(shared, session).await,
-        Dialled::Line(peer, line) => serve_line(shared, peer, line).await,
+        Dialled::Line(peer, line) => serve_line(shared, peer, *line).await,
     }
 }
 

@@ -3,8 +3,10 @@
 use std::net::UdpSocket;
 
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 
 use super::*;
+use crate::pipeline::source::InFlight;
 
 async fn small() -> (LocalSource, Entry) {
     let store = MemoryStore::new();
@@ -58,10 +60,11 @@ async fn a_short_way_is_taken_over_tcp() {
 
 /// Forwards connections to `to`, and nothing that is no connection.
 async fn forward_tcp(listener: TcpListener, to: SocketAddr) {
+    let mut connections = JoinSet::new();
     loop {
         let (mut from, _) = listener.accept().await.unwrap();
         let mut to = TcpStream::connect(to).await.unwrap();
-        tokio::spawn(async move { tokio::io::copy_bidirectional(&mut from, &mut to).await });
+        connections.spawn(async move { tokio::io::copy_bidirectional(&mut from, &mut to).await });
     }
 }
 
@@ -73,9 +76,9 @@ async fn where_datagrams_do_not_pass_tcp_is_used() {
     let gate = listener.local_addr().unwrap();
     // Takes in datagrams, and says nothing.
     let _silent = UdpSocket::bind(gate).unwrap();
-    let forwarding = tokio::spawn(forward_tcp(listener, node.address()));
+    let mut tasks = JoinSet::new();
+    tasks.spawn(forward_tcp(listener, node.address()));
     read_whole(&target.remote_at(&node, vec![gate]), &entry).await;
-    forwarding.abort();
 }
 
 #[tokio::test]
@@ -100,18 +103,17 @@ async fn who_cannot_be_dialled_by_datagrams_either_offers_a_line() {
     let listener = TcpListener::bind(LOOPBACK).await.unwrap();
     let gate = listener.local_addr().unwrap();
     let _silent = UdpSocket::bind(gate).unwrap();
-    let forwarding = tokio::spawn(forward_tcp(listener, target.address()));
+    let mut tasks = JoinSet::new();
+    tasks.spawn(forward_tcp(listener, target.address()));
     let network = Arc::clone(&hidden.network);
     let id = target.id();
-    let dials = tokio::spawn(async move {
+    tasks.spawn(async move {
         while let Some(peer) = beckoned.recv().await {
             assert_eq!(peer, network.node());
             network.reach(id, &[gate]).await.unwrap();
         }
     });
     read_whole(&target.remote_at(&hidden, Vec::new()), &entry).await;
-    forwarding.abort();
-    dials.abort();
 }
 
 #[tokio::test]
@@ -137,4 +139,43 @@ async fn garbage_on_the_port_for_connections_ends_only_itself() {
     let closed = stranger.read_to_end(&mut rest);
     drop(tokio::time::timeout(Duration::from_secs(10), closed).await.unwrap());
     read_whole(&target.remote(&node), &entry).await;
+}
+
+#[tokio::test]
+async fn orders_with_many_pieces_each_share_little_memory() {
+    let store = MemoryStore::new();
+    let content = bytes(24 * MIB + 5);
+    store.insert("a", content.clone(), 1);
+    let entry = entry_of(&store, "a").await;
+    let (target, node) = pair(local(store));
+    // Room for two pieces, and five times eight that want some.
+    let bounds = Bounds { budget: Budget::new(8 * MIB), ..bounds() };
+    let route = Route {
+        network: Arc::clone(&target.network),
+        node: node.id(),
+        addresses: vec![node.address()],
+    };
+    let remote = RemoteSource::new(route, order(), bounds);
+    let whole = ByteRange::new(0, entry.size);
+    let read = async || {
+        let (link, mut arrived) = mpsc::channel::<InFlight>(4);
+        let receive = async move {
+            let mut read = Vec::new();
+            while let Some((chunk, _permit)) = arrived.recv().await {
+                assert_eq!(chunk.offset, read.len() as u64);
+                let verified = verify(decompress(chunk).unwrap()).unwrap();
+                read.extend_from_slice(&contiguous(verified.payload()));
+            }
+            read
+        };
+        let send = async {
+            let link = link;
+            remote.read_pieces(&entry, whole, 8, &link).await
+        };
+        let (sent, read) = tokio::join!(send, receive);
+        sent.unwrap();
+        assert!(read == content);
+    };
+    let orders = futures::future::join_all((0..5).map(|_| read()));
+    tokio::time::timeout(Duration::from_secs(60), orders).await.expect("nobody waits for ever");
 }

@@ -7,6 +7,10 @@ use crate::peer::{copy_objects_with_rclone, copy_with_s5cmd};
 use crate::process::{Task, text};
 use crate::row::{Report, Unit};
 
+/// Why rclone is left out where Garage is not installed.
+const UNANSWERED: &str =
+    "the server of the tests answers rclone's requests with 501; install garage";
+
 /// One object of 1 GiB.
 pub(crate) fn large(bench: &Bench) -> Result<Report, String> {
     copy(bench, 1, bench.amount(1 << 30, 12 << 20), Unit::Megabytes)
@@ -35,11 +39,17 @@ fn copy(bench: &Bench, count: u64, bytes: u64, unit: Unit) -> Result<Report, Str
         let cpu_seconds = ended.usage.seconds();
         Ok(Run { seconds: ended.seconds, cpu_seconds, peaks, notes: [].into() })
     };
+    let rclone =
+        |place: &str| copy_objects_with_rclone(access, &source, &format!("{TARGET}/{place}"));
+    let rclone = match &depot {
+        Depot::Garage(_) => program("rclone copy", Kind::Plain, "rclone", rclone),
+        Depot::Own(_) => {
+            Tool { name: "rclone copy", kind: Kind::Plain, act: Err(UNANSWERED.to_owned()) }
+        }
+    };
     let tools = vec![
         Tool { name: "airlift", kind: Kind::Airlift, act: Ok(Box::new(airlift)) },
-        program("rclone copy", Kind::Plain, "rclone", |place| {
-            copy_objects_with_rclone(access, &source, &format!("{TARGET}/{place}"))
-        }),
+        rclone,
         program("s5cmd cp", Kind::Plain, "s5cmd", |place| {
             copy_with_s5cmd(access, &source, &format!("{TARGET}/{place}"), directory.path())
         }),
