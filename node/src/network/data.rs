@@ -277,5 +277,6 @@ fn bind_once(listen: SocketAddr) -> io::Result<(UdpSocket, StdTcpListener)> {
 impl Drop for DataNetwork {
     fn drop(&mut self) {
         self.shared.endpoint.close(Close::Shutdown.code(), b"shutdown");
+        self.shared.peers().iter().for_each(|peer| peer.close(Close::Shutdown));
     }
 }

@@ -21,7 +21,7 @@ use rustls::{NoKeyLog, SupportedCipherSuite};
 use self::verifier::Verifier;
 
 /// What both ends must speak.
-const PROTOCOL: &[u8] = b"airlift-data/1";
+pub(super) const PROTOCOL: &[u8] = b"airlift-data/1";
 
 /// What a node proves its identity with.
 #[derive(Debug)]

@@ -5,9 +5,11 @@
 //! joins segments. Over a long way QUIC holds its rate under loss. What is there is found out by
 //! trying both at once when the first stream is opened, and again when it was lost.
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use airlift_protocol::error::Failure;
 use tokio::time::Instant;
 
 use super::carrier::Carrier;
@@ -58,8 +60,10 @@ pub(super) struct Choice {
     made: Mutex<Option<Made>>,
     /// A round trip over TCP, as a dial took it.
     rtt: Mutex<Option<Duration>>,
-    /// Held by who tries.
-    pub(super) trying: tokio::sync::Mutex<()>,
+    /// Held by who tries: how the last try failed, if it did.
+    pub(super) trying: tokio::sync::Mutex<Option<Failure>>,
+    /// Tries so far: tells who waited for one that the answer is there.
+    pub(super) tries: AtomicU64,
 }
 
 impl Choice {

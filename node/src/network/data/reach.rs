@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use airlift_protocol::error::Failure;
@@ -60,7 +61,10 @@ impl Shared {
             Carrier::Quic => Ok(self.connection(peer, addresses).await?.rtt()),
             Carrier::Tcp => match peer.choice.rtt() {
                 Some(rtt) => Ok(rtt),
-                None => self.first_line(peer, addresses).await,
+                None => {
+                    peer.give_back(self.line(peer, addresses).await?);
+                    Ok(peer.choice.rtt().unwrap_or(OFFERED_RTT))
+                }
             },
         }
     }
@@ -103,13 +107,22 @@ impl Shared {
             return Ok(line);
         }
         let failure = match self.dial_line(peer, addresses, Role::Ask).await {
-            Ok((line, _)) => return Ok(line),
+            Ok((line, rtt)) => {
+                peer.choice.measured(rtt);
+                return Ok(line);
+            }
             Err(failure) => failure,
         };
-        if !self.serve.beckon(peer.node) {
-            return Err(failure);
-        }
-        timeout(BECKON_TIMEOUT, peer.line_arrived()).await.map_err(|_| failure)
+        // Each time it is asked the peer offers one line, and others may want one, too.
+        let offered = async {
+            while self.serve.beckon(peer.node) {
+                if let Ok(line) = timeout(HEAD_START, peer.line_arrived()).await {
+                    return Some(line);
+                }
+            }
+            None
+        };
+        timeout(OFFER_TIMEOUT, offered).await.ok().flatten().ok_or(failure)
     }
 
     /// Dials every address at once; the first that answers as `peer` is taken. Returns the time of a
@@ -135,7 +148,8 @@ impl Shared {
             match dialled {
                 Ok((line, rtt)) => {
                     let adopted = self.adopt_line(&line);
-                    let refused = || unavailable(format!("{node:?} is no member of the cluster"));
+                    let text = "is no member of the cluster, or has too many connections";
+                    let refused = || unavailable(format!("{node:?} {text}"));
                     return adopted.map(|_| (line, rtt)).ok_or_else(refused);
                 }
                 Err(error) => last = unavailable(format!("{node:?} at {address}: {error}")),
@@ -166,18 +180,28 @@ impl Shared {
             Transport::Quic => return Ok(Carrier::Quic),
             Transport::Tcp => return Ok(Carrier::Tcp),
         }
+        let tries_seen = peer.choice.tries.load(Ordering::Acquire);
         // Whoever comes while another tries again goes by what there is.
-        let _turn = match (chosen(peer), peer.choice.trying.try_lock()) {
+        let mut last = match (chosen(peer), peer.choice.trying.try_lock()) {
             (Some((carrier, Stands::Yes)), _) | (Some((carrier, Stands::TryAgain)), Err(_)) => {
                 return Ok(carrier);
             }
             (_, Ok(turn)) => turn,
             (None, Err(_)) => peer.choice.trying.lock().await,
         };
-        match chosen(peer) {
-            Some((carrier, Stands::Yes)) => Ok(carrier),
-            Some((_, Stands::TryAgain)) | None => self.try_both(peer, addresses).await,
+        if let Some((carrier, Stands::Yes)) = chosen(peer) {
+            return Ok(carrier);
         }
+        // Who waited while another tried shares the outcome.
+        if peer.choice.tries.load(Ordering::Acquire) != tries_seen
+            && let Some(failure) = &*last
+        {
+            return Err(failure.clone());
+        }
+        let outcome = self.try_both(peer, addresses).await;
+        peer.choice.tries.fetch_add(1, Ordering::AcqRel);
+        *last = outcome.as_ref().err().cloned();
+        outcome
     }
 
     /// Sets out by both carriers, and remembers which it is to be.

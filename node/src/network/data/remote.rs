@@ -3,6 +3,7 @@
 //! What another node sends is held against what was asked: places, offsets and lengths are those of
 //! the request, or the answer is refused. Its bytes are verified where all bytes are, at the target.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -151,7 +152,7 @@ impl RemoteSource {
         link: &mpsc::Sender<InFlight>,
     ) -> Result<(), Failure> {
         let width = self.width().await?;
-        if width == 1 || range.len() <= PIECE_BYTES {
+        if width == 1 {
             return self.read_chunks(entry, range, link).await;
         }
         self.read_pieces(entry, range, width, link).await
@@ -167,11 +168,19 @@ impl RemoteSource {
     ) -> Result<(), Failure> {
         let mut pieces =
             stream::iter(pieces(range)).map(|piece| self.read_piece(entry, piece)).buffered(width);
-        while let Some(chunks) = pieces.next().await {
-            for chunk in chunks? {
-                if link.send(chunk).await.is_err() {
-                    return Ok(());
-                }
+        // Pieces go on while the link is full: what they wait for, others may wait for, too. What
+        // is ready has its memory from the budget.
+        let (mut ready, mut is_over) = (VecDeque::new(), false);
+        while !is_over || !ready.is_empty() {
+            tokio::select! {
+                place = link.reserve(), if !ready.is_empty() => match (place, ready.pop_front()) {
+                    (Ok(place), Some(chunk)) => place.send(chunk),
+                    (Err(_), _) | (_, None) => return Ok(()),
+                },
+                piece = pieces.next(), if !is_over => match piece {
+                    Some(chunks) => ready.extend(chunks?),
+                    None => is_over = true,
+                },
             }
         }
         Ok(())

@@ -36,7 +36,7 @@ use crate::runtime::clock;
 /// Time for a handshake.
 pub(super) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Handshakes of others that run at once.
+/// Handshakes of others that run at once, over each carrier.
 const HANDSHAKES_MAX: usize = 64;
 
 /// Pause after a connection could not be taken in, for want of file descriptors above all.
@@ -70,6 +70,8 @@ pub(super) async fn drive(
     mut dialled: mpsc::Receiver<Dialled>,
 ) {
     let mut handshakes: JoinSet<Option<Dialled>> = JoinSet::new();
+    // Apart, so that strangers on one carrier do not keep members out of the other.
+    let mut lines: JoinSet<Option<Dialled>> = JoinSet::new();
     let mut sessions: JoinSet<()> = JoinSet::new();
     let mut dials: JoinSet<()> = JoinSet::new();
     let mut keep = interval(KEEP_INTERVAL);
@@ -88,11 +90,16 @@ pub(super) async fn drive(
                     sessions.spawn(serve(Arc::clone(&shared), session));
                 }
             }
+            Some(done) = lines.join_next(), if !lines.is_empty() => {
+                if let Some(session) = finished(done).flatten() {
+                    sessions.spawn(serve(Arc::clone(&shared), session));
+                }
+            }
             accepted = listener.tcp.accept() => match accepted {
-                Ok((socket, address)) if handshakes.len() < HANDSHAKES_MAX => {
+                Ok((socket, address)) if lines.len() < HANDSHAKES_MAX => {
                     let acceptor = TlsAcceptor::from(Arc::clone(&listener.tls));
                     let shared = Arc::clone(&shared);
-                    handshakes.spawn(accept_line(shared, acceptor, socket, address));
+                    lines.spawn(accept_line(shared, acceptor, socket, address));
                 }
                 // Dropped, and so closed.
                 Ok(_) => {}
@@ -257,8 +264,13 @@ async fn serve_line(shared: Arc<Shared>, peer: Arc<Peer>, line: Line) {
         let own = peer.serving.acquire().await;
         let all = shared.serving.acquire().await;
         let request = read_request(&peer, &mut reader, preamble).await;
+        let is_understood = request.is_ok();
         let stopped = stopped(&mut reader);
         let Some(next) = answer(&shared, &peer, request, writer, stopped).await else { return };
+        if !is_understood {
+            // Nobody knows where the next one would begin.
+            return;
+        }
         writer = next;
         drop((own, all));
     }

@@ -186,13 +186,15 @@ pub struct FrameWriter {
     writer: ByteWriter,
     peer: Arc<Peer>,
     gathered: Vec<u8>,
+    /// Whether a write was broken off: what follows would be taken for the rest of it.
+    is_broken: bool,
     /// Where sending is counted, besides with the peer.
     meter: Option<Arc<Meter>>,
 }
 
 impl FrameWriter {
     pub(super) fn new(writer: ByteWriter, peer: Arc<Peer>) -> Self {
-        Self { writer, peer, gathered: Vec::new(), meter: None }
+        Self { writer, peer, gathered: Vec::new(), is_broken: false, meter: None }
     }
 
     /// Counts what is sent, and the time that it takes, in `meter` too.
@@ -248,6 +250,9 @@ impl FrameWriter {
     /// Ends the answer with `last`. Gives back what carried it; when the peer is gone there is nobody
     /// to tell.
     pub(super) async fn end(mut self, last: &Frame) -> Option<ByteWriter> {
+        if self.is_broken {
+            return None;
+        }
         let written = match self.gather(last) {
             Ok(()) => self.flush().await,
             Err(failure) => Err(failure),
@@ -267,8 +272,10 @@ impl FrameWriter {
     async fn write(&mut self, bytes: Bytes) -> Result<(), Failure> {
         let length = bytes.len() as u64;
         let _busy = self.meter.as_ref().map(|meter| meter.busy(Stage::Link));
+        self.is_broken = true;
         match timeout(STALL_TIMEOUT, self.writer.write(bytes)).await {
             Ok(Ok(())) => {
+                self.is_broken = false;
                 self.peer.sent.fetch_add(length, Ordering::Relaxed);
                 if let Some(meter) = &self.meter {
                     meter.add_bytes(Stage::Link, length);

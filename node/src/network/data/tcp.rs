@@ -24,6 +24,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
+use super::certificate::PROTOCOL;
 use super::session::HANDSHAKE_TIMEOUT;
 use super::shared::SERVER_NAME;
 use crate::runtime::clock;
@@ -39,6 +40,10 @@ const WRITE_BYTES: usize = 256 << 10;
 const PROBE_AFTER: Duration = Duration::from_secs(2);
 const PROBE_EVERY: Duration = Duration::from_secs(2);
 const PROBES_MAX: u32 = 3;
+
+/// Time after which a request that nobody acknowledges ends the line: the system does not ask while
+/// something is under way. Where this node serves, a reader may be slow for longer than that.
+const UNACKNOWLEDGED_MS_MAX: u32 = 30_000;
 
 /// What a dialled line is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +78,9 @@ pub(super) struct Line {
 
 impl Line {
     fn new(stream: Stream) -> io::Result<Self> {
+        if stream.get_ref().1.alpn_protocol() != Some(PROTOCOL) {
+            return Err(io::Error::other("speaks another protocol"));
+        }
         let socket = stream.get_ref().0.get_ref().as_fd().try_clone_to_owned()?;
         let handle = Arc::new(Handle(StdTcpStream::from(socket)));
         Ok(Self { stream, handle, idle_since: clock::now() })
@@ -161,6 +169,9 @@ pub(super) async fn dial(
         let socket = TcpStream::connect(address).await?;
         let rtt = clock::now() - begun;
         prepare(&socket)?;
+        if role == Role::Ask {
+            sockopt::set_tcp_user_timeout(&socket, UNACKNOWLEDGED_MS_MAX)?;
+        }
         let name = ServerName::try_from(SERVER_NAME).map_err(io::Error::other)?;
         let connector = TlsConnector::from(Arc::new(config));
         let mut stream = connector

@@ -179,3 +179,18 @@ async fn orders_with_many_pieces_each_share_little_memory() {
     let orders = futures::future::join_all((0..5).map(|_| read()));
     tokio::time::timeout(Duration::from_secs(60), orders).await.expect("nobody waits for ever");
 }
+
+#[tokio::test]
+async fn all_who_wait_for_a_dead_node_are_told_at_once() {
+    let target = Node::start(Arc::new(local(MemoryStore::new())));
+    let dead = Node::start(Arc::new(local(MemoryStore::new())));
+    introduce(&[&target, &dead]);
+    // Takes in datagrams and says nothing; nobody listens for connections.
+    let silent = UdpSocket::bind(LOOPBACK).unwrap();
+    let remote = target.remote_at(&dead, vec![silent.local_addr().unwrap()]);
+    let key = Key::from("a");
+    let asks = futures::future::join_all((0..12).map(|_| remote.stat(&key)));
+    // One handshake after the other would take twelve times five seconds.
+    let told = tokio::time::timeout(Duration::from_secs(20), asks).await.unwrap();
+    assert!(told.iter().all(|it| it.as_ref().is_err_and(|it| it.code == ErrorCode::NodeLost)));
+}
