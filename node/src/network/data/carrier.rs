@@ -56,9 +56,7 @@ impl ByteReader {
             Self::Ended => Err("its answer has ended".to_owned()),
         }
     }
-}
 
-impl ByteReader {
     /// The next `length` bytes, in a buffer of just that size which nobody had to fill before.
     ///
     /// # Errors
