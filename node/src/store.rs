@@ -203,8 +203,9 @@ pub trait RangeReader: Debug + Send {
 /// An upload in progress: invisible until it is committed.
 #[async_trait]
 pub trait Upload: Debug + Send + Sync {
-    /// Bytes that [`write`](Self::write) wants at a time: a power of two from 1 MiB to 128 MiB.
-    /// Every write but an object's last has exactly this many bytes, at a multiple of it.
+    /// Bytes that [`write`](Self::write) wants at a time: a power of two from 1 MiB to 1 GiB, and
+    /// never more than a shard of the object. Every write but an object's last has exactly this many
+    /// bytes, at a multiple of it.
     fn part_bytes(&self) -> u64;
 
     /// The ranges in which nothing that was written and synced is lost; what was written there the

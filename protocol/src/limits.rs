@@ -3,8 +3,13 @@
 /// Plaintext bytes of a chunk: the unit on the wire and of verification.
 pub const CHUNK_BYTES: u64 = 1 << 20;
 
-/// Plaintext bytes of a range shard. A power of two, so that a shard is a whole BLAKE3 subtree.
+/// Plaintext bytes of a range shard, unless its object would have more than [`SHARDS_MAX`] of them. A
+/// power of two, so that a shard is a whole BLAKE3 subtree.
 pub const SHARD_BYTES: u64 = 64 << 20;
+
+/// Range shards of one object. As many parts as an object of S3 may have, so that a shard is never
+/// smaller than a part.
+pub const SHARDS_MAX: u64 = 10_000;
 
 /// Largest object that travels in a pack; larger ones are split into range shards.
 pub const PACKED_OBJECT_BYTES_MAX: u64 = 8 << 20;
@@ -169,7 +174,7 @@ const _: () = {
     assert!(CHUNK_BYTES.is_power_of_two());
     assert!(SHARD_BYTES.is_multiple_of(CHUNK_BYTES));
     assert!(PACKED_OBJECT_BYTES_MAX <= PACK_BYTES_MAX);
-    assert!(OBJECT_BYTES_MAX / SHARD_BYTES < u32::MAX as u64);
+    assert!(SHARDS_MAX < u32::MAX as u64);
     assert!(PACK_OBJECTS_MAX <= PAGE_ENTRIES_MAX);
     assert!(PAGE_ENTRIES_MAX <= u16::MAX as usize);
     assert!(PAGE_BYTES_MAX < LOG_ENTRY_BYTES_MAX);

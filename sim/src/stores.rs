@@ -6,7 +6,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use airlift_protocol::assignment::UploadToken;
 use airlift_protocol::chunk::{self, Root, SpanValue};
 use airlift_protocol::key::Key;
-use airlift_protocol::limits::SHARD_BYTES;
 use airlift_protocol::manifest::{Entry, Kind, Version};
 use airlift_protocol::shard;
 use airlift_protocol::units::ByteRange;
@@ -111,5 +110,6 @@ pub(crate) fn root(key: &Key, content: Content) -> Root {
     let shards = shard::count(content.size).max(1);
     let values: Vec<SpanValue> =
         (0..shards).map(|index| shard_value(key, content, index)).collect();
-    Root(chunk::merge(content.size, ByteRange::new(0, content.size), SHARD_BYTES, &values).0)
+    let whole = ByteRange::new(0, content.size);
+    Root(chunk::merge(content.size, whole, shard::bytes(content.size), &values).0)
 }

@@ -8,7 +8,7 @@ use airlift_protocol::id::{JobId, PageId, Position};
 use airlift_protocol::job::Mode;
 use airlift_protocol::limits::{
     DELETE_KEYS_MAX, OBJECTS_OPEN_MAX, OBJECTS_OPEN_MIN, PACK_BYTES_MAX, PACK_OBJECTS_MAX,
-    SHARD_BYTES, VERIFY_BYTES_MAX, VERIFY_OBJECTS_MAX,
+    VERIFY_BYTES_MAX, VERIFY_OBJECTS_MAX,
 };
 use airlift_protocol::manifest::{Entry, Page};
 use airlift_protocol::shard;
@@ -350,7 +350,6 @@ impl Planner<'_> {
             .take(room)
             .collect();
         for (position, shard, size) in ranges {
-            debug_assert!(shard::range(size, shard).len() <= SHARD_BYTES);
             self.grant(Task::Range(position, shard), shard::range(size, shard).len());
         }
     }

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use airlift_protocol::assignment::UploadToken;
 use airlift_protocol::chunk::{self, Root, SpanValue};
-use airlift_protocol::limits::SHARD_BYTES;
 use airlift_protocol::shard;
 use airlift_protocol::units::ByteRange;
 use serde::{Deserialize, Serialize};
@@ -78,7 +77,7 @@ impl LargeObject {
     pub fn root(&self) -> Option<Root> {
         let values: Vec<SpanValue> = self.values.iter().copied().collect::<Option<_>>()?;
         let whole = ByteRange::new(0, self.size);
-        Some(Root(chunk::merge(self.size, whole, SHARD_BYTES, &values).0))
+        Some(Root(chunk::merge(self.size, whole, shard::bytes(self.size), &values).0))
     }
 
     /// Whether every shard is at the target.

@@ -6,9 +6,9 @@ use airlift_protocol::chunk::Root;
 use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::id::JobId;
 use airlift_protocol::key::Key;
-use airlift_protocol::limits::SHARD_BYTES;
 use airlift_protocol::manifest::Entry;
 use airlift_protocol::report::{ChangedObject, Completion};
+use airlift_protocol::shard;
 use airlift_protocol::units::ByteRange;
 
 use super::World;
@@ -147,7 +147,7 @@ impl World {
         let Some(open) = self.stores_mut(job).uploads.get_mut(&upload.0) else {
             return Err(Failure::new(ErrorCode::UploadLost, "simulated"));
         };
-        let shard = u32::try_from(range.start / SHARD_BYTES).unwrap_or(u32::MAX);
+        let shard = u32::try_from(range.start / shard::bytes(content.size)).unwrap_or(u32::MAX);
         let is_new = open.shards.insert(shard, content).is_none();
         let value = shard_value(&object.entry.key, content, shard);
         let bytes_sent = if is_new { range.len() } else { 0 };
@@ -177,7 +177,7 @@ impl World {
         };
         let first = open.shards.values().next().copied();
         let whole = first.filter(|content| {
-            let shards = airlift_protocol::shard::count(content.size).max(1);
+            let shards = shard::count(content.size).max(1);
             open.shards.len() == shards as usize
                 && open.shards.values().all(|shard| shard == content)
         });

@@ -29,8 +29,8 @@ use crate::store::{NewObject, OpenedUpload, StoreError, Upload, contiguous};
 const PARTS_MAX: u64 = 10_000;
 /// Size of a part is `1 << shift`; small objects have parts of 16 MiB.
 const PART_SHIFT_MIN: u32 = 24;
-/// A part has to fit memory several times: 128 MiB at most.
-const PART_SHIFT_MAX: u32 = 27;
+/// A part is in memory as a whole: 1 GiB at most, which is enough for 10.7 TB.
+const PART_SHIFT_MAX: u32 = 30;
 /// Least size of a part that S3 allows, as a power of two above it; bounds what a token may say.
 const PART_SHIFT_FLOOR: u32 = 20;
 
@@ -416,6 +416,8 @@ fn joined(mut chunks: Vec<VerifiedChunk>) -> Bytes {
 
 #[cfg(test)]
 mod tests {
+    use airlift_protocol::shard;
+
     use super::*;
 
     #[test]
@@ -424,10 +426,27 @@ mod tests {
             (0, Some(24)),
             (10_000 << 24, Some(24)),
             ((10_000 << 24) + 1, Some(25)),
-            (OBJECT_BYTES_MAX, Some(27)),
+            (OBJECT_BYTES_MAX, Some(30)),
             (OBJECT_BYTES_MAX + 1, None),
         ] {
             assert_eq!(part_shift(size), shift, "{size}");
+        }
+    }
+
+    #[test]
+    fn a_shard_is_a_number_of_whole_parts() {
+        for size in
+            (24..=PART_SHIFT_MAX).flat_map(|shift| [PARTS_MAX << shift, (PARTS_MAX << shift) + 1])
+        {
+            let Some(shift) = part_shift(size) else { continue };
+            let id = String::new();
+            let upload = UploadId { part_shift: shift, with_crc32c: true, id };
+            for index in [0, 1, shard::count(size) - 1] {
+                let shard = shard::range(size, index);
+                let number = i32::try_from(shard.start / upload.part_bytes() + 1).unwrap();
+                let part = upload.part_range(number, size).unwrap();
+                assert_eq!((part.start, part.end <= shard.end), (shard.start, true), "{size}");
+            }
         }
     }
 
