@@ -14,19 +14,20 @@ pub struct Budget {
     units_max: u32,
 }
 
-/// Bytes taken out of the budget until this is dropped.
-#[derive(Debug)]
+/// Bytes taken out of the budget until this is dropped; none by default.
+#[derive(Debug, Default)]
 pub struct Permit {
-    units: OwnedSemaphorePermit,
+    units: Option<OwnedSemaphorePermit>,
 }
 
 impl Permit {
     /// Splits off the share of `bytes`, or what is left.
     #[must_use]
     pub fn split(&mut self, bytes: u64) -> Self {
-        let units = usize::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(usize::MAX);
-        let units = self.units.split(units.min(self.units.num_permits()));
-        Self { units: units.expect("invariant: not more than there is") }
+        let wanted = usize::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(usize::MAX);
+        let units =
+            self.units.as_mut().and_then(|units| units.split(wanted.min(units.num_permits())));
+        Self { units }
     }
 }
 
@@ -42,7 +43,7 @@ impl Budget {
         let units = bytes.div_ceil(UNIT_BYTES).clamp(1, u64::from(self.units_max));
         let units = u32::try_from(units).unwrap_or(self.units_max);
         let permit = Arc::clone(&self.units).acquire_many_owned(units).await;
-        Permit { units: permit.expect("invariant: the semaphore is never closed") }
+        Permit { units: Some(permit.expect("invariant: the semaphore is never closed")) }
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use airlift_protocol::assignment::End;
 use airlift_protocol::chunk::{self, Root, SpanValue};
+use airlift_protocol::error::ErrorCode;
 use airlift_protocol::figures::Stage;
 use airlift_protocol::key::Key;
 use airlift_protocol::limits::CHUNK_BYTES;
@@ -64,23 +65,24 @@ impl Source for LocalSource {
         &self,
         entry: &Entry,
         range: ByteRange,
+        part_bytes: u64,
         link: mpsc::Sender<InFlight>,
     ) -> Result<(), StoreError> {
         let meter = &self.bounds.meter;
         let opening = meter.busy(Stage::Source);
         let mut reader = self.store.read_range(entry, range).await?;
         drop(opening);
-        let mut offset = range.start;
-        loop {
-            let bytes = CHUNK_BYTES.min(range.end - offset);
-            self.bounds.wait_for_bandwidth(bytes).await;
-            let permit = self.bounds.wait_for_memory(bytes).await;
+        let mut memory = self.bounds.memory_of_parts(range.len(), part_bytes);
+        for ByteRange { start: at, end } in shard::chunks(range) {
+            self.bounds.wait_for_bandwidth(end - at).await;
+            let permit = memory.wait(end - at).await;
             let reading = meter.busy(Stage::Source);
-            let Some(payload) = reader.next().await? else { return Ok(()) };
+            let Some(payload) = reader.next().await? else {
+                return Err(not_as_asked(entry, "fewer"));
+            };
             drop(reading);
             meter.add_bytes(Stage::Source, payload.len());
-            let (object_size, at, compression) = (entry.size, offset, self.compression);
-            offset += payload.len();
+            let (object_size, compression) = (entry.size, self.compression);
             let mut chunk = {
                 let _busy = meter.busy(Stage::Encode);
                 meter.add_bytes(Stage::Encode, payload.len());
@@ -93,6 +95,11 @@ impl Source for LocalSource {
             if link.send((chunk, permit)).await.is_err() {
                 return Ok(());
             }
+        }
+        let _busy = meter.busy(Stage::Source);
+        match reader.next().await? {
+            None => Ok(()),
+            Some(_) => Err(not_as_asked(entry, "more")),
         }
     }
 
@@ -165,6 +172,12 @@ impl LocalSource {
             CompressedObject { root: Root(root.0), attributes, chunks, cut_from: Some(payload) }
         }
     }
+}
+
+/// A store that does not give the range that it was asked for.
+fn not_as_asked(entry: &Entry, what: &str) -> StoreError {
+    let text = format!("{}: the store gave {what} bytes than it was asked for", entry.key);
+    StoreError::new(ErrorCode::Protocol, text)
 }
 
 /// The chunks of a payload, at least one.

@@ -128,8 +128,9 @@ async fn copy(
     receiver: Receiver<'_>,
 ) -> Result<BTreeMap<u64, SpanValue>, StoreError> {
     let (link, arrived) = mpsc::channel(LINK_CHUNKS);
-    let (sent, received) =
-        tokio::join!(transfer.source.read_range(entry, range, link), receiver.receive(arrived));
+    let part_bytes = receiver.upload.part_bytes();
+    let send = transfer.source.read_range(entry, range, part_bytes, link);
+    let (sent, received) = tokio::join!(send, receiver.receive(arrived));
     // When the target fails, the link closes and the source ends without error of its own.
     let values = received?;
     sent?;

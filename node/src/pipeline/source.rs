@@ -60,11 +60,13 @@ pub trait Source: Debug + Send + Sync {
     async fn roots(&self, entries: Vec<Entry>) -> Vec<Result<Root, StoreError>>;
 
     /// Sends the chunks of `range`, which begins with a chunk, in order into `link`, pinned to the
-    /// listed state. Returns early, without error, when the receiver is gone.
+    /// listed state. The receiver may hold `part_bytes` of them, a power of two, before it lets any
+    /// go. Returns early, without error, when the receiver is gone.
     async fn read_range(
         &self,
         entry: &Entry,
         range: ByteRange,
+        part_bytes: u64,
         link: mpsc::Sender<InFlight>,
     ) -> Result<(), StoreError>;
 

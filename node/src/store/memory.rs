@@ -34,6 +34,7 @@ const BATCH_ENTRIES: usize = 1000;
 #[derive(Clone, Debug)]
 pub struct MemoryStore {
     capabilities: Capabilities,
+    part_bytes: u64,
     contents: Arc<Mutex<Contents>>,
 }
 
@@ -76,7 +77,12 @@ impl MemoryStore {
             directories: false,
             object_bytes_max: u64::MAX,
         };
-        Self { capabilities, contents: Arc::default() }
+        Self { capabilities, part_bytes: CHUNK_BYTES, contents: Arc::default() }
+    }
+
+    /// An empty store that takes parts of so many bytes, a power of two, as a bucket does.
+    pub fn with_part_bytes(part_bytes: u64) -> Self {
+        Self { part_bytes, ..Self::new() }
     }
 
     /// Puts an object, as someone else would, with `mtime_ns` as its time.
@@ -392,7 +398,7 @@ struct MemoryUpload {
 #[async_trait]
 impl Upload for MemoryUpload {
     fn part_bytes(&self) -> u64 {
-        CHUNK_BYTES
+        self.store.part_bytes
     }
 
     async fn present(&self) -> Result<Vec<ByteRange>, StoreError> {

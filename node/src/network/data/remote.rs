@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,12 +23,13 @@ use airlift_protocol::manifest::Entry;
 use airlift_protocol::shard;
 use airlift_protocol::units::ByteRange;
 use async_trait::async_trait;
-use futures::stream::{self, StreamExt};
+use futures::stream::{self, Stream, StreamExt};
 use serde::Serialize;
 use tokio::sync::{OnceCell, mpsc};
 
 use super::{DataNetwork, FrameStream};
-use crate::pipeline::bounds::Bounds;
+use crate::pipeline::bounds::{Bounds, PartMemory};
+use crate::pipeline::budget::Permit;
 use crate::pipeline::compress::CompressedChunk;
 use crate::pipeline::meter::{Arrivals, Span};
 use crate::pipeline::source::{CompressedObject, InFlight, PackResult, Source};
@@ -149,25 +151,28 @@ impl RemoteSource {
         &self,
         entry: &Entry,
         range: ByteRange,
+        part_bytes: u64,
         link: &mpsc::Sender<InFlight>,
     ) -> Result<(), Failure> {
         let width = self.width().await?;
         if width == 1 {
-            return self.read_chunks(entry, range, link).await;
+            return self.read_chunks(entry, range, part_bytes, link).await;
         }
-        self.read_pieces(entry, range, width, link).await
+        self.read_pieces(entry, range, (width, part_bytes), link).await
     }
 
-    /// Reads `width` pieces of `range` at a time, and sends their chunks in order.
+    /// Reads `width` pieces of `range` at a time, and sends their chunks in order. Memory is taken in
+    /// the order of pieces: the first one never waits for what later ones hold.
     pub(super) async fn read_pieces(
         &self,
         entry: &Entry,
         range: ByteRange,
-        width: usize,
+        (width, part_bytes): (usize, u64),
         link: &mpsc::Sender<InFlight>,
     ) -> Result<(), Failure> {
-        let mut pieces =
-            stream::iter(pieces(range)).map(|piece| self.read_piece(entry, piece)).buffered(width);
+        let memory = self.bounds.memory_of_parts(range.len(), part_bytes.max(PIECE_BYTES));
+        let read = |(piece, permit)| self.read_piece(entry, piece, permit);
+        let mut pieces = pin!(pieces_in(memory, range).map(read).buffered(width));
         // Pieces go on while the link is full: what they wait for, others may wait for, too. What
         // is ready has its memory from the budget.
         let (mut ready, mut is_over) = (VecDeque::new(), false);
@@ -186,11 +191,13 @@ impl RemoteSource {
         Ok(())
     }
 
-    /// All chunks of a piece of a range. Its memory is taken at once and in the order of pieces:
-    /// nobody who waits for memory holds some, and the first piece never waits for what later ones
-    /// hold.
-    async fn read_piece(&self, entry: &Entry, piece: ByteRange) -> Result<Vec<InFlight>, Failure> {
-        let mut permit = self.bounds.wait_for_memory(piece.len()).await;
+    /// All chunks of a piece of a range, in the memory of `permit`.
+    async fn read_piece(
+        &self,
+        entry: &Entry,
+        piece: ByteRange,
+        mut permit: Permit,
+    ) -> Result<Vec<InFlight>, Failure> {
         let opens = self.waits();
         let mut stream = self.open(Request::Range { entry: entry.clone(), range: piece }).await?;
         drop(opens);
@@ -232,14 +239,16 @@ impl RemoteSource {
         &self,
         entry: &Entry,
         range: ByteRange,
+        part_bytes: u64,
         link: &mpsc::Sender<InFlight>,
     ) -> Result<(), Failure> {
+        let mut memory = self.bounds.memory_of_parts(range.len(), part_bytes);
         let opens = self.waits();
         let mut stream = self.open(Request::Range { entry: entry.clone(), range }).await?;
         drop(opens);
         for chunk in shard::chunks(range) {
             self.bounds.wait_for_bandwidth(chunk.len()).await;
-            let permit = self.bounds.wait_for_memory(chunk.len()).await;
+            let permit = memory.wait(chunk.len()).await;
             let chunk = self.read_chunk(&mut stream, entry, chunk).await?;
             if link.send((chunk, permit)).await.is_err() {
                 return Ok(());
@@ -367,11 +376,12 @@ impl Source for RemoteSource {
         &self,
         entry: &Entry,
         range: ByteRange,
+        part_bytes: u64,
         link: mpsc::Sender<InFlight>,
     ) -> Result<(), StoreError> {
         // The stream goes as soon as the target does, however long the next frame takes.
         tokio::select! {
-            outcome = self.read_wide(entry, range, &link) => outcome.map_err(from_wire),
+            outcome = self.read_wide(entry, range, part_bytes, &link) => outcome.map_err(from_wire),
             () = link.closed() => Ok(()),
         }
     }
@@ -470,6 +480,15 @@ fn from_wire(failure: Failure) -> StoreError {
 fn pieces(range: ByteRange) -> impl Iterator<Item = ByteRange> {
     let starts = (range.start..range.end).step_by(PIECE_BYTES as usize);
     starts.map(move |start| ByteRange::new(start, range.end.min(start + PIECE_BYTES)))
+}
+
+/// These pieces, each as soon as it has its memory.
+fn pieces_in(memory: PartMemory, range: ByteRange) -> impl Stream<Item = (ByteRange, Permit)> {
+    stream::unfold((memory, pieces(range)), |(mut memory, mut rest)| async move {
+        let piece = rest.next()?;
+        let permit = memory.wait(piece.len()).await;
+        Some(((piece, permit), (memory, rest)))
+    })
 }
 
 /// Splits `items` so that each batch has at most `count_max` of them and fits a request, and `bytes` of

@@ -8,6 +8,7 @@ use airlift_protocol::figures::Stage;
 use airlift_protocol::frame::{CatchUp, Description, Frame, Request, RequestHeader};
 use airlift_protocol::id::{JobId, NodeId};
 use airlift_protocol::key::Key;
+use airlift_protocol::limits::CHUNK_BYTES;
 use airlift_protocol::manifest::Entry;
 use airlift_protocol::units::ByteRange;
 use async_trait::async_trait;
@@ -146,7 +147,8 @@ async fn send_range(
         }
         Ok::<(), Failure>(())
     };
-    let (read, written) = tokio::join!(served.source.read_range(&entry, range, link), write);
+    let read = served.source.read_range(&entry, range, CHUNK_BYTES, link);
+    let (read, written) = tokio::join!(read, write);
     written?;
     Ok(read?)
 }

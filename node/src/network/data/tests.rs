@@ -190,7 +190,7 @@ async fn read_range(
         }
         Ok((bytes, values))
     };
-    let (sent, received) = tokio::join!(source.read_range(entry, range, link), receive);
+    let (sent, received) = tokio::join!(source.read_range(entry, range, MIB, link), receive);
     let received = received?;
     sent?;
     Ok(received)

@@ -20,6 +20,7 @@ struct Bench {
     source: MemoryStore,
     target: MemoryStore,
     state: tempfile::TempDir,
+    memory_bytes: u64,
     spec: JobSpec,
     faults: Option<Arc<dyn FaultHook>>,
 }
@@ -31,6 +32,7 @@ impl Bench {
             source: MemoryStore::new(),
             target: MemoryStore::new(),
             state: tempfile::tempdir().unwrap(),
+            memory_bytes: 64 << 20,
             spec: JobSpec {
                 mode,
                 source: location("mem://source"),
@@ -51,7 +53,7 @@ impl Bench {
             state_dir: self.state.path().to_owned(),
             stores: StoreOptions::default(),
             slots: 3,
-            memory_bytes: 64 << 20,
+            memory_bytes: self.memory_bytes,
             faults: self.faults.clone(),
         };
         let ends =
@@ -120,6 +122,22 @@ async fn a_copy_moves_everything_and_a_second_one_nothing() {
     assert_eq!(end.totals.bytes.sent, 0);
     let jobs = bench.state.path().join("jobs");
     assert_eq!(std::fs::read_dir(jobs).unwrap().count(), 0, "a complete job leaves no state");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parts_that_do_not_fit_memory_together_are_moved_one_after_the_other() {
+    // Three orders at once: with a part each, and with parts that no budget has room for.
+    for part_bytes in [4 << 20, 16 << 20] {
+        let mut bench = Bench::new(Mode::Copy);
+        (bench.target, bench.memory_bytes) = (MemoryStore::with_part_bytes(part_bytes), 6 << 20);
+        for (i, size) in [9 << 20, (16 << 20) + 3, 70 << 20].into_iter().enumerate() {
+            bench.source.insert(format!("{i}").as_str(), noise(i as u64, size), 7);
+        }
+        let job = tokio::time::timeout(Duration::from_secs(60), bench.run());
+        let (end, _) = job.await.expect("no order waits for the memory of another for ever");
+        assert_eq!(end.totals.objects.done, 3);
+        bench.assert_equal_ends();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -157,27 +157,34 @@ async fn orders_with_many_pieces_each_share_little_memory() {
     };
     let remote = RemoteSource::new(route, order(), bounds);
     let whole = ByteRange::new(0, entry.size);
-    let read = async || {
+    let read = async |part_bytes| {
         let (link, mut arrived) = mpsc::channel::<InFlight>(4);
         let receive = async move {
-            let mut read = Vec::new();
-            while let Some((chunk, _permit)) = arrived.recv().await {
+            let (mut read, mut held) = (Vec::new(), Vec::new());
+            while let Some((chunk, permit)) = arrived.recv().await {
                 assert_eq!(chunk.offset, read.len() as u64);
+                held.push(permit);
                 let verified = verify(decompress(chunk).unwrap()).unwrap();
                 read.extend_from_slice(&contiguous(verified.payload()));
+                if (read.len() as u64).is_multiple_of(part_bytes) {
+                    held.clear();
+                }
             }
             read
         };
         let send = async {
             let link = link;
-            remote.read_pieces(&entry, whole, 8, &link).await
+            remote.read_pieces(&entry, whole, (8, part_bytes), &link).await
         };
         let (sent, read) = tokio::join!(send, receive);
         sent.unwrap();
         assert!(read == content);
     };
-    let orders = futures::future::join_all((0..5).map(|_| read()));
-    tokio::time::timeout(Duration::from_secs(60), orders).await.expect("nobody waits for ever");
+    for part_bytes in [MIB, 4 * MIB, 8 * MIB, 16 * MIB] {
+        let orders = futures::future::join_all((0..5).map(|_| read(part_bytes)));
+        let ended = tokio::time::timeout(Duration::from_secs(60), orders).await;
+        ended.expect("nobody waits for ever");
+    }
 }
 
 #[tokio::test]

@@ -172,7 +172,7 @@ async fn a_source_that_changes_in_the_middle_is_noticed() {
             while arrived.recv().await.is_some() {}
         };
         let range = ByteRange::new(0, 40 * MIB);
-        let (outcome, ()) = tokio::join!(source.read_range(&entry, range, link), change);
+        let (outcome, ()) = tokio::join!(source.read_range(&entry, range, MIB, link), change);
         assert_eq!(outcome.unwrap_err().code, ErrorCode::SourceChanged, "{source:?}");
     }
 }

@@ -160,7 +160,7 @@ async fn a_peer_that_dies_in_the_middle_is_a_transient_failure(transport: Transp
         while arrived.recv().await.is_some() {}
     };
     let range = ByteRange::new(0, entry.size);
-    let (outcome, ()) = tokio::join!(remote.read_range(&entry, range, link), kill);
+    let (outcome, ()) = tokio::join!(remote.read_range(&entry, range, MIB, link), kill);
     let error = outcome.unwrap_err();
     assert_eq!(error.code, ErrorCode::NodeLost);
     assert_eq!(error.code.class(), Class::Transient);

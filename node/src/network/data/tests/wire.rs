@@ -129,7 +129,7 @@ async fn answers_that_do_not_fit_the_request_are_refused() {
         let (link, mut arrived) = mpsc::channel(4);
         let drain = async { while arrived.recv().await.is_some() {} };
         let range = ByteRange::new(0, 2 * MIB);
-        let (outcome, ()) = tokio::join!(remote.read_range(&entry, range, link), drain);
+        let (outcome, ()) = tokio::join!(remote.read_range(&entry, range, MIB, link), drain);
         assert!(is_refused(outcome.unwrap_err().code), "{answer:?}");
         let objects = read_pack(&remote, std::slice::from_ref(&entry)).await;
         assert!(is_refused(objects[0].as_ref().unwrap_err().code), "{answer:?}");
