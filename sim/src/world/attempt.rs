@@ -120,10 +120,6 @@ impl World {
             let failure = Failure::new(ErrorCode::LeaseLost, "simulated");
             return self.went(place, attempt, Step::Answer(Err(failure)));
         }
-        if is_fenced(&attempt.assignment.work) {
-            let found = self.check.on_landing(place, id);
-            self.or_violate(found);
-        }
         let step = match (self.trouble(attempt.assignment.job), attempt.ready.take()) {
             (Some(failure), _) => Step::Answer(Err(failure)),
             (None, Some(change)) => Step::Let(change),
@@ -190,8 +186,7 @@ impl World {
     pub(crate) fn land(&mut self, job: JobId, change: Change, caller: Caller) {
         let (place, life, id, number) = caller;
         self.note([6, place as u64, id.0, u64::from(number)]);
-        let found = self.check.on_landing(place, id);
-        self.or_violate(found);
+        self.check_writer(place, id);
         let landed = self.apply(job, change, place);
         let heard = What::Landed(id, number, Box::new(landed));
         self.queue.push(self.now, Ahead::Process(place, life, heard));
@@ -217,6 +212,12 @@ impl World {
             *process.written.entry(attempt.assignment.job).or_default() += bytes;
         }
         self.went(place, attempt, step);
+    }
+
+    /// An order is about to change the target.
+    fn check_writer(&mut self, place: usize, id: AssignmentId) {
+        let found = self.check.on_landing(place, id);
+        self.or_violate(found);
     }
 
     fn apply(&mut self, job: JobId, change: Change, place: usize) -> Answer {
@@ -257,6 +258,7 @@ impl World {
             }
             Work::MovePack { objects } => self.move_next((place, reader), attempt, &objects),
             Work::Open { object, resume, orphan_since } => {
+                self.check_writer(place, attempt.assignment.id);
                 let has_orphan = orphan_since.is_some();
                 Step::Answer(self.open((place, reader), job, &object, resume, has_orphan))
             }
@@ -276,6 +278,7 @@ impl World {
                 Step::Answer(Err(Failure::new(ErrorCode::PermissionDenied, "simulated: it stays")))
             }
             Work::Discard { key, upload, orphan_since } => {
+                self.check_writer(place, attempt.assignment.id);
                 self.stores_mut(job).uploads.retain(|token, open| {
                     let is_named = upload.as_ref().is_some_and(|upload| upload.0 == *token);
                     !(is_named || (orphan_since.is_some() && open.key == key))
