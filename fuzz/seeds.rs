@@ -216,6 +216,7 @@ fn assignment(work: Work) -> Assignment {
         work,
         source: Some(NodeId([2; 32])),
         bandwidth: Some(ByteRate(5)),
+        boot: Boot::new(1, 7),
     }
 }
 

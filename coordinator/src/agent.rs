@@ -8,6 +8,7 @@ mod unsettled;
 use std::collections::{BTreeMap, VecDeque};
 
 use airlift_protocol::assignment::{Assignment, Work};
+use airlift_protocol::cluster::Boot;
 use airlift_protocol::control::Order;
 use airlift_protocol::error::Failure;
 use airlift_protocol::id::AssignmentId;
@@ -37,8 +38,8 @@ pub enum AgentInput {
     },
     /// Another node leads, or leads again: what is not settled is said to it at once.
     LeaderChanged,
-    /// The leader was not heard for as long as its orders hold: others may have them by now. Those
-    /// that still stand are said again.
+    /// The leader was not heard for as long as its orders hold, and is again: others may have by now
+    /// whatever it has said meanwhile and before.
     Lapsed,
     /// The leader is to hear of this node at once.
     Beat,
@@ -63,6 +64,8 @@ pub enum AgentEffect {
     Report(Box<Report>),
     /// Tell the leader that this node lives.
     Heartbeat {
+        /// As which start of its work.
+        boot: Boot,
         /// Orders in work, or whose reports are not settled.
         held: Vec<AssignmentId>,
     },
@@ -72,6 +75,7 @@ pub enum AgentEffect {
 #[derive(Debug)]
 pub struct Agent {
     seed: u64,
+    boot: Boot,
     attempts: u32,
     running: BTreeMap<AssignmentId, Running>,
     unsettled: Unsettled,
@@ -80,11 +84,12 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// An agent without orders; it gives its first sign of life at the first timeout. `seed` spreads
-    /// its retries in time.
-    pub fn new(now: Timestamp, seed: u64) -> Self {
+    /// An agent without orders, of the process that started as `boot`; it gives its first sign of life
+    /// at the first timeout. `seed` spreads its retries in time.
+    pub fn new(now: Timestamp, seed: u64, boot: Boot) -> Self {
         Self {
             seed,
+            boot,
             attempts: 0,
             running: BTreeMap::new(),
             unsettled: Unsettled::default(),
@@ -115,13 +120,7 @@ impl Agent {
                 self.unsettled.make_due();
                 self.on_timeout(now);
             }
-            AgentInput::Lapsed => {
-                for id in std::mem::take(&mut self.running).into_keys() {
-                    // Pages of a listing that begins again would not join those of the new one.
-                    self.unsettled.settle(id);
-                    self.effects.push_back(AgentEffect::Cancel(id));
-                }
-            }
+            AgentInput::Lapsed => self.on_lapsed(now),
             AgentInput::Beat => {
                 self.next_heartbeat = now;
                 self.on_timeout(now);
@@ -147,10 +146,25 @@ impl Agent {
         self.unsettled.pages() >= PAGES_UNSETTLED_MAX
     }
 
+    /// Drops all work. What was on its way to this node since then is void as well: it goes on as if
+    /// it had started again.
+    fn on_lapsed(&mut self, now: Timestamp) {
+        for id in std::mem::take(&mut self.running).into_keys() {
+            // Pages of a listing that begins again would not join those of the new one.
+            self.unsettled.settle(id);
+            self.effects.push_back(AgentEffect::Cancel(id));
+        }
+        self.boot = self.boot.lapsed();
+        self.next_heartbeat = now;
+    }
+
     /// Takes up an order, unless it is held already; one whose answer is not settled is answered
     /// again.
     fn on_assign(&mut self, now: Timestamp, assignment: Assignment) {
         let id = assignment.id;
+        if assignment.boot != self.boot {
+            return;
+        }
         if self.running.contains_key(&id) || self.unsettled.is_over(now, id) {
             return;
         }
@@ -215,7 +229,7 @@ impl Agent {
             self.next_heartbeat = now.plus(HEARTBEAT_MS);
             let mut held: Vec<AssignmentId> = self.running.keys().copied().collect();
             held.extend(self.unsettled.answered());
-            self.effects.push_back(AgentEffect::Heartbeat { held });
+            self.effects.push_back(AgentEffect::Heartbeat { boot: self.boot, held });
             let again = self.unsettled.due(now);
             self.effects.extend(again.map(AgentEffect::Report));
         }

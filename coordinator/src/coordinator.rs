@@ -299,8 +299,9 @@ impl Coordinator {
     fn assign(&mut self, job_id: JobId, id: AssignmentId) -> bool {
         let Some(job) = self.state.jobs.get(&job_id) else { return true };
         let Some(lease) = job.leases.get(&id) else { return true };
-        let assignment = work::assignment(id, (job_id, job), lease, &self.pages);
         let node = lease.node;
+        let Some(boot) = self.state.boots.get(&node).copied() else { return true };
+        let assignment = work::assignment((id, boot), (job_id, job), lease, &self.pages);
         let Some(assignment) = assignment else { return false };
         self.order(node, Order::Assign(Box::new(assignment)));
         true

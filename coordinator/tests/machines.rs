@@ -255,6 +255,8 @@ fn an_object_that_changed_is_moved_once_more_and_then_fails() {
     assert_eq!(totals.bytes.total, 9);
 }
 
+const BOOT: Boot = Boot(1 << 32 | 7);
+
 fn pack_of(keys: &[&str]) -> Assignment {
     let objects = keys.iter().zip(0..).map(|(key, index)| Object {
         position: Position { page: PageId(0), index },
@@ -262,7 +264,7 @@ fn pack_of(keys: &[&str]) -> Assignment {
     });
     let work = Work::MovePack { objects: objects.collect() };
     let (id, job, epoch) = (AssignmentId(3), JobId([0; 16]), Epoch(9));
-    Assignment { id, job, run: 1, epoch, work, source: None, bandwidth: None }
+    Assignment { id, job, run: 1, epoch, work, source: None, bandwidth: None, boot: BOOT }
 }
 
 fn effects(agent: &mut Agent) -> Vec<AgentEffect> {
@@ -271,9 +273,9 @@ fn effects(agent: &mut Agent) -> Vec<AgentEffect> {
 
 #[test]
 fn the_agent_tries_again_only_what_may_end_differently() {
-    let mut agent = Agent::new(Timestamp(0), 1);
+    let mut agent = Agent::new(Timestamp(0), 1, BOOT);
     agent.handle(Timestamp(0), AgentInput::Timeout);
-    assert_eq!(effects(&mut agent), [AgentEffect::Heartbeat { held: Vec::new() }]);
+    assert_eq!(effects(&mut agent), [AgentEffect::Heartbeat { boot: BOOT, held: Vec::new() }]);
     agent.handle(
         Timestamp(0),
         AgentInput::Order(Order::Assign(Box::new(pack_of(&["a", "b", "c"])))),
@@ -312,9 +314,9 @@ fn the_agent_tries_again_only_what_may_end_differently() {
 
 #[test]
 fn a_listing_that_breaks_off_goes_on_after_its_last_page() {
-    let mut agent = Agent::new(Timestamp(0), 1);
+    let mut agent = Agent::new(Timestamp(0), 1, BOOT);
     agent.handle(Timestamp(0), AgentInput::Timeout);
-    assert_eq!(effects(&mut agent), [AgentEffect::Heartbeat { held: Vec::new() }]);
+    assert_eq!(effects(&mut agent), [AgentEffect::Heartbeat { boot: BOOT, held: Vec::new() }]);
     let work =
         Work::List { end: airlift_protocol::assignment::End::Source, after: None, next: PageId(0) };
     let assignment = Assignment { work, ..pack_of(&[]) };
@@ -402,14 +404,14 @@ fn a_page_counts_once_and_a_listing_ends_only_with_all_its_pages() {
 
 #[test]
 fn the_agent_drops_what_others_may_have_and_keeps_what_is_done() {
-    let mut agent = Agent::new(Timestamp(0), 1);
+    let mut agent = Agent::new(Timestamp(0), 1, BOOT);
     agent.handle(Timestamp(0), AgentInput::Timeout);
-    let order = |id: u64| {
-        let assignment = Assignment { id: AssignmentId(id), ..pack_of(&["a"]) };
+    let order = |id: u64, boot| {
+        let assignment = Assignment { id: AssignmentId(id), boot, ..pack_of(&["a"]) };
         AgentInput::Order(Order::Assign(Box::new(assignment)))
     };
-    agent.handle(Timestamp(0), order(1));
-    agent.handle(Timestamp(0), order(2));
+    agent.handle(Timestamp(0), order(1, BOOT));
+    agent.handle(Timestamp(0), order(2, BOOT));
     let result = Ok(Completion::PackMoved(vec![done(1)]));
     let assignment = AssignmentId(1);
     agent.handle(
@@ -420,12 +422,13 @@ fn the_agent_drops_what_others_may_have_and_keeps_what_is_done() {
     agent.handle(Timestamp(20_000), AgentInput::Lapsed);
     assert_eq!(effects(&mut agent), [AgentEffect::Cancel(AssignmentId(2))]);
     agent.handle(Timestamp(20_000), AgentInput::Timeout);
-    let [AgentEffect::Heartbeat { held }, AgentEffect::Report(_)] = &effects(&mut agent)[..] else {
+    let said = effects(&mut agent);
+    let [AgentEffect::Heartbeat { held, .. }, AgentEffect::Report(_)] = &said[..] else {
         panic!("it lives, and answers what it has done");
     };
     assert_eq!(*held, [AssignmentId(1)]);
-    // Whoever leads says again what still stands.
-    agent.handle(Timestamp(20_001), order(2));
+    // Whoever leads may give it the same again.
+    agent.handle(Timestamp(20_001), order(2, BOOT.lapsed()));
     assert!(matches!(effects(&mut agent)[..], [AgentEffect::Start { attempt: 3, .. }]));
     // What the attempt that was cancelled came to may have been on its way.
     let result = Ok(Completion::PackMoved(vec![done(1)]));
@@ -436,8 +439,37 @@ fn the_agent_drops_what_others_may_have_and_keeps_what_is_done() {
 }
 
 #[test]
+fn what_was_said_before_the_leases_ended_or_to_an_earlier_process_is_void() {
+    let mut agent = Agent::new(Timestamp(0), 1, BOOT);
+    let order = |id, boot| {
+        let assignment = Assignment { id: AssignmentId(id), boot, ..pack_of(&["a"]) };
+        AgentInput::Order(Order::Assign(Box::new(assignment)))
+    };
+    let starts = |agent: &mut Agent| {
+        let said = effects(agent);
+        said.iter().filter(|effect| matches!(effect, AgentEffect::Start { .. })).count()
+    };
+    let earlier = Boot::new(0, 7);
+    agent.handle(Timestamp(0), order(1, earlier));
+    assert_eq!(starts(&mut agent), 0, "its predecessor was meant");
+    agent.handle(Timestamp(1), order(2, BOOT));
+    assert_eq!(starts(&mut agent), 1);
+    agent.handle(Timestamp(20_000), AgentInput::Lapsed);
+    agent.handle(Timestamp(20_000), AgentInput::Timeout);
+    let next = BOOT.lapsed();
+    assert!(next != BOOT && !BOOT.is_before(next) && !next.is_before(BOOT));
+    let heartbeat = AgentEffect::Heartbeat { boot: next, held: Vec::new() };
+    assert_eq!(effects(&mut agent), [AgentEffect::Cancel(AssignmentId(2)), heartbeat]);
+    // It was under way for as long as that.
+    agent.handle(Timestamp(20_001), order(3, BOOT));
+    assert_eq!(starts(&mut agent), 0);
+    agent.handle(Timestamp(20_002), order(4, next));
+    assert_eq!(starts(&mut agent), 1);
+}
+
+#[test]
 fn the_agent_answers_until_its_answer_is_settled() {
-    let mut agent = Agent::new(Timestamp(0), 1);
+    let mut agent = Agent::new(Timestamp(0), 1, BOOT);
     agent.handle(Timestamp(0), AgentInput::Timeout);
     let order = || AgentInput::Order(Order::Assign(Box::new(pack_of(&["a"]))));
     agent.handle(Timestamp(0), order());
@@ -452,13 +484,13 @@ fn the_agent_answers_until_its_answer_is_settled() {
     };
     agent.handle(Timestamp(HEARTBEAT_MS + 1), AgentInput::Timeout);
     let held = vec![AssignmentId(3)];
-    let again = [AgentEffect::Heartbeat { held }, AgentEffect::Report(report.clone())];
+    let again = [AgentEffect::Heartbeat { boot: BOOT, held }, AgentEffect::Report(report.clone())];
     assert_eq!(effects(&mut agent), again);
     agent.handle(Timestamp(HEARTBEAT_MS + 2), order());
     assert_eq!(effects(&mut agent), [AgentEffect::Report(report.clone())]);
     agent.handle(Timestamp(HEARTBEAT_MS + 3), AgentInput::Order(Order::Settle(AssignmentId(3))));
     agent.handle(Timestamp(2 * HEARTBEAT_MS + 3), AgentInput::Timeout);
-    assert_eq!(effects(&mut agent), [AgentEffect::Heartbeat { held: Vec::new() }]);
+    assert_eq!(effects(&mut agent), [AgentEffect::Heartbeat { boot: BOOT, held: Vec::new() }]);
     // It was said twice, and one of them was late: what it would begin, nobody would end.
     agent.handle(Timestamp(2 * HEARTBEAT_MS + 4), order());
     assert_eq!(effects(&mut agent), []);

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bounded;
 use crate::chunk::Root;
+use crate::cluster::Boot;
 use crate::id::{AssignmentId, Epoch, JobId, NodeId, PageId, Position};
 use crate::key::Key;
 use crate::limits::{DELETE_KEYS_MAX, PACK_OBJECTS_MAX, VERIFY_OBJECTS_MAX};
@@ -133,4 +134,6 @@ pub struct Assignment {
     /// The job's bandwidth, when it is limited: the node moves no more than its share of it, which
     /// the leader tells it with its signs of life.
     pub bandwidth: Option<ByteRate>,
+    /// For which start of the node's work: one that arrives after the next start is void.
+    pub boot: Boot,
 }

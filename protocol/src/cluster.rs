@@ -122,8 +122,8 @@ impl fmt::Display for NodeName {
     }
 }
 
-/// One start of a node's process: how often it has started, and below that a number drawn at random,
-/// so that two processes with one identity differ.
+/// One start of a node's work: how often its process has started, and below that a number that begins
+/// at random, so that two processes with one identity differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Boot(pub u64);
 
@@ -133,7 +133,14 @@ impl Boot {
         Self(u64::from(start) << 32 | u64::from(random))
     }
 
-    /// Whether the node has started again since, as `other`: what a process that is dead has said may
+    /// The start of the same process that follows when its leases have ended without its doing: what it
+    /// was told before may be another's by now.
+    pub fn lapsed(self) -> Self {
+        let (start, number) = (self.0 >> 32, self.0 as u32);
+        Self(start << 32 | u64::from(number.wrapping_add(1)))
+    }
+
+    /// Whether the process has started again since, as `other`: what a process that is dead has said may
     /// arrive after what its successor says.
     pub fn is_before(self, other: Self) -> bool {
         self.0 >> 32 < other.0 >> 32

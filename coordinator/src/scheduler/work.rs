@@ -1,6 +1,7 @@
 //! From a granted task to an order that is complete: positions become entries.
 
 use airlift_protocol::assignment::{Assignment, End, Object, Work};
+use airlift_protocol::cluster::Boot;
 use airlift_protocol::id::{AssignmentId, JobId, PageId, Position};
 use airlift_protocol::manifest::Page;
 use airlift_protocol::shard;
@@ -8,9 +9,9 @@ use airlift_protocol::shard;
 use super::pages::{PageKey, Pages};
 use crate::state::{Job, Lease, Task};
 
-/// The order for a lease, or `None` when a page that it needs is not in memory.
+/// The order for a lease to the process that holds it, or `None` when a page that it needs is not in memory.
 pub(crate) fn assignment(
-    id: AssignmentId,
+    (id, boot): (AssignmentId, Boot),
     (job_id, job): (JobId, &Job),
     lease: &Lease,
     pages: &Pages,
@@ -19,7 +20,7 @@ pub(crate) fn assignment(
     let work = resolver.resolve(&lease.task)?;
     let bandwidth = job.spec.policy.bandwidth;
     let (run, epoch, source) = (job.run, lease.epoch, lease.source);
-    Some(Assignment { id, job: job_id, run, epoch, work, source, bandwidth })
+    Some(Assignment { id, job: job_id, run, epoch, work, source, bandwidth, boot })
 }
 
 struct Resolver<'a> {

@@ -243,13 +243,14 @@ impl World {
         let node = self.nodes.get_mut(&id).unwrap();
         node.starts += 1;
         node.written.clear();
+        let boot = Boot::new(u32::try_from(node.starts).unwrap(), 0);
         let seed = Random(self.seed ^ (node.raft.0 << 32) ^ node.starts).next();
         let config = Config { id: node.raft, seed, compaction: self.compaction };
         let consensus = Consensus::restore(config, node.disk.log.clone()).unwrap();
         let coordinator = Coordinator::voter(now, node.disk.state(), consensus);
         node.process = Some(Process {
             coordinator,
-            agent: Agent::new(now, seed),
+            agent: Agent::new(now, seed, boot),
             writes: VecDeque::new(),
             leader: None,
             armed: None,
@@ -649,9 +650,9 @@ impl World {
                 self.nodes.get_mut(&id).unwrap().reports += 1;
                 self.tell_leader(id, Packet::Report(report));
             }
-            AgentEffect::Heartbeat { held } => {
+            AgentEffect::Heartbeat { boot, held } => {
                 let heartbeat = Heartbeat {
-                    boot: Boot(self.nodes[&id].starts),
+                    boot,
                     addresses: Addresses::default(),
                     slots: 2,
                     held,

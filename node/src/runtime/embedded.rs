@@ -224,7 +224,6 @@ struct Driver {
     coordinator: Coordinator,
     agent: Agent,
     node: NodeId,
-    boot: Boot,
     slots: usize,
     executor: Executor,
     log: Arc<LogFile>,
@@ -247,11 +246,11 @@ impl Driver {
         // be secret either, only different from one run to the next.
         let node = NodeId([0; 32]);
         let seed = clock::wall().0;
+        let boot = Boot(seed);
         Self {
             coordinator,
-            agent: Agent::new(Timestamp(0), seed),
+            agent: Agent::new(Timestamp(0), seed, boot),
             node,
-            boot: Boot(seed),
             slots: 0,
             executor,
             log: Arc::clone(&state.log),
@@ -392,17 +391,17 @@ impl Driver {
                 let now = self.now();
                 self.coordinator.handle(now, Input::Report { node: self.node, report });
             }
-            AgentEffect::Heartbeat { held } => {
-                let (now, at) = (self.now(), clock::wall());
-                let input = Input::Heartbeat { node: self.node, heartbeat: self.beat(held), at };
+            AgentEffect::Heartbeat { boot, held } => {
+                let (now, at, heartbeat) = (self.now(), clock::wall(), self.beat(boot, held));
+                let input = Input::Heartbeat { node: self.node, heartbeat, at };
                 self.coordinator.handle(now, input);
             }
         }
     }
 
-    fn beat(&self, held: Vec<AssignmentId>) -> Heartbeat {
+    fn beat(&self, boot: Boot, held: Vec<AssignmentId>) -> Heartbeat {
         Heartbeat {
-            boot: self.boot,
+            boot,
             addresses: Addresses::default(),
             slots: u32::try_from(self.slots).unwrap_or(u32::MAX),
             held,

@@ -10,11 +10,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use airlift_protocol::error::ErrorCode;
+use airlift_protocol::limits::TERM_MS;
 
 use super::StoreError;
 use crate::runtime::clock;
 
-/// The term of a node's leases: extended by each word of the leader.
+/// The term of a node's leases: extended by each word of the leader. By default it has ended.
 #[derive(Debug, Default)]
 pub struct Term {
     /// Milliseconds since the machine started.
@@ -24,6 +25,13 @@ pub struct Term {
 }
 
 impl Term {
+    /// The first term of a process. It needs no word of the leader: what is given to this start of it
+    /// cannot be given to others earlier than what follows the leader's first word of it.
+    pub fn begin() -> Self {
+        let until = Self::now() + Duration::from_millis(TERM_MS);
+        Self { until: AtomicU64::new(milliseconds(until)), number: AtomicU64::new(0) }
+    }
+
     /// The time that terms are told in: it goes on while the machine sleeps.
     pub fn now() -> Duration {
         clock::since_boot()
@@ -81,7 +89,7 @@ mod tests {
     #[test]
     fn a_fence_is_open_for_its_term_and_never_again() {
         let term = Arc::new(Term::default());
-        assert!(term.fence().check().is_err(), "nobody has heard this node yet");
+        assert!(term.fence().check().is_err(), "it has ended");
         let hour = Duration::from_secs(3600);
         assert!(term.extend(Term::now() + hour));
         let fence = term.fence();
@@ -94,6 +102,15 @@ mod tests {
         assert!(fence.check().is_err(), "what was given out before stays closed");
         assert!(term.fence().check().is_ok());
         assert!(Fence::default().check().is_ok());
+    }
+
+    #[test]
+    fn a_process_begins_with_a_term() {
+        let term = Arc::new(Term::begin());
+        let fence = term.fence();
+        assert!(fence.check().is_ok());
+        assert!(!term.extend(Term::now() + Duration::from_secs(3600)));
+        assert!(fence.check().is_ok(), "nothing has ended");
     }
 
     #[test]

@@ -408,7 +408,8 @@ impl World {
     fn start(&mut self, place: usize) {
         self.lives[place] += 1;
         let seed = self.prng.draw();
-        let agent = Agent::new(Timestamp(self.now), seed);
+        let boot = Boot::new(u32::try_from(self.lives[place]).unwrap_or(u32::MAX), 0);
+        let agent = Agent::new(Timestamp(self.now), seed, boot);
         self.processes[place] = Some(Process { agent, armed: None, written: BTreeMap::new() });
         self.feed_agent(place, AgentInput::Timeout);
     }
@@ -469,17 +470,17 @@ impl World {
                 }
             }
             AgentEffect::Report(report) => self.queue.push(at, Ahead::Report(place, report)),
-            AgentEffect::Heartbeat { held } => {
-                let heartbeat = self.heartbeat(place, held);
+            AgentEffect::Heartbeat { boot, held } => {
+                let heartbeat = self.heartbeat(place, boot, held);
                 self.queue.push(at, Ahead::Beat(place, Box::new(heartbeat)));
             }
         }
     }
 
-    fn heartbeat(&self, place: usize, held: Vec<AssignmentId>) -> Heartbeat {
+    fn heartbeat(&self, place: usize, boot: Boot, held: Vec<AssignmentId>) -> Heartbeat {
         let written = self.processes[place].as_ref().map(|process| process.written.clone());
         Heartbeat {
-            boot: Boot::new(u32::try_from(self.lives[place]).unwrap_or(u32::MAX), 0),
+            boot,
             addresses: Addresses::default(),
             slots: self.plant.machines[place].slots,
             held,

@@ -318,13 +318,13 @@ impl World {
                     self.send(place, leader, &Packet::Report(report));
                 }
             }
-            AgentEffect::Heartbeat { held } => self.beat(place, held),
+            AgentEffect::Heartbeat { boot, held } => self.beat(place, boot, held),
         }
     }
 
-    fn beat(&mut self, place: usize, held: Vec<AssignmentId>) {
+    fn beat(&mut self, place: usize, boot: Boot, held: Vec<AssignmentId>) {
         let said = self.nodes[place].local(self.now).0;
-        let (boot, slots) = (self.boot(place), self.options.slots as u32);
+        let slots = self.options.slots as u32;
         let Some(process) = &self.nodes[place].process else { return };
         let heartbeat = Heartbeat {
             boot,
@@ -348,19 +348,20 @@ impl World {
             return;
         }
         let Some(asked) = leader.or_else(|| self.another_voter(place, last)) else { return };
+        let first = self.boot(place);
         let Some(process) = &mut self.nodes[place].process else { return };
         process.beats += 1;
         // An answer to what an earlier process has said reaches nobody.
-        let number = boot.0 ^ (process.beats << 8);
+        let number = first.0 ^ (process.beats << 8);
         process.asked_last = Some(asked);
         process.beat = Some((number, said));
         self.after(place, ALIVE_TIMEOUT_MS, What::BeatTimeout(number));
         self.send(place, asked, &Packet::Heartbeat(number, Box::new(heartbeat)));
     }
 
-    /// Names a start of a process: no two ever have the same.
+    /// Names a start of a process: no two ever have the same, nor what they become when leases end.
     pub(crate) fn boot(&self, place: usize) -> Boot {
-        Boot::new(self.nodes[place].life as u32, place as u32)
+        Boot::new(self.nodes[place].life as u32, (place as u32) << 16)
     }
 
     fn another_voter(&self, place: usize, last: Option<usize>) -> Option<usize> {

@@ -9,7 +9,7 @@ use airlift_coordinator::{Agent, AgentInput, Coordinator, Input};
 use airlift_protocol::cluster::{NodeName, Role};
 use airlift_protocol::codec;
 use airlift_protocol::id::{AssignmentId, JobId, LogIndex, NodeId};
-use airlift_protocol::limits::LOG_ENTRY_BYTES_MAX;
+use airlift_protocol::limits::{LOG_ENTRY_BYTES_MAX, TERM_MS};
 use airlift_protocol::raft::{RaftId, snapshot_digest};
 use airlift_protocol::time::Timestamp;
 use airlift_protocol::version::Formats;
@@ -147,13 +147,14 @@ impl World {
             }
         };
         let life = node.life;
-        node.process = Some(Process {
+        let boot = self.boot(place);
+        self.nodes[place].process = Some(Process {
             coordinator,
-            agent: Agent::new(local, seed),
+            agent: Agent::new(local, seed, boot),
             writes: VecDeque::new(),
             leader: None,
             armed: None,
-            term: (0, 0),
+            term: (local.0 + TERM_MS, 0),
             beat: None,
             beats: 0,
             asked_last: None,

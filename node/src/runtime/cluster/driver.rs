@@ -152,7 +152,7 @@ impl Driver {
             members: parts.record.members.clone(),
         };
         let mut driver = Self {
-            agent: Agent::new(Timestamp(0), parts.boot.0),
+            agent: Agent::new(Timestamp(0), parts.boot.0, parts.boot),
             members,
             leader: None,
             done: FuturesUnordered::new(),
@@ -509,7 +509,7 @@ impl Driver {
                     self.send(leader, &ControlMessage::Report(report));
                 }
             }
-            AgentEffect::Heartbeat { held } => self.beat(held),
+            AgentEffect::Heartbeat { boot, held } => self.beat(boot, held),
         }
     }
 
@@ -523,9 +523,9 @@ impl Driver {
         self.tasks.retain(|_, task| !task.is_finished());
     }
 
-    fn beat(&mut self, held: Vec<AssignmentId>) {
+    fn beat(&mut self, boot: Boot, held: Vec<AssignmentId>) {
         let heartbeat = Heartbeat {
-            boot: self.parts.boot,
+            boot,
             addresses: self.parts.addresses.clone(),
             slots: u32::try_from(self.parts.slots).unwrap_or(u32::MAX),
             held,

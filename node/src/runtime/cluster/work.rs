@@ -120,7 +120,7 @@ impl Workshop {
             on_disk: Mutex::new(on_disk),
             receiving: Budget::new(half),
             serving: Budget::new(half),
-            term: Arc::default(),
+            term: Arc::new(Term::begin()),
             members: Mutex::new(Members { version: 0, members: Vec::new() }),
             leader: Mutex::new(None),
             jobs: Mutex::new(BTreeMap::new()),
