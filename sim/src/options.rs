@@ -83,6 +83,8 @@ pub struct Options {
     /// Time of a durable write, at most.
     pub fsync_ms: u64,
 
+    /// Whether things go wrong from the founding on, or only once all nodes have joined.
+    pub forms_under_faults: bool,
     /// Time for which there are faults.
     pub faults_ms: u64,
     /// Time between two faults, on average.
@@ -133,6 +135,8 @@ impl Options {
             duplication: swarm(100),
             delay_ms: 1 + swarm(200),
             fsync_ms: 1 + swarm(60),
+            // Of its own, too.
+            forms_under_faults: Prng::new(seed).split("forming").chance(250),
             faults_ms: 5_000 + swarm(90_000),
             fault_every_ms: 500 + swarm(15_000),
             faults,
@@ -146,6 +150,11 @@ impl Options {
         }
         let jobs = 1 + usize::from(swarm(2) == 2);
         options.jobs = (0..jobs).map(|_| job(&mut prng, is_alone)).collect();
+        // Large objects are a few of many in most lives; in some there is hardly anything else.
+        let mut sizes = Prng::new(seed).split("sizes");
+        for job in options.jobs.iter_mut().filter(|_| sizes.chance(150)) {
+            job.large = 600;
+        }
         options
     }
 }

@@ -8,6 +8,7 @@ use airlift_protocol::chunk::{self, Root, SpanValue};
 use airlift_protocol::key::Key;
 use airlift_protocol::manifest::{Entry, Kind, Version};
 use airlift_protocol::shard;
+use airlift_protocol::time::Timestamp;
 use airlift_protocol::units::ByteRange;
 
 /// The state of one object.
@@ -26,6 +27,8 @@ pub(crate) struct SimUpload {
     pub(crate) key: Key,
     /// The state of the object that it was begun for.
     pub(crate) of: Content,
+    /// Wall-clock time at which it was begun.
+    pub(crate) begun: Timestamp,
     /// Shards that are there.
     pub(crate) shards: BTreeMap<u32, Content>,
 }
@@ -70,11 +73,19 @@ impl Stores {
     }
 
     /// Begins an upload.
-    pub(crate) fn begin_upload(&mut self, key: Key, of: Content) -> UploadToken {
+    pub(crate) fn begin_upload(&mut self, key: Key, of: Content, begun: Timestamp) -> UploadToken {
         self.tokens += 1;
         let token = format!("upload-{}", self.tokens);
-        self.uploads.insert(token.clone(), SimUpload { key, of, shards: BTreeMap::new() });
+        self.uploads.insert(token.clone(), SimUpload { key, of, begun, shards: BTreeMap::new() });
         UploadToken(token)
+    }
+
+    /// Drops the uploads of `key` that were begun since then, but for the one that is `kept`.
+    pub(crate) fn drop_orphans(&mut self, key: &Key, since: Timestamp, kept: Option<&UploadToken>) {
+        self.uploads.retain(|token, open| {
+            let is_kept = kept.is_some_and(|kept| kept.0 == *token);
+            open.key != *key || open.begun < since || is_kept
+        });
     }
 }
 

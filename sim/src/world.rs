@@ -57,6 +57,9 @@ const LIVENESS_MS: u64 = 2 * 3600 * 1000;
 /// Milliseconds for which a life goes on when everything has ended: what comes too late shows.
 const AFTERMATH_MS: u64 = 15_000;
 
+/// Milliseconds within which a process that has stood still is what it was before.
+const THAW_MS: u64 = 50;
+
 /// Something that travels between nodes.
 #[derive(Clone, Debug)]
 pub(crate) enum Packet {
@@ -160,6 +163,8 @@ pub struct World {
     calm_since: Option<u64>,
     /// Changes that a fence held back.
     pub(crate) fenced: u64,
+    /// By how much the wall clock of a node was ahead at most, so far.
+    pub(crate) wall_ahead_max: u64,
     /// What the node whose sign of life is being heard is told, when it is to stop.
     pub(crate) refused: Option<Said>,
 }
@@ -189,6 +194,7 @@ impl World {
             violation: None,
             calm_since: None,
             fenced: 0,
+            wall_ahead_max: 0,
             refused: None,
             options,
         };
@@ -245,7 +251,12 @@ impl World {
         match ahead {
             Ahead::Process(place, life, what) => {
                 if let Some(until) = self.frozen(place) {
-                    return self.queue.push(until, Ahead::Process(place, life, what));
+                    // Work may go on before the driver has looked at the clock.
+                    let late = match what {
+                        What::Timeout => self.timing.below(THAW_MS),
+                        _ => 0,
+                    };
+                    return self.queue.push(until + late, Ahead::Process(place, life, what));
                 }
                 if self.nodes[place].life == life && self.nodes[place].process.is_some() {
                     self.happen_to(place, what);
@@ -253,6 +264,7 @@ impl World {
             }
             Ahead::Packet { from, to, format, packet } => {
                 if let Some(until) = self.frozen(to) {
+                    let until = until + self.timing.below(THAW_MS);
                     return self.queue.push(until, Ahead::Packet { from, to, format, packet });
                 }
                 if self.nodes[to].process.is_some() && self.reads(to, format, &packet) {

@@ -259,8 +259,7 @@ impl World {
             Work::MovePack { objects } => self.move_next((place, reader), attempt, &objects),
             Work::Open { object, resume, orphan_since } => {
                 self.check_writer(place, attempt.assignment.id);
-                let has_orphan = orphan_since.is_some();
-                Step::Answer(self.open((place, reader), job, &object, resume, has_orphan))
+                Step::Answer(self.open((place, reader), job, &object, resume, orphan_since))
             }
             Work::MoveRange { object, upload, range } => {
                 Step::Answer(self.move_range((place, reader), job, &object, &upload, range))
@@ -279,10 +278,14 @@ impl World {
             }
             Work::Discard { key, upload, orphan_since } => {
                 self.check_writer(place, attempt.assignment.id);
-                self.stores_mut(job).uploads.retain(|token, open| {
-                    let is_named = upload.as_ref().is_some_and(|upload| upload.0 == *token);
-                    !(is_named || (orphan_since.is_some() && open.key == key))
-                });
+                let since = orphan_since.map(|since| self.at_store(since));
+                let stores = self.stores_mut(job);
+                if let Some(upload) = upload {
+                    stores.uploads.remove(&upload.0);
+                }
+                if let Some(since) = since {
+                    stores.drop_orphans(&key, since, None);
+                }
                 Step::Answer(Ok(Completion::Discarded))
             }
             Work::Delete { entries } => match entries.get(attempt.deleted.len()) {

@@ -250,6 +250,7 @@ impl World {
             Fault::WallClock => {
                 let ahead = self.nemesis.prng.below(600_000);
                 self.nodes[place].wall_ahead = ahead;
+                self.wall_ahead_max = self.wall_ahead_max.max(ahead);
             }
             Fault::Transfer => self.operator.want(Intent::Transfer),
             Fault::Pause | Fault::Cancel => {

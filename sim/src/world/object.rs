@@ -9,10 +9,11 @@ use airlift_protocol::key::Key;
 use airlift_protocol::manifest::Entry;
 use airlift_protocol::report::{ChangedObject, Completion};
 use airlift_protocol::shard;
+use airlift_protocol::time::Timestamp;
 use airlift_protocol::units::ByteRange;
 
-use super::World;
 use super::attempt::Answer;
+use super::{WALL_START, World};
 use crate::stores::{Content, Stored, Stores, entry, is_listed_as, root, shard_value};
 use crate::trace::Weight;
 
@@ -97,27 +98,34 @@ impl World {
         let _ = self.stores_mut(job).target.insert(key.clone(), stored);
     }
 
+    /// A time that some leader said, by the clocks of stores: those of nodes may be ahead of them.
+    pub(crate) fn at_store(&self, said: Timestamp) -> Timestamp {
+        Timestamp(said.0.saturating_sub(self.wall_ahead_max))
+    }
+
     pub(crate) fn open(
         &mut self,
         ends: (usize, usize),
         job: JobId,
         object: &Object,
         resume: Option<UploadToken>,
-        has_orphan: bool,
+        orphan_since: Option<Timestamp>,
     ) -> Answer {
         let key = &object.entry.key;
-        if has_orphan {
-            self.stores_mut(job).uploads.retain(|_, open| open.key != *key);
+        if let Some(since) = orphan_since {
+            let since = self.at_store(since);
+            self.stores_mut(job).drop_orphans(key, since, resume.as_ref());
         }
         let content = match self.read(ends, job, &object.entry) {
             Ok(content) => content,
             Err(other) => return other.map(Completion::Changed),
         };
+        let begun = Timestamp(WALL_START + self.now);
         let stores = self.stores_mut(job);
         let Some((token, of)) = resume
             .and_then(|token| stores.uploads.get(&token.0).map(|open| (token.clone(), open.of)))
         else {
-            return Ok(Completion::Opened(stores.begin_upload(key.clone(), content)));
+            return Ok(Completion::Opened(stores.begin_upload(key.clone(), content, begun)));
         };
         let found = self.check.on_resumed(key, of, content);
         self.or_violate(found);

@@ -80,12 +80,17 @@ impl World {
     pub(crate) fn plan_operation(&mut self) {
         if !self.options.is_alone {
             self.operator.want(Intent::Found);
+            if self.options.forms_under_faults {
+                self.operator.want(Intent::LetGo);
+            }
             for place in 1..self.nodes.len() {
                 self.operator.want(Intent::Issue(place));
                 self.operator.want(Intent::Join(place));
             }
         }
-        self.operator.want(Intent::LetGo);
+        if self.options.is_alone || !self.options.forms_under_faults {
+            self.operator.want(Intent::LetGo);
+        }
         let jobs: Vec<JobId> = self.jobs.keys().copied().collect();
         jobs.into_iter().for_each(|job| self.operator.want(Intent::Submit(job)));
     }
