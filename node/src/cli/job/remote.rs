@@ -23,10 +23,14 @@ use crate::cli::report::Report;
 use crate::cli::summary::{Findings, Summary, result_text, start_line};
 use crate::cli::transfer::{Interrupts, progress_style};
 use crate::config::{Config, ProgressStyle};
+use crate::runtime::clock;
 use crate::runtime::embedded::JobEnd;
 
-/// Time between two looks at the job.
-const LOOK_PERIOD: Duration = Duration::from_millis(500);
+/// Time between two looks at the job: a twentieth of the time for which it has been watched, so that
+/// its end is noticed soon however short it is, within these bounds.
+const LOOK_PERIOD_MIN: Duration = Duration::from_millis(10);
+const LOOK_PERIOD_MAX: Duration = Duration::from_millis(500);
+const LOOKS_PER_TIME: u32 = 20;
 
 /// Where a watched job is shown.
 #[derive(Debug)]
@@ -92,7 +96,7 @@ async fn follow(
     let mut progress = Progress::start(style, console);
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    let (mut sent, mut state) = (0, None);
+    let (mut sent, mut state, begun) = (0, None, clock::now());
     let mut next = Box::pin(look(cluster, submitted.id, Duration::ZERO));
     let view = loop {
         tokio::select! {
@@ -110,7 +114,9 @@ async fn follow(
                         break view;
                     }
                 }
-                next = Box::pin(look(cluster, submitted.id, LOOK_PERIOD));
+                let pause = (clock::now() - begun) / LOOKS_PER_TIME;
+                let pause = pause.clamp(LOOK_PERIOD_MIN, LOOK_PERIOD_MAX);
+                next = Box::pin(look(cluster, submitted.id, pause));
             }
             _ = ticks.tick() => progress.tick(sent, 0),
         }
