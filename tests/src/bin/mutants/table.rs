@@ -66,12 +66,6 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         replace: "    if !job.source.is_whole() && job.source.objects == 0 {\n",
     },
     Mutant {
-        name: "run-unchecked: what was planned upon one run reaches the next",
-        file: "coordinator/src/state/apply.rs",
-        find: "(job_state.run, job_state.phase) == (run, from);\n",
-        replace: "job_state.phase == from && run > 0;\n",
-    },
-    Mutant {
         name: "page-lost: a page of a listing that follows a lost one is taken",
         file: "coordinator/src/coordinator/hear.rs",
         find: "        if page.id == self.next_page(job, end) {\n",
@@ -142,5 +136,11 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         file: "sim/src/world/attempt.rs",
         find: "    matches!(work, Work::Open { .. } | Work::Discard { .. } | Work::Clean)\n",
         replace: "    matches!(work, Work::Discard { .. } | Work::Clean)\n",
+    },
+    Mutant {
+        name: "start-unchecked: an order for an earlier start of a node is carried out",
+        file: "coordinator/src/agent.rs",
+        find: "        if assignment.boot != self.boot {\n",
+        replace: "        if assignment.boot.0 == 0 {\n",
     },
 ];
