@@ -9,6 +9,7 @@ mod demo;
 mod doctor;
 pub mod duration;
 pub mod exit;
+mod explain;
 mod format;
 pub mod job;
 mod list;

@@ -213,6 +213,9 @@ pub struct WatchArgs {
     /// How to show progress [default: auto]
     #[arg(long, value_name = "STYLE", value_parser = ["auto", "bar", "plain", "none"], help_heading = OUTPUT)]
     pub progress: Option<String>,
+    /// Say at the end what the time went into, and what would make it faster
+    #[arg(long, help_heading = OUTPUT)]
+    pub explain: bool,
 }
 
 /// Flags of every transfer.

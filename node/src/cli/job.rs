@@ -185,7 +185,7 @@ pub(super) async fn run(
             refuse_two_results(global, report)?;
             let run = cluster.client.job(args.job.job).await?.job.run;
             let submitted = Submitted { id: args.job.job, run };
-            watch(&cluster, submitted, config, Shown::new(global, report, console)?).await
+            watch(&cluster, submitted, config, Shown::new(global, &args.watch, console)?).await
         }
         JobCommand::Pause(args) => order(args, JobOrder::Pause, &cluster, (global, console)).await,
         JobCommand::Resume(args) => {

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::console::{Console, unless_closed};
 use super::exit::{CliError, ExitCode};
+use super::explain::Explanation;
 use super::format::{count, rate, span};
 use super::report::Report;
 use crate::api::line::JsonKey;
@@ -152,6 +153,8 @@ pub(super) struct Summary<'a> {
     pub has_report: bool,
     /// Whether every difference is on standard output.
     pub has_result_lines: bool,
+    /// Where the time went, if that is asked for.
+    pub explanation: Option<&'a Explanation>,
 }
 
 impl Summary<'_> {
@@ -184,6 +187,9 @@ impl Summary<'_> {
             value["code"] = failure.code.as_str().into();
             value["resume"] = RESUME.into();
         }
+        if let Some(explanation) = self.explanation {
+            value["explanation"] = explanation.json();
+        }
         value
     }
 
@@ -192,6 +198,7 @@ impl Summary<'_> {
         let mut lines = vec![self.headline()];
         lines.push(format!("  objects   {}", self.objects()));
         lines.push(format!("  bytes     {}", self.bytes()));
+        lines.extend(self.explanation.map(Explanation::lines).into_iter().flatten());
         lines.extend(self.troubles());
         lines.join("\n")
     }

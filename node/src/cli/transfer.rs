@@ -13,11 +13,12 @@ use tokio::time::MissedTickBehavior;
 
 use super::args::{
     CheckArgs, CopyArgs, DeleteArgs, FlagSetting, Global, SyncArgs, TransferArgs, VerifyArgs,
-    WorkArgs,
+    WatchArgs, WorkArgs,
 };
 use super::connect::Cluster;
 use super::console::{Console, unless_closed};
 use super::exit::{CliError, ExitCode};
+use super::explain::Explainer;
 use super::job::remote::{self, Shown};
 use super::progress::{Progress, TICK};
 use super::report::Report;
@@ -108,7 +109,7 @@ pub(super) async fn run(
     refuse_two_results(global, report)?;
     let request = request(transfer.mode, &transfer.args.work, &transfer.policy, &config);
     if let Some(cluster) = Cluster::of(&config)? {
-        let shown = Shown::new(global, report, console)?;
+        let shown = Shown::new(global, &transfer.args.watch, console)?;
         let submitted = cluster.submit(request).await?;
         return remote::watch(&cluster, submitted, &config, shown).await;
     }
@@ -120,7 +121,8 @@ pub(super) async fn run(
     {
         console.note(&line);
     }
-    let mut watcher = Watcher::start(&spec, global, &config, report, console)?;
+    let watch = &transfer.args.watch;
+    let mut watcher = Watcher::start(&spec, global, &config, watch, console)?;
     let end = drive(&spec, config, &mut watcher).await?;
     watcher.finish(&spec, &end)
 }
@@ -213,6 +215,8 @@ struct Watcher {
     meter: Arc<Meter>,
     progress: Progress,
     findings: Findings,
+    explainer: Option<Explainer>,
+    is_listing: bool,
     report: Option<Report>,
     console: Console,
     has_result_lines: bool,
@@ -227,18 +231,22 @@ impl Watcher {
         spec: &JobSpec,
         global: &Global,
         config: &Config,
-        report: Option<&Path>,
+        watch: &WatchArgs,
         console: &Console,
     ) -> Result<Self, CliError> {
+        let report = watch.report.as_deref();
         let is_on_stdout = report == Some(Path::new("-"));
         let report = report.map(Report::create).transpose()?;
         let style = progress_style(global, config);
         if style != ProgressStyle::None {
             console.note(&start_line(spec));
         }
+        let meter = Arc::default();
         Ok(Self {
             mode: spec.mode,
-            meter: Arc::default(),
+            explainer: watch.explain.then(|| Explainer::new(spec.id(), &meter)),
+            is_listing: true,
+            meter,
             progress: Progress::start(style, console),
             findings: Findings::default(),
             report,
@@ -254,6 +262,9 @@ impl Watcher {
     fn handle(&mut self, event: &Event, stop: &watch::Sender<bool>) {
         self.progress.handle(event);
         self.findings.handle(event);
+        if let Event::Listing { is_complete, .. } = event {
+            self.is_listing = !is_complete;
+        }
         let recorded = self.record(event);
         self.stop_on(recorded, stop);
     }
@@ -274,6 +285,9 @@ impl Watcher {
     fn tick(&mut self, stop: &watch::Sender<bool>) {
         let (sent, objects) = self.metered();
         self.progress.tick(sent, objects);
+        if let Some(explainer) = &mut self.explainer {
+            explainer.tick(self.is_listing);
+        }
         let flushed = self.report.as_mut().map_or(Ok(()), Report::flush);
         self.stop_on(flushed, stop);
     }
@@ -310,6 +324,7 @@ impl Watcher {
         let (moved, _) = self.metered();
         self.progress.finish();
         let has_report = self.report.is_some();
+        let explanation = self.explainer.map(|explainer| explainer.finish(self.is_listing));
         let summary = Summary {
             spec,
             end,
@@ -318,6 +333,7 @@ impl Watcher {
             elapsed,
             has_report,
             has_result_lines: self.has_result_lines,
+            explanation: explanation.as_ref(),
         };
         summary.tell(self.is_json, self.is_quiet, &self.console);
         if let Some(failure) = self.failure {

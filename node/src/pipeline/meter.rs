@@ -87,6 +87,18 @@ impl Meter {
         figures
     }
 
+    /// What was counted of `job`, as far as it is moved here.
+    pub fn of_job(&self, job: JobId) -> JobFigures {
+        let now = clock::now();
+        JobFigures {
+            job,
+            active_us: micros(self.orders.read(now).any),
+            orders: self.orders_done.load(Ordering::Relaxed),
+            moving: self.figures(now),
+            serving: Figures::default(),
+        }
+    }
+
     fn is_fresh(&self, now: Instant) -> bool {
         let orders = self.orders.read(now);
         orders.inside > 0 || orders.at.is_some_and(|at| now.saturating_duration_since(at) < FRESH)
@@ -107,13 +119,8 @@ impl JobMeters {
     pub fn figures(&self, job: JobId) -> Option<JobFigures> {
         let now = clock::now();
         let is_fresh = self.moving.is_fresh(now) || self.serving.is_fresh(now);
-        is_fresh.then(|| JobFigures {
-            job,
-            active_us: micros(self.moving.orders.read(now).any),
-            orders: self.moving.orders_done.load(Ordering::Relaxed),
-            moving: self.moving.figures(now),
-            serving: self.serving.figures(now),
-        })
+        is_fresh
+            .then(|| JobFigures { serving: self.serving.figures(now), ..self.moving.of_job(job) })
     }
 }
 

@@ -247,11 +247,7 @@ impl World {
                     self.stores_mut(job).refuses_until = until;
                 }
             }
-            Fault::WallClock => {
-                let ahead = self.nemesis.prng.below(600_000);
-                self.nodes[place].wall_ahead = ahead;
-                self.wall_ahead_max = self.wall_ahead_max.max(ahead);
-            }
+            Fault::WallClock => self.jump_clock(place),
             Fault::Transfer => self.operator.want(Intent::Transfer),
             Fault::Pause | Fault::Cancel => {
                 if let Some(job) = self.some_job() {
@@ -274,6 +270,12 @@ impl World {
             Fault::Upgrade => self.change_build(place, TOMORROW, ms / 4),
             Fault::Downgrade => self.change_build(place, Formats::BUILD, ms / 4),
         }
+    }
+
+    fn jump_clock(&mut self, place: usize) {
+        let ahead = self.nemesis.prng.below(600_000);
+        self.nodes[place].wall_ahead = ahead;
+        self.wall_ahead_max = self.wall_ahead_max.max(ahead);
     }
 
     fn crash(&mut self, place: usize, ms: u64) {

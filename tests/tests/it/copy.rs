@@ -249,6 +249,24 @@ fn a_bandwidth_limit_holds() {
 }
 
 #[test]
+fn what_held_a_job_up_is_said_when_that_is_asked_for() {
+    let (source, target) = (directory(), directory());
+    tree::write(source.path(), "large", &tree::noise(1, 12 << 20));
+    let airlift = Airlift::new();
+    let words = ["cp", "--bwlimit", "4M", "--explain"].map(OsString::from);
+    let words = words.into_iter().chain([source.path().into(), target.path().into()]);
+    let mut json: Vec<OsString> = words.clone().collect();
+    json.push("--json".into());
+    let end = airlift.run(json).expect(0).json();
+    let explanation = &end["explanation"];
+    assert_eq!(explanation["bottleneck"], "limit", "{explanation}");
+    assert!(explanation["seconds"]["limit"].as_f64().unwrap() > 1.0, "{explanation}");
+    // There is nothing to do any more.
+    let said = airlift.run(words).expect(0).stderr;
+    assert!(said.contains("\n  time      ") && said.contains("\n  advice    "), "{said}");
+}
+
+#[test]
 fn a_state_directory_inside_an_end_is_neither_copied_nor_deleted() {
     for is_in_target in [false, true] {
         let (source, target) = (directory(), directory());

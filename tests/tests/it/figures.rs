@@ -89,8 +89,9 @@ fn bytes_on_the_wire_are_counted_and_fewer_where_they_compress() {
             tree::write(source.path(), format!("small/{i}"), &content(i, 8000));
         }
         let (from, to) = (on("node0", source.path()), on(to, target.path()));
-        let ended = cluster.ask(["cp", &from, &to, "--json"]).expect(0).json();
+        let ended = cluster.ask(["cp", &from, &to, "--explain", "--json"]).expect(0).json();
         assert_eq!(ended["objects"]["done"], 201, "{name}");
+        assert!(ended["explanation"]["bottleneck"].is_string(), "{ended}");
         assert_eq!(tree::read(source.path()), tree::read(target.path()), "{name}");
         let bytes = &ended["bytes"];
         (bytes["sent"].as_u64().unwrap(), bytes["wire"].as_u64().unwrap())

@@ -14,10 +14,11 @@ use tokio::time::MissedTickBehavior;
 use crate::api::client::ClientError;
 use crate::api::line::ReportLine;
 use crate::api::view::{JobOutcome, JobState, JobView, Submitted};
-use crate::cli::args::Global;
+use crate::cli::args::{Global, WatchArgs};
 use crate::cli::connect::Cluster;
 use crate::cli::console::{Console, unless_closed};
 use crate::cli::exit::{CliError, ExitCode};
+use crate::cli::explain::Explanation;
 use crate::cli::progress::{Progress, TICK};
 use crate::cli::report::Report;
 use crate::cli::summary::{Findings, Summary, result_text, start_line};
@@ -39,6 +40,7 @@ pub(in crate::cli) struct Shown<'a> {
     console: &'a Console,
     report: Option<Report>,
     has_result_lines: bool,
+    explanation: Option<Explanation>,
 }
 
 impl<'a> Shown<'a> {
@@ -48,12 +50,14 @@ impl<'a> Shown<'a> {
     /// When it cannot be made.
     pub(in crate::cli) fn new(
         global: &'a Global,
-        report: Option<&Path>,
+        watch: &WatchArgs,
         console: &'a Console,
     ) -> Result<Self, CliError> {
+        let report = watch.report.as_deref();
         let has_result_lines = !global.json && report != Some(Path::new("-"));
         let report = report.map(Report::create).transpose()?;
-        Ok(Self { global, console, report, has_result_lines })
+        let explanation = watch.explain.then(Explanation::default);
+        Ok(Self { global, console, report, has_result_lines, explanation })
     }
 }
 
@@ -65,11 +69,11 @@ pub(in crate::cli) async fn watch(
     cluster: &Cluster,
     submitted: Submitted,
     config: &Config,
-    shown: Shown<'_>,
+    mut shown: Shown<'_>,
 ) -> Result<ExitCode, CliError> {
     let mut interrupts = Interrupts::listen()?;
     let work = async {
-        let view = follow(cluster, submitted, config, &shown).await?;
+        let view = follow(cluster, submitted, config, &mut shown).await?;
         conclude(cluster, &view, shown).await
     };
     tokio::select! {
@@ -89,14 +93,15 @@ async fn follow(
     cluster: &Cluster,
     submitted: Submitted,
     config: &Config,
-    shown: &Shown<'_>,
+    shown: &mut Shown<'_>,
 ) -> Result<JobView, CliError> {
-    let Shown { global, console, .. } = shown;
+    let Shown { global, console, explanation, .. } = shown;
     let style = progress_style(global, config);
     let mut progress = Progress::start(style, console);
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let (mut sent, mut state, begun) = (0, None, clock::now());
+    let mut looked = begun;
     let mut next = Box::pin(look(cluster, submitted.id, Duration::ZERO));
     let view = loop {
         tokio::select! {
@@ -110,6 +115,10 @@ async fn follow(
                     state = Some(view.job.state);
                     sent = view.job.bytes.sent;
                     progress.observe(&view);
+                    if let Some(explanation) = explanation {
+                        explanation.add(view.bottleneck, clock::now() - looked);
+                    }
+                    looked = clock::now();
                     if view.job.outcome.is_some() {
                         break view;
                     }
@@ -176,6 +185,7 @@ async fn conclude(
         elapsed: Duration::from_millis(view.job.elapsed_ms),
         has_report: shown.report.is_some(),
         has_result_lines: shown.has_result_lines,
+        explanation: shown.explanation.as_ref(),
     };
     if view.job.outcome == Some(JobOutcome::Cancelled) && !shown.global.quiet {
         shown.console.note("the job was cancelled");
@@ -220,6 +230,7 @@ pub(super) async fn copy_report(
         elapsed: Duration::from_millis(view.job.elapsed_ms),
         has_report: true,
         has_result_lines: false,
+        explanation: None,
     };
     report.finish(&summary.json())?;
     Ok(ExitCode::Done)

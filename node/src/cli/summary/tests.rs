@@ -55,6 +55,7 @@ fn check(
         elapsed,
         has_report: false,
         has_result_lines: spec.mode == Mode::Verify,
+        explanation: None,
     };
     (summary.text().lines().map(str::to_owned).collect(), summary.json())
 }

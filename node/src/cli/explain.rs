@@ -1,0 +1,195 @@
+//! Where the time of a job went: each moment is put down to what kept the job from going faster then.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use airlift_coordinator::scheduler::bottleneck::{self, Bottleneck};
+use airlift_coordinator::scheduler::figures::Recent;
+use airlift_protocol::figures::JobFigures;
+use airlift_protocol::id::JobId;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::format::span;
+use crate::pipeline::meter::Meter;
+use crate::runtime::clock;
+
+/// Time between two looks at a job of this process.
+const LOOK_PERIOD: Duration = Duration::from_millis(500);
+
+/// Time by what it was put down to.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Explanation {
+    spans: Vec<(Bottleneck, Duration)>,
+}
+
+impl Explanation {
+    /// Puts `span` down to `bottleneck`.
+    pub(super) fn add(&mut self, bottleneck: Bottleneck, span: Duration) {
+        match self.spans.iter_mut().find(|(known, _)| *known == bottleneck) {
+            Some((_, sum)) => *sum += span,
+            None => self.spans.push((bottleneck, span)),
+        }
+    }
+
+    /// The largest part first.
+    fn ranked(&self) -> Vec<(Bottleneck, Duration)> {
+        let mut spans: Vec<_> =
+            self.spans.iter().filter(|(_, span)| !span.is_zero()).copied().collect();
+        spans.sort_by_key(|(_, span)| std::cmp::Reverse(*span));
+        spans
+    }
+
+    /// What held the job up for the longest time.
+    fn top(&self) -> Bottleneck {
+        self.ranked().first().map_or(Bottleneck::None, |(bottleneck, _)| *bottleneck)
+    }
+
+    /// The lines that people read: where the time went, and what would help.
+    pub(super) fn lines(&self) -> [String; 2] {
+        let ranked = self.ranked();
+        let total = ranked.iter().map(|(_, span)| *span).sum::<Duration>().as_secs_f64();
+        let part = |(bottleneck, time): &(Bottleneck, Duration)| {
+            let percent = (time.as_secs_f64() * 100.0 / total).round();
+            format!("{} {} ({percent} %)", bottleneck.as_str(), span(*time))
+        };
+        let parts: Vec<String> = ranked.iter().map(part).collect();
+        let parts =
+            if parts.is_empty() { "too short to tell".to_owned() } else { parts.join(", ") };
+        [format!("  time      {parts}"), format!("  advice    {}", advice(self.top()))]
+    }
+
+    /// The same for scripts: seconds by word, the word with most of them, and what would help.
+    pub(super) fn json(&self) -> Value {
+        let seconds = self.ranked().into_iter();
+        let seconds =
+            seconds.map(|(what, span)| (what.as_str().to_owned(), span.as_secs_f64().into()));
+        json!({
+            "seconds": Value::Object(seconds.collect()),
+            "bottleneck": self.top().as_str(),
+            "advice": advice(self.top()),
+        })
+    }
+}
+
+fn advice(bottleneck: Bottleneck) -> &'static str {
+    match bottleneck {
+        Bottleneck::Source => {
+            "the source is read more slowly than the rest could go: a faster disk or store there, more --slots, or more nodes near a bucket"
+        }
+        Bottleneck::Link => {
+            "the network between two nodes takes the time: a faster one, or more nodes at both ends; airlift doctor looks at what it can see of it"
+        }
+        Bottleneck::Target => {
+            "the target writes more slowly than bytes arrive: a faster disk or store there, more --slots, or more nodes near a bucket"
+        }
+        Bottleneck::Cpu => {
+            "hashing, compressing and verifying take the time: more or faster cores, or more nodes near a bucket"
+        }
+        Bottleneck::Limit => "the limit holds: a higher --bwlimit",
+        Bottleneck::Listing => {
+            "an end was being listed and there was nothing to move yet: narrower prefixes or filters, or nodes nearer to it"
+        }
+        Bottleneck::Consensus => {
+            "nodes waited for orders: a faster disk or network for the voters, or several jobs at once"
+        }
+        Bottleneck::None => "nothing stands out",
+    }
+}
+
+/// Explains a job of this process while it runs.
+#[derive(Debug)]
+pub(super) struct Explainer {
+    job: JobId,
+    meter: Arc<Meter>,
+    last: (Instant, JobFigures),
+    explanation: Explanation,
+}
+
+impl Explainer {
+    /// Looks at what `meter` counts from now on.
+    pub(super) fn new(job: JobId, meter: &Arc<Meter>) -> Self {
+        let (meter, last) = (Arc::clone(meter), (clock::now(), meter.of_job(job)));
+        Self { job, meter, last, explanation: Explanation::default() }
+    }
+
+    /// Looks again, unless it did just now; `is_listing` while an end is listed.
+    pub(super) fn tick(&mut self, is_listing: bool) {
+        if clock::now() - self.last.0 >= LOOK_PERIOD {
+            self.look(is_listing);
+        }
+    }
+
+    fn look(&mut self, is_listing: bool) {
+        let (before, earlier) = self.last;
+        self.last = (clock::now(), self.meter.of_job(self.job));
+        let elapsed = self.last.0 - before;
+        let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+        let recent = Recent { elapsed_ms, figures: self.last.1.since(earlier) };
+        self.explanation.add(bottleneck::of_job(&[recent], is_listing), elapsed);
+    }
+
+    /// The explanation, up to now.
+    pub(super) fn finish(mut self, is_listing: bool) -> Explanation {
+        self.look(is_listing);
+        self.explanation
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use airlift_protocol::figures::Stage;
+
+    use super::*;
+
+    #[test]
+    fn parts_are_summed_ranked_and_explained() {
+        let mut explanation = Explanation::default();
+        for (bottleneck, ms) in [
+            (Bottleneck::Listing, 1_000),
+            (Bottleneck::Target, 2_500),
+            (Bottleneck::Listing, 500),
+            (Bottleneck::Target, 3_500),
+            (Bottleneck::None, 0),
+        ] {
+            explanation.add(bottleneck, Duration::from_millis(ms));
+        }
+        let [time, advice] = explanation.lines();
+        assert_eq!(time, "  time      target 6.0 s (80 %), listing 1.5 s (20 %)");
+        assert!(advice.starts_with("  advice    the target writes"), "{advice}");
+        let value = explanation.json();
+        assert_eq!(value["seconds"], json!({ "target": 6.0, "listing": 1.5 }));
+        assert_eq!(value["bottleneck"], "target");
+        let [time, _] = Explanation::default().lines();
+        assert_eq!(time, "  time      too short to tell");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_moment_is_put_down_to_what_held_the_job_up_then() {
+        let meter = Arc::new(Meter::default());
+        let mut explainer = Explainer::new(JobId([1; 16]), &meter);
+        let pass = async |explainer: &mut Explainer, ms: u64, is_listing| {
+            for _ in 0..ms / 100 {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                explainer.tick(is_listing);
+            }
+        };
+        pass(&mut explainer, 1_000, true).await;
+        let order = meter.order();
+        // The target takes nothing, so what arrives waits.
+        let spans = [meter.busy(Stage::Target), meter.wait(Stage::Decode)];
+        pass(&mut explainer, 2_000, false).await;
+        drop(spans);
+        // The limit is waited for, so there is nothing to write.
+        let spans = [meter.wait(Stage::Limit), meter.wait(Stage::Target)];
+        pass(&mut explainer, 1_200, false).await;
+        drop((spans, order));
+        let spans = explainer.finish(false).ranked();
+        let expected = [
+            (Bottleneck::Target, Duration::from_millis(2_000)),
+            (Bottleneck::Limit, Duration::from_millis(1_200)),
+            (Bottleneck::Listing, Duration::from_millis(1_000)),
+        ];
+        assert_eq!(spans, expected);
+    }
+}
