@@ -265,12 +265,20 @@ impl World {
         }
     }
 
-    /// A process that works alone submits what it is for, each time that it starts.
+    /// A process that works alone submits what it is for, each time that it starts, before anything
+    /// else.
     pub(crate) fn on_started(&mut self, place: usize) {
         if self.options.is_alone && self.nodes[place].life > 1 {
             let jobs: Vec<JobId> = self.jobs.keys().copied().collect();
-            for job in jobs.into_iter().filter(|job| !self.check.has_ended(*job)) {
-                self.operator.want(Intent::Submit(job));
+            for job in jobs {
+                if self.check.has_ended(job) {
+                    continue;
+                }
+                self.operator.requests += 1;
+                let id = RequestId(self.operator.requests);
+                let request = Request::Submit(Box::new(self.jobs[&job].spec.clone()));
+                let at = self.wall(place);
+                self.feed(place, Input::Request { id, request, at });
             }
         }
     }
