@@ -66,6 +66,12 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         replace: "    if !job.source.is_whole() && job.source.objects == 0 {\n",
     },
     Mutant {
+        name: "run-unchecked: what was planned upon one run reaches the next",
+        file: "coordinator/src/state/apply.rs",
+        find: "(job_state.run, job_state.phase) == (run, from);\n",
+        replace: "job_state.phase == from && run > 0;\n",
+    },
+    Mutant {
         name: "page-lost: a page of a listing that follows a lost one is taken",
         file: "coordinator/src/coordinator/hear.rs",
         find: "        if page.id == self.next_page(job, end) {\n",
