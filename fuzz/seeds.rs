@@ -74,7 +74,7 @@ fn others() -> Vec<Entry> {
         of("d/", Kind::Directory),
         of("l", Kind::Symlink(b"a".to_vec())),
         of("s", Kind::Special),
-        Entry { version: Version::ETag("tag".to_owned()), mtime_ns: None, ..of("t", Kind::Object) },
+        Entry { version: Version::ETag("tag".into()), mtime_ns: None, ..of("t", Kind::Object) },
     ]
 }
 

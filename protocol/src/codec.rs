@@ -135,7 +135,7 @@ mod tests {
             kind: Kind::Object,
             size: 300,
             mtime_ns: Some(-1),
-            version: Version::ETag("x".to_owned()),
+            version: Version::ETag("x".into()),
         };
         let page = Page { id: PageId(3), entries: vec![entry] };
         let golden = [

@@ -390,7 +390,7 @@ mod tests {
     use crate::manifest::Version;
 
     fn entry(size: u64) -> Entry {
-        let version = Version::ETag("x".to_owned());
+        let version = Version::ETag("x".into());
         Entry { key: Key::from("a"), kind: Kind::Object, size, mtime_ns: Some(-1), version }
     }
 

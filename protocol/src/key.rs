@@ -1,17 +1,21 @@
 //! Keys: bytes, compared and kept exactly as they are.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::shared;
+
 /// Name of an object below its location's prefix: any bytes, ordered by value, never cleaned.
+/// Clones share the bytes.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
-pub struct Key(Vec<u8>);
+pub struct Key(#[serde(with = "shared::bytes")] Arc<[u8]>);
 
 impl Key {
     /// A key of exactly these bytes.
-    pub fn new(bytes: impl Into<Vec<u8>>) -> Self {
-        Self(bytes.into())
+    pub fn new(bytes: impl AsRef<[u8]>) -> Self {
+        Self(bytes.as_ref().into())
     }
 
     /// The bytes of the key.
@@ -30,19 +34,19 @@ impl Key {
         let mut bytes = Vec::with_capacity(prefix.len() + self.0.len());
         bytes.extend_from_slice(prefix);
         bytes.extend_from_slice(&self.0);
-        Self(bytes)
+        Self(bytes.into())
     }
 }
 
 impl From<&str> for Key {
     fn from(text: &str) -> Self {
-        Self(text.as_bytes().to_vec())
+        Self(text.as_bytes().into())
     }
 }
 
 impl From<&[u8]> for Key {
     fn from(bytes: &[u8]) -> Self {
-        Self(bytes.to_vec())
+        Self(bytes.into())
     }
 }
 

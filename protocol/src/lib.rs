@@ -30,6 +30,7 @@ pub mod manifest;
 pub mod raft;
 pub mod report;
 pub mod shard;
+mod shared;
 pub mod time;
 pub mod units;
 pub mod version;

@@ -1,5 +1,7 @@
 //! Manifests: the frozen listing of a job, in pages of bounded size and key order.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::bounded;
@@ -7,6 +9,7 @@ use crate::codec;
 use crate::id::{PageId, Position};
 use crate::key::Key;
 use crate::limits::{PAGE_BYTES_MAX, PAGE_ENTRIES_MAX};
+use crate::shared;
 
 /// What an entry is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -26,8 +29,8 @@ pub enum Kind {
 pub enum Version {
     /// The store gives nothing.
     None,
-    /// An entity tag, without quotes.
-    ETag(String),
+    /// An entity tag, without quotes. Clones share it.
+    ETag(#[serde(with = "shared::text")] Arc<str>),
     /// Device and inode of a file.
     File {
         /// Device number.
@@ -57,7 +60,7 @@ impl Entry {
     /// size and ETag where there is one, else size and time. Hex, 32 characters.
     pub fn fingerprint(&self) -> String {
         let tag = match &self.version {
-            Version::ETag(tag) => Some(tag),
+            Version::ETag(tag) => Some(&**tag),
             Version::None | Version::File { .. } => None,
         };
         let time = self.mtime_ns.filter(|_| tag.is_none());

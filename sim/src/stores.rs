@@ -96,7 +96,7 @@ pub(crate) fn entry(key: &Key, content: Content) -> Entry {
         kind: Kind::Object,
         size: content.size,
         mtime_ns: Some(content.version as i64),
-        version: Version::ETag(format!("{}-{}", content.version, content.size)),
+        version: Version::ETag(format!("{}-{}", content.version, content.size).into()),
     }
 }
 

@@ -142,7 +142,7 @@ fn document(entry: &Entry) -> String {
         Kind::Special => "special",
     };
     let etag = match &entry.version {
-        Version::ETag(tag) => Some(tag),
+        Version::ETag(tag) => Some(&**tag),
         Version::None | Version::File { .. } => None,
     };
     let mut document = json!(JsonKey::from(&entry.key));

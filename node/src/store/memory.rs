@@ -185,7 +185,7 @@ impl Stored {
             kind: self.kind.clone(),
             size: self.bytes.len() as u64,
             mtime_ns: self.attributes.mtime_ns,
-            version: Version::ETag(format!("{:016x}", self.generation)),
+            version: Version::ETag(format!("{:016x}", self.generation).into()),
         }
     }
 }

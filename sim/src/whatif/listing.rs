@@ -63,13 +63,12 @@ impl Listing {
         let mut tag = [b'0'; 32];
         write_digits(&mut tag[..2], number as u64);
         write_digits(&mut tag[12..], at);
-        let tag = String::from_utf8_lossy(&tag).into_owned();
         Entry {
             key: Key::new(key),
             kind: Kind::Object,
             size,
             mtime_ns: Some(MTIME_NS),
-            version: Version::ETag(tag),
+            version: Version::ETag(String::from_utf8_lossy(&tag).into()),
         }
     }
 

@@ -41,7 +41,7 @@ pub fn new_object(key: impl Into<Key>, kind: Kind, size: u64) -> NewObject {
         kind,
         size,
         mtime_ns: Some(MTIME_NS),
-        version: Version::ETag("source".to_owned()),
+        version: Version::ETag("source".into()),
     };
     let attributes =
         Attributes { mtime_ns: Some(MTIME_NS), mode: Some(0o640), ..Attributes::default() };

@@ -437,7 +437,7 @@ async fn an_empty_page_in_the_middle_does_not_end_a_listing() {
 }
 
 fn one_byte(key: &str) -> Entry {
-    let version = Version::ETag("e".to_owned());
+    let version = Version::ETag("e".into());
     Entry { key: Key::from(key), kind: Kind::Object, size: 3, mtime_ns: None, version }
 }
 

@@ -215,7 +215,7 @@ pub(super) fn new_entry(
         false => Kind::Object,
     };
     let version = match etag.map(unquoted) {
-        Some(etag) if !etag.is_empty() => Version::ETag(etag.to_owned()),
+        Some(etag) if !etag.is_empty() => Version::ETag(etag.into()),
         _ => Version::None,
     };
     Entry { key, kind, size, mtime_ns: last_modified.and_then(whole_seconds_ns), version }

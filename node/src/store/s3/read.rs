@@ -96,7 +96,7 @@ impl Bucket {
         };
         let is_listed = total.is_none_or(|total| total == entry.size)
             && match (&entry.version, answer.e_tag()) {
-                (Version::ETag(listed), Some(etag)) => listed == unquoted(etag),
+                (Version::ETag(listed), Some(etag)) => **listed == *unquoted(etag),
                 _ => match (entry.mtime_ns, answer.last_modified().and_then(whole_seconds_ns)) {
                     (Some(listed), Some(now)) => listed == now,
                     _ => true,
