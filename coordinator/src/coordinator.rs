@@ -16,7 +16,9 @@ use airlift_protocol::assignment::End;
 use airlift_protocol::cluster::Boot;
 use airlift_protocol::control::{self, Order};
 use airlift_protocol::id::{AssignmentId, JobId, LogIndex, NodeId};
-use airlift_protocol::limits::{GRANTS_BATCHED_MAX, LOG_WAITING_MAX, RAFT_TICK_MS};
+use airlift_protocol::limits::{
+    GRANTS_BATCHED_MAX, LOG_WAITING_MAX, PAGES_ACTIVE_MAX, RAFT_TICK_MS,
+};
 use airlift_protocol::report::Report;
 use airlift_protocol::time::Timestamp;
 use airlift_protocol::version::{FormatVersion, Formats};
@@ -220,15 +222,13 @@ impl Coordinator {
         self.observe_command(&command);
         let settled = self.settled_by(&command);
         let page = match &command {
-            Command::Page { job, end, page, .. } => {
+            Command::Page { job, end, page, .. } if self.may_want_page(*job) => {
                 Some((PageKey { job: *job, end: *end, page: page.id }, page.clone()))
             }
             _ => None,
         };
         let facts = self.state.apply(index, command);
-        // Who does not decide needs no pages, and would keep them for ever.
         if let Some((key, page)) = page
-            && self.is_deciding
             && self.wanted().contains(&key)
         {
             self.pages.insert(key, page);
@@ -298,7 +298,7 @@ impl Coordinator {
     /// Gives the order for a lease; whether its pages were in memory.
     fn assign(&mut self, job_id: JobId, id: AssignmentId) -> bool {
         let Some(job) = self.state.jobs.get(&job_id) else { return true };
-        let Some(lease) = job.leases.get(&id) else { return true };
+        let Some(lease) = job.leases.get(id) else { return true };
         let node = lease.node;
         let Some(boot) = self.state.boots.get(&node).copied() else { return true };
         let assignment = work::assignment((id, boot), (job_id, job), lease, &self.pages);
@@ -314,9 +314,16 @@ impl Coordinator {
         }
     }
 
+    /// Whether a page of a listing that is decided now can be among those in work, and is worth a
+    /// copy: a listing is far ahead of the work most of the time. Who does not decide needs no pages,
+    /// and would keep them for ever.
+    fn may_want_page(&self, job: JobId) -> bool {
+        let job = self.state.jobs.get(&job);
+        self.is_deciding && job.is_some_and(|job| job.pages.len() < PAGES_ACTIVE_MAX)
+    }
+
     fn wanted(&self) -> BTreeSet<PageKey> {
-        let slots = self.inventory.ready(&self.state).map(|(_, node)| node.slots).sum();
-        let active = active_max(slots);
+        let active = active_max(self.inventory.slots(&self.state));
         self.state
             .jobs
             .iter()

@@ -8,6 +8,7 @@ mod apply;
 mod cluster;
 mod grant;
 mod job;
+mod leases;
 mod object;
 mod page;
 mod report;
@@ -25,14 +26,16 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use self::apply::is_movable;
 pub use self::cluster::{Cluster, JoinToken};
-pub use self::job::{Job, Lease, LeftOver, Listing, Phase, UploadId, UploadState};
+pub use self::job::{Job, LeftOver, Listing, Phase, UploadId, UploadState};
+pub(crate) use self::leases::TASK_BYTES_MIN;
+pub use self::leases::{Lease, Leases};
 pub use self::object::LargeObject;
 pub use self::page::PageProgress;
 use crate::command::Command;
 use crate::event::Status;
 
 /// What an assignment is about, by positions: a node gets the entries along with it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Task {
     /// List one end from its last known key on.
     List(airlift_protocol::assignment::End),
@@ -56,6 +59,47 @@ pub enum Task {
     Discard(UploadId),
     /// Remove the job's traces from the target.
     Clean,
+}
+
+impl Task {
+    /// Whether it counts against a node's slots. Listing and comparing run beside the moving.
+    pub(crate) fn takes_slot(&self) -> bool {
+        match self {
+            Self::List(_) | Self::Compare(_) => false,
+            Self::Open(..)
+            | Self::Range(..)
+            | Self::Pack(..)
+            | Self::Commit(_)
+            | Self::ReadBack(_)
+            | Self::Verify(..)
+            | Self::Delete(..)
+            | Self::Discard(_)
+            | Self::Clean => true,
+        }
+    }
+
+    /// Whether bytes of objects are written and counted while it is worked on.
+    pub(crate) fn moves_objects(&self) -> bool {
+        matches!(self, Self::Range(..) | Self::Pack(..))
+    }
+
+    /// Whether the state does not say by itself that it is given out: there is one lease for it at a
+    /// time.
+    pub(crate) fn is_single(&self) -> bool {
+        match self {
+            Self::List(_)
+            | Self::Compare(_)
+            | Self::Commit(_)
+            | Self::ReadBack(_)
+            | Self::Discard(_)
+            | Self::Clean => true,
+            Self::Open(..)
+            | Self::Range(..)
+            | Self::Pack(..)
+            | Self::Verify(..)
+            | Self::Delete(..) => false,
+        }
+    }
 }
 
 /// What the coordinator must know of a change, to act on it and to tell observers.
@@ -157,7 +201,12 @@ impl State {
         }
     }
 
-    fn next_assignment(&mut self) -> AssignmentId {
+    /// The number that the next assignment gets.
+    pub(crate) fn next_assignment(&self) -> AssignmentId {
+        AssignmentId(self.assignments + 1)
+    }
+
+    fn number_assignment(&mut self) -> AssignmentId {
         self.assignments += 1;
         AssignmentId(self.assignments)
     }

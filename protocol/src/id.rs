@@ -40,7 +40,9 @@ pub struct LogIndex(pub u64);
 pub struct Epoch(pub u64);
 
 /// One order to one node, unique within the life of a coordinator's log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default,
+)]
 pub struct AssignmentId(pub u64);
 
 impl LogIndex {

@@ -226,7 +226,7 @@ impl Check {
                 self.objects.entry(*job).or_default().begin(*run)
             }
             Fact::Granted(job, id) => {
-                let lease = self.reference.jobs.get(job).and_then(|job| job.leases.get(id));
+                let lease = self.reference.jobs.get(job).and_then(|job| job.leases.get(*id));
                 if let Some(lease) = lease {
                     self.resumes.entry(*job).or_default().on_granted(*id, lease);
                 }

@@ -100,7 +100,7 @@ impl Coordinator {
         let mut leased: BTreeSet<AssignmentId> = BTreeSet::new();
         let mut unheard: Vec<(JobId, AssignmentId)> = Vec::new();
         for (job_id, job) in &self.state.jobs {
-            for (id, _) in job.leases.iter().filter(|(_, lease)| lease.node == node) {
+            for id in job.leases.of(node).into_iter().flat_map(|held| &held.leases) {
                 leased.insert(*id);
                 if !held.contains(id) {
                     unheard.push((*job_id, *id));
@@ -194,7 +194,7 @@ impl Coordinator {
     }
 
     fn lease(&self, job: JobId, assignment: AssignmentId) -> Option<&Lease> {
-        self.state.jobs.get(&job)?.leases.get(&assignment)
+        self.state.jobs.get(&job)?.leases.get(assignment)
     }
 
     /// What agents may forget once `command` is applied.
@@ -208,15 +208,11 @@ impl Coordinator {
                 })
                 .collect(),
             Command::Page { job, end, page, .. } => {
-                let leases = self.state.jobs.get(job).map(|job| &job.leases);
-                let lister = leases.and_then(|leases| {
-                    leases.iter().find(|(_, lease)| lease.task == Task::List(*end))
-                });
+                let job_state = self.state.jobs.get(job);
+                let id = job_state.and_then(|job| job.leases.single(&Task::List(*end)));
+                let lister = id.and_then(|id| Some((id, self.lease(*job, id)?.node)));
                 let next = page.id.next();
-                lister
-                    .map(|(id, lease)| (lease.node, Order::SettlePages(*id, next)))
-                    .into_iter()
-                    .collect()
+                lister.map(|(id, node)| (node, Order::SettlePages(id, next))).into_iter().collect()
             }
             _ => Vec::new(),
         }

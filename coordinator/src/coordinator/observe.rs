@@ -41,7 +41,7 @@ impl Coordinator {
             Command::Reports { reports, .. } => {
                 for report in reports {
                     let lease = self.state.jobs.get(&report.job);
-                    let lease = lease.and_then(|job| job.leases.get(&report.assignment));
+                    let lease = lease.and_then(|job| job.leases.get(report.assignment));
                     if let Some(lease) = lease.filter(|lease| lease.epoch == report.epoch) {
                         self.inventory.observed.answer(report, lease);
                     }
@@ -61,7 +61,7 @@ impl Coordinator {
     /// Proposes the end of a lease that its node is too slow for.
     pub(super) fn take_back(&mut self, taken: TakeBack) {
         let job = self.state.jobs.get(&taken.job);
-        let Some(lease) = job.and_then(|job| job.leases.get(&taken.assignment)) else { return };
+        let Some(lease) = job.and_then(|job| job.leases.get(taken.assignment)) else { return };
         self.inventory.observed.take_back(&taken, lease);
         let TakeBack { job, assignment, epoch } = taken;
         self.planned += 1;

@@ -9,11 +9,11 @@ use airlift_protocol::location::Location;
 use airlift_protocol::time::Timestamp;
 
 use super::backoff::Way;
-use super::inventory::{Inventory, takes_slot};
+use super::inventory::Inventory;
 use super::plan::Plan;
+use super::route;
 use super::shares::Shares;
 use super::stragglers::TakeBack;
-use super::{rates, route};
 use crate::command::Grant;
 use crate::state::{Job, Phase, State, Task};
 
@@ -70,7 +70,7 @@ impl Linter<'_> {
                     self.fault(format!("entry {index} of {page:?} is granted twice"));
                 }
             }
-            if job.is_leased(|leased| *leased == grant.task) {
+            if job.leases.values().any(|lease| lease.task == grant.task) {
                 self.fault(format!("{:?} is leased already", grant.task));
             }
             if matches!(grant.task, Task::Delete(..)) && job.phase != Phase::Deleting {
@@ -112,7 +112,7 @@ impl Linter<'_> {
 
     fn slots(&mut self, grants: &[Grant]) {
         for (node, free) in self.inventory.free_slots(self.state) {
-            let is_here = |grant: &&Grant| grant.node == node && takes_slot(&grant.task);
+            let is_here = |grant: &&Grant| grant.node == node && grant.task.takes_slot();
             let used = grants.iter().filter(is_here).count();
             if used > free {
                 self.fault(format!("{node:?} gets {used} tasks with {free} slots free"));
@@ -128,12 +128,12 @@ impl Linter<'_> {
                 self.fault(format!("{id:?} is taken back twice"));
             }
             let job = self.state.jobs.get(&taken.job).filter(|job| job.is_active());
-            let lease = job.and_then(|job| Some((job, job.leases.get(&id)?)));
+            let lease = job.and_then(|job| Some((job, job.leases.get(id)?)));
             let Some((job, lease)) = lease.filter(|(_, lease)| lease.epoch == taken.epoch) else {
                 self.fault(format!("{id:?} is taken back and is no lease"));
                 continue;
             };
-            if !rates::writes(&lease.task) {
+            if !lease.task.moves_objects() {
                 self.fault(format!("{id:?} is taken back and moves nothing"));
             }
             if !self.lives.iter().any(|node| *node != lease.node && self.could_write(job, *node)) {

@@ -2,7 +2,6 @@
 
 use airlift_protocol::id::JobId;
 
-use super::inventory::takes_slot;
 use crate::state::{Job, State};
 
 /// A job that may be worked on, and the slots that it may take before others had theirs.
@@ -22,7 +21,7 @@ pub(super) fn claims(state: &State, slots: usize) -> Vec<Claim<'_>> {
     let weights: usize = active().map(|(_, job)| weight(job)).sum();
     let mut claims: Vec<((bool, usize), Claim<'_>)> = active()
         .map(|(id, job)| {
-            let held = job.leases.values().filter(|lease| takes_slot(&lease.task)).count();
+            let held = job.leases.slots();
             let entitled = (slots * weight(job) / weights.max(1)).max(1);
             let quota = entitled.saturating_sub(held);
             // Who has nothing comes first: the least weight still gets one place.

@@ -167,14 +167,14 @@ impl Site {
     }
 
     pub(super) fn lease(&self, job: JobId, id: AssignmentId) -> &Lease {
-        &self.state.jobs[&job].leases[&id]
+        &self.state.jobs[&job].leases.get(id).unwrap()
     }
 
     /// Leases of a job that move bytes, by node.
     pub(super) fn moving(&self, job: JobId) -> Vec<(NodeId, AssignmentId)> {
         let leases = self.state.jobs[&job].leases.iter();
         let moving = leases.filter(|(_, lease)| matches!(lease.task, Task::Pack(..)));
-        moving.map(|(id, lease)| (lease.node, *id)).collect()
+        moving.map(|(id, lease)| (lease.node, id)).collect()
     }
 
     pub(super) fn report(&mut self, job: JobId, id: AssignmentId, completion: Completion) {

@@ -1,6 +1,7 @@
 //! What was observed of the nodes; it may be out of date, and decides nothing for good.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map};
+use std::iter::Peekable;
 
 use airlift_protocol::cluster::Boot;
 use airlift_protocol::control::Heartbeat;
@@ -10,7 +11,7 @@ use airlift_protocol::time::Timestamp;
 
 use super::figures::{Recent, Windows};
 use super::observed::Observed;
-use crate::state::{State, Task};
+use crate::state::State;
 
 /// Starts of one node that are remembered as superseded.
 const SUPERSEDED_MAX: usize = 16;
@@ -158,44 +159,51 @@ impl Inventory {
     }
 
     /// Nodes that can be given work: alive, and running as the process that the log knows.
-    pub fn ready(&self, state: &State) -> impl Iterator<Item = (NodeId, &NodeView)> {
-        let is_known = |node: &NodeId, view: &NodeView| {
-            let is_member =
-                state.cluster.as_ref().is_none_or(|cluster| cluster.members.contains_key(node));
-            is_member && view.boot.is_some() && view.boot == state.boots.get(node).copied()
-        };
-        self.nodes.iter().filter(move |(id, view)| is_known(id, view)).map(|(id, view)| (*id, view))
+    pub fn ready<'a>(
+        &'a self,
+        state: &'a State,
+    ) -> impl Iterator<Item = (NodeId, &'a NodeView)> + 'a {
+        let mut boots = Beside::new(&state.boots);
+        let mut members = state.cluster.as_ref().map(|cluster| Beside::new(&cluster.members));
+        self.nodes.iter().map(|(id, view)| (*id, view)).filter(move |(id, view)| {
+            let is_member = members.as_mut().is_none_or(|members| members.at(*id).is_some());
+            let boot = boots.at(*id).copied();
+            is_member && view.boot.is_some() && view.boot == boot
+        })
+    }
+
+    /// Slots of all nodes that can be given work, free or not.
+    pub(crate) fn slots(&self, state: &State) -> usize {
+        self.ready(state).map(|(_, node)| node.slots).sum()
     }
 
     /// Slots that `state` leaves free on each node that is ready.
     pub fn free_slots(&self, state: &State) -> BTreeMap<NodeId, usize> {
         let mut free: BTreeMap<NodeId, usize> =
             self.ready(state).map(|(id, view)| (id, view.slots)).collect();
-        for lease in
-            state.jobs.values().filter(|job| job.is_running()).flat_map(|job| job.leases.values())
-        {
-            if takes_slot(&lease.task)
-                && let Some(slots) = free.get_mut(&lease.node)
-            {
-                *slots = slots.saturating_sub(1);
+        for job in state.jobs.values().filter(|job| job.is_running()) {
+            for (node, held) in job.leases.nodes() {
+                if let Some(slots) = free.get_mut(&node) {
+                    *slots = slots.saturating_sub(held.slots);
+                }
             }
         }
         free
     }
 }
 
-/// Whether a task counts against a node's slots. Listing and comparing run beside the moving.
-pub(super) fn takes_slot(task: &Task) -> bool {
-    match task {
-        Task::List(_) | Task::Compare(_) => false,
-        Task::Open(..)
-        | Task::Range(..)
-        | Task::Pack(..)
-        | Task::Commit(_)
-        | Task::ReadBack(_)
-        | Task::Verify(..)
-        | Task::Delete(..)
-        | Task::Discard(_)
-        | Task::Clean => true,
+/// A map by node that is walked along with another: of a thousand nodes, each is looked up at the
+/// cost of the next one.
+pub(super) struct Beside<'a, T>(Peekable<btree_map::Iter<'a, NodeId, T>>);
+
+impl<'a, T> Beside<'a, T> {
+    pub(super) fn new(map: &'a BTreeMap<NodeId, T>) -> Self {
+        Self(map.iter().peekable())
+    }
+
+    /// What the map has of a node; nodes are asked for in ascending order.
+    pub(super) fn at(&mut self, node: NodeId) -> Option<&'a T> {
+        while self.0.next_if(|(at, _)| **at < node).is_some() {}
+        self.0.next_if(|(at, _)| **at == node).map(|(_, value)| value)
     }
 }

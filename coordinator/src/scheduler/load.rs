@@ -3,10 +3,7 @@
 use airlift_protocol::id::NodeId;
 
 use super::inventory::Inventory;
-use crate::state::State;
-
-/// Bytes that work counts as at least: opening and committing take their time too.
-const TASK_BYTES_MIN: u64 = 1 << 20;
+use crate::state::{Job, State, TASK_BYTES_MIN};
 
 /// One node that may be given work.
 #[derive(Clone, Copy, Debug)]
@@ -33,27 +30,38 @@ pub(super) struct Load {
 impl Load {
     pub(super) fn of(state: &State, inventory: &Inventory) -> Self {
         let observed = &inventory.observed;
-        let free = inventory.free_slots(state);
-        let known = |node| {
-            let rates = &observed.rates;
-            (rates.writes(observed.now, node), rates.reads(observed.now, node))
-        };
-        let known: Vec<(Option<u64>, Option<u64>)> = free.keys().map(|node| known(*node)).collect();
-        let writes_best = known.iter().filter_map(|(writes, _)| *writes).max().unwrap_or(1);
-        let reads_best = known.iter().filter_map(|(_, reads)| *reads).max().unwrap_or(1);
-        let nodes = free.iter().zip(known).map(|((node, free), (writes, reads))| NodeLoad {
-            node: *node,
-            free: *free,
-            writing: 0,
-            reading: 0,
-            writes: writes.unwrap_or(writes_best),
-            reads: reads.unwrap_or(reads_best),
-        });
-        let mut load = Self { nodes: nodes.collect(), free: free.values().sum() };
-        for lease in state.jobs.values().flat_map(|job| job.leases.values()) {
-            load.add(lease.node, lease.source, lease.bytes);
-        }
+        let mut rates = observed.rates.beside(observed.now);
+        let (ready, known): (Vec<(NodeId, usize)>, Vec<[Option<u64>; 2]>) =
+            inventory.ready(state).map(|(node, view)| ((node, view.slots), rates(node))).unzip();
+        let best = |which: usize| known.iter().filter_map(|rates| rates[which]).max().unwrap_or(1);
+        let (writes_best, reads_best) = (best(0), best(1));
+        let nodes =
+            ready.into_iter().zip(&known).map(|((node, slots), [writes, reads])| NodeLoad {
+                node,
+                free: slots,
+                writing: 0,
+                reading: 0,
+                writes: writes.unwrap_or(writes_best),
+                reads: reads.unwrap_or(reads_best),
+            });
+        let mut load = Self { nodes: nodes.collect(), free: 0 };
+        state.jobs.values().for_each(|job| load.take_in(job));
+        load.free = load.nodes.iter().map(|node| node.free).sum();
         load
+    }
+
+    /// Takes in what nodes have to do for a job.
+    fn take_in(&mut self, job: &Job) {
+        let mut nodes = self.nodes.iter_mut().peekable();
+        for (node, held) in job.leases.nodes() {
+            while nodes.next_if(|load| load.node < node).is_some() {}
+            let Some(load) = nodes.next_if(|load| load.node == node) else { continue };
+            load.writing = add(load.writing, held.writing);
+            load.reading = add(load.reading, held.reading);
+            if job.is_running() {
+                load.free = load.free.saturating_sub(held.slots);
+            }
+        }
     }
 
     fn place(&self, node: NodeId) -> Option<usize> {
@@ -145,6 +153,10 @@ impl Load {
         let load = &self.nodes[place];
         time_ms(load.reading, bytes, load.reads)
     }
+}
+
+fn add(sum: u64, more: u128) -> u64 {
+    sum.saturating_add(u64::try_from(more).unwrap_or(u64::MAX))
 }
 
 /// In 64 bits, where a division takes a fraction of the time: from 16 PiB on all are equal.

@@ -15,7 +15,7 @@ use airlift_protocol::shard;
 use airlift_protocol::time::Timestamp;
 
 use super::fair::{self, Claim};
-use super::inventory::{Inventory, takes_slot};
+use super::inventory::Inventory;
 use super::load::Load;
 use super::pages::{self, PageKey, Pages, is_large};
 use super::route::{Reach, Route, route};
@@ -43,7 +43,7 @@ const PACK_OBJECTS_MIN: usize = 256;
 
 /// Decides what to do next. `at` is the wall-clock time, for the record of when uploads began.
 pub fn plan(state: &State, inventory: &Inventory, pages: &Pages, at: Timestamp) -> Plan {
-    let slots: usize = inventory.ready(state).map(|(_, node)| node.slots).sum();
+    let slots = inventory.slots(state);
     let site = Site { state, inventory, pages, at, slots };
     let load = Load::of(state, inventory);
     if load.is_empty() {
@@ -52,7 +52,7 @@ pub fn plan(state: &State, inventory: &Inventory, pages: &Pages, at: Timestamp) 
     // One job alone is entitled to everything.
     let is_shared = state.jobs.values().filter(|job| job.is_active()).nth(1).is_some();
     let (mut plan, mut left) = site.plan(load.clone(), is_shared);
-    if left.is_full() || plan.grants.iter().any(|grant| takes_slot(&grant.task)) {
+    if left.is_full() || plan.grants.iter().any(|grant| grant.task.takes_slot()) {
         return plan;
     }
     if is_shared {
@@ -192,7 +192,7 @@ impl Planner<'_> {
 
     /// Grants a task by the best route; whether there was one.
     fn grant(&mut self, task: Task, bytes: u64) -> bool {
-        let takes_slot = takes_slot(&task);
+        let takes_slot = task.takes_slot();
         if takes_slot && self.quota == 0 {
             return false;
         }
@@ -214,7 +214,7 @@ impl Planner<'_> {
     }
 
     fn is_granted_or_leased(&self, task: &Task) -> bool {
-        self.job.is_leased(|leased| leased == task)
+        self.job.is_leased(task)
             || self.plan.grants.iter().any(|grant| grant.job == self.id && grant.task == *task)
     }
 
@@ -227,7 +227,7 @@ impl Planner<'_> {
 
     fn compare(&mut self) {
         let is_compare = |task: &Task| matches!(task, Task::Compare(_));
-        let running = self.job.leases.values().filter(|lease| is_compare(&lease.task)).count();
+        let running = self.job.leases.singles().filter(|task| is_compare(task)).count();
         let next: Vec<Task> = self
             .todo
             .iter()
@@ -242,19 +242,10 @@ impl Planner<'_> {
     }
 
     fn commit(&mut self) {
-        let under_way: BTreeSet<Position> = self
-            .job
-            .leases
-            .values()
-            .filter_map(|lease| match lease.task {
-                Task::Commit(position) => Some(position),
-                _ => None,
-            })
-            .collect();
-        let objects = self.job.objects.iter();
-        let waiting = objects.filter(|(position, _)| !under_way.contains(position));
-        for (position, _) in waiting.filter(|(_, object)| object.is_assembled()) {
-            if !self.grant(Task::Commit(*position), 0) {
+        let assembled = self.job.objects.iter().filter(|(_, object)| object.is_assembled());
+        for (position, _) in assembled {
+            let task = Task::Commit(*position);
+            if !self.job.is_leased(&task) && !self.grant(task, 0) {
                 return;
             }
         }

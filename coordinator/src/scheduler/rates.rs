@@ -7,7 +7,8 @@ use airlift_protocol::control::Heartbeat;
 use airlift_protocol::id::{JobId, NodeId};
 use airlift_protocol::time::Timestamp;
 
-use crate::state::{State, Task};
+use super::inventory::Beside;
+use crate::state::State;
 
 /// Spans between two signs of life that count: ten seconds.
 const SPANS_MAX: usize = 5;
@@ -17,11 +18,6 @@ const RATE_MS_MIN: u64 = 3_000;
 
 /// Milliseconds after which a rate is forgotten: whoever was slow gets another chance.
 const RATE_AGE_MS: u64 = 60_000;
-
-/// Whether bytes are written and counted while a task is worked on.
-pub(super) fn writes(task: &Task) -> bool {
-    matches!(task, Task::Range(..) | Task::Pack(..))
-}
 
 /// Bytes over the last spans of time in which there was work all along.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -135,14 +131,22 @@ impl Rates {
         }
     }
 
+    /// For nodes that are asked for in ascending order: bytes per second that one writes, and reads for
+    /// others; `None` where that is not known.
+    pub(super) fn beside(&self, now: Timestamp) -> impl FnMut(NodeId) -> [Option<u64>; 2] + '_ {
+        let mut tracks = Beside::new(&self.tracks);
+        move |node| {
+            let track = tracks.at(node);
+            [
+                track.and_then(|track| track.writing.rate(now)),
+                track.and_then(|track| track.reading.rate(now)),
+            ]
+        }
+    }
+
     /// Bytes per second that `node` writes; `None` when that is not known.
     pub(super) fn writes(&self, now: Timestamp, node: NodeId) -> Option<u64> {
         self.tracks.get(&node)?.writing.rate(now)
-    }
-
-    /// Bytes per second that `node` reads for others; `None` when that is not known.
-    pub(super) fn reads(&self, now: Timestamp, node: NodeId) -> Option<u64> {
-        self.tracks.get(&node)?.reading.rate(now)
     }
 }
 
@@ -159,12 +163,11 @@ impl Work {
     fn of(state: &State, node: NodeId) -> Self {
         let mut work = Self::default();
         for (id, job) in state.jobs.iter().filter(|(_, job)| job.is_running()) {
-            for lease in job.leases.values().filter(|lease| writes(&lease.task)) {
-                work.is_reading |= lease.source == Some(node);
-                if lease.node == node {
-                    work.is_writing = true;
-                    work.readers.entry(*id).or_default().extend(lease.source);
-                }
+            let Some(held) = job.leases.of(node) else { continue };
+            work.is_reading |= held.feeding > 0;
+            if held.moving > 0 {
+                work.is_writing = true;
+                work.readers.insert(*id, held.readers.keys().copied().collect());
             }
         }
         work

@@ -7,7 +7,6 @@ use airlift_protocol::id::{JobId, NodeId};
 use airlift_protocol::location::Location;
 
 use super::backoff::Way;
-use super::inventory::takes_slot;
 use super::load::Load;
 use super::observed::Observed;
 use crate::state::{Job, State, Task};
@@ -103,7 +102,7 @@ pub(super) fn route(
         End::Source => &reach.source,
         End::Target => &reach.target,
     };
-    let takes_slot = takes_slot(task);
+    let takes_slot = task.takes_slot();
     let able = load.places().filter(|place| {
         at_end[*place] && reach.is_open[*place] && (!takes_slot || load.free_at(*place) > 0)
     });

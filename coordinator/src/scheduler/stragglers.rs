@@ -13,7 +13,7 @@ use airlift_protocol::time::Timestamp;
 use super::backoff::Way;
 use super::inventory::Inventory;
 use super::load::Load;
-use super::{rates, route};
+use super::route;
 use crate::state::{Job, Lease, State, Task};
 
 /// A lease that is to end before its work does.
@@ -46,6 +46,9 @@ const TASKS_TAKEN_MAX: usize = 1024;
 /// Ended work of one kind that the pace is taken from, and how much it needs at least.
 const SAMPLES_MAX: usize = 32;
 const SAMPLES_MIN: usize = 3;
+
+/// Leases that are over, beside as many as there are, of which it is still known when they began.
+const BEGUN_SPARE: usize = 16;
 
 /// Milliseconds for which ended work tells the pace.
 const SAMPLE_AGE_MS: u64 = 120_000;
@@ -84,7 +87,11 @@ type TaskKey = (PageId, u16, u32);
 /// How long work takes, and what was taken back because it took longer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Pace {
-    begun: BTreeMap<AssignmentId, Timestamp>,
+    /// Leases that move objects, and when they were seen first. A later one has a higher number, so
+    /// they are in the order of time; some may be over.
+    begun: BTreeMap<AssignmentId, (Timestamp, JobId)>,
+    /// Leases before this one were looked at.
+    seen: AssignmentId,
     samples: BTreeMap<(JobId, Kind), VecDeque<Sample>>,
     taken: BTreeMap<JobId, Taken>,
 }
@@ -115,11 +122,18 @@ fn cost(lease: &Lease) -> Option<(Kind, u128)> {
 impl Pace {
     /// Notes when leases are seen first, and forgets what is over.
     pub(crate) fn look(&mut self, now: Timestamp, state: &State) {
-        let running = state.jobs.values().filter(|job| job.is_running());
-        let leases = running.flat_map(|job| &job.leases);
-        let moving = leases.filter(|(_, lease)| rates::writes(&lease.task));
-        self.begun =
-            moving.map(|(id, _)| (*id, self.begun.get(id).copied().unwrap_or(now))).collect();
+        let running = || state.jobs.iter().filter(|(_, job)| job.is_running());
+        for (job_id, job) in running() {
+            let new = job.leases.from(self.seen);
+            let moving = new.filter(|(_, lease)| lease.task.moves_objects());
+            self.begun.extend(moving.map(|(id, _)| (id, (now, *job_id))));
+        }
+        self.seen = state.next_assignment();
+        // Not at each look: there may be tens of thousands.
+        let leases: usize = running().map(|(_, job)| job.leases.len()).sum();
+        if self.begun.len() > BEGUN_SPARE + 2 * leases {
+            self.begun.retain(|id, (_, job)| is_leased(state, *job, *id));
+        }
         let is_running = |id: &JobId| state.jobs.get(id).is_some_and(Job::is_running);
         self.samples.retain(|(id, _), _| is_running(id));
         self.taken.retain(|id, _| is_running(id));
@@ -127,7 +141,9 @@ impl Pace {
 
     /// The work of a lease has ended well.
     pub(crate) fn finish(&mut self, now: Timestamp, job: JobId, id: AssignmentId, lease: &Lease) {
-        let (Some((kind, cost)), Some(begun)) = (cost(lease), self.begun.get(&id)) else { return };
+        let (Some((kind, cost)), Some((begun, _))) = (cost(lease), self.begun.get(&id)) else {
+            return;
+        };
         let pace = u128::from(now.since(*begun)) * 1000 * MIB / cost;
         let pace = u64::try_from(pace).unwrap_or(u64::MAX);
         let samples = self.samples.entry((job, kind)).or_default();
@@ -175,23 +191,20 @@ impl Pace {
 /// what nodes can still take after all else was given out.
 pub(super) fn find(state: &State, inventory: &Inventory, load: &Load) -> Option<TakeBack> {
     let (pace, now) = (&inventory.observed.pace, inventory.observed.now);
-    let jobs = state.jobs.iter().filter(|(_, job)| job.is_active());
-    let leases = jobs.flat_map(|(id, job)| {
-        job.leases.iter().map(move |(assignment, lease)| (*id, job, *assignment, lease))
-    });
-    let mut old: Vec<_> = leases
-        .filter_map(|(id, job, assignment, lease)| {
-            let begun = *pace.begun.get(&assignment)?;
-            let is_old = now.since(begun) >= STRAGGLER_MS_MIN;
-            is_old.then_some((begun, assignment, id, job, lease))
-        })
-        .collect();
-    old.sort_by_key(|(begun, assignment, ..)| (*begun, *assignment));
-    old.into_iter().find_map(|(begun, assignment, id, job, lease)| {
-        let is_meant = is_slow(state, inventory, begun, (id, job, lease), load)
-            && pace.may_take(id, job, lease);
-        is_meant.then_some(TakeBack { job: id, assignment, epoch: lease.epoch })
+    let is_old = |begun: &Timestamp| now.since(*begun) >= STRAGGLER_MS_MIN;
+    let mut old = pace.begun.iter().take_while(|(_, (begun, _))| is_old(begun));
+    old.find_map(|(assignment, (begun, id))| {
+        let job = state.jobs.get(id).filter(|job| job.is_active())?;
+        let lease = job.leases.get(*assignment)?;
+        let is_meant = is_slow(state, inventory, *begun, (*id, job, lease), load)
+            && pace.may_take(*id, job, lease);
+        is_meant.then_some(TakeBack { job: *id, assignment: *assignment, epoch: lease.epoch })
     })
+}
+
+fn is_leased(state: &State, job: JobId, id: AssignmentId) -> bool {
+    let job = state.jobs.get(&job).filter(|job| job.is_running());
+    job.is_some_and(|job| job.leases.get(id).is_some())
 }
 
 fn is_slow(

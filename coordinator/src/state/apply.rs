@@ -12,7 +12,8 @@ use airlift_protocol::time::Timestamp;
 use airlift_protocol::version::Formats;
 
 use super::cluster::{self, Cluster};
-use super::job::{Job, Lease, Phase};
+use super::job::{Job, Phase};
+use super::leases::Lease;
 use super::page::PageProgress;
 use super::{Fact, ObjectFact, State, Task, grant, report};
 use crate::command::Command;
@@ -217,7 +218,7 @@ fn forget_oldest(state: &mut State) -> Vec<Fact> {
 }
 
 fn ended_leases(job: &Job) -> Vec<Fact> {
-    job.leases.iter().map(|(id, lease)| Fact::Ended(lease.node, *id)).collect()
+    job.leases.iter().map(|(id, lease)| Fact::Ended(lease.node, id)).collect()
 }
 
 /// Gives back everything that `node` was to do, or to read for others.
@@ -229,18 +230,18 @@ fn void_leases(state: &mut State, node: NodeId) -> Vec<Fact> {
 
 fn take_leases_back(job: &mut Job, is_concerned: impl Fn(&Lease) -> bool) -> Vec<Fact> {
     let leases = job.leases.iter().filter(|(_, lease)| is_concerned(lease));
-    let ids: Vec<AssignmentId> = leases.map(|(id, _)| *id).collect();
+    let ids: Vec<AssignmentId> = leases.map(|(id, _)| id).collect();
     ids.into_iter().flat_map(|id| take_lease_back(job, id)).collect()
 }
 
 /// Takes back exactly this lease, if it is there.
 fn take_back(job: &mut Job, id: AssignmentId, epoch: Epoch) -> Vec<Fact> {
-    let is_meant = job.leases.get(&id).is_some_and(|lease| lease.epoch == epoch);
+    let is_meant = job.leases.get(id).is_some_and(|lease| lease.epoch == epoch);
     if is_meant { take_lease_back(job, id) } else { Vec::new() }
 }
 
 fn take_lease_back(job: &mut Job, id: AssignmentId) -> Vec<Fact> {
-    let Some(lease) = job.leases.remove(&id) else { return Vec::new() };
+    let Some(lease) = job.leases.remove(id) else { return Vec::new() };
     note_interrupted(job, &lease);
     give_back(job, lease.task);
     vec![Fact::Ended(lease.node, id)]

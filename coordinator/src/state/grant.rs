@@ -1,9 +1,10 @@
 //! What a grant does: it takes its task out of what is available, or is ignored.
 
-use airlift_protocol::id::{LogIndex, PageId, Position};
+use airlift_protocol::id::{LogIndex, PageId};
 use airlift_protocol::limits::OBJECT_BYTES_MAX;
 
-use super::job::{Job, Lease, UploadState};
+use super::job::{Job, UploadState};
+use super::leases::Lease;
 use super::object::LargeObject;
 use super::{Fact, State, Task, epoch};
 use crate::command::Grant;
@@ -15,7 +16,7 @@ pub(super) fn apply(state: &mut State, index: LogIndex, grant: Grant) -> Option<
     if !take(job, &grant) {
         return None;
     }
-    let id = state.next_assignment();
+    let id = state.number_assignment();
     let Grant { job: job_id, run: _, node, source, task, bytes, at: _ } = grant;
     let lease = Lease { node, source, task, epoch: epoch(index), bytes };
     state.jobs.get_mut(&job_id)?.leases.insert(id, lease);
@@ -25,12 +26,9 @@ pub(super) fn apply(state: &mut State, index: LogIndex, grant: Grant) -> Option<
 /// Takes the task of a grant; whether it was there to be taken.
 fn take(job: &mut Job, grant: &Grant) -> bool {
     match &grant.task {
-        Task::List(end) => {
-            job.listing(*end).end.is_none() && !job.is_leased(|task| *task == grant.task)
-        }
+        Task::List(end) => job.listing(*end).end.is_none() && !job.is_leased(&grant.task),
         Task::Compare(page) => {
-            job.pages.get(page).is_some_and(|page| !page.is_compared)
-                && !job.is_leased(|task| *task == grant.task)
+            job.pages.get(page).is_some_and(|page| !page.is_compared) && !job.is_leased(&grant.task)
         }
         Task::Open(position, upload_id, size) => {
             if *size > OBJECT_BYTES_MAX || !take_entries(job, position.page, &[position.index]) {
@@ -53,21 +51,17 @@ fn take(job: &mut Job, grant: &Grant) -> bool {
         }
         Task::Commit(position) => {
             job.objects.get(position).is_some_and(LargeObject::is_assembled)
-                && !is_commit_leased(job, *position)
+                && !job.is_leased(&grant.task)
         }
         Task::ReadBack(position) => {
-            job.read_backs.contains_key(position) && !job.is_leased(|task| *task == grant.task)
+            job.read_backs.contains_key(position) && !job.is_leased(&grant.task)
         }
         Task::Delete(page, indices) => take_extraneous(job, *page, indices),
         Task::Discard(upload_id) => {
-            job.uploads.contains_key(upload_id) && !job.is_leased(|task| *task == grant.task)
+            job.uploads.contains_key(upload_id) && !job.is_leased(&grant.task)
         }
-        Task::Clean => !job.is_clean && !job.is_leased(|task| *task == grant.task),
+        Task::Clean => !job.is_clean && !job.is_leased(&grant.task),
     }
-}
-
-fn is_commit_leased(job: &Job, position: Position) -> bool {
-    job.is_leased(|task| matches!(task, Task::Commit(leased) if *leased == position))
 }
 
 fn take_entries(job: &mut Job, page: PageId, indices: &[u16]) -> bool {

@@ -6,7 +6,7 @@ use airlift_protocol::assignment::{End, UploadToken};
 use airlift_protocol::bitmap::Bitmap;
 use airlift_protocol::chunk::Root;
 use airlift_protocol::error::{ErrorCode, Failure};
-use airlift_protocol::id::{AssignmentId, Epoch, LogIndex, NodeId, PageId, Position};
+use airlift_protocol::id::{LogIndex, PageId, Position};
 use airlift_protocol::job::{JobSpec, Mode, VerifyLevel};
 use airlift_protocol::key::Key;
 use airlift_protocol::limits::{FAILURES_KEPT_MAX, LEFT_OVER_NAMED_MAX};
@@ -15,6 +15,7 @@ use airlift_protocol::report::ListingEnd;
 use airlift_protocol::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::leases::Leases;
 use super::object::LargeObject;
 use super::page::PageProgress;
 use super::{ObjectFact, Task};
@@ -106,21 +107,6 @@ impl LeftOver {
     }
 }
 
-/// A node's right to do one task.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Lease {
-    /// Who holds it.
-    pub node: NodeId,
-    /// Who reads the source for it; `None` when the holder does.
-    pub source: Option<NodeId>,
-    /// What it is for.
-    pub task: Task,
-    /// Its fencing number.
-    pub epoch: Epoch,
-    /// Bytes that it may move.
-    pub bytes: u64,
-}
-
 /// A job as the log has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
@@ -147,7 +133,7 @@ pub struct Job {
     /// Moved objects that are still to be read back.
     pub read_backs: BTreeMap<Position, (Root, u64)>,
     /// Rights given out.
-    pub leases: BTreeMap<AssignmentId, Lease>,
+    pub leases: Leases,
     /// Pages of the target's listing that were compared with the source's.
     pub diffed: PageId,
     /// Entries of the target's listing that are to be deleted or were found extraneous.
@@ -191,7 +177,7 @@ impl Job {
             lost: BTreeSet::new(),
             uploads: BTreeMap::new(),
             read_backs: BTreeMap::new(),
-            leases: BTreeMap::new(),
+            leases: Leases::default(),
             diffed: PageId(0),
             extraneous: BTreeMap::new(),
             extraneous_count: 0,
@@ -252,9 +238,9 @@ impl Job {
         self.changed.get(&position).or_else(|| page.entry(position.index))
     }
 
-    /// Whether some lease is for a task that `wanted` accepts.
-    pub fn is_leased(&self, wanted: impl Fn(&Task) -> bool) -> bool {
-        self.leases.values().any(|lease| wanted(&lease.task))
+    /// Whether there is a lease for a task of which there is one at a time.
+    pub fn is_leased(&self, task: &Task) -> bool {
+        self.leases.single(task).is_some()
     }
 
     /// Whether the job runs.

@@ -15,7 +15,8 @@ use airlift_protocol::time::Timestamp;
 use airlift_protocol::units::ByteCount;
 
 use super::apply::{give_back, return_to_page, stop};
-use super::job::{Job, Lease, Phase, UploadId};
+use super::job::{Job, Phase, UploadId};
+use super::leases::Lease;
 use super::{Fact, ObjectFact, State, Task};
 use crate::event::Status;
 
@@ -24,10 +25,10 @@ pub(super) fn apply(state: &mut State, report: Report, at: Timestamp) -> Vec<Fac
     let Some(job) = state.jobs.get_mut(&report.job).filter(|job| job.is_running()) else {
         return Vec::new();
     };
-    if job.leases.get(&report.assignment).is_none_or(|lease| !is_meant(job, lease, &report)) {
+    if job.leases.get(report.assignment).is_none_or(|lease| !is_meant(job, lease, &report)) {
         return Vec::new();
     }
-    let Some(lease) = job.leases.remove(&report.assignment) else { return Vec::new() };
+    let Some(lease) = job.leases.remove(report.assignment) else { return Vec::new() };
     let wire = &mut job.totals.bytes.wire;
     *wire = wire.saturating_add(report.wire_bytes);
     let mut change = Change { job, id: report.job, at, facts: Vec::new() };
@@ -313,10 +314,10 @@ impl Change<'_> {
                 Task::Open(of, ..) | Task::Range(of, _) | Task::Commit(of) => *of == position,
                 _ => false,
             })
-            .map(|(id, _)| *id)
+            .map(|(id, _)| id)
             .collect();
         for id in ids {
-            if let Some(lease) = self.job.leases.remove(&id) {
+            if let Some(lease) = self.job.leases.remove(id) {
                 self.facts.push(Fact::Ended(lease.node, id));
             }
         }

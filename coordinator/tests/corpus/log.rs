@@ -98,7 +98,7 @@ fn aimed(command: Command, state: &State, id: JobId) -> Command {
         Command::Reports { reports, at } => {
             let aim = |report: Report| {
                 let leases = state.jobs.get(&id).map(|job| &job.leases);
-                let lease = leases.and_then(|leases| leases.get(&report.assignment));
+                let lease = leases.and_then(|leases| leases.get(report.assignment));
                 let epoch = lease.map_or(report.epoch, |lease| lease.epoch);
                 Report { job: id, epoch, ..report }
             };

@@ -24,8 +24,8 @@ impl Writers {
             return;
         };
         let running = state.jobs.values().filter(|job| job.is_running());
-        let leases = running.flat_map(|job| &job.leases);
-        let held = leases.filter(|(_, lease)| lease.node == *node).map(|(id, _)| *id);
+        let leases = running.flat_map(|job| job.leases.iter());
+        let held = leases.filter(|(_, lease)| lease.node == *node).map(|(id, _)| id);
         let held: Vec<AssignmentId> = held.collect();
         self.given_up = held.into_iter().filter(|id| !self.voided.contains(id)).collect();
     }
@@ -33,7 +33,7 @@ impl Writers {
     /// Looks at the state after that command was applied.
     pub(crate) fn after(&mut self, state: &State) {
         for id in std::mem::take(&mut self.given_up) {
-            if !state.jobs.values().any(|job| job.leases.contains_key(&id)) {
+            if !state.jobs.values().any(|job| job.leases.get(id).is_some()) {
                 self.voided.insert(id);
             }
         }

@@ -88,7 +88,7 @@ fn each_fault_of_what_is_taken_back_is_found() {
         check(&site.state, &site.inventory, &Plan { taken_back, ..Plan::default() })
     };
     let (mut site, job) = site();
-    let list = *site.state.jobs[&job].leases.keys().next().unwrap();
+    let list = site.state.jobs[&job].leases.iter().next().unwrap().0;
     let first = site.follow()[0];
     let take = |site: &Site, assignment| {
         let epoch = site.lease(job, assignment).epoch;

@@ -125,7 +125,7 @@ fn a_lease_that_is_another_by_now_is_left_alone() {
     }
     let id = taken.assignment;
     take(&mut site, taken);
-    assert!(!site.state.jobs[&job].leases.contains_key(&id));
+    assert!(site.state.jobs[&job].leases.get(id).is_none());
 }
 
 #[test]
@@ -133,9 +133,10 @@ fn memory_does_not_grow_with_what_was_done() {
     let (mut site, job) = with_a_slow_node(buckets(), Policy::default(), 1000);
     let pace = &site.inventory.observed.pace;
     assert!(pace.samples.values().all(|samples| samples.len() <= SAMPLES_MAX));
-    assert_eq!(pace.begun.len(), site.moving(job).len());
+    let leases = site.state.jobs[&job].leases.len();
+    assert!(pace.begun.len() <= BEGUN_SPARE + 2 * leases);
     site.apply(Command::Cancel { job });
     site.plan();
     let pace = &site.inventory.observed.pace;
-    assert!(pace.begun.is_empty());
+    assert!(pace.begun.len() <= BEGUN_SPARE);
 }

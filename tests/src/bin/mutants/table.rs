@@ -56,8 +56,8 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "report-twice: a report does not end its lease, so that it counts again when repeated",
         file: "coordinator/src/state/report.rs",
-        find: "    let Some(lease) = job.leases.remove(&report.assignment) else { return Vec::new() };\n",
-        replace: "    let Some(lease) = job.leases.get(&report.assignment).cloned() else { return Vec::new() };\n",
+        find: "    let Some(lease) = job.leases.remove(report.assignment) else { return Vec::new() };\n",
+        replace: "    let Some(lease) = job.leases.get(report.assignment).cloned() else { return Vec::new() };\n",
     },
     Mutant {
         name: "deletes-of-partial: deletes although the source could not be listed whole",

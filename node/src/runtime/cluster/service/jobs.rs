@@ -181,7 +181,7 @@ fn bottleneck(job: &Job, measured: &Measured) -> Bottleneck {
         return Bottleneck::None;
     }
     let recent: Vec<Recent> = measured.values().copied().collect();
-    bottleneck::of_job(&recent, job.is_leased(|task| matches!(task, Task::List(_))))
+    bottleneck::of_job(&recent, job.leases.singles().any(|task| matches!(task, Task::List(_))))
 }
 
 /// The part of one node.
@@ -463,10 +463,8 @@ mod tests {
         expected.sort_by(|a, b| a.0.cmp(&b.0));
         assert_eq!(found, expected);
 
-        job.leases.retain(|_, lease| lease.task == Task::Clean);
-        for lease in job.leases.values_mut() {
-            lease.task = Task::Pack(PageId(0), vec![0]);
-        }
+        let cleaning = lease(PARIS, None, Task::Pack(PageId(0), vec![0]));
+        job.leases = [(AssignmentId(2), cleaning)].into_iter().collect();
         let nodes = shown(&job, &BTreeMap::new()).nodes;
         assert_eq!((nodes.len(), nodes[0].role), (1, JobRole::Both));
         job.phase = Phase::Ended;
