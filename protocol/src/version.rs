@@ -33,7 +33,7 @@ pub struct Formats {
 
 impl Formats {
     /// Those of this build. What came before the oldest was in no release.
-    pub const BUILD: Self = Self { oldest: FormatVersion(6), newest: FormatVersion(6) };
+    pub const BUILD: Self = Self { oldest: FormatVersion(7), newest: FormatVersion(7) };
 
     /// Whether it reads and writes `format`.
     pub fn has(self, format: FormatVersion) -> bool {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use airlift_protocol::assignment::End;
 use airlift_protocol::cluster::{Addresses, Boot, ClusterId, Member, NodeName, Role, TokenId};
 use airlift_protocol::control::Heartbeat;
+use airlift_protocol::error::Failure;
 use airlift_protocol::id::{AssignmentId, JobId, LogIndex, NodeId, PageId};
 use airlift_protocol::job::{Filters, JobSpec, Mode, Policy};
 use airlift_protocol::key::Key;
@@ -178,14 +179,18 @@ impl Site {
     }
 
     pub(super) fn report(&mut self, job: JobId, id: AssignmentId, completion: Completion) {
-        let report = Report {
-            assignment: id,
-            job,
-            epoch: self.lease(job, id).epoch,
-            result: Ok(completion),
-            wire_bytes: 0,
-        };
+        self.answer(job, id, Ok(completion));
+    }
+
+    /// The answer to an order.
+    pub(super) fn answer(
+        &mut self,
+        job: JobId,
+        id: AssignmentId,
+        result: Result<Completion, Failure>,
+    ) {
         let lease = self.lease(job, id).clone();
+        let report = Report { assignment: id, job, epoch: lease.epoch, result, wire_bytes: 0 };
         self.inventory.observed.pass(self.now);
         self.inventory.observed.answer(&report, &lease);
         self.apply(Command::Reports { reports: vec![report], at: self.now });

@@ -45,7 +45,8 @@ impl Load {
                 reads: reads.unwrap_or(reads_best),
             });
         let mut load = Self { nodes: nodes.collect(), free: 0 };
-        state.jobs.values().for_each(|job| load.take_in(job));
+        // A job that stopped keeps its leases on record; nobody works on them.
+        state.jobs.values().filter(|job| job.is_running()).for_each(|job| load.take_in(job));
         load.free = load.nodes.iter().map(|node| node.free).sum();
         load
     }
@@ -58,9 +59,7 @@ impl Load {
             let Some(load) = nodes.next_if(|load| load.node == node) else { continue };
             load.writing = add(load.writing, held.writing);
             load.reading = add(load.reading, held.reading);
-            if job.is_running() {
-                load.free = load.free.saturating_sub(held.slots);
-            }
+            load.free = load.free.saturating_sub(held.slots);
         }
     }
 

@@ -145,7 +145,9 @@ fn is_phase_through(job: &Job) -> bool {
         Phase::ListingTarget => job.target.end.is_some(),
         Phase::Diffing => job.diffed == job.target.next_page(),
         Phase::Deleting => job.extraneous.is_empty(),
-        Phase::Cleaning => !needs_cleaning(job) || (job.uploads.is_empty() && job.is_clean),
+        Phase::Cleaning => {
+            !needs_cleaning(job) || (job.is_clean && job.unwanted_uploads().next().is_none())
+        }
         Phase::Ended | Phase::Stopped => false,
     }
 }
@@ -411,13 +413,13 @@ impl Planner<'_> {
     }
 
     fn clean(&mut self) {
-        let discards = self.job.uploads.keys().cloned().map(Task::Discard);
+        let discards = self.job.unwanted_uploads().cloned().map(Task::Discard);
         for task in discards.collect::<Vec<_>>() {
             if !self.is_granted_or_leased(&task) && !self.grant(task, 0) {
                 return;
             }
         }
-        if self.job.uploads.is_empty()
+        if self.job.unwanted_uploads().next().is_none()
             && !self.job.is_clean
             && !self.is_granted_or_leased(&Task::Clean)
         {

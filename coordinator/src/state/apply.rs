@@ -202,9 +202,10 @@ fn still_cancelling(id: JobId) -> Fact {
 }
 
 /// Forgets the jobs that ended first, beyond those that are kept on record. What may have left an
-/// open upload at its target stays: submitted again, it goes on with it.
+/// open upload at its target stays: submitted again, it goes on with it. That of an upload that could
+/// not be removed was told, and does not stay.
 fn forget_oldest(state: &mut State) -> Vec<Fact> {
-    let is_past = |job: &Job| !job.is_running() && job.uploads.is_empty();
+    let is_past = |job: &Job| !job.is_running() && job.unwanted_uploads().next().is_none();
     let past = state.jobs.iter().filter(|(_, job)| is_past(job));
     let mut past: Vec<(Timestamp, JobId)> =
         past.map(|(id, job)| (job.ended_at.unwrap_or(job.submitted_at), *id)).collect();

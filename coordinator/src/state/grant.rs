@@ -58,7 +58,9 @@ fn take(job: &mut Job, grant: &Grant) -> bool {
         }
         Task::Delete(page, indices) => take_extraneous(job, *page, indices),
         Task::Discard(upload_id) => {
-            job.uploads.contains_key(upload_id) && !job.is_leased(&grant.task)
+            job.uploads.contains_key(upload_id)
+                && !job.kept.contains(upload_id)
+                && !job.is_leased(&grant.task)
         }
         Task::Clean => !job.is_clean && !job.is_leased(&grant.task),
     }

@@ -130,6 +130,9 @@ pub struct Job {
     pub lost: BTreeSet<Position>,
     /// Uploads begun and not committed, of this run and of earlier ones.
     pub uploads: BTreeMap<UploadId, UploadState>,
+    /// Those of the uploads that this run could not remove: it has said so, and the next one tries
+    /// again.
+    pub kept: BTreeSet<UploadId>,
     /// Moved objects that are still to be read back.
     pub read_backs: BTreeMap<Position, (Root, u64)>,
     /// Rights given out.
@@ -176,6 +179,7 @@ impl Job {
             changed: BTreeMap::new(),
             lost: BTreeSet::new(),
             uploads: BTreeMap::new(),
+            kept: BTreeSet::new(),
             read_backs: BTreeMap::new(),
             leases: Leases::default(),
             diffed: PageId(0),
@@ -290,6 +294,11 @@ impl Job {
             Phase::Cleaning | Phase::Ended => Phase::Ended,
             Phase::Stopped => Phase::Stopped,
         }
+    }
+
+    /// The uploads that are still to be removed.
+    pub(crate) fn unwanted_uploads(&self) -> impl Iterator<Item = &UploadId> {
+        self.uploads.keys().filter(|upload| !self.kept.contains(*upload))
     }
 
     /// Records when the run ended. A leader that was not told the time yet says an early one.

@@ -148,7 +148,7 @@ impl Change<'_> {
                 }
             }
             Task::Discard(upload) => {
-                self.job.uploads.remove(&upload);
+                self.job.kept.insert(upload.clone());
                 self.left_over(upload.key, failure);
             }
             Task::Clean => {

@@ -24,8 +24,6 @@ pub(crate) struct Objects {
     /// Objects that are at the target by this run, under this hash.
     done: BTreeMap<Key, Root>,
     left_over: BTreeSet<Key>,
-    /// What earlier runs could not drop, and have told: nobody drops it any more.
-    left_over_before: BTreeSet<Key>,
     is_completed: bool,
 }
 
@@ -44,9 +42,7 @@ impl Objects {
             let text = format!("run {run} follows run {}", self.run);
             return broken("runs count up", text, vec![]);
         }
-        let mut left_over_before = std::mem::take(&mut self.left_over_before);
-        left_over_before.append(&mut self.left_over);
-        *self = Self { run, left_over_before, ..Self::default() };
+        *self = Self { run, ..Self::default() };
         Ok(())
     }
 
@@ -144,8 +140,7 @@ impl Objects {
     /// After a sync that had no trouble the target has nothing that the source has not.
     fn is_target_whole(&self, job: &Job, stores: &Stores) -> Found {
         let open = stores.uploads.iter();
-        let told = [&self.left_over, &self.left_over_before];
-        let mut open = open.filter(|(_, upload)| !told.iter().any(|it| it.contains(&upload.key)));
+        let mut open = open.filter(|(_, upload)| !self.left_over.contains(&upload.key));
         if let Some((token, upload)) = open.next() {
             let text = format!("{token} of {} is open after the end", upload.key);
             return broken("uploads are dropped", text, vec![upload.key.to_string()]);

@@ -1,15 +1,16 @@
 //! What is given out, to whom, and when.
 
+use airlift_protocol::assignment::UploadToken;
 use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::id::AssignmentId;
 use airlift_protocol::job::{Policy, Priority};
-use airlift_protocol::report::Report;
+use airlift_protocol::report::Completion;
 
 use super::super::backoff::Way;
 use super::super::fixture::{OBJECT_BYTES, Site, bucket, node, on};
 use super::*;
 use crate::command::Command;
-use crate::state::Fact;
+use crate::state::{Fact, Lease};
 
 /// How many packs each of the nodes `1..=3` gets of a job.
 fn packs(plan: &Plan, job: JobId) -> [usize; 3] {
@@ -129,11 +130,7 @@ fn reports_of_failed_routes_lead_to_pauses_and_others_take_over() {
     let id = site.job([on(2), bucket("target")], Policy::default(), 80);
     site.follow();
     let fail = |site: &mut Site, assignment: AssignmentId| {
-        let lease = site.lease(id, assignment).clone();
-        let result = Err(Failure::new(ErrorCode::NodeLost, "gone"));
-        let report = Report { assignment, job: id, epoch: lease.epoch, result, wire_bytes: 0 };
-        site.inventory.observed.answer(&report, &lease);
-        site.apply(Command::Reports { reports: vec![report], at: site.now });
+        site.answer(id, assignment, Err(Failure::new(ErrorCode::NodeLost, "gone")));
     };
     let held = site.moving(id);
     for (holder, assignment) in &held {
@@ -197,8 +194,8 @@ fn as_many_objects_are_opened_as_keep_all_slots_busy_and_of_huge_ones_few() {
         let plan = site.plan();
         assert_eq!(opens(&plan), expected, "{size}");
         for id in site.grant(plan.grants) {
-            let token = airlift_protocol::assignment::UploadToken(id.0.to_string());
-            site.report(job, id, airlift_protocol::report::Completion::Opened(token));
+            let token = UploadToken(id.0.to_string());
+            site.report(job, id, Completion::Opened(token));
         }
         let plan = site.plan();
         let ranges = plan.grants.iter().filter(|grant| matches!(grant.task, Task::Range(..)));
@@ -225,4 +222,57 @@ fn an_object_that_has_grown_is_opened_and_not_packed() {
     let tasks: Vec<&Task> = plan.grants.iter().map(|grant| &grant.task).collect();
     assert!(tasks.contains(&&Task::Pack(PageId(0), vec![0])), "{tasks:?}");
     assert!(tasks.iter().any(|task| matches!(task, Task::Open(at, ..) if *at == position)));
+}
+
+/// The one lease of a job after the next plan.
+fn only_lease(site: &mut Site, job: JobId) -> (AssignmentId, Task) {
+    site.follow();
+    let leases = &site.state.jobs[&job].leases;
+    assert_eq!(leases.len(), 1);
+    leases.iter().map(|(id, lease)| (id, lease.task.clone())).next().unwrap()
+}
+
+#[test]
+fn an_upload_that_could_not_be_removed_is_told_and_tried_again_by_the_next_run() {
+    let mut site = Site::new(1);
+    let ends = || [bucket("source"), bucket("target")];
+    let job = site.job_of(ends(), Policy::default(), &[64 << 20]);
+    site.follow();
+    let is_open = |lease: &Lease| matches!(lease.task, Task::Open(..));
+    let open = site.state.jobs[&job].leases.iter().find(|(_, lease)| is_open(lease)).unwrap().0;
+    site.report(job, open, Completion::Opened(UploadToken("u".to_owned())));
+    for (told, result) in [
+        (1, Err(Failure::new(ErrorCode::PermissionDenied, "not you"))),
+        (1, Err(Failure::new(ErrorCode::PermissionDenied, "not you"))),
+        (0, Ok(Completion::Discarded)),
+    ] {
+        let is_removed = result.is_ok();
+        site.apply(Command::Cancel { job });
+        let (discard, task) = only_lease(&mut site, job);
+        assert!(matches!(task, Task::Discard(_)), "{task:?}");
+        site.answer(job, discard, result);
+        let (clean, task) = only_lease(&mut site, job);
+        assert_eq!(task, Task::Clean);
+        site.report(job, clean, Completion::Cleaned);
+        let (_, run, from) = site.plan().advances[0];
+        site.apply(Command::Advance { job, run, from, at: site.now });
+        let ended = &site.state.jobs[&job];
+        assert_eq!((ended.phase, ended.left_over.count), (Phase::Stopped, told));
+        assert_eq!(ended.uploads.is_empty(), is_removed);
+        let spec = Box::new(ended.spec.clone());
+        site.apply(Command::Submit { spec, at: site.now });
+    }
+}
+
+#[test]
+fn what_a_stopped_job_had_given_out_is_no_load() {
+    let mut site = Site::new(2);
+    let stopped = site.job([bucket("source"), on(1)], Policy::default(), 40);
+    site.follow();
+    assert_eq!(site.moving(stopped).len(), 2);
+    let failure = Failure::new(ErrorCode::NoSpace, "full");
+    site.apply(Command::Stop { job: stopped, failure, at: site.now });
+    assert_eq!(site.moving(stopped).len(), 2, "on record");
+    let next = job(&mut site, "next", 10, 2);
+    assert_eq!(packs(&site.plan(), next)[..2], [1, 1], "both are idle");
 }
