@@ -168,7 +168,7 @@ impl Site {
     }
 
     pub(super) fn lease(&self, job: JobId, id: AssignmentId) -> &Lease {
-        &self.state.jobs[&job].leases.get(id).unwrap()
+        self.state.jobs[&job].leases.get(id).unwrap()
     }
 
     /// Leases of a job that move bytes, by node.

@@ -424,9 +424,12 @@ pub(super) fn stop(job: &mut Job, id: JobId, failure: Failure, at: Timestamp) ->
 #[cfg(test)]
 mod tests {
     use airlift_protocol::job::{Filters, Policy};
+    use airlift_protocol::key::Key;
     use airlift_protocol::location::Location;
+    use airlift_protocol::manifest::{Entry, Kind, Version};
 
     use super::*;
+    use crate::command::Grant;
 
     fn spec(target: usize) -> JobSpec {
         JobSpec {
@@ -436,6 +439,47 @@ mod tests {
             single: None,
             filters: Filters::default(),
             policy: Policy::default(),
+        }
+    }
+
+    /// No life of the simulator reaches it: nothing is planned while a decision of an earlier plan is
+    /// under way, and who works alone submits before it works.
+    #[test]
+    fn what_was_decided_upon_one_run_changes_nothing_of_the_next() {
+        let mut state = State::default();
+        let (spec, at) = (Box::new(spec(1)), Timestamp(1));
+        let job = spec.id();
+        for _ in 0..2 {
+            let spec = spec.clone();
+            state.apply(LogIndex(1), Command::Submit { spec, at });
+        }
+        let entry = Entry {
+            key: Key::from("k"),
+            kind: Kind::Object,
+            size: 1,
+            mtime_ns: None,
+            version: Version::None,
+        };
+        let (node, page) = (NodeId([1; 32]), Page { id: PageId(0), entries: vec![entry] });
+        let decided = |run| {
+            let (end, task, from) = (End::Source, Task::List(End::Source), Phase::Moving);
+            let grant = Grant { job, run, node, source: None, task, bytes: 0, at };
+            [
+                Command::Grant { grants: vec![grant] },
+                Command::Page { job, run, end, page: page.clone() },
+                Command::Advance { job, run, from, at },
+            ]
+        };
+        let before = state.clone();
+        assert_eq!(before.jobs[&job].run, 2);
+        for command in decided(1).into_iter().chain(decided(3)) {
+            assert_eq!(state.apply(LogIndex(2), command), []);
+            assert_eq!(state, before);
+        }
+        for command in decided(2) {
+            let earlier = state.clone();
+            state.apply(LogIndex(2), command);
+            assert_ne!(state, earlier);
         }
     }
 

@@ -66,10 +66,10 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         replace: "    if !job.source.is_whole() && job.source.objects == 0 {\n",
     },
     Mutant {
-        name: "run-unchecked: what was planned upon one run reaches the next",
-        file: "coordinator/src/state/apply.rs",
-        find: "(job_state.run, job_state.phase) == (run, from);\n",
-        replace: "job_state.phase == from && run > 0;\n",
+        name: "left-over-forgotten: nobody tries again to remove an upload that was told as left over",
+        file: "coordinator/src/state/report.rs",
+        find: "                self.job.kept.insert(upload.clone());\n",
+        replace: "                self.job.uploads.remove(&upload);\n",
     },
     Mutant {
         name: "page-lost: a page of a listing that follows a lost one is taken",
