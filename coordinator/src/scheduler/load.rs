@@ -31,19 +31,19 @@ impl Load {
     pub(super) fn of(state: &State, inventory: &Inventory) -> Self {
         let observed = &inventory.observed;
         let mut rates = observed.rates.beside(observed.now);
-        let (ready, known): (Vec<(NodeId, usize)>, Vec<[Option<u64>; 2]>) =
-            inventory.ready(state).map(|(node, view)| ((node, view.slots), rates(node))).unzip();
-        let best = |which: usize| known.iter().filter_map(|rates| rates[which]).max().unwrap_or(1);
+        let ready: Vec<(NodeId, usize, [Option<u64>; 2])> =
+            inventory.ready(state).map(|(node, view)| (node, view.slots, rates(node))).collect();
+        let best =
+            |which: usize| ready.iter().filter_map(|(.., rates)| rates[which]).max().unwrap_or(1);
         let (writes_best, reads_best) = (best(0), best(1));
-        let nodes =
-            ready.into_iter().zip(&known).map(|((node, slots), [writes, reads])| NodeLoad {
-                node,
-                free: slots,
-                writing: 0,
-                reading: 0,
-                writes: writes.unwrap_or(writes_best),
-                reads: reads.unwrap_or(reads_best),
-            });
+        let nodes = ready.iter().map(|(node, slots, [writes, reads])| NodeLoad {
+            node: *node,
+            free: *slots,
+            writing: 0,
+            reading: 0,
+            writes: writes.unwrap_or(writes_best),
+            reads: reads.unwrap_or(reads_best),
+        });
         let mut load = Self { nodes: nodes.collect(), free: 0 };
         // A job that stopped keeps its leases on record; nobody works on them.
         state.jobs.values().filter(|job| job.is_running()).for_each(|job| load.take_in(job));
