@@ -24,7 +24,7 @@ use airlift_coordinator::state::{Fact, ObjectFact, Phase, State};
 use airlift_protocol::assignment::End;
 use airlift_protocol::cluster::Member;
 use airlift_protocol::codec;
-use airlift_protocol::error::ErrorCode;
+use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::id::{AssignmentId, JobId, LogIndex, NodeId, Position};
 use airlift_protocol::key::Key;
 use airlift_protocol::limits::LOG_ENTRY_BYTES_MAX;
@@ -42,6 +42,9 @@ use self::writers::Writers;
 use crate::stores::Content;
 use crate::world::disk::{Disk, Write};
 use crate::world::{SimJob, Violation};
+
+/// Runs of a job after which the user leaves it at what is left over.
+const RUNS_FOR_LEFT_OVER_MAX: u32 = 5;
 
 /// Nothing, or an invariant that does not hold.
 pub(crate) type Found = Result<(), Violation>;
@@ -337,11 +340,16 @@ impl Check {
         (self.ended.len() == jobs).then(|| self.ended.values().copied().max().unwrap_or(0))
     }
 
-    /// Whether a job stopped for a reason that goes away.
+    /// Whether a job stopped for a reason that goes away, or left something over that another run may
+    /// remove.
     pub(crate) fn wants_again(&self, job: JobId) -> bool {
-        let job = self.reference.jobs.get(&job).filter(|job| job.phase == Phase::Stopped);
-        let failure = job.and_then(|job| job.failure.as_ref());
-        failure.is_some_and(|failure| failure.code != ErrorCode::Cancelled)
+        let Some(job) = self.reference.jobs.get(&job) else { return false };
+        let is_cancelled = |failure: &Failure| failure.code == ErrorCode::Cancelled;
+        match job.phase {
+            Phase::Stopped => !job.failure.as_ref().is_none_or(is_cancelled),
+            Phase::Ended => job.left_over.count > 0 && job.run < RUNS_FOR_LEFT_OVER_MAX,
+            _ => false,
+        }
     }
 
     /// A voter stops because its build does not read what is in force.

@@ -63,6 +63,10 @@ pub(crate) enum Step {
 /// Whom a change answers: place, life, order, attempt.
 pub(crate) type Caller = (usize, u64, AssignmentId, u32);
 
+/// How much likelier it is than other failures that an upload cannot be removed: there are few, and
+/// whoever may write need not have the right to.
+const STAYS: u64 = 8;
+
 /// Work that changes at once what others may be at, and shows nothing.
 fn is_fenced(work: &Work) -> bool {
     matches!(work, Work::Open { .. } | Work::Discard { .. } | Work::Clean)
@@ -273,7 +277,7 @@ impl World {
                     Err(other) => Step::Answer(other.map(Completion::Changed)),
                 }
             }
-            Work::Discard { .. } if self.faults.chance(self.options.permanent) => {
+            Work::Discard { .. } if self.faults.chance(STAYS * self.options.permanent) => {
                 Step::Answer(Err(Failure::new(ErrorCode::PermissionDenied, "simulated: it stays")))
             }
             Work::Discard { key, upload, orphan_since } => {

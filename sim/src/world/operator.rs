@@ -283,7 +283,7 @@ impl World {
         }
     }
 
-    /// A job that could not go on is submitted again after a while.
+    /// A job that could not go on, or left something over, is submitted again after a while.
     pub(crate) fn on_fact(&mut self, fact: &Fact) {
         if let Fact::JobEnded(job) = fact {
             self.say(Weight::Plot, || format!("job {job} comes to an end"));
