@@ -16,7 +16,7 @@ fn the_readme_prints_the_two_commands_that_ci_runs() {
     let [main, test] = commands[..] else {
         panic!("README.md:1: its first block has {commands:?}, not two commands")
     };
-    assert!(main.starts_with("cargo run --release -- "), "README.md:1: first command is `{main}`");
+    assert!(main.starts_with("cargo run -- "), "README.md:1: first command is `{main}`");
     assert_eq!(test, "cargo test --workspace", "README.md:1: second command");
     let ci = source::read(".ci/run");
     assert!(ci.text.contains(READER), "{}:1: does not run {READER}", ci.path);
