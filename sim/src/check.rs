@@ -13,6 +13,7 @@ mod records;
 mod replicas;
 mod resume;
 mod secrets;
+mod slots;
 mod writers;
 
 use std::collections::BTreeMap;
@@ -77,6 +78,8 @@ pub(crate) struct Check {
     objects: BTreeMap<JobId, Objects>,
     resumes: BTreeMap<JobId, Resume>,
     writers: Writers,
+    /// Slots of each node.
+    slots: usize,
     /// Jobs that have ended, and since when.
     ended: BTreeMap<JobId, u64>,
     /// What was decided how often.
@@ -84,7 +87,7 @@ pub(crate) struct Check {
 }
 
 impl Check {
-    pub(crate) fn new(is_alone: bool) -> Self {
+    pub(crate) fn new(is_alone: bool, slots: usize) -> Self {
         Self {
             reference: State::default(),
             // The log of a cluster begins behind a snapshot of the empty state.
@@ -96,6 +99,7 @@ impl Check {
             objects: BTreeMap::new(),
             resumes: BTreeMap::new(),
             writers: Writers::default(),
+            slots,
             ended: BTreeMap::new(),
             counts: BTreeMap::new(),
         }
@@ -233,7 +237,7 @@ impl Check {
                 if let Some(lease) = lease {
                     self.resumes.entry(*job).or_default().on_granted(*id, lease);
                 }
-                Ok(())
+                slots::look(&self.reference, *job, *id, self.slots)
             }
             Fact::Ended(_, id) => {
                 self.resumes.values_mut().for_each(|resume| resume.on_ended(*id));

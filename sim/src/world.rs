@@ -187,7 +187,7 @@ impl World {
             jobs: BTreeMap::new(),
             operator: Operator::default(),
             nemesis: Nemesis::new(prng.split("nemesis")),
-            check: Check::new(options.is_alone),
+            check: Check::new(options.is_alone, options.slots),
             faults: prng.split("faults"),
             timing: prng.split("timing"),
             trace: Trace::new(keeps_lines),
