@@ -3,10 +3,13 @@
 //! Runs of zeros cross the link as a number. Other chunks are compressed with zstd when the route
 //! asks for it and a cheap probe says that it pays; what does not shrink crosses as it is.
 
+use std::sync::{Mutex, PoisonError};
+
 use airlift_protocol::chunk::SpanValue;
 use airlift_protocol::limits::CHUNK_BYTES;
 use bytes::Bytes;
 use thiserror::Error;
+use zstd::bulk::Compressor;
 
 use super::chunk::{HashedChunk, Payload, ReceivedChunk};
 
@@ -67,6 +70,13 @@ const PROBE_BYTES: usize = 16 << 10;
 /// The level of the probe: the cheapest that tells.
 const PROBE_LEVEL: i32 = 1;
 
+/// What compresses is kept for the next chunk: making it takes longer than compressing a small object.
+static COMPRESSORS: Mutex<Vec<Compressor<'static>>> = Mutex::new(Vec::new());
+
+/// How many are kept: more chunks than that are hardly compressed at the same time, and each has about
+/// a megabyte.
+const COMPRESSORS_MAX: usize = 16;
+
 /// Bytes below which what can be saved is not worth the work.
 const COMPRESSED_BYTES_MIN: usize = 256;
 
@@ -97,8 +107,31 @@ fn encode(bytes: Bytes, level: i32) -> Encoding {
 
 /// `bytes` compressed, where that saves a sixteenth of them at least.
 fn shrunk(bytes: &[u8], level: i32) -> Option<Vec<u8>> {
-    let compressed = zstd::bulk::compress(bytes, level).ok()?;
-    (compressed.len() < bytes.len() - bytes.len() / 16).then_some(compressed)
+    let bytes_max = bytes.len() - bytes.len() / 16;
+    // No room for more: what does not shrink is given up early.
+    let mut compressed = Vec::with_capacity(bytes_max);
+    let mut compressor = take_compressor(level)?;
+    let outcome = compressor.compress_to_buffer(bytes, &mut compressed);
+    give_back(compressor);
+    outcome.ok().filter(|length| *length < bytes_max).map(|_| compressed)
+}
+
+fn take_compressor(level: i32) -> Option<Compressor<'static>> {
+    let kept = COMPRESSORS.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    match kept {
+        Some(mut compressor) => {
+            compressor.set_compression_level(level).ok()?;
+            Some(compressor)
+        }
+        None => Compressor::new(level).ok(),
+    }
+}
+
+fn give_back(compressor: Compressor<'static>) {
+    let mut kept = COMPRESSORS.lock().unwrap_or_else(PoisonError::into_inner);
+    if kept.len() < COMPRESSORS_MAX {
+        kept.push(compressor);
+    }
 }
 
 /// Decodes a chunk from the link into exactly the bytes that it declares.
