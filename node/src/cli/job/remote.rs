@@ -27,11 +27,11 @@ use crate::config::{Config, ProgressStyle};
 use crate::runtime::clock;
 use crate::runtime::embedded::JobEnd;
 
-/// Time between two looks at the job: a twentieth of the time for which it has been watched, so that
+/// Time between two looks at the job: a fiftieth of the time for which it has been watched, so that
 /// its end is noticed soon however short it is, within these bounds.
 const LOOK_PERIOD_MIN: Duration = Duration::from_millis(10);
 const LOOK_PERIOD_MAX: Duration = Duration::from_millis(500);
-const LOOKS_PER_TIME: u32 = 20;
+const LOOKS_PER_TIME: u32 = 50;
 
 /// Where a watched job is shown.
 #[derive(Debug)]
