@@ -20,6 +20,7 @@ pub mod compare;
 pub mod compress;
 pub mod content;
 pub mod hash;
+pub mod level;
 pub mod limit;
 pub mod local;
 pub mod meter;

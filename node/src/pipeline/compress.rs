@@ -3,15 +3,22 @@
 //! Runs of zeros cross the link as a number. Other chunks are compressed with zstd when the route
 //! asks for it and a cheap probe says that it pays; what does not shrink crosses as it is.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use airlift_protocol::chunk::SpanValue;
+use airlift_protocol::figures::{Figures, Stage};
 use airlift_protocol::limits::CHUNK_BYTES;
 use bytes::Bytes;
 use thiserror::Error;
+use tokio::time::Instant;
 use zstd::bulk::Compressor;
+use zstd::zstd_safe::ResetDirective;
 
 use super::chunk::{HashedChunk, Payload, ReceivedChunk};
+use super::level::{Control, WINDOW, Window};
+use super::meter::Meter;
+use crate::runtime::clock;
 
 /// Whether a route compresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,8 +30,85 @@ pub enum Compression {
 }
 
 impl Compression {
-    /// Between two nodes: at the cheapest level, which keeps up with most networks.
+    /// What is not worth to be watched: at the cheapest level, which keeps up with most networks.
     pub const LINK: Self = Self::Zstd(1);
+}
+
+/// Encodes the chunks of a source for its links, and learns from them.
+#[derive(Debug)]
+pub struct Encoder {
+    /// Set where nothing is learnt.
+    fixed: Option<Compression>,
+    watched: Mutex<Watched>,
+    meter: Arc<Meter>,
+    /// Small payloads in a row that did not shrink.
+    misses: AtomicU32,
+}
+
+#[derive(Debug)]
+struct Watched {
+    control: Control,
+    at: Instant,
+    before: Figures,
+}
+
+impl Encoder {
+    /// As `compression` says.
+    pub fn fixed(compression: Compression) -> Self {
+        Self { fixed: Some(compression), ..Self::adaptive(Arc::default()) }
+    }
+
+    /// zstd at the level that moves the most, by the stages that `meter` counts.
+    pub fn adaptive(meter: Arc<Meter>) -> Self {
+        let at = clock::now();
+        let watched = Watched { control: Control::default(), at, before: meter.figures(at) };
+        Self { fixed: None, watched: Mutex::new(watched), meter, misses: AtomicU32::new(0) }
+    }
+
+    /// Encodes a chunk for the link.
+    pub fn encode(&self, chunk: HashedChunk) -> CompressedChunk {
+        let compression = self.fixed.unwrap_or_else(|| Compression::Zstd(self.level()));
+        match (&chunk.payload, compression) {
+            (Payload::Bytes(bytes), Compression::Zstd(_)) if bytes.len() <= PROBE_BYTES => {
+                self.encode_small(chunk, compression)
+            }
+            _ => compress(chunk, compression),
+        }
+    }
+
+    /// Small chunks are not probed: where many in a row did not shrink, only some are tried.
+    fn encode_small(&self, chunk: HashedChunk, compression: Compression) -> CompressedChunk {
+        let misses = self.misses.load(Ordering::Relaxed);
+        if misses >= MISSES_MAX && !misses.is_multiple_of(TRIED_EVERY) {
+            self.misses.store(misses.wrapping_add(1).max(MISSES_MAX), Ordering::Relaxed);
+            return compress(chunk, Compression::Off);
+        }
+        let compressed = compress(chunk, compression);
+        let misses = match compressed.encoding {
+            Encoding::Plain(_) => misses.wrapping_add(1),
+            Encoding::Zstd(_) | Encoding::Zero => 0,
+        };
+        self.misses.store(misses, Ordering::Relaxed);
+        compressed
+    }
+
+    fn level(&self) -> i32 {
+        let now = clock::now();
+        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        let passed = now.saturating_duration_since(watched.at);
+        if passed >= WINDOW {
+            let figures = self.meter.figures(now);
+            let since = figures.since(watched.before);
+            let rate = since[Stage::Encode].bytes as f64 / passed.as_secs_f64();
+            watched.control.look(Window {
+                rate: rate as u64,
+                encode_us: since[Stage::Encode].busy_us,
+                link_us: since[Stage::Link].busy_us,
+            });
+            (watched.at, watched.before) = (now, figures);
+        }
+        watched.control.level()
+    }
 }
 
 /// How the bytes of a chunk are written on the link.
@@ -80,6 +164,12 @@ const COMPRESSORS_MAX: usize = 16;
 /// Bytes below which what can be saved is not worth the work.
 const COMPRESSED_BYTES_MIN: usize = 256;
 
+/// Small chunks in a row that may not shrink before most of them are not tried any more.
+const MISSES_MAX: u32 = 16;
+
+/// One of so many is tried even then: what comes next may be of another kind.
+const TRIED_EVERY: u32 = 16;
+
 /// Encodes a chunk for the link.
 pub fn compress(chunk: HashedChunk, compression: Compression) -> CompressedChunk {
     let HashedChunk { object_size, offset, value, payload } = chunk;
@@ -112,7 +202,10 @@ fn shrunk(bytes: &[u8], level: i32) -> Option<Vec<u8>> {
     let mut compressed = Vec::with_capacity(bytes_max);
     let mut compressor = take_compressor(level)?;
     let outcome = compressor.compress_to_buffer(bytes, &mut compressed);
-    give_back(compressor);
+    // What was given up is still in the middle of a frame.
+    if outcome.is_ok() || compressor.context_mut().reset(ResetDirective::SessionOnly).is_ok() {
+        give_back(compressor);
+    }
     outcome.ok().filter(|length| *length < bytes_max).map(|_| compressed)
 }
 
@@ -200,6 +293,45 @@ mod tests {
         assert!(matches!(compress(chunk, Compression::Zstd(3)).encoding, Encoding::Plain(_)));
         let chunk = hash::hash(size, 0, Payload::Bytes(text()));
         assert!(matches!(compress(chunk, Compression::Zstd(3)).encoding, Encoding::Zstd(_)));
+    }
+
+    #[test]
+    fn small_chunks_that_do_not_shrink_are_given_up_until_one_does() {
+        let encoder = Encoder::adaptive(Arc::default());
+        let encode = |bytes: Bytes| {
+            encoder.encode(hash::hash(bytes.len() as u64, 0, Payload::Bytes(bytes))).encoding
+        };
+        for _ in 0..100 {
+            assert!(matches!(encode(noise(4096)), Encoding::Plain(_)));
+        }
+        let text = || text().slice(..4096);
+        let mut plain = 0;
+        while matches!(encode(text()), Encoding::Plain(_)) {
+            plain += 1;
+        }
+        assert!((1..TRIED_EVERY).contains(&plain), "{plain}");
+        assert!(matches!(encode(text()), Encoding::Zstd(_)));
+        // A few of another kind among them change nothing.
+        for _ in 0..100 {
+            assert!(matches!(encode(noise(4096)), Encoding::Plain(_)));
+            assert!(matches!(encode(text()), Encoding::Zstd(_)));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waits_for_the_link_is_compressed_harder() {
+        let meter = Arc::new(Meter::default());
+        let encoder = Encoder::adaptive(Arc::clone(&meter));
+        assert_eq!(encoder.level(), 1);
+        meter.add_bytes(Stage::Encode, 1 << 20);
+        let sending = meter.busy(Stage::Link);
+        tokio::time::sleep(WINDOW).await;
+        drop(sending);
+        assert_eq!(encoder.level(), 3);
+        assert!(matches!(
+            encoder.encode(hash::hash(120_000, 0, Payload::Bytes(text()))).encoding,
+            Encoding::Zstd(_)
+        ));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 
 use super::bounds::Bounds;
 use super::chunk::Payload;
-use super::compress::{Compression, compress};
+use super::compress::Encoder;
 use super::source::{CompressedObject, InFlight, PackResult, Source};
 use super::{FaultHook, HASH_INLINE_BYTES, blocking, content, hash};
 use crate::store::{Attributes, ObjectInfo, ReadResult, Store, StoreError};
@@ -32,7 +32,7 @@ pub struct LocalSource {
     /// What bounds the reading.
     pub bounds: Bounds,
     /// What the link does to chunks.
-    pub compression: Compression,
+    pub encoder: Arc<Encoder>,
     /// Set by tests only.
     pub faults: Option<Arc<dyn FaultHook>>,
 }
@@ -82,11 +82,11 @@ impl Source for LocalSource {
             };
             drop(reading);
             meter.add_bytes(Stage::Source, payload.len());
-            let (object_size, compression) = (entry.size, self.compression);
+            let (object_size, encoder) = (entry.size, Arc::clone(&self.encoder));
             let mut chunk = {
                 let _busy = meter.busy(Stage::Encode);
                 meter.add_bytes(Stage::Encode, payload.len());
-                blocking(move || compress(hash::hash(object_size, at, payload), compression)).await
+                blocking(move || encoder.encode(hash::hash(object_size, at, payload))).await
             };
             if let Some(faults) = &self.faults {
                 faults.on_link(&mut chunk);
@@ -153,7 +153,7 @@ impl LocalSource {
         payload: Payload,
         attributes: Attributes,
     ) -> impl FnOnce() -> CompressedObject + Send + 'static {
-        let (compression, faults) = (self.compression, self.faults.clone());
+        let (encoder, faults) = (Arc::clone(&self.encoder), self.faults.clone());
         move || {
             let size = payload.len();
             let (values, chunks): (Vec<SpanValue>, Vec<_>) = pieces(&payload)
@@ -161,7 +161,7 @@ impl LocalSource {
                 .map(|(offset, piece)| {
                     let hashed = hash::hash(size, offset, piece);
                     let value = hashed.value;
-                    let mut chunk = compress(hashed, compression);
+                    let mut chunk = encoder.encode(hashed);
                     if let Some(faults) = &faults {
                         faults.on_link(&mut chunk);
                     }

@@ -75,7 +75,7 @@ impl Meter {
     }
 
     /// What all stages did so far.
-    fn figures(&self, now: Instant) -> Figures {
+    pub(super) fn figures(&self, now: Instant) -> Figures {
         let mut figures = Figures::default();
         for (stage, meter) in Stage::ALL.into_iter().zip(&self.stages) {
             figures[stage] = StageFigures {

@@ -37,7 +37,7 @@ use super::executor::Executor;
 use super::filter::Filter;
 use crate::pipeline::bounds::Bounds;
 use crate::pipeline::budget::Budget;
-use crate::pipeline::compress::Compression;
+use crate::pipeline::compress::{Compression, Encoder};
 use crate::pipeline::limit::RateLimit;
 use crate::pipeline::local::LocalSource;
 use crate::pipeline::meter::Meter;
@@ -184,7 +184,7 @@ pub async fn run_between(
     let local_source = LocalSource {
         store: Arc::clone(&source),
         bounds: bounds.clone(),
-        compression: Compression::Off,
+        encoder: Arc::new(Encoder::fixed(Compression::Off)),
         faults: options.faults,
     };
     let transfer = Transfer {

@@ -29,7 +29,7 @@ use super::{DataNetwork, DataOptions, FrameWriter, Transport};
 use crate::pipeline::FaultHook;
 use crate::pipeline::bounds::Bounds;
 use crate::pipeline::budget::Budget;
-use crate::pipeline::compress::{Compression, decompress};
+use crate::pipeline::compress::{Compression, Encoder, decompress};
 use crate::pipeline::local::LocalSource;
 use crate::pipeline::source::{PackResult, Source};
 use crate::pipeline::verify::{verify, verify_object};
@@ -144,9 +144,14 @@ fn local(store: impl Store + 'static) -> LocalSource {
     LocalSource {
         store: Arc::new(store),
         bounds: bounds(),
-        compression: Compression::Zstd(3),
+        encoder: Arc::new(Encoder::fixed(Compression::Zstd(3))),
         faults: None,
     }
+}
+
+/// What sends chunks as they are.
+fn plain() -> Arc<Encoder> {
+    Arc::new(Encoder::fixed(Compression::Off))
 }
 
 fn introduce(nodes: &[&Node]) {

@@ -33,7 +33,7 @@ use crate::network::data::{DataNetwork, FrameWriter};
 use crate::pipeline::Transfer;
 use crate::pipeline::bounds::Bounds;
 use crate::pipeline::budget::Budget;
-use crate::pipeline::compress::Compression;
+use crate::pipeline::compress::{Compression, Encoder};
 use crate::pipeline::local::LocalSource;
 use crate::pipeline::meter::JobMeters;
 use crate::pipeline::source::Source;
@@ -98,6 +98,8 @@ struct Job {
     spec: Arc<JobSpec>,
     filter: Arc<Filter>,
     meters: JobMeters,
+    /// What its chunks are encoded with for other nodes.
+    encoder: Arc<Encoder>,
     fence: Fence,
     source: OnceCell<Arc<dyn Store>>,
     target: OnceCell<Arc<dyn Store>>,
@@ -209,12 +211,14 @@ impl Workshop {
         let (journal, meters) = earlier.unwrap_or_default();
         let filter =
             Filter::new(&spec.filters).map_err(|text| Failure::new(ErrorCode::Protocol, text))?;
+        let encoder = Arc::new(Encoder::adaptive(Arc::clone(&meters.serving)));
         let job = Arc::new(Job {
             id,
             run,
             spec: Arc::new(spec),
             filter: Arc::new(filter),
             meters,
+            encoder,
             fence: self.term.fence(),
             source: OnceCell::new(),
             target: OnceCell::new(),
@@ -365,7 +369,7 @@ impl Workshop {
             return Ok(Arc::new(LocalSource {
                 store: self.source_store(job).await?,
                 bounds: bounds.clone(),
-                compression: Compression::Off,
+                encoder: Arc::new(Encoder::fixed(Compression::Off)),
                 faults: None,
             }));
         }
@@ -389,6 +393,7 @@ impl Job {
             spec: Arc::clone(&self.spec),
             filter: Arc::clone(&self.filter),
             meters: self.meters.clone(),
+            encoder: Arc::clone(&self.encoder),
             fence: term.fence(),
             source: OnceCell::new(),
             target: OnceCell::new(),
@@ -423,7 +428,7 @@ impl Shelf for Workshop {
         let source = Arc::new(LocalSource {
             store: self.source_store(&job).await?,
             bounds,
-            compression: Compression::LINK,
+            encoder: Arc::clone(&job.encoder),
             faults: None,
         });
         Ok(Served { source, meter })

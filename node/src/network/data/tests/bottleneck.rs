@@ -232,7 +232,7 @@ impl Bench {
         LocalSource {
             store: Arc::new(self.source.clone()),
             bounds: Bounds { budget, limit, meter: Arc::clone(meter) },
-            compression: self.case.compression,
+            encoder: Arc::new(Encoder::fixed(self.case.compression)),
             faults: None,
         }
     }

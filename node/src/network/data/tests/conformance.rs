@@ -196,11 +196,8 @@ async fn a_bit_that_flips_on_the_way_is_caught() {
     let store = MemoryStore::new();
     store.insert("a", bytes(2 * MIB), 1);
     store.insert("b", bytes(64), 1);
-    let source = LocalSource {
-        faults: Some(Arc::new(Flip)),
-        compression: Compression::Off,
-        ..local(store.clone())
-    };
+    let source =
+        LocalSource { faults: Some(Arc::new(Flip)), encoder: plain(), ..local(store.clone()) };
     let (target, node) = pair(source);
     let remote = target.remote(&node);
     let entry = entry_of(&store, "a").await;

@@ -178,8 +178,7 @@ impl FaultHook for Count {
 async fn dropping_a_stream_stops_the_sender_and_frees_its_budget(transport: Transport) {
     let (source, entry) = large().await;
     let count = Arc::new(Count::default());
-    let source =
-        LocalSource { faults: Some(count.clone()), compression: Compression::Off, ..source };
+    let source = LocalSource { faults: Some(count.clone()), encoder: plain(), ..source };
     let budget = source.bounds.budget.clone();
     let (target, node) = pair_over(transport, source);
     let request = header(whole(&entry));
