@@ -24,6 +24,7 @@ mod congestion;
 mod lines;
 mod peer;
 pub mod pieces;
+mod race;
 mod reach;
 pub mod remote;
 pub mod serve;
@@ -56,6 +57,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use self::certificate::Identity;
+use self::choice::NEAR_RTT;
 pub use self::choice::Transport;
 use self::peer::Close;
 use self::session::drive;
@@ -99,12 +101,18 @@ pub struct DataOptions {
     pub serving_max: usize,
     /// Which carrier takes the streams that this node opens.
     pub transport: Transport,
+    /// Round trips up to which a way is short.
+    pub near_rtt: Duration,
 }
 
 impl Default for DataOptions {
     fn default() -> Self {
-        let transport = Transport::Auto;
-        Self { idle_close: Duration::from_secs(60), serving_max: 256, transport }
+        Self {
+            idle_close: Duration::from_secs(60),
+            serving_max: 256,
+            transport: Transport::Auto,
+            near_rtt: NEAR_RTT,
+        }
     }
 }
 
@@ -238,8 +246,8 @@ impl DataNetwork {
         let peer = self.shared.peer(to)?;
         let permit = Arc::clone(&peer.opening).acquire_owned().await;
         let permit = permit.expect("invariant: the semaphore is never closed");
-        let reader = self.shared.open(&peer, addresses, bytes.into()).await?;
-        Ok(FrameStream::new(reader, peer, permit))
+        let opened = self.shared.open(&peer, addresses, bytes.into()).await?;
+        Ok(FrameStream::new(opened, peer, permit))
     }
 
     /// What is going on.

@@ -17,6 +17,16 @@ pub(super) enum Carrier {
     Tcp,
 }
 
+impl Carrier {
+    /// The one that this is not.
+    pub(super) fn other(self) -> Self {
+        match self {
+            Self::Quic => Self::Tcp,
+            Self::Tcp => Self::Quic,
+        }
+    }
+}
+
 /// Where bytes arrive.
 #[derive(Debug)]
 pub(super) enum ByteReader {

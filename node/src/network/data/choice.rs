@@ -1,18 +1,23 @@
-//! Which carrier takes the streams to a node: QUIC where the way is long, TCP where it is short or
-//! where datagrams do not pass.
+//! Which carrier takes the streams to a node: TCP where the way is short or datagrams do not pass,
+//! over other ways whichever is faster.
 //!
 //! Over a short way nothing is lost, and TCP costs half the work for the CPU: the system cuts and
-//! joins segments. Over a long way QUIC holds its rate under loss. What is there is found out by
-//! trying both at once when the first stream is opened, and again when it was lost.
+//! joins segments. Over a long way it depends: on what is lost, on what the system does about that,
+//! on who is in the way and slows datagrams down. There both are used for a while (see `race`). What
+//! is there is found out when the first stream is opened, and again when it was lost.
 
-use std::sync::atomic::AtomicU64;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use airlift_protocol::error::Failure;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::carrier::Carrier;
+use super::peer::Peer;
+use super::race::Race;
+use crate::runtime::clock;
 
 /// Round trips up to which a way is short.
 pub(super) const NEAR_RTT: Duration = Duration::from_millis(3);
@@ -23,8 +28,15 @@ pub(super) const LINE_GRACE: Duration = Duration::from_millis(250);
 /// Time for QUIC to answer where TCP has, over a long way: several round trips.
 pub(super) const QUIC_GRACE: Duration = Duration::from_millis(700);
 
-/// Time after which QUIC is tried again where it did not answer.
-pub(super) const BLOCKED_FOR: Duration = Duration::from_secs(60);
+/// Time for TCP to answer where QUIC has, over a long way, in round trips: it needs one more than
+/// QUIC.
+pub(super) const LINE_ROUND_TRIPS: u32 = 3;
+
+/// Time after which both are tried again: ways change.
+pub(super) const TRIED_FOR: Duration = Duration::from_secs(60);
+
+/// The same after a race that had no outcome.
+const UNDECIDED_FOR: Duration = Duration::from_secs(10);
 
 /// How carriers are chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,16 +60,43 @@ pub(super) enum Stands {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Made {
-    carrier: Carrier,
-    /// When it is to be made again.
-    until: Option<Instant>,
+enum Made {
+    /// This one, to be chosen again at a time.
+    Chosen(Carrier, Option<Instant>),
+    /// Both, until it is known which is faster.
+    Racing(Race),
+}
+
+/// Streams that are open, by carrier.
+#[derive(Clone, Copy, Debug, Default)]
+struct Open {
+    quic: u32,
+    tcp: u32,
+}
+
+impl Open {
+    fn of(&mut self, carrier: Carrier) -> &mut u32 {
+        match carrier {
+            Carrier::Quic => &mut self.quic,
+            Carrier::Tcp => &mut self.tcp,
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    made: Option<Made>,
+    open: Open,
 }
 
 /// The choice for one node.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Choice {
-    made: Mutex<Option<Made>>,
+    state: Mutex<State>,
+    /// Whether there is a race: spares those who count bytes the lock.
+    is_racing: AtomicBool,
+    /// The carrier whose streams are to go on by the other.
+    outpaced: watch::Sender<Option<Carrier>>,
     /// A round trip over TCP, as a dial took it.
     rtt: Mutex<Option<Duration>>,
     /// Held by who tries: how the last try failed, if it did.
@@ -66,17 +105,99 @@ pub(super) struct Choice {
     pub(super) tries: AtomicU64,
 }
 
+impl Default for Choice {
+    fn default() -> Self {
+        Self {
+            state: Mutex::default(),
+            is_racing: AtomicBool::new(false),
+            outpaced: watch::Sender::new(None),
+            rtt: Mutex::default(),
+            trying: tokio::sync::Mutex::default(),
+            tries: AtomicU64::new(0),
+        }
+    }
+}
+
 impl Choice {
-    /// What was chosen.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// By what the next stream goes.
     pub(super) fn get(&self, now: Instant) -> Option<(Carrier, Stands)> {
-        let made = (*self.made.lock().unwrap_or_else(PoisonError::into_inner))?;
-        let is_over = made.until.is_some_and(|until| until <= now);
-        Some((made.carrier, if is_over { Stands::TryAgain } else { Stands::Yes }))
+        let mut state = self.state();
+        self.end_race(&mut state, now);
+        match state.made? {
+            Made::Chosen(carrier, until) => {
+                let is_over = until.is_some_and(|until| until <= now);
+                Some((carrier, if is_over { Stands::TryAgain } else { Stands::Yes }))
+            }
+            Made::Racing(race) => Some((race.next(), Stands::Yes)),
+        }
+    }
+
+    fn make(&self, state: &mut State, made: Option<Made>, outpaced: Option<Carrier>) {
+        state.made = made;
+        self.is_racing.store(matches!(made, Some(Made::Racing(_))), Ordering::Relaxed);
+        self.outpaced.send_replace(outpaced);
+    }
+
+    fn end_race(&self, state: &mut State, now: Instant) {
+        let Some(Made::Racing(race)) = state.made else { return };
+        if !race.is_over(now) {
+            return;
+        }
+        let (winner, outpaced, stands_for) = match race.outcome(now) {
+            Some(end) => (end.winner, end.is_clear.then(|| end.winner.other()), TRIED_FOR),
+            None => (Carrier::Quic, None, UNDECIDED_FOR),
+        };
+        tracing::debug!(?race, ?winner, ?outpaced, "a race of carriers has ended");
+        self.make(state, Some(Made::Chosen(winner, Some(now + stands_for))), outpaced);
     }
 
     /// Remembers what was chosen, to be chosen again at `until`.
     pub(super) fn set(&self, carrier: Carrier, until: Option<Instant>) {
-        *self.made.lock().unwrap_or_else(PoisonError::into_inner) = Some(Made { carrier, until });
+        self.make(&mut self.state(), Some(Made::Chosen(carrier, until)), None);
+    }
+
+    /// Both carriers are there: which of them is faster is to be seen.
+    pub(super) fn race(&self, now: Instant) {
+        let mut state = self.state();
+        let Open { quic, tcp } = state.open;
+        self.make(&mut state, Some(Made::Racing(Race::new(now, quic, tcp))), None);
+    }
+
+    /// No stream could be opened by `carrier`: what was chosen is forgotten. Whether the other one,
+    /// which raced against it, has won by that.
+    pub(super) fn failed(&self, carrier: Carrier, now: Instant) -> bool {
+        let mut state = self.state();
+        let is_racing = matches!(state.made, Some(Made::Racing(_)));
+        let made = is_racing.then(|| Made::Chosen(carrier.other(), Some(now + TRIED_FOR)));
+        self.make(&mut state, made, None);
+        is_racing
+    }
+
+    /// Takes note of bytes that arrived by `carrier`.
+    pub(super) fn arrived(&self, carrier: Carrier, bytes: u64) {
+        if !self.is_racing.load(Ordering::Relaxed) {
+            return;
+        }
+        let (mut state, now) = (self.state(), clock::now());
+        if let Some(Made::Racing(race)) = &mut state.made {
+            race.arrived(carrier, bytes, now);
+        }
+        self.end_race(&mut state, now);
+    }
+
+    /// Waits until streams of `carrier` are to go on by the other, for ever where it is fast enough.
+    pub(super) fn outpaced(&self, carrier: Carrier) -> impl Future<Output = ()> + use<> {
+        let mut outpaced = self.outpaced.subscribe();
+        async move {
+            if outpaced.wait_for(|outpaced| *outpaced == Some(carrier)).await.is_err() {
+                // The node is none of the members any more: its streams end in other ways.
+                std::future::pending::<()>().await;
+            }
+        }
     }
 
     /// How long a round trip over TCP took, if one was measured.
@@ -88,30 +209,123 @@ impl Choice {
     pub(super) fn measured(&self, rtt: Duration) {
         *self.rtt.lock().unwrap_or_else(PoisonError::into_inner) = Some(rtt);
     }
+}
 
-    /// Forgets what was chosen: it does not work any more.
-    pub(super) fn forget(&self) {
-        *self.made.lock().unwrap_or_else(PoisonError::into_inner) = None;
+/// A stream that goes by one of the carriers, as long as it is open.
+#[derive(Debug)]
+pub(super) struct Ride {
+    peer: Arc<Peer>,
+    pub(super) carrier: Carrier,
+}
+
+impl Ride {
+    pub(super) fn begin(peer: &Arc<Peer>, carrier: Carrier) -> Self {
+        let mut state = peer.choice.state();
+        *state.open.of(carrier) += 1;
+        if let Some(Made::Racing(race)) = &mut state.made {
+            race.opened(carrier, clock::now());
+        }
+        drop(state);
+        Self { peer: Arc::clone(peer), carrier }
+    }
+}
+
+impl Drop for Ride {
+    fn drop(&mut self) {
+        let mut state = self.peer.choice.state();
+        *state.open.of(self.carrier) -= 1;
+        if let Some(Made::Racing(race)) = &mut state.made {
+            race.closed(self.carrier, clock::now());
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use airlift_protocol::id::NodeId;
+
+    use super::super::race::RACE;
     use super::*;
-    use crate::runtime::clock;
+
+    fn peer() -> Arc<Peer> {
+        Arc::new(Peer::new(NodeId([1; 32])))
+    }
+
+    fn is_outpaced(choice: &Choice, carrier: Carrier) -> bool {
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        std::pin::pin!(choice.outpaced(carrier)).poll(&mut context).is_ready()
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_choice_stands_until_it_is_to_be_made_again_or_is_forgotten() {
         let choice = Choice::default();
         assert_eq!(choice.get(clock::now()), None);
-        choice.set(Carrier::Tcp, Some(clock::now() + BLOCKED_FOR));
+        choice.set(Carrier::Tcp, Some(clock::now() + TRIED_FOR));
         assert_eq!(choice.get(clock::now()), Some((Carrier::Tcp, Stands::Yes)));
-        tokio::time::sleep(BLOCKED_FOR).await;
+        tokio::time::sleep(TRIED_FOR).await;
         assert_eq!(choice.get(clock::now()), Some((Carrier::Tcp, Stands::TryAgain)));
         choice.set(Carrier::Quic, None);
-        tokio::time::sleep(BLOCKED_FOR).await;
+        tokio::time::sleep(TRIED_FOR).await;
         assert_eq!(choice.get(clock::now()), Some((Carrier::Quic, Stands::Yes)));
-        choice.forget();
+        assert!(!choice.failed(Carrier::Quic, clock::now()));
+        assert_eq!(choice.get(clock::now()), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn streams_are_shared_out_while_carriers_race() {
+        let peer = peer();
+        peer.choice.race(clock::now());
+        let mut rides = Vec::new();
+        for _ in 0..4 {
+            let (carrier, _) = peer.choice.get(clock::now()).unwrap();
+            rides.push(Ride::begin(&peer, carrier));
+        }
+        let by_tcp = rides.iter().filter(|ride| ride.carrier == Carrier::Tcp).count();
+        assert_eq!(by_tcp, 2);
+        // Whoever has fewer streams gets the next one.
+        rides.retain(|ride| ride.carrier == Carrier::Tcp);
+        assert_eq!(peer.choice.get(clock::now()), Some((Carrier::Quic, Stands::Yes)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_winner_of_a_race_takes_what_is_under_way_when_it_is_much_faster() {
+        for (tcp, is_clear) in [(100, false), (200, true)] {
+            let peer = peer();
+            peer.choice.race(clock::now());
+            let _rides = [Carrier::Quic, Carrier::Tcp].map(|it| Ride::begin(&peer, it));
+            tokio::time::sleep(RACE * 3 / 4).await;
+            peer.choice.arrived(Carrier::Tcp, tcp);
+            peer.choice.arrived(Carrier::Quic, 100);
+            assert!(!is_outpaced(&peer.choice, Carrier::Quic));
+            tokio::time::sleep(RACE / 4).await;
+            assert_eq!(peer.choice.get(clock::now()), Some((Carrier::Tcp, Stands::Yes)));
+            assert_eq!(is_outpaced(&peer.choice, Carrier::Quic), is_clear);
+            assert!(!is_outpaced(&peer.choice, Carrier::Tcp));
+            // After another try nothing of that is true any more.
+            peer.choice.set(Carrier::Quic, None);
+            assert!(!is_outpaced(&peer.choice, Carrier::Quic));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_race_without_an_outcome_is_run_again_soon() {
+        let peer = peer();
+        peer.choice.race(clock::now());
+        let _ride = Ride::begin(&peer, Carrier::Quic);
+        tokio::time::sleep(RACE).await;
+        peer.choice.arrived(Carrier::Quic, 100);
+        assert_eq!(peer.choice.get(clock::now()), Some((Carrier::Quic, Stands::Yes)));
+        tokio::time::sleep(UNDECIDED_FOR).await;
+        assert_eq!(peer.choice.get(clock::now()), Some((Carrier::Quic, Stands::TryAgain)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_cannot_be_used_has_lost() {
+        let choice = Choice::default();
+        choice.race(clock::now());
+        assert!(choice.failed(Carrier::Tcp, clock::now()));
+        assert_eq!(choice.get(clock::now()), Some((Carrier::Quic, Stands::Yes)));
+        assert!(!choice.failed(Carrier::Quic, clock::now()));
         assert_eq!(choice.get(clock::now()), None);
     }
 }

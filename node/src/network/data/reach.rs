@@ -13,7 +13,7 @@ use quinn::RecvStream;
 use tokio::time::timeout;
 
 use super::carrier::{ByteReader, Carrier};
-use super::choice::{BLOCKED_FOR, LINE_GRACE, NEAR_RTT, QUIC_GRACE, Stands, Transport};
+use super::choice::{LINE_GRACE, LINE_ROUND_TRIPS, QUIC_GRACE, Ride, Stands, TRIED_FOR, Transport};
 use super::peer::Peer;
 use super::session::Dialled;
 use super::shared::{ADDRESSES_MAX, BECKON_TIMEOUT, HEAD_START, Shared, no_address, unavailable};
@@ -39,15 +39,35 @@ impl Shared {
         peer: &Arc<Peer>,
         addresses: &[SocketAddr],
         request: Bytes,
-    ) -> Result<ByteReader, Failure> {
-        let opened = match self.carrier(peer, addresses).await? {
-            Carrier::Quic => self.open_stream(peer, addresses, request).await.map(ByteReader::Quic),
-            Carrier::Tcp => self.open_line(peer, addresses, request).await,
+    ) -> Result<(ByteReader, Ride), Failure> {
+        let carrier = self.carrier(peer, addresses).await?;
+        let opened = tokio::select! {
+            opened = self.open_by(carrier, peer, addresses, request.clone()) => opened,
+            () = peer.choice.outpaced(carrier) => {
+                return self.open_by(carrier.other(), peer, addresses, request).await;
+            }
         };
-        if opened.is_err() {
-            peer.choice.forget();
+        match opened {
+            Err(_) if peer.choice.failed(carrier, clock::now()) => {
+                self.open_by(carrier.other(), peer, addresses, request).await
+            }
+            opened => opened,
         }
-        opened
+    }
+
+    async fn open_by(
+        &self,
+        carrier: Carrier,
+        peer: &Arc<Peer>,
+        addresses: &[SocketAddr],
+        request: Bytes,
+    ) -> Result<(ByteReader, Ride), Failure> {
+        let ride = Ride::begin(peer, carrier);
+        let reader = match carrier {
+            Carrier::Quic => ByteReader::Quic(self.open_stream(peer, addresses, request).await?),
+            Carrier::Tcp => self.open_line(peer, addresses, request).await?,
+        };
+        Ok((reader, ride))
     }
 
     /// How long a round trip takes, as it was measured when the carrier was chosen or, over QUIC,
@@ -212,51 +232,88 @@ impl Shared {
     ) -> Result<Carrier, Failure> {
         let mut quic = pin!(self.connection(peer, addresses));
         let mut line = pin!(self.first_line(peer, addresses));
-        let (carrier, is_blocked) = tokio::select! {
+        let both = |rtt, line: FirstLine| match (rtt <= self.options.near_rtt, line.is_offered) {
+            (true, _) => Found::Near,
+            (false, true) => Found::QuicOnly,
+            (false, false) => Found::Far,
+        };
+        let found = tokio::select! {
             connection = &mut quic => match connection {
                 // A peer that was asked to dial has had its time.
                 Err(failure) => match timeout(LINE_GRACE, line).await {
-                    Ok(Ok(_)) => (Carrier::Tcp, true),
+                    Ok(Ok(_)) => Found::TcpOnly,
                     Ok(Err(_)) | Err(_) => return Err(failure),
                 },
-                Ok(connection) if connection.rtt() > NEAR_RTT => (Carrier::Quic, false),
-                Ok(_) => match timeout(LINE_GRACE, line).await {
-                    Ok(Ok(_)) => (Carrier::Tcp, false),
-                    Ok(Err(_)) | Err(_) => (Carrier::Quic, false),
-                },
+                Ok(connection) => {
+                    let rtt = connection.rtt();
+                    match timeout(LINE_GRACE.max(rtt * LINE_ROUND_TRIPS), line).await {
+                        Ok(Ok(line)) => both(rtt, line),
+                        Ok(Err(_)) | Err(_) => Found::QuicOnly,
+                    }
+                }
             },
-            rtt = &mut line => match rtt {
-                Err(_) => (quic.await.map(|_| Carrier::Quic)?, false),
-                Ok(rtt) if rtt <= NEAR_RTT => (Carrier::Tcp, false),
-                Ok(_) => match timeout(QUIC_GRACE, quic).await {
-                    Ok(Ok(_)) => (Carrier::Quic, false),
-                    Ok(Err(_)) | Err(_) => (Carrier::Tcp, true),
+            line = &mut line => match line {
+                Err(_) => quic.await.map(|_| Found::QuicOnly)?,
+                Ok(line) if line.rtt <= self.options.near_rtt => Found::Near,
+                Ok(line) => match timeout(QUIC_GRACE, quic).await {
+                    Ok(Ok(_)) => both(line.rtt, line),
+                    Ok(Err(_)) | Err(_) => Found::TcpOnly,
                 },
             },
         };
-        tracing::debug!(peer = ?peer.node, ?carrier, is_blocked, "chose a carrier");
-        peer.choice.set(carrier, is_blocked.then(|| clock::now() + BLOCKED_FOR));
-        Ok(carrier)
+        tracing::debug!(peer = ?peer.node, ?found, "tried both carriers");
+        let now = clock::now();
+        match found {
+            Found::Near => peer.choice.set(Carrier::Tcp, None),
+            Found::QuicOnly => peer.choice.set(Carrier::Quic, None),
+            Found::TcpOnly => peer.choice.set(Carrier::Tcp, Some(now + TRIED_FOR)),
+            Found::Far => peer.choice.race(now),
+        }
+        Ok(peer.choice.get(now).map_or(Carrier::Quic, |(carrier, _)| carrier))
     }
 
-    /// Makes a line that waits for a request. Returns the time of a round trip.
+    /// Makes a line that waits for a request.
     async fn first_line(
         &self,
         peer: &Arc<Peer>,
         addresses: &[SocketAddr],
-    ) -> Result<Duration, Failure> {
+    ) -> Result<FirstLine, Failure> {
+        let mut is_offered = false;
         let (line, rtt) = match self.dial_line(peer, addresses, Role::Ask).await {
             Ok(dialled) => dialled,
             // Who cannot be dialled may offer one, when the other carrier has asked it to.
             Err(failure) => {
                 let offered = timeout(OFFER_TIMEOUT, peer.line_arrived()).await;
+                is_offered = true;
                 (offered.map_err(|_| failure)?, OFFERED_RTT)
             }
         };
         peer.choice.measured(rtt);
         peer.give_back(line);
-        Ok(rtt)
+        Ok(FirstLine { rtt, is_offered })
     }
+}
+
+/// A line that was made to see whether there can be one.
+#[derive(Clone, Copy, Debug)]
+struct FirstLine {
+    /// Time of a round trip.
+    rtt: Duration,
+    /// Whether the peer made it: it cannot be dialled, and the next one would take as long.
+    is_offered: bool,
+}
+
+/// What is there between two nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    /// A short way.
+    Near,
+    /// A long way, with QUIC and without lines that could be dialled.
+    QuicOnly,
+    /// A long way over which datagrams do not pass.
+    TcpOnly,
+    /// A long way with both.
+    Far,
 }
 
 /// What was chosen before, if what it was chosen for is still there.

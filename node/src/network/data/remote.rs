@@ -198,17 +198,40 @@ impl RemoteSource {
         piece: ByteRange,
         mut permit: Permit,
     ) -> Result<Vec<InFlight>, Failure> {
-        let opens = self.waits();
-        let mut stream = self.open(Request::Range { entry: entry.clone(), range: piece }).await?;
-        drop(opens);
+        let mut stream = self.open_range(entry, piece).await?;
         let mut chunks = Vec::new();
         for chunk in shard::chunks(piece) {
             self.bounds.wait_for_bandwidth(chunk.len()).await;
-            let read = self.read_chunk(&mut stream, entry, chunk).await?;
+            let rest = ByteRange::new(chunk.start, piece.end);
+            let read = self.read_next(&mut stream, entry, chunk, rest).await?;
             chunks.push((read, permit.split(chunk.len())));
         }
         self.read_end(&mut stream).await?;
         Ok(chunks)
+    }
+
+    async fn open_range(&self, entry: &Entry, range: ByteRange) -> Result<FrameStream, Failure> {
+        let _opens = self.waits();
+        self.open(Request::Range { entry: entry.clone(), range }).await
+    }
+
+    /// Reads `chunk`, the first one of the `rest` that `stream` is to bring; by another stream where
+    /// that is much faster.
+    async fn read_next(
+        &self,
+        stream: &mut FrameStream,
+        entry: &Entry,
+        chunk: ByteRange,
+        rest: ByteRange,
+    ) -> Result<CompressedChunk, Failure> {
+        let outpaced = stream.outpaced();
+        tokio::select! {
+            biased;
+            read = self.read_chunk(stream, entry, chunk) => return read,
+            () = outpaced => {}
+        }
+        *stream = self.open_range(entry, rest).await?;
+        self.read_chunk(stream, entry, chunk).await
     }
 
     async fn read_chunk(
@@ -243,13 +266,12 @@ impl RemoteSource {
         link: &mpsc::Sender<InFlight>,
     ) -> Result<(), Failure> {
         let mut memory = self.bounds.memory_of_parts(range.len(), part_bytes);
-        let opens = self.waits();
-        let mut stream = self.open(Request::Range { entry: entry.clone(), range }).await?;
-        drop(opens);
+        let mut stream = self.open_range(entry, range).await?;
         for chunk in shard::chunks(range) {
             self.bounds.wait_for_bandwidth(chunk.len()).await;
             let permit = memory.wait(chunk.len()).await;
-            let chunk = self.read_chunk(&mut stream, entry, chunk).await?;
+            let rest = ByteRange::new(chunk.start, range.end);
+            let chunk = self.read_next(&mut stream, entry, chunk, rest).await?;
             if link.send((chunk, permit)).await.is_err() {
                 return Ok(());
             }
@@ -288,35 +310,63 @@ impl RemoteSource {
         answers: &mut Answers<()>,
         found: &mpsc::Sender<PackResult>,
     ) -> Result<bool, Failure> {
-        let opens = self.waits();
-        let mut stream = self.open(Request::Pack { entries: entries.to_vec() }).await?;
-        drop(opens);
+        // Places of the objects that the stream is asked for.
+        let mut asked = answers.missing();
+        let mut stream = self.open_pack(entries, &asked).await?;
         loop {
-            let arrives = self.waits();
-            let frame = stream.next().await?;
-            drop(arrives);
-            let (place, outcome) = match frame {
-                Frame::End if answers.are_complete() => return Ok(true),
-                Frame::ObjectHead { place, attributes, root, bytes } => {
-                    let at = answers.expect(place).ok_or_else(|| stream.unexpected())?;
-                    if entries[at].size != bytes {
-                        return Err(stream.unexpected());
-                    }
-                    self.bounds.wait_for_bandwidth(bytes).await;
-                    let _arrives = self.waits();
-                    let chunks = read_object(&mut stream, place, bytes).await?;
-                    (at, Ok(object(root, attributes, chunks)))
+            let outpaced = stream.outpaced();
+            let answer = tokio::select! {
+                biased;
+                answer = self.read_answer(&mut stream, entries, &asked, answers) => answer?,
+                () = outpaced => {
+                    asked = answers.missing();
+                    stream = self.open_pack(entries, &asked).await?;
+                    continue;
                 }
-                Frame::ObjectError { place, failure } => {
-                    let at = answers.expect(place).ok_or_else(|| stream.unexpected())?;
-                    (at, Err(from_wire(failure)))
-                }
-                _ => return Err(stream.unexpected()),
             };
+            let Some((place, outcome)) = answer else { return Ok(true) };
             answers.0[place] = Some(Ok(()));
             if found.send((first + place, outcome)).await.is_err() {
                 return Ok(false);
             }
+        }
+    }
+
+    async fn open_pack(&self, entries: &[Entry], asked: &[usize]) -> Result<FrameStream, Failure> {
+        let _opens = self.waits();
+        let entries = asked.iter().map(|&place| entries[place].clone()).collect();
+        self.open(Request::Pack { entries }).await
+    }
+
+    /// The next object of those that were asked for, by its place; none when all have arrived.
+    async fn read_answer(
+        &self,
+        stream: &mut FrameStream,
+        entries: &[Entry],
+        asked: &[usize],
+        answers: &Answers<()>,
+    ) -> Result<Option<PackResult>, Failure> {
+        let arrives = self.waits();
+        let frame = stream.next().await?;
+        drop(arrives);
+        let expect = |place: u32| answers.expect(u32::try_from(*asked.get(place as usize)?).ok()?);
+        match frame {
+            Frame::End if answers.are_complete() => Ok(None),
+            Frame::ObjectHead { place, attributes, root, bytes } => {
+                let at = expect(place).ok_or_else(|| stream.unexpected())?;
+                if entries[at].size != bytes {
+                    return Err(stream.unexpected());
+                }
+                self.bounds.wait_for_bandwidth(bytes).await;
+                let _arrives = self.waits();
+                let chunks = read_object(stream, place, bytes).await?;
+                Ok(Some((at, Ok(object(root, attributes, chunks)))))
+            }
+            Frame::ObjectError { place, failure } => {
+                let at = expect(place).ok_or_else(|| stream.unexpected())?;
+                Ok(Some((at, Err(from_wire(failure)))))
+            }
+            _ => Err(stream.unexpected()),
         }
     }
 }
@@ -423,6 +473,12 @@ impl<T> Answers<T> {
     fn expect(&self, place: u32) -> Option<usize> {
         let place = place as usize;
         self.0.get(place)?.is_none().then_some(place)
+    }
+
+    /// The places without an answer.
+    fn missing(&self) -> Vec<usize> {
+        let places = self.0.iter().enumerate();
+        places.filter(|(_, answer)| answer.is_none()).map(|(place, _)| place).collect()
     }
 
     fn are_complete(&self) -> bool {

@@ -14,6 +14,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 use super::carrier::{ByteReader, ByteWriter};
+use super::choice::Ride;
 use super::peer::Peer;
 use crate::pipeline::compress::{CompressedChunk, Encoding};
 use crate::pipeline::meter::{Arrivals, Meter};
@@ -84,12 +85,23 @@ pub struct FrameStream {
     peer: Arc<Peer>,
     /// Where what arrives is counted, besides with the peer.
     arrivals: Option<Arc<Arrivals>>,
+    ride: Ride,
     _permit: OwnedSemaphorePermit,
 }
 
 impl FrameStream {
-    pub(super) fn new(reader: ByteReader, peer: Arc<Peer>, permit: OwnedSemaphorePermit) -> Self {
-        Self { reader, peer, arrivals: None, _permit: permit }
+    pub(super) fn new(
+        (reader, ride): (ByteReader, Ride),
+        peer: Arc<Peer>,
+        permit: OwnedSemaphorePermit,
+    ) -> Self {
+        Self { reader, peer, arrivals: None, ride, _permit: permit }
+    }
+
+    /// Waits until the rest of the answer should be asked for anew, because it would arrive much
+    /// sooner by the other carrier.
+    pub(super) fn outpaced(&self) -> impl Future<Output = ()> + use<> {
+        self.peer.choice.outpaced(self.ride.carrier)
     }
 
     /// Counts what arrives in `arrivals` too.
@@ -107,6 +119,7 @@ impl FrameStream {
 
     fn count(&self, bytes: usize) {
         self.peer.received.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.peer.choice.arrived(self.ride.carrier, bytes as u64);
         if let Some(arrivals) = &self.arrivals {
             arrivals.add(bytes as u64);
         }

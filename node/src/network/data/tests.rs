@@ -4,7 +4,9 @@ mod bottleneck;
 mod carriers;
 mod conformance;
 mod pieces;
+mod races;
 mod sessions;
+mod way;
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
