@@ -56,9 +56,19 @@ pub struct ReceivedChunk {
     pub value: SpanValue,
     /// What arrived as its plaintext.
     pub payload: Payload,
+    /// Whether that is the very memory which was hashed, in this process.
+    pub(super) is_kept: bool,
 }
 
-/// A chunk whose bytes were hashed at the target and have the source's value.
+impl ReceivedChunk {
+    /// One that came from elsewhere.
+    pub fn new(object_size: u64, offset: u64, value: SpanValue, payload: Payload) -> Self {
+        Self { object_size, offset, value, payload, is_kept: false }
+    }
+}
+
+/// A chunk whose bytes were hashed at the target and have the source's value, or never left the memory
+/// in which the source hashed them.
 ///
 /// Only [`verify`](super::verify) makes one.
 #[derive(Clone, Debug)]
@@ -85,7 +95,8 @@ impl VerifiedChunk {
     }
 }
 
-/// A whole small object whose bytes were hashed at the target and have the source's root.
+/// A whole small object whose bytes were hashed at the target and have the source's root, or never left
+/// the memory in which the source hashed them.
 ///
 /// Only [`verify`](super::verify) makes one.
 #[derive(Clone, Debug)]

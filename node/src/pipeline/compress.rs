@@ -81,12 +81,15 @@ impl Encoder {
         let misses = self.misses.load(Ordering::Relaxed);
         if misses >= MISSES_MAX && !misses.is_multiple_of(TRIED_EVERY) {
             self.misses.store(misses.wrapping_add(1).max(MISSES_MAX), Ordering::Relaxed);
-            return compress(chunk, Compression::Off);
+            return encoded(chunk, |payload| match payload {
+                Payload::Bytes(bytes) => Encoding::Plain(bytes),
+                Payload::Zero(_) => Encoding::Zero,
+            });
         }
         let compressed = compress(chunk, compression);
         let misses = match compressed.encoding {
             Encoding::Plain(_) => misses.wrapping_add(1),
-            Encoding::Zstd(_) | Encoding::Zero => 0,
+            Encoding::Zstd(_) | Encoding::Zero | Encoding::Kept(_) => 0,
         };
         self.misses.store(misses, Ordering::Relaxed);
         compressed
@@ -120,6 +123,8 @@ pub enum Encoding {
     Zstd(Bytes),
     /// Nothing: all bytes are zero.
     Zero,
+    /// The memory that was hashed, which does not leave the process.
+    Kept(Payload),
 }
 
 /// A chunk on the link.
@@ -135,6 +140,13 @@ pub struct CompressedChunk {
     pub plain_bytes: u64,
     /// The bytes as they cross.
     pub encoding: Encoding,
+}
+
+impl CompressedChunk {
+    /// Whether it never left the memory in which it was hashed: nothing is left to be done with it.
+    pub(super) fn is_kept(&self) -> bool {
+        matches!(self.encoding, Encoding::Kept(_))
+    }
 }
 
 /// What arrived cannot be the chunk that its header declares.
@@ -172,14 +184,17 @@ const TRIED_EVERY: u32 = 16;
 
 /// Encodes a chunk for the link.
 pub fn compress(chunk: HashedChunk, compression: Compression) -> CompressedChunk {
+    encoded(chunk, |payload| match (payload, compression) {
+        (payload, Compression::Off) => Encoding::Kept(payload),
+        (Payload::Zero(_), _) => Encoding::Zero,
+        (Payload::Bytes(bytes), Compression::Zstd(level)) => encode(bytes, level),
+    })
+}
+
+fn encoded(chunk: HashedChunk, encode: impl FnOnce(Payload) -> Encoding) -> CompressedChunk {
     let HashedChunk { object_size, offset, value, payload } = chunk;
     let plain_bytes = payload.len();
-    let encoding = match (payload, compression) {
-        (Payload::Zero(_), _) => Encoding::Zero,
-        (Payload::Bytes(bytes), Compression::Off) => Encoding::Plain(bytes),
-        (Payload::Bytes(bytes), Compression::Zstd(level)) => encode(bytes, level),
-    };
-    CompressedChunk { object_size, offset, value, plain_bytes, encoding }
+    CompressedChunk { object_size, offset, value, plain_bytes, encoding: encode(payload) }
 }
 
 fn encode(bytes: Bytes, level: i32) -> Encoding {
@@ -232,11 +247,13 @@ fn give_back(compressor: Compressor<'static>) {
 /// # Errors
 /// When it declares more than a chunk, or holds something else.
 pub fn decompress(chunk: CompressedChunk) -> Result<ReceivedChunk, DecompressError> {
+    let is_kept = chunk.is_kept();
     let CompressedChunk { object_size, offset, value, plain_bytes, encoding } = chunk;
     if plain_bytes > CHUNK_BYTES {
         return Err(DecompressError::TooLong(plain_bytes));
     }
     let payload = match encoding {
+        Encoding::Kept(payload) => payload,
         Encoding::Zero => Payload::Zero(plain_bytes),
         Encoding::Plain(bytes) => Payload::Bytes(bytes),
         Encoding::Zstd(frame) => {
@@ -249,7 +266,7 @@ pub fn decompress(chunk: CompressedChunk) -> Result<ReceivedChunk, DecompressErr
     if payload.len() != plain_bytes {
         return Err(DecompressError::Malformed(plain_bytes));
     }
-    Ok(ReceivedChunk { object_size, offset, value, payload })
+    Ok(ReceivedChunk { object_size, offset, value, payload, is_kept })
 }
 
 #[cfg(test)]

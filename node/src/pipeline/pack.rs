@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use super::chunk::{Payload, VerifiedObject};
 use super::compress::{CompressedChunk, decompress};
 use super::source::{CompressedObject, PackResult};
-use super::verify::verify_object;
+use super::verify::{verify, verify_merged, verify_object};
 use super::{HASH_INLINE_BYTES, Transfer, Trouble, blocking, corrupt};
 use crate::store::{Attributes, NewObject, StoreError, contiguous};
 
@@ -104,8 +104,7 @@ async fn check(
     Ok((attributes, verified))
 }
 
-/// Decompress and verify as one piece of work for the CPU. The root covers every byte, so that
-/// values of single chunks need not be looked at.
+/// Decompress and verify as one piece of work for the CPU.
 fn receive(
     root: Root,
     chunks: Vec<CompressedChunk>,
@@ -113,9 +112,11 @@ fn receive(
 ) -> Result<VerifiedObject, String> {
     let mut arrived = Vec::with_capacity(chunks.len());
     for chunk in chunks {
-        arrived.push(decompress(chunk).map_err(|error| error.to_string())?.payload);
+        let received = decompress(chunk).map_err(|error| error.to_string())?;
+        arrived.push(verify(received).map_err(|error| error.to_string())?);
     }
-    verify_object(root, join(arrived, cut_from)).map_err(|error| error.to_string())
+    let pieces = arrived.iter().map(|chunk| chunk.payload().clone()).collect();
+    verify_merged(root, &arrived, join(pieces, cut_from)).map_err(|error| error.to_string())
 }
 
 /// What arrived, in one piece; `cut_from` is given back when the pieces are still its own.

@@ -231,11 +231,13 @@ impl<'a> Receiver<'a> {
         let meter = &self.transfer.meter;
         let decoding = meter.busy(Stage::Decode);
         meter.add_bytes(Stage::Decode, chunk.plain_bytes);
-        let verified = blocking(move || {
+        let is_kept = chunk.is_kept();
+        let decode = move || {
             let received = decompress(chunk).map_err(|error| error.to_string())?;
             verify::verify(received).map_err(|error| error.to_string())
-        });
-        let verified = verified.await.map_err(|error| corrupt(self.entry, error))?;
+        };
+        let verified = if is_kept { decode() } else { blocking(decode).await };
+        let verified = verified.map_err(|error| corrupt(self.entry, error))?;
         drop(decoding);
         self.part_filled += verified.payload().len();
         self.part.push((verified, permit));

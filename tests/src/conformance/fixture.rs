@@ -267,13 +267,8 @@ pub fn verified_chunks(
     payloads
         .map(|(offset, payload)| {
             let hashed = hash::hash(size, offset, payload);
-            verify(ReceivedChunk {
-                object_size: hashed.object_size,
-                offset: hashed.offset,
-                value: hashed.value,
-                payload: hashed.payload,
-            })
-            .expect("the value was computed from the payload")
+            let received = ReceivedChunk::new(size, offset, hashed.value, hashed.payload);
+            verify(received).expect("the value was computed from the payload")
         })
         .collect()
 }

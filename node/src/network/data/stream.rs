@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use super::carrier::{ByteReader, ByteWriter};
 use super::choice::Ride;
 use super::peer::Peer;
+use crate::pipeline::chunk::Payload;
 use crate::pipeline::compress::{CompressedChunk, Encoding};
 use crate::pipeline::meter::{Arrivals, Meter};
 
@@ -231,9 +232,11 @@ impl FrameWriter {
     pub async fn chunk(&mut self, place: u32, chunk: CompressedChunk) -> Result<(), Failure> {
         let CompressedChunk { offset, value, plain_bytes, encoding, .. } = chunk;
         let (encoding, payload) = match encoding {
-            Encoding::Plain(bytes) => (EncodingKind::Plain, bytes),
+            Encoding::Plain(bytes) | Encoding::Kept(Payload::Bytes(bytes)) => {
+                (EncodingKind::Plain, bytes)
+            }
             Encoding::Zstd(bytes) => (EncodingKind::Zstd, bytes),
-            Encoding::Zero => (EncodingKind::Zero, Bytes::new()),
+            Encoding::Zero | Encoding::Kept(Payload::Zero(_)) => (EncodingKind::Zero, Bytes::new()),
         };
         let too_long = |_| Failure::new(ErrorCode::Bug, "a chunk longer than a chunk can be");
         let plain_bytes = u32::try_from(plain_bytes).map_err(too_long)?;

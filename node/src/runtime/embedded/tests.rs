@@ -13,6 +13,7 @@ use airlift_protocol::manifest::Kind;
 use bytes::Bytes;
 
 use super::*;
+use crate::pipeline::chunk::Payload;
 use crate::pipeline::compress::{CompressedChunk, Encoding};
 use crate::store::memory::MemoryStore;
 
@@ -180,14 +181,15 @@ struct FlipBits {
 impl FaultHook for FlipBits {
     fn on_link(&self, chunk: &mut CompressedChunk) {
         let count = self.chunks.fetch_add(1, Ordering::Relaxed);
-        if let Encoding::Plain(bytes) = &mut chunk.encoding
+        if let Encoding::Kept(Payload::Bytes(bytes)) = &chunk.encoding
             && !bytes.is_empty()
             && count % self.every == self.every - 1
         {
             let mut altered = bytes.to_vec();
             let at = (count as usize * 7919) % altered.len();
             altered[at] ^= 1 << (count % 8);
-            *bytes = altered.into();
+            // As if it had left the memory in which it was hashed.
+            chunk.encoding = Encoding::Plain(altered.into());
             self.flipped.fetch_add(1, Ordering::Relaxed);
         }
     }

@@ -6,6 +6,7 @@ use airlift_protocol::limits::CHUNK_BYTES;
 use airlift_protocol::location::Location;
 
 use super::*;
+use crate::pipeline::chunk::Payload;
 use crate::pipeline::compress::{CompressedChunk, Encoding};
 use crate::store::fence::Fence;
 use crate::store::locate::{self, StoreOptions};
@@ -182,11 +183,11 @@ struct Flip;
 
 impl FaultHook for Flip {
     fn on_link(&self, chunk: &mut CompressedChunk) {
-        if let Encoding::Plain(bytes) | Encoding::Zstd(bytes) = &mut chunk.encoding {
+        if let Encoding::Kept(Payload::Bytes(bytes)) = &chunk.encoding {
             let mut altered = bytes.to_vec();
             let middle = altered.len() / 2;
             altered[middle] ^= 1;
-            *bytes = altered.into();
+            chunk.encoding = Encoding::Plain(altered.into());
         }
     }
 }

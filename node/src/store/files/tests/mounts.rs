@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use airlift_protocol::limits::CHUNK_BYTES;
 
 use super::*;
+use crate::pipeline::chunk::ReceivedChunk;
 
 /// A small file system in memory, unmounted at the end.
 struct Mount(PathBuf);
@@ -72,12 +73,7 @@ async fn a_full_target_stops_an_upload_that_goes_on_when_there_is_room() {
         let payload =
             Bytes::copy_from_slice(&content[offset as usize..(offset + CHUNK_BYTES) as usize]);
         let hashed = hash::hash(size, offset, Payload::Bytes(payload));
-        let received = crate::pipeline::chunk::ReceivedChunk {
-            object_size: size,
-            offset,
-            value: hashed.value,
-            payload: hashed.payload,
-        };
+        let received = ReceivedChunk::new(size, offset, hashed.value, hashed.payload);
         vec![crate::pipeline::verify::verify(received).unwrap()]
     };
     upload.write(chunk(0)).await.unwrap();

@@ -17,8 +17,7 @@ const SIZE: u64 = 4 * CHUNK_BYTES + 11;
 
 fn chunk(offset: u64, payload: Payload) -> Vec<VerifiedChunk> {
     let hashed = hash::hash(SIZE, offset, payload);
-    let received =
-        ReceivedChunk { object_size: SIZE, offset, value: hashed.value, payload: hashed.payload };
+    let received = ReceivedChunk::new(SIZE, offset, hashed.value, hashed.payload);
     vec![verify(received).unwrap()]
 }
 
