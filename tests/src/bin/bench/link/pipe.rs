@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::process::Pid;
-use tun_rs::SyncDevice;
+use tun_rs::{GROTable, IDEAL_BATCH_SIZE, SyncDevice, VIRTIO_NET_HDR_LEN};
 
 use super::gauge::Gauge;
 use super::model::{Fate, Model};
@@ -15,8 +15,11 @@ use super::model::{Fate, Model};
 /// Packets on the wire at most: more than 1 Gbit/s holds in half a second.
 const ON_WIRE_MAX: usize = 1 << 16;
 
-/// Longest packet that a device gives.
-const PACKET_MAX: usize = 65_536;
+/// What a device hands over at once: packets that the system has not cut yet, as for a network card.
+const BURST_MAX: usize = VIRTIO_NET_HDR_LEN + 65_535;
+
+/// Longest packet, the MTU of the devices.
+const PACKET_MAX: usize = 1_500;
 
 /// How long a thread that had to wait leaves things to gather: a switch for each packet would cost
 /// more processor time than the packets, and the two ends need it.
@@ -28,7 +31,16 @@ const WAITED_NS: u64 = 10_000;
 /// A packet on its way.
 struct Flight {
     arrives_at: u64,
-    packet: Box<[u8]>,
+    /// With room before it for what the device wants to know.
+    packet: Vec<u8>,
+}
+
+impl Flight {
+    fn new(arrives_at: u64, packet: &[u8]) -> Self {
+        let mut with_room = vec![0; VIRTIO_NET_HDR_LEN + packet.len()];
+        with_room[VIRTIO_NET_HDR_LEN..].copy_from_slice(packet);
+        Self { arrives_at, packet: with_room }
+    }
 }
 
 /// The threads of one direction.
@@ -89,19 +101,24 @@ fn read(
     wire: &SyncSender<Flight>,
     epoch: Instant,
 ) {
-    let mut buffer = vec![0; PACKET_MAX];
+    let mut burst = vec![0; BURST_MAX];
+    let mut packets = vec![vec![0; PACKET_MAX]; IDEAL_BATCH_SIZE];
+    let mut lengths = vec![0; IDEAL_BATCH_SIZE];
     loop {
         let asked_at = since(epoch);
-        let Ok(length) = device.recv(&mut buffer) else { return };
+        let Ok(count) = device.recv_multiple(&mut burst, &mut packets, &mut lengths, 0) else {
+            return;
+        };
         let now = since(epoch);
-        gauge.came(length);
-        match model.handle(now, length) {
-            Fate::Dropped => gauge.dropped(),
-            Fate::Lost => gauge.lost(),
-            Fate::Arrives(arrives_at) => {
-                let flight = Flight { arrives_at, packet: buffer[..length].into() };
-                if wire.send(flight).is_err() {
-                    return;
+        for (packet, &length) in packets.iter().zip(&lengths).take(count) {
+            gauge.came(length);
+            match model.handle(now, length) {
+                Fate::Dropped => gauge.dropped(),
+                Fate::Lost => gauge.lost(),
+                Fate::Arrives(arrives_at) => {
+                    if wire.send(Flight::new(arrives_at, &packet[..length])).is_err() {
+                        return;
+                    }
                 }
             }
         }
@@ -111,17 +128,33 @@ fn read(
     }
 }
 
-/// Hands packets over, each at its time, until no more come.
+/// Hands packets over, each at its time, until no more come. What is due at the same time is handed
+/// over at once, as a network card does.
 fn deliver(device: &SyncDevice, gauge: &Gauge, wire: &Receiver<Flight>, epoch: Instant) {
-    while let Ok(flight) = wire.recv() {
+    let mut joiner = GROTable::default();
+    let mut due: Vec<Vec<u8>> = Vec::with_capacity(IDEAL_BATCH_SIZE);
+    let mut late: Vec<u64> = Vec::with_capacity(IDEAL_BATCH_SIZE);
+    let mut next = wire.recv().ok();
+    while let Some(first) = next {
         let mut now = since(epoch);
-        while now < flight.arrives_at {
-            std::thread::sleep(GATHER.max(Duration::from_nanos(flight.arrives_at - now)));
+        while now < first.arrives_at {
+            std::thread::sleep(GATHER.max(Duration::from_nanos(first.arrives_at - now)));
             now = since(epoch);
         }
-        match device.send(&flight.packet) {
-            Ok(_) => gauge.delivered(now - flight.arrives_at),
-            Err(_) => gauge.refused(),
+        let mut flight = Some(first);
+        while let Some(ripe) = flight.take_if(|flight| flight.arrives_at <= now) {
+            late.push(now - ripe.arrives_at);
+            due.push(ripe.packet);
+            if due.len() < IDEAL_BATCH_SIZE {
+                flight = wire.try_recv().ok();
+            }
         }
+        match device.send_multiple(&mut joiner, &mut due, VIRTIO_NET_HDR_LEN) {
+            Ok(_) => late.iter().for_each(|&late| gauge.delivered(late)),
+            Err(_) => late.iter().for_each(|_| gauge.refused()),
+        }
+        due.clear();
+        late.clear();
+        next = flight.or_else(|| wire.recv().ok());
     }
 }

@@ -67,7 +67,7 @@ fn model(shape: &Shape, loss: Loss, direction: u64) -> Model {
 fn attach(end: (&Room, &str), other: &str, side: char) -> Result<Arc<SyncDevice>, String> {
     let (room, address) = end;
     let name = format!("wire{}{side}", std::process::id());
-    let device = DeviceBuilder::new().name(&name).enable(false).build_sync();
+    let device = DeviceBuilder::new().name(&name).enable(false).offload(true).build_sync();
     let device = device.map_err(|error| format!("a TUN device is not to be had: {error}"))?;
     let id = room.id().to_string();
     process::run(["ip", "link", "set", &name, "netns", &id])?;
