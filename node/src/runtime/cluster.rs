@@ -233,6 +233,7 @@ pub async fn run(options: ClusterOptions, stop: watch::Receiver<bool>) -> Result
         stores: options.stores.clone(),
         control: Arc::clone(&control),
         asker: asker.clone(),
+        slots: options.slots,
         memory_bytes: options.memory_bytes,
         outcomes: outcome_sender,
     }));

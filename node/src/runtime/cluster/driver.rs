@@ -38,7 +38,7 @@ use super::fetch::{Fetch, Partial};
 use super::figures::Figures;
 use super::records::{Record, RecordFile};
 use super::service::ClusterService;
-use super::work::{Workshop, data_addresses};
+use super::work::{Workshop, data_addresses, orders_wanted};
 use crate::network::control::{ControlNetwork, Incoming, Member as Peer};
 use crate::network::data::DataNetwork;
 use crate::network::data::remote::Route;
@@ -527,7 +527,7 @@ impl Driver {
         let heartbeat = Heartbeat {
             boot,
             addresses: self.parts.addresses.clone(),
-            slots: u32::try_from(self.parts.slots).unwrap_or(u32::MAX),
+            slots: u32::try_from(orders_wanted(self.parts.slots)).unwrap_or(u32::MAX),
             held,
             written: self.parts.workshop.written(),
             members_version: self.members.version,

@@ -20,7 +20,7 @@ use airlift_protocol::limits::{JOBS_MEASURED_MAX, LOG_ENTRY_BYTES_MAX, TERM_MS};
 use airlift_protocol::location::Location;
 use async_trait::async_trait;
 use bytes::Bytes;
-use tokio::sync::{OnceCell, mpsc};
+use tokio::sync::{OnceCell, Semaphore, mpsc};
 
 use super::archive::Archive;
 use super::ask::Asker;
@@ -58,6 +58,8 @@ pub(super) struct Setup {
     pub(super) stores: StoreOptions,
     pub(super) control: Arc<ControlNetwork>,
     pub(super) asker: Asker,
+    /// Orders that move or read objects at once; others wait for their turn.
+    pub(super) slots: usize,
     /// Bytes that the pipeline may hold at once.
     pub(super) memory_bytes: u64,
     pub(super) outcomes: mpsc::Sender<AgentInput>,
@@ -66,6 +68,7 @@ pub(super) struct Setup {
 /// What all jobs of this node share.
 pub(super) struct Workshop {
     setup: Setup,
+    turns: Semaphore,
     /// Bound on the bytes that are received.
     receiving: Budget,
     /// Bound on the bytes that are read for others. Were it the same, two nodes that read from each
@@ -118,6 +121,7 @@ impl Workshop {
             BTreeSet::new()
         });
         Self {
+            turns: Semaphore::new(setup.slots),
             setup,
             on_disk: Mutex::new(on_disk),
             receiving: Budget::new(half),
@@ -321,6 +325,10 @@ impl Workshop {
         attempt: u32,
     ) {
         let id = assignment.id;
+        let _turn = match takes_turn(&assignment.work) {
+            true => self.turns.acquire().await.ok(),
+            false => None,
+        };
         match caught(self.executor(data, &assignment)).await {
             Ok(executor) => executor.run(id, attempt, assignment.work).await,
             Err(failure) => {
@@ -400,6 +408,17 @@ impl Job {
             journal: self.journal.clone(),
         }
     }
+}
+
+/// Orders that a node with so many slots asks for: some more than it carries out, so that the next one is
+/// there when one has ended, however far away the leader is.
+pub(super) fn orders_wanted(slots: usize) -> usize {
+    slots + slots.div_ceil(2)
+}
+
+/// Whether `work` is one that a node carries out so many of at once as it has slots.
+fn takes_turn(work: &Work) -> bool {
+    matches!(work, Work::MoveRange { .. } | Work::MovePack { .. } | Work::Verify { .. })
 }
 
 /// Where the data plane of `node` is dialled.

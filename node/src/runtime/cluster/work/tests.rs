@@ -19,6 +19,7 @@ async fn workshop(root: &Path) -> Workshop {
         stores: StoreOptions::default(),
         control: Arc::new(control),
         asker: Asker::new().0,
+        slots: 1,
         memory_bytes: 1 << 20,
         outcomes: mpsc::channel(1).0,
     })
