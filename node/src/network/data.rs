@@ -26,6 +26,7 @@ mod peer;
 pub mod pieces;
 mod race;
 mod reach;
+mod reactor;
 pub mod remote;
 pub mod serve;
 mod session;
@@ -60,10 +61,10 @@ use self::certificate::Identity;
 use self::choice::NEAR_RTT;
 pub use self::choice::Transport;
 use self::peer::Close;
+use self::reactor::Reactor;
 use self::session::drive;
 use self::shared::{Ends, Shared};
 pub use self::stream::{FrameStream, FrameWriter};
-use self::timer::FineRuntime;
 
 /// Sessions that were dialled and are not served yet.
 const DIALLED_MAX: usize = 64;
@@ -150,6 +151,7 @@ struct Listener {
 pub struct DataNetwork {
     shared: Arc<Shared>,
     listen: SocketAddr,
+    reactor: Reactor,
     /// The one task that owns all others; ends with the network.
     _driver: JoinSet<()>,
 }
@@ -172,7 +174,8 @@ impl DataNetwork {
             Failure::new(ErrorCode::Io, format!("listen on {listen} for the data plane: {error}"))
         };
         let (socket, tcp) = bind(listen).map_err(cannot)?;
-        let runtime = Arc::new(FineRuntime);
+        let reactor = Reactor::start().map_err(cannot)?;
+        let runtime = reactor.runtime();
         let endpoint = Endpoint::new(EndpointConfig::default(), Some(server), socket, runtime)
             .map_err(cannot)?;
         let listen = endpoint.local_addr().map_err(cannot)?;
@@ -183,7 +186,7 @@ impl DataNetwork {
         let shared = Arc::new(Shared::new(ends, serve, options));
         let mut driver = JoinSet::new();
         driver.spawn(drive(Arc::clone(&shared), listener, sessions));
-        Ok(Self { shared, listen, _driver: driver })
+        Ok(Self { shared, listen, reactor, _driver: driver })
     }
 
     /// This node's id.
@@ -286,5 +289,6 @@ impl Drop for DataNetwork {
     fn drop(&mut self) {
         self.shared.endpoint.close(Close::Shutdown.code(), b"shutdown");
         self.shared.peers().iter().for_each(|peer| peer.close(Close::Shutdown));
+        self.reactor.end(self.shared.endpoint.clone());
     }
 }

@@ -9,7 +9,6 @@ use std::time::Duration;
 use airlift_protocol::error::Failure;
 use bytes::Bytes;
 use futures::stream::{FuturesUnordered, StreamExt};
-use quinn::RecvStream;
 use tokio::time::timeout;
 
 use super::carrier::{ByteReader, Carrier};
@@ -64,7 +63,7 @@ impl Shared {
     ) -> Result<(ByteReader, Ride), Failure> {
         let ride = Ride::begin(peer, carrier);
         let reader = match carrier {
-            Carrier::Quic => ByteReader::Quic(self.open_stream(peer, addresses, request).await?),
+            Carrier::Quic => self.open_stream(peer, addresses, request).await?,
             Carrier::Tcp => self.open_line(peer, addresses, request).await?,
         };
         Ok((reader, ride))
@@ -94,14 +93,14 @@ impl Shared {
         peer: &Arc<Peer>,
         addresses: &[SocketAddr],
         request: Bytes,
-    ) -> Result<RecvStream, Failure> {
+    ) -> Result<ByteReader, Failure> {
         let connection = self.connection(peer, addresses).await?;
         let opened = async {
             let (mut send, receive) =
                 connection.open_bi().await.map_err(|error| broken(peer, error))?;
             send.write_chunk(request).await.map_err(|error| broken(peer, error))?;
             send.finish().map_err(|error| broken(peer, error))?;
-            Ok::<_, Failure>(receive)
+            Ok::<_, Failure>(ByteReader::quic(receive, connection.rtt()))
         };
         let late = |_| broken(peer, "allows no more streams");
         timeout(OPEN_TIMEOUT, opened).await.map_err(late)?

@@ -532,10 +532,21 @@ fn from_wire(failure: Failure) -> StoreError {
     StoreError::new(failure.code, failure.detail())
 }
 
-/// The pieces of a range that are read at the same time.
+/// The pieces of a range that are read at the same time. Those that begin together are of unlike size:
+/// alike ones would end together too, and the link would be idle until the next are asked for. None
+/// reaches over a multiple of the size of a piece from the beginning.
 fn pieces(range: ByteRange) -> impl Iterator<Item = ByteRange> {
     let starts = (range.start..range.end).step_by(PIECE_BYTES as usize);
-    starts.map(move |start| ByteRange::new(start, range.end.min(start + PIECE_BYTES)))
+    starts.zip(1..).flat_map(move |(start, place)| {
+        let end = range.end.min(start + PIECE_BYTES);
+        let middle = start + CHUNK_BYTES * place;
+        let is_cut = middle < end;
+        let (first, second) = (start..if is_cut { middle } else { end }, middle..end);
+        [Some(first), is_cut.then_some(second)]
+            .into_iter()
+            .flatten()
+            .map(|piece| ByteRange::new(piece.start, piece.end))
+    })
 }
 
 /// These pieces, each as soon as it has its memory.
@@ -600,13 +611,18 @@ mod tests {
     }
 
     #[test]
-    fn pieces_cover_a_range_in_order() {
-        let range = ByteRange::new(CHUNK_BYTES, 3 * PIECE_BYTES + 5);
+    fn pieces_cover_a_range_in_order_and_begin_with_unlike_ones() {
+        let range = ByteRange::new(CHUNK_BYTES, 5 * PIECE_BYTES + 5);
         let pieces: Vec<ByteRange> = pieces(range).collect();
-        assert_eq!(pieces.len(), 3);
-        assert_eq!((pieces[0].start, pieces[2].end), (range.start, range.end));
+        let sizes: Vec<u64> =
+            pieces.iter().map(|piece| piece.len().div_ceil(CHUNK_BYTES)).collect();
+        assert_eq!(sizes, [1, 3, 2, 2, 3, 1, 4, 4]);
+        assert_eq!((pieces[0].start, pieces[7].end), (range.start, range.end));
         assert!(pieces.windows(2).all(|pair| pair[0].end == pair[1].start));
-        assert!(pieces.iter().all(|piece| piece.len() <= PIECE_BYTES));
         assert!(pieces.iter().all(|piece| piece.start % CHUNK_BYTES == 0));
+        let cell = |at: u64| (at - range.start) / PIECE_BYTES;
+        assert!(pieces.iter().all(|piece| cell(piece.start) == cell(piece.end - 1)));
+        let short = ByteRange::new(0, 1);
+        assert_eq!(super::pieces(short).collect::<Vec<_>>(), [short]);
     }
 }

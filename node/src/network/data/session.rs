@@ -234,7 +234,7 @@ async fn serve_stream(shared: Arc<Shared>, peer: Arc<Peer>, send: SendStream, re
     // The peer's own share first: who waits for it must not hold what others could use.
     let own = peer.serving.acquire().await;
     let all = shared.serving.acquire().await;
-    let mut reader = ByteReader::Quic(receive);
+    let mut reader = ByteReader::quic(receive, Duration::ZERO);
     let request = async {
         let preamble = in_time(&peer, read_preamble(&peer, &mut reader)).await?;
         read_request(&peer, &mut reader, preamble).await
@@ -279,7 +279,7 @@ async fn serve_line(shared: Arc<Shared>, peer: Arc<Peer>, line: Line) {
 async fn stopped(reader: &mut ByteReader) {
     match reader {
         ByteReader::Served(line) => line.stopped().await,
-        ByteReader::Quic(_) | ByteReader::Line(_) | ByteReader::Ended => {}
+        ByteReader::Quic(..) | ByteReader::Line(_) | ByteReader::Ended => {}
     }
 }
 

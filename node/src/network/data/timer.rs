@@ -5,13 +5,11 @@
 //! carried half of what it could. This never does anything but wake.
 
 use std::io;
-use std::net::UdpSocket;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use quinn::{AsyncTimer, AsyncUdpSocket, Runtime, TokioRuntime};
+use quinn::AsyncTimer;
 use rustix::fd::OwnedFd;
 use rustix::io::{Errno, read};
 use rustix::time::{
@@ -25,36 +23,9 @@ use crate::runtime::clock;
 /// The shortest time that arms a timer: none at all would disarm it.
 const SOON: Duration = Duration::from_nanos(1);
 
-/// The runtime under quinn's endpoints: tokio's, but for timers.
+/// The timer.
 #[derive(Debug)]
-pub(super) struct FineRuntime;
-
-impl Runtime for FineRuntime {
-    fn new_timer(&self, at: Instant) -> Pin<Box<dyn AsyncTimer>> {
-        match FineTimer::new(at) {
-            Ok(timer) => Box::pin(timer),
-            Err(error) => {
-                tracing::warn!(%error, "no exact timer: long ways are slower");
-                TokioRuntime.new_timer(at)
-            }
-        }
-    }
-
-    fn spawn(&self, future: Pin<Box<dyn Future<Output = ()> + Send>>) {
-        TokioRuntime.spawn(future);
-    }
-
-    fn wrap_udp_socket(&self, socket: UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
-        TokioRuntime.wrap_udp_socket(socket)
-    }
-
-    fn now(&self) -> Instant {
-        TokioRuntime.now()
-    }
-}
-
-#[derive(Debug)]
-struct FineTimer {
+pub(super) struct FineTimer {
     timer: AsyncFd<OwnedFd>,
     /// When it is over.
     at: Instant,
@@ -65,7 +36,7 @@ impl FineTimer {
         deprecated,
         reason = "its successor is unsafe and wants a descriptor that stays the same: an `OwnedFd` does"
     )]
-    fn new(at: Instant) -> io::Result<Self> {
+    pub(super) fn new(at: Instant) -> io::Result<Self> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let timer = AsyncFd::new(timerfd_create(TimerfdClockId::Monotonic, flags)?)?;
         let timer = Self { timer, at };
@@ -115,7 +86,7 @@ mod tests {
 
     use super::*;
 
-    async fn over(timer: &mut Pin<Box<dyn AsyncTimer>>) {
+    async fn over(timer: &mut Pin<Box<FineTimer>>) {
         poll_fn(|context| timer.as_mut().poll(context)).await;
     }
 
@@ -123,7 +94,7 @@ mod tests {
     async fn a_timer_is_over_at_its_time_and_can_be_set_again() {
         let begun = clock::now().into_std();
         let pause = Duration::from_millis(5);
-        let mut timer = FineRuntime.new_timer(begun + pause);
+        let mut timer = Box::pin(FineTimer::new(begun + pause).unwrap());
         over(&mut timer).await;
         assert!(clock::now().into_std() >= begun + pause);
         // To an earlier time than it was set to, and to one that has passed.
