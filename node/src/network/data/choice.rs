@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use airlift_protocol::error::Failure;
+use quinn::Connection;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -37,6 +38,9 @@ pub(super) const TRIED_FOR: Duration = Duration::from_secs(60);
 
 /// The same after a race that had no outcome.
 const UNDECIDED_FOR: Duration = Duration::from_secs(10);
+
+/// In percent of the shortest round trip, one from which on packets wait in a queue.
+const QUEUED_PERCENT: u32 = 125;
 
 /// How carriers are chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -87,6 +91,17 @@ impl Open {
 struct State {
     made: Option<Made>,
     open: Open,
+    /// The session of the last race, and the shortest round trip that was seen before any.
+    session: Option<Connection>,
+    shortest: Option<Duration>,
+}
+
+impl State {
+    /// Whether packets wait in a queue.
+    fn is_crowded(&self) -> bool {
+        let (Some(session), Some(shortest)) = (&self.session, self.shortest) else { return false };
+        session.rtt() > shortest * QUEUED_PERCENT / 100
+    }
 }
 
 /// The choice for one node.
@@ -147,7 +162,7 @@ impl Choice {
         if !race.is_over(now) {
             return;
         }
-        let (winner, outpaced, stands_for) = match race.outcome(now) {
+        let (winner, outpaced, stands_for) = match race.outcome(now, state.is_crowded()) {
             Some(end) => (end.winner, end.is_clear.then(|| end.winner.other()), TRIED_FOR),
             None => (Carrier::Quic, None, UNDECIDED_FOR),
         };
@@ -160,9 +175,12 @@ impl Choice {
         self.make(&mut self.state(), Some(Made::Chosen(carrier, until)), None);
     }
 
-    /// Both carriers are there: which of them is faster is to be seen.
-    pub(super) fn race(&self, now: Instant) {
+    /// Both carriers are there: which of them is faster is to be seen. `session` is that of QUIC, and
+    /// `rtt` a round trip before it is put to use.
+    pub(super) fn race(&self, now: Instant, session: Option<Connection>, rtt: Duration) {
         let mut state = self.state();
+        state.session = session;
+        state.shortest = Some(state.shortest.map_or(rtt, |shortest| shortest.min(rtt)));
         let Open { quic, tcp } = state.open;
         self.make(&mut state, Some(Made::Racing(Race::new(now, quic, tcp))), None);
     }
@@ -274,7 +292,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn streams_are_shared_out_while_carriers_race() {
         let peer = peer();
-        peer.choice.race(clock::now());
+        peer.choice.race(clock::now(), None, Duration::ZERO);
         let mut rides = Vec::new();
         for _ in 0..4 {
             let (carrier, _) = peer.choice.get(clock::now()).unwrap();
@@ -289,13 +307,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_winner_of_a_race_takes_what_is_under_way_when_it_is_much_faster() {
-        for (tcp, is_clear) in [(100, false), (200, true)] {
+        const MIB: u64 = 1 << 20;
+        for (tcp, is_clear) in [(100 * MIB, false), (200 * MIB, true)] {
             let peer = peer();
-            peer.choice.race(clock::now());
+            peer.choice.race(clock::now(), None, Duration::ZERO);
             let _rides = [Carrier::Quic, Carrier::Tcp].map(|it| Ride::begin(&peer, it));
             tokio::time::sleep(RACE * 3 / 4).await;
             peer.choice.arrived(Carrier::Tcp, tcp);
-            peer.choice.arrived(Carrier::Quic, 100);
+            peer.choice.arrived(Carrier::Quic, 100 * MIB);
             assert!(!is_outpaced(&peer.choice, Carrier::Quic));
             tokio::time::sleep(RACE / 4).await;
             assert_eq!(peer.choice.get(clock::now()), Some((Carrier::Tcp, Stands::Yes)));
@@ -310,7 +329,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_race_without_an_outcome_is_run_again_soon() {
         let peer = peer();
-        peer.choice.race(clock::now());
+        peer.choice.race(clock::now(), None, Duration::ZERO);
         let _ride = Ride::begin(&peer, Carrier::Quic);
         tokio::time::sleep(RACE).await;
         peer.choice.arrived(Carrier::Quic, 100);
@@ -322,7 +341,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_cannot_be_used_has_lost() {
         let choice = Choice::default();
-        choice.race(clock::now());
+        choice.race(clock::now(), None, Duration::ZERO);
         assert!(choice.failed(Carrier::Tcp, clock::now()));
         assert_eq!(choice.get(clock::now()), Some((Carrier::Quic, Stands::Yes)));
         assert!(!choice.failed(Carrier::Quic, clock::now()));

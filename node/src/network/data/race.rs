@@ -24,6 +24,12 @@ const CLEAR: f64 = 2.0;
 /// Time with a stream open after which what arrived says how fast a carrier is.
 const ACTIVE_MIN: Duration = Duration::from_millis(200);
 
+/// Bytes that the faster one must have brought: questions and answers tell nothing.
+const BYTES_MIN: u64 = 1 << 20;
+
+/// So many times the rate of QUIC, TCP is the faster one even where both wait in a full queue.
+const CROWDED: f64 = 8.0;
+
 /// What has arrived in a time with streams.
 #[derive(Clone, Copy, Debug, Default)]
 struct Tally {
@@ -67,12 +73,12 @@ impl Lane {
         self.at = now;
     }
 
-    /// What it brings; nothing when it had no stream. A carrier may have had nothing to do at the end,
-    /// because what it brought had to wait for the other.
-    fn rate(&self) -> Option<f64> {
+    /// What tells how fast it is; nothing when it had no stream. A carrier may have had nothing to do at
+    /// the end, because what it brought had to wait for the other.
+    fn tally(&self) -> Option<Tally> {
         let all = self.at_first.plus(self.after);
         let tally = if self.after.active >= ACTIVE_MIN { self.after } else { all };
-        (!all.active.is_zero()).then(|| tally.bytes_per_second())
+        (!all.active.is_zero()).then_some(tally)
     }
 }
 
@@ -137,12 +143,18 @@ impl Race {
         now.saturating_duration_since(self.begun) >= RACE
     }
 
-    /// What came of it until now; nothing when one of them had no stream, or nothing arrived.
-    pub(super) fn outcome(mut self, now: Instant) -> Option<Outcome> {
+    /// What came of it until now; nothing when one of them had no stream, or too little arrived. When the
+    /// way `is_crowded`, both together have filled it: then what each brought only says which of them
+    /// pushes harder, and QUIC fills it alone with less loss.
+    pub(super) fn outcome(mut self, now: Instant, is_crowded: bool) -> Option<Outcome> {
         self.lane(Carrier::Quic, now);
-        let (quic, tcp) = (self.quic.rate()?, self.tcp.rate()?);
-        if quic.max(tcp) == 0.0 {
+        let (quic, tcp) = (self.quic.tally()?, self.tcp.tally()?);
+        if quic.bytes.max(tcp.bytes) < BYTES_MIN {
             return None;
+        }
+        let (quic, tcp) = (quic.bytes_per_second(), tcp.bytes_per_second());
+        if is_crowded && tcp < CROWDED * quic {
+            return Some(Outcome { winner: Carrier::Quic, is_clear: false });
         }
         let is_tcp = tcp >= TCP_SHARE_MIN * quic;
         let (winner, faster, slower) =
@@ -156,17 +168,19 @@ mod tests {
     use super::*;
     use crate::runtime::clock;
 
-    /// A race in which so many bytes arrive in each half of it.
+    const MIB: u64 = 1 << 20;
+
+    /// A race in which so many MiB arrive in each half of it.
     fn run(quic: [u64; 2], tcp: [u64; 2]) -> Option<Outcome> {
         let begun = clock::now();
         let mut race = Race::new(begun, 1, 1);
         for (half, at) in [WARM_UP / 2, WARM_UP * 3 / 2].into_iter().enumerate() {
-            race.arrived(Carrier::Quic, quic[half], begun + at);
-            race.arrived(Carrier::Tcp, tcp[half], begun + at);
+            race.arrived(Carrier::Quic, quic[half] * MIB, begun + at);
+            race.arrived(Carrier::Tcp, tcp[half] * MIB, begun + at);
             assert!(!race.is_over(begun + at));
         }
         assert!(race.is_over(begun + RACE));
-        race.outcome(begun + RACE)
+        race.outcome(begun + RACE, false)
     }
 
     fn outcome(winner: Carrier, is_clear: bool) -> Option<Outcome> {
@@ -186,24 +200,39 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_was_done_early_is_not_taken_to_be_slow() {
-        let begun = clock::now();
-        let mut race = Race::new(begun, 1, 1);
-        race.arrived(Carrier::Tcp, 1_000, begun + WARM_UP / 4);
-        race.closed(Carrier::Tcp, begun + WARM_UP / 4);
-        race.arrived(Carrier::Quic, 500, begun + WARM_UP / 2);
-        race.arrived(Carrier::Quic, 500, begun + WARM_UP * 3 / 2);
-        assert_eq!(race.outcome(begun + RACE), outcome(Carrier::Tcp, true));
+    async fn who_pushes_harder_in_a_full_queue_is_not_taken_to_be_faster() {
+        for (tcp, winner) in [(1, Carrier::Quic), (7, Carrier::Quic), (8, Carrier::Tcp)] {
+            let begun = clock::now();
+            let mut race = Race::new(begun, 1, 1);
+            race.arrived(Carrier::Quic, MIB, begun + WARM_UP);
+            race.arrived(Carrier::Tcp, tcp * MIB, begun + WARM_UP);
+            assert_eq!(race.outcome(begun + RACE, true).unwrap().winner, winner);
+        }
     }
 
     #[tokio::test]
-    async fn there_is_no_outcome_without_two_runners() {
+    async fn who_was_done_early_is_not_taken_to_be_slow() {
+        let begun = clock::now();
+        let mut race = Race::new(begun, 1, 1);
+        race.arrived(Carrier::Tcp, 10 * MIB, begun + WARM_UP / 4);
+        race.closed(Carrier::Tcp, begun + WARM_UP / 4);
+        race.arrived(Carrier::Quic, 5 * MIB, begun + WARM_UP / 2);
+        race.arrived(Carrier::Quic, 5 * MIB, begun + WARM_UP * 3 / 2);
+        assert_eq!(race.outcome(begun + RACE, false), outcome(Carrier::Tcp, true));
+    }
+
+    #[tokio::test]
+    async fn there_is_no_outcome_without_two_runners_and_bytes() {
         assert_eq!(run([0, 0], [0, 0]), None);
+        let begun = clock::now();
+        let mut race = Race::new(begun, 1, 1);
+        race.arrived(Carrier::Tcp, MIB - 1, begun + WARM_UP);
+        assert_eq!(race.outcome(begun + RACE, false), None);
         let begun = clock::now();
         let mut race = Race::new(begun, 0, 0);
         race.opened(race.next(), begun);
-        race.arrived(Carrier::Quic, 100, begun + WARM_UP);
+        race.arrived(Carrier::Quic, 100 * MIB, begun + WARM_UP);
         assert_eq!(race.next(), Carrier::Tcp);
-        assert_eq!(race.outcome(begun + RACE), None);
+        assert_eq!(race.outcome(begun + RACE, false), None);
     }
 }

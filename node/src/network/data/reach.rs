@@ -9,6 +9,7 @@ use std::time::Duration;
 use airlift_protocol::error::Failure;
 use bytes::Bytes;
 use futures::stream::{FuturesUnordered, StreamExt};
+use quinn::Connection;
 use tokio::time::timeout;
 
 use super::carrier::{ByteReader, Carrier};
@@ -231,10 +232,13 @@ impl Shared {
     ) -> Result<Carrier, Failure> {
         let mut quic = pin!(self.connection(peer, addresses));
         let mut line = pin!(self.first_line(peer, addresses));
-        let both = |rtt, line: FirstLine| match (rtt <= self.options.near_rtt, line.is_offered) {
-            (true, _) => Found::Near,
-            (false, true) => Found::QuicOnly,
-            (false, false) => Found::Far,
+        let both = |connection: Connection, line: FirstLine| {
+            let rtt = connection.rtt().min(line.rtt);
+            match (rtt <= self.options.near_rtt, line.is_offered) {
+                (true, _) => Found::Near,
+                (false, true) => Found::QuicOnly,
+                (false, false) => Found::Far(connection, rtt),
+            }
         };
         let found = tokio::select! {
             connection = &mut quic => match connection {
@@ -246,7 +250,7 @@ impl Shared {
                 Ok(connection) => {
                     let rtt = connection.rtt();
                     match timeout(LINE_GRACE.max(rtt * LINE_ROUND_TRIPS), line).await {
-                        Ok(Ok(line)) => both(rtt, line),
+                        Ok(Ok(line)) => both(connection, line),
                         Ok(Err(_)) | Err(_) => Found::QuicOnly,
                     }
                 }
@@ -255,7 +259,7 @@ impl Shared {
                 Err(_) => quic.await.map(|_| Found::QuicOnly)?,
                 Ok(line) if line.rtt <= self.options.near_rtt => Found::Near,
                 Ok(line) => match timeout(QUIC_GRACE, quic).await {
-                    Ok(Ok(_)) => both(line.rtt, line),
+                    Ok(Ok(connection)) => both(connection, line),
                     Ok(Err(_)) | Err(_) => Found::TcpOnly,
                 },
             },
@@ -266,7 +270,7 @@ impl Shared {
             Found::Near => peer.choice.set(Carrier::Tcp, None),
             Found::QuicOnly => peer.choice.set(Carrier::Quic, None),
             Found::TcpOnly => peer.choice.set(Carrier::Tcp, Some(now + TRIED_FOR)),
-            Found::Far => peer.choice.race(now),
+            Found::Far(session, rtt) => peer.choice.race(now, Some(session), rtt),
         }
         Ok(peer.choice.get(now).map_or(Carrier::Quic, |(carrier, _)| carrier))
     }
@@ -303,7 +307,7 @@ struct FirstLine {
 }
 
 /// What is there between two nodes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum Found {
     /// A short way.
     Near,
@@ -311,8 +315,8 @@ enum Found {
     QuicOnly,
     /// A long way over which datagrams do not pass.
     TcpOnly,
-    /// A long way with both.
-    Far,
+    /// A long way with both, and the time of a round trip.
+    Far(Connection, Duration),
 }
 
 /// What was chosen before, if what it was chosen for is still there.
