@@ -65,7 +65,7 @@ fn tagged(tag: u8, value: &impl Serialize) -> Vec<u8> {
 
 fn entry(size: u64) -> Entry {
     let version = Version::File { device: 1, inode: 2 };
-    Entry { key: Key::from("a/b"), kind: Kind::Object, size, mtime_ns: Some(-5), version }
+    Entry { key: Key::from("a/b"), kind: Kind::Object, size, mtime_ns: Some(-5), version, is_archived: false }
 }
 
 fn others() -> Vec<Entry> {

@@ -1,6 +1,7 @@
 //! Events: facts for observers. Nothing depends on them, and nothing is decided by them.
 
 use airlift_protocol::assignment::End;
+use airlift_protocol::attributes::AttributeSet;
 use airlift_protocol::chunk::Root;
 use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::id::JobId;
@@ -91,6 +92,8 @@ pub struct ObjectEnd {
     pub root: Option<Root>,
     /// Code and text of what went wrong, or why it was left out.
     pub reason: Option<(Option<ErrorCode>, String)>,
+    /// What it carried at the source and the target cannot hold.
+    pub dropped: AttributeSet,
 }
 
 /// What became of an object.

@@ -15,6 +15,7 @@ mod report;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use airlift_protocol::attributes::AttributeSet;
 use airlift_protocol::cluster::Boot;
 use airlift_protocol::codec;
 use airlift_protocol::error::{ErrorCode, Failure};
@@ -29,7 +30,7 @@ pub use self::cluster::{Cluster, JoinToken};
 pub use self::job::{Job, LeftOver, Listing, Phase, UploadId, UploadState};
 pub(crate) use self::leases::TASK_BYTES_MIN;
 pub use self::leases::{Lease, Leases};
-pub use self::object::LargeObject;
+pub use self::object::{LargeObject, Moved};
 pub use self::page::PageProgress;
 use crate::command::Command;
 use crate::event::Status;
@@ -140,16 +141,18 @@ pub struct ObjectFact {
     pub root: Option<airlift_protocol::chunk::Root>,
     /// Why, where there is something to say.
     pub reason: Option<(Option<ErrorCode>, String)>,
+    /// What it carried at the source and the target cannot hold.
+    pub dropped: AttributeSet,
 }
 
 impl ObjectFact {
     fn plain(status: Status) -> Self {
-        Self { status, root: None, reason: None }
+        Self { status, root: None, reason: None, dropped: AttributeSet::NONE }
     }
 
     fn failed(failure: &Failure) -> Self {
         let reason = Some((Some(failure.code), failure.detail().to_owned()));
-        Self { status: Status::Failed, root: None, reason }
+        Self { reason, ..Self::plain(Status::Failed) }
     }
 }
 

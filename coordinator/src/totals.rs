@@ -1,5 +1,6 @@
 //! What a job has listed and what became of it, as numbers.
 
+use airlift_protocol::attributes::AttributeSet;
 use serde::{Deserialize, Serialize};
 
 /// Counts of objects. `total` is what the source's listing has so far.
@@ -43,6 +44,15 @@ pub struct ByteCounts {
     pub wire: u64,
 }
 
+/// What the target could not hold of objects that are done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DroppedCounts {
+    /// Objects that lost something.
+    pub objects: u64,
+    /// What they lost, all together.
+    pub attributes: AttributeSet,
+}
+
 /// Counts of a job.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
@@ -50,4 +60,6 @@ pub struct Totals {
     pub objects: ObjectCounts,
     /// Bytes.
     pub bytes: ByteCounts,
+    /// What was dropped on the way.
+    pub dropped: DroppedCounts,
 }

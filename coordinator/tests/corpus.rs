@@ -39,7 +39,14 @@ fn a_voter_of_the_corpus_does_not_stop_its_group() {
 
 fn entry(size: u64) -> Entry {
     let key = Key::new(vec![b'k'; 2022]);
-    Entry { key, kind: Kind::Object, size, mtime_ns: None, version: Version::None }
+    Entry {
+        key,
+        kind: Kind::Object,
+        size,
+        mtime_ns: None,
+        version: Version::None,
+        is_archived: false,
+    }
 }
 
 #[test]

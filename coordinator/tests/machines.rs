@@ -10,6 +10,7 @@ use airlift_coordinator::{
     Agent, AgentEffect, AgentInput, Answer, Coordinator, Effect, Input, Request, RequestId,
 };
 use airlift_protocol::assignment::{Assignment, Object, Work};
+use airlift_protocol::attributes::AttributeSet;
 use airlift_protocol::chunk::Root;
 use airlift_protocol::cluster::{Addresses, Boot};
 use airlift_protocol::codec;
@@ -45,6 +46,7 @@ fn entry(key: &str, size: u64) -> Entry {
         size,
         mtime_ns: Some(1),
         version: Version::None,
+        is_archived: false,
     }
 }
 
@@ -159,7 +161,7 @@ impl Desk {
 }
 
 fn done(bytes: u64) -> ObjectResult {
-    ObjectResult::Done { root: Root([9; 32]), bytes }
+    ObjectResult::Done { root: Root([9; 32]), bytes, dropped: AttributeSet::NONE }
 }
 
 #[test]

@@ -36,7 +36,7 @@ use std::sync::Arc;
 
 use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::figures::Stage;
-use airlift_protocol::job::JobSpec;
+use airlift_protocol::job::{ClassPolicy, JobSpec, TagPolicy};
 use airlift_protocol::manifest::{Entry, Version};
 use airlift_protocol::report::ChangedObject;
 
@@ -46,10 +46,13 @@ use self::meter::Meter;
 use self::source::Source;
 use crate::runtime::blocking::blocking;
 use crate::storage::journal::Journal;
-use crate::store::{Attributes, NewObject, Store, StoreError};
+use crate::store::{AttributeSet, Attributes, Capabilities, NewObject, Store, StoreError};
 
 /// Bytes up to which hashing on the spot costs less than handing the work to another thread.
 const HASH_INLINE_BYTES: u64 = 64 << 10;
+
+/// What rules about classes of storage call the one that a store gives when nothing is asked for.
+const DEFAULT_CLASS: &str = "default";
 
 /// Alters chunks between read and write: how tests prove that corruption is caught.
 pub trait FaultHook: Debug + Send + Sync {
@@ -82,11 +85,27 @@ impl Transfer {
         work.await
     }
 
-    /// What `entry` is to become at the target.
-    fn new_object(&self, entry: &Entry, mut attributes: Attributes) -> NewObject {
+    /// What `entry` is to become at the target, and what of its attributes is dropped because the
+    /// target cannot hold it: what the user does not want there is not dropped.
+    fn adapt(&self, entry: &Entry, mut attributes: Attributes) -> (NewObject, AttributeSet) {
+        let policy = &self.spec.policy;
         attributes.source_fingerprint = Some(entry.fingerprint());
+        if policy.tags == TagPolicy::Skip {
+            attributes.tags.clear();
+        }
+        attributes.storage_class = class_wanted(&policy.class, attributes.storage_class);
+        let carried = attributes.kinds();
+        let Capabilities { keeps, classes, .. } = self.target.capabilities();
+        if policy.class == ClassPolicy::Keep {
+            let nearest = attributes.storage_class.and_then(|name| classes.nearest(&name));
+            attributes.storage_class = nearest.map(str::to_owned);
+        }
+        // What the target has no name for is gone by now, and what it does not keep is ignored.
+        let unnamed = carried.without(attributes.kinds());
+        let dropped = unnamed.union(carried.without(*keeps));
         let key = self.spec.target_key(&entry.key).clone();
-        NewObject { entry: Entry { key, ..entry.clone() }, attributes }
+        let entry = Entry { key, is_archived: false, ..entry.clone() };
+        (NewObject { entry, attributes }, dropped)
     }
 
     /// What the source has in place of `listed`, which it no longer has.
@@ -94,6 +113,20 @@ impl Transfer {
         match self.source.stat(&listed.key).await? {
             Some(info) => Ok(ChangedObject { bytes_before: listed.size, entry: info.entry }),
             None => Err(vanished(listed)),
+        }
+    }
+}
+
+/// The class that an object with `class` at the source is to get, as whoever names it says it.
+fn class_wanted(policy: &ClassPolicy, class: Option<String>) -> Option<String> {
+    match policy {
+        ClassPolicy::Default => None,
+        ClassPolicy::Keep => class,
+        ClassPolicy::Fixed(name) => Some(name.as_str().to_owned()),
+        ClassPolicy::Map(rules) => {
+            let class = class.as_deref().unwrap_or(DEFAULT_CLASS);
+            let rule = rules.iter().find(|rule| rule.from.as_str() == class);
+            rule.map(|rule| rule.to.as_str().to_owned())
         }
     }
 }

@@ -6,6 +6,7 @@
 //!
 //! Stores do not retry: errors carry a class, and the agent decides.
 
+pub mod class;
 pub mod error;
 pub mod fence;
 pub mod files;
@@ -16,8 +17,9 @@ pub mod s3;
 use std::fmt::Debug;
 
 use airlift_protocol::assignment::UploadToken;
-pub use airlift_protocol::attributes::{Attributes, ObjectInfo};
+pub use airlift_protocol::attributes::{AttributeKind, AttributeSet, Attributes, ObjectInfo};
 use airlift_protocol::chunk::Root;
+use airlift_protocol::job::{LinkPolicy, Policy, TagPolicy};
 use airlift_protocol::key::Key;
 use airlift_protocol::manifest::Entry;
 use airlift_protocol::time::Timestamp;
@@ -26,6 +28,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+pub use self::class::Classes;
 pub use self::error::StoreError;
 use crate::pipeline::chunk::{Payload, VerifiedChunk, VerifiedObject};
 
@@ -45,6 +48,10 @@ pub struct Capabilities {
     pub directories: bool,
     /// Largest object the store can hold.
     pub object_bytes_max: u64,
+    /// What it holds of all that an object can carry.
+    pub keeps: AttributeSet,
+    /// The classes of storage it has.
+    pub classes: Classes,
 }
 
 /// A new object whose bytes follow, or came along.
@@ -178,6 +185,28 @@ pub trait Store: Debug + Send + Sync {
     /// Checks that the location can be used for what the job wants, before anything moves, with
     /// errors that name the location and the way out.
     async fn preflight(&self, access: Access) -> Result<(), StoreError>;
+}
+
+/// How a job takes what it finds at one end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Handling {
+    /// What is done with symbolic links.
+    pub links: LinkPolicy,
+    /// Whether tags are read with the other attributes.
+    pub tags: TagPolicy,
+}
+
+impl Handling {
+    /// At the source it is as the policy says.
+    pub fn of_source(policy: &Policy) -> Self {
+        Self { links: policy.links, tags: policy.tags }
+    }
+
+    /// At the target a link is a link: what it points to is not the job's to compare or delete. And
+    /// nothing depends on the tags that are there.
+    pub fn of_target() -> Self {
+        Self { links: LinkPolicy::Copy, tags: TagPolicy::Skip }
+    }
 }
 
 /// What a job wants of a location.

@@ -136,6 +136,7 @@ mod tests {
             size: 300,
             mtime_ns: Some(-1),
             version: Version::ETag("x".into()),
+            is_archived: true,
         };
         let page = Page { id: PageId(3), entries: vec![entry] };
         let golden = [
@@ -146,6 +147,7 @@ mod tests {
             251, 44, 1, // size 300: marker of a u16, little endian
             1, 1, // time: some, -1 in zigzag
             1, 1, b'x', // version: ETag, its length and text
+            1,    // archived
         ];
         assert_eq!(encode(&page), golden);
         assert_eq!(decode::<Page>(&golden, 64).unwrap(), page);

@@ -391,7 +391,14 @@ mod tests {
 
     fn entry(size: u64) -> Entry {
         let version = Version::ETag("x".into());
-        Entry { key: Key::from("a"), kind: Kind::Object, size, mtime_ns: Some(-1), version }
+        Entry {
+            key: Key::from("a"),
+            kind: Kind::Object,
+            size,
+            mtime_ns: Some(-1),
+            version,
+            is_archived: false,
+        }
     }
 
     fn header(request: Request) -> RequestHeader {

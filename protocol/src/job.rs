@@ -1,13 +1,16 @@
 //! Job specifications: what a user asked for, complete.
 
+use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::bounded;
 use crate::codec;
 use crate::id::JobId;
 use crate::key::Key;
+use crate::limits::{CLASS_NAME_BYTES_MAX, CLASS_RULES_MAX};
 use crate::location::Location;
 use crate::units::ByteRate;
 
@@ -49,6 +52,124 @@ pub enum VerifyLevel {
     Committed,
     /// Besides, this share of the moved objects, in percent, is read back and hashed.
     ReadBack(u8),
+}
+
+/// What is done with the tags of objects, which stores keep apart and guard by rights of their own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum TagPolicy {
+    /// Take them along.
+    #[default]
+    Copy,
+    /// Neither read nor write them.
+    Skip,
+}
+
+/// Which class of storage objects get at the target.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum ClassPolicy {
+    /// What the target gives when nothing is asked for.
+    #[default]
+    Default,
+    /// The class it has at the source, or the nearest that the target has.
+    Keep,
+    /// This class of the target, for all.
+    Fixed(ClassName),
+    /// By the class at the source; what is not named gets the target's default.
+    Map(#[serde(deserialize_with = "bounded::list::<_, _, CLASS_RULES_MAX>")] Vec<ClassRule>),
+}
+
+/// A store's name for a class of storage: 1 to 64 letters, digits, `-` and `_`, whatever came over the
+/// wire.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String")]
+pub struct ClassName(String);
+
+/// What objects of one class at the source become.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ClassRule {
+    /// Class at the source.
+    pub from: ClassName,
+    /// Class at the target.
+    pub to: ClassName,
+}
+
+/// Why a text says nothing about classes of storage.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum BadClass {
+    /// It cannot be a class's name.
+    #[error(
+        "'{0}' is no class of storage: a name has 1 to {CLASS_NAME_BYTES_MAX} letters, digits, '-' and '_'"
+    )]
+    Name(String),
+    /// One class is mapped twice.
+    #[error("the class '{0}' is mapped twice")]
+    Twice(String),
+    /// More rules than allowed.
+    #[error("{0} classes are mapped, more than the {CLASS_RULES_MAX} that are allowed")]
+    TooMany(usize),
+}
+
+impl ClassName {
+    /// The name as the store says it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for ClassName {
+    type Error = BadClass;
+
+    fn try_from(name: String) -> Result<Self, BadClass> {
+        let is_plain =
+            name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+        match is_plain && (1..=CLASS_NAME_BYTES_MAX).contains(&name.len()) {
+            true => Ok(Self(name)),
+            false => Err(BadClass::Name(name)),
+        }
+    }
+}
+
+impl FromStr for ClassPolicy {
+    type Err = BadClass;
+
+    /// `default`, `keep`, the name of a class of the target, or `FROM=TO` with commas between.
+    fn from_str(text: &str) -> Result<Self, BadClass> {
+        let name = |text: &str| ClassName::try_from(text.to_owned());
+        match text {
+            "default" => return Ok(Self::Default),
+            "keep" => return Ok(Self::Keep),
+            one if !one.contains(['=', ',']) => return Ok(Self::Fixed(name(one)?)),
+            _ => {}
+        }
+        let mut rules: Vec<ClassRule> = Vec::new();
+        for rule in text.split(',') {
+            let (from, to) = rule.split_once('=').ok_or_else(|| BadClass::Name(rule.to_owned()))?;
+            let (from, to) = (name(from)?, name(to)?);
+            if rules.iter().any(|known| known.from == from) {
+                return Err(BadClass::Twice(from.0));
+            }
+            rules.push(ClassRule { from, to });
+        }
+        match rules.len() {
+            0..=CLASS_RULES_MAX => Ok(Self::Map(rules)),
+            more => Err(BadClass::TooMany(more)),
+        }
+    }
+}
+
+impl fmt::Display for ClassPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::Keep => f.write_str("keep"),
+            Self::Fixed(name) => f.write_str(name.as_str()),
+            Self::Map(rules) => {
+                let rules: Vec<String> =
+                    rules.iter().map(|rule| format!("{}={}", rule.from.0, rule.to.0)).collect();
+                f.write_str(&rules.join(","))
+            }
+        }
+    }
 }
 
 /// The most that a sync may delete.
@@ -100,6 +221,10 @@ pub struct Policy {
     pub bandwidth: Option<ByteRate>,
     /// How much of a cluster the job gets beside others.
     pub priority: Priority,
+    /// What is done with tags.
+    pub tags: TagPolicy,
+    /// Which class of storage objects get.
+    pub class: ClassPolicy,
 }
 
 impl Default for Policy {
@@ -113,6 +238,8 @@ impl Default for Policy {
             max_delete: None,
             bandwidth: None,
             priority: Priority::default(),
+            tags: TagPolicy::default(),
+            class: ClassPolicy::default(),
         }
     }
 }
@@ -247,6 +374,21 @@ mod tests {
         }
         let forged: Priority = codec::decode(&[0], 1).unwrap();
         assert_eq!(forged.weight(), 1);
+    }
+
+    #[test]
+    fn classes_are_a_word_a_name_or_rules_and_print_back() {
+        for text in ["default", "keep", "STANDARD_IA", "GLACIER=Archive,STANDARD_IA=Cool"] {
+            assert_eq!(text.parse::<ClassPolicy>().unwrap().to_string(), text);
+        }
+        let long = "x".repeat(CLASS_NAME_BYTES_MAX + 1);
+        for text in ["", "a b", "a=", "=b", "a=b,", "a=b,c", "a=b,a=c", "a=b=c", long.as_str()] {
+            assert!(text.parse::<ClassPolicy>().is_err(), "{text}");
+        }
+        let many: Vec<String> = (0..=CLASS_RULES_MAX).map(|n| format!("a{n}=b")).collect();
+        assert_eq!(many.join(",").parse::<ClassPolicy>(), Err(BadClass::TooMany(many.len())));
+        let forged = codec::encode(&"not a name".to_owned());
+        assert!(codec::decode::<ClassName>(&forged, 64).is_err());
     }
 
     #[test]

@@ -74,6 +74,12 @@ pub const LOG_WAITING_MAX: usize = 8;
 /// Bytes of a key. S3 allows 1,024; file paths up to `PATH_MAX`.
 pub const KEY_BYTES_MAX: usize = 4096;
 
+/// Bytes of the name of a class of storage. The longest known has 20.
+pub const CLASS_NAME_BYTES_MAX: usize = 64;
+
+/// Rules of one job about classes of storage: stores have fewer than ten classes.
+pub const CLASS_RULES_MAX: usize = 32;
+
 /// Bytes of the text that goes with an error code.
 pub const FAILURE_DETAIL_BYTES_MAX: usize = 512;
 

@@ -53,6 +53,8 @@ pub struct Entry {
     pub mtime_ns: Option<i64>,
     /// What pins this state of the object.
     pub version: Version,
+    /// Whether the store has to restore the object from an archive before it can be read.
+    pub is_archived: bool,
 }
 
 impl Entry {
@@ -164,6 +166,7 @@ mod tests {
             size: u64::MAX,
             mtime_ns: Some(i64::MIN),
             version: Version::File { device: u64::MAX, inode: u64::MAX },
+            is_archived: true,
         }
     }
 

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::assignment::UploadToken;
+use crate::attributes::AttributeSet;
 use crate::bounded;
 use crate::chunk::{Root, SpanValue};
 use crate::error::Failure;
@@ -22,6 +23,8 @@ pub enum SkipReason {
     Special,
     /// The target cannot hold this key or kind; the text says why.
     Unrepresentable(String),
+    /// The source's store has it in an archive.
+    Archived,
 }
 
 impl SkipReason {
@@ -33,6 +36,7 @@ impl SkipReason {
             }
             Self::Special => "socket, pipe or device: has no content to copy".to_owned(),
             Self::Unrepresentable(why) => why.clone(),
+            Self::Archived => "archived at the source: restore it there, then run again".to_owned(),
         }
     }
 }
@@ -55,6 +59,8 @@ pub enum ObjectResult {
         root: Root,
         /// Bytes moved.
         bytes: u64,
+        /// What it carried at the source and the target cannot hold.
+        dropped: AttributeSet,
     },
     /// Not the object that was listed.
     Changed(ChangedObject),
@@ -143,7 +149,10 @@ pub enum Completion {
         #[serde(deserialize_with = "bounded::list::<_, _, PACK_OBJECTS_MAX>")] Vec<ObjectResult>,
     ),
     /// The object is visible and checked.
-    Committed,
+    Committed {
+        /// What it carried at the source and the target cannot hold.
+        dropped: AttributeSet,
+    },
     /// The source has another object under this key now.
     Changed(ChangedObject),
     /// The upload is gone.
@@ -179,16 +188,18 @@ pub struct Report {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::attributes::AttributeKind;
     use crate::codec;
 
     #[test]
     fn a_report_has_the_bytes_it_always_had() {
         let (assignment, job, epoch) = (AssignmentId(3), JobId([9; 16]), Epoch(4));
-        let result = Ok(Completion::Committed);
+        let dropped = [AttributeKind::Tags].into_iter().collect();
+        let result = Ok(Completion::Committed { dropped });
         let report = Report { assignment, job, epoch, result, wire_bytes: 300 };
         let mut golden = vec![3]; // assignment
         golden.extend_from_slice(&[9; 16]); // job
-        golden.extend_from_slice(&[4, 0, 6, 251, 44, 1]); // epoch, ok, committed, bytes
+        golden.extend_from_slice(&[4, 0, 6, 64, 251, 44, 1]); // epoch, ok, committed, tags, bytes
         assert_eq!(codec::encode(&report), golden);
         assert_eq!(codec::decode::<Report>(&golden, 64).unwrap(), report);
     }

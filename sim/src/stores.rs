@@ -97,6 +97,7 @@ pub(crate) fn entry(key: &Key, content: Content) -> Entry {
         size: content.size,
         mtime_ns: Some(content.version as i64),
         version: Version::ETag(format!("{}-{}", content.version, content.size).into()),
+        is_archived: false,
     }
 }
 

@@ -11,7 +11,7 @@ pub mod removing;
 pub mod uploads;
 pub mod writing;
 
-use airlift_node::store::Store;
+use airlift_node::store::{AttributeSet, Store};
 use airlift_protocol::key::Key;
 use async_trait::async_trait;
 
@@ -30,6 +30,11 @@ pub trait Place: Send + Sync {
     /// Whether the program that serves the place refuses `key`, though the store may write it.
     fn refuses(&self, _key: &Key) -> bool {
         false
+    }
+
+    /// What the program that serves the place forgets of an object, though its store would keep it.
+    fn forgets(&self) -> AttributeSet {
+        AttributeSet::NONE
     }
 }
 
@@ -68,6 +73,7 @@ macro_rules! conformance {
                 writing::a_directory_marker_comes_back_as_one,
                 writing::links_come_back_where_the_store_keeps_them,
                 writing::times_and_modes_are_kept_where_the_store_keeps_them,
+                writing::whatever_the_store_keeps_comes_back,
                 uploads::an_upload_is_invisible_until_it_is_committed,
                 uploads::parts_may_be_written_in_any_order_and_at_once,
                 uploads::an_upload_is_taken_up_where_it_stopped,

@@ -231,6 +231,7 @@ fn batch_length(reports: &[Report]) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use airlift_protocol::attributes::AttributeSet;
     use airlift_protocol::chunk::Root;
     use airlift_protocol::id::Epoch;
     use airlift_protocol::limits::{
@@ -249,7 +250,8 @@ mod tests {
     #[test]
     fn a_batch_of_the_largest_reports_can_be_read_back() {
         let failure = Failure::new(ErrorCode::NotFound, "x".repeat(FAILURE_DETAIL_BYTES_MAX));
-        let done = ObjectResult::Done { root: Root([1; 32]), bytes: 1 };
+        let done =
+            ObjectResult::Done { root: Root([1; 32]), bytes: 1, dropped: AttributeSet::NONE };
         let unchanged = Comparison::Unchanged { bytes: 1 };
         let completions = [
             Completion::Cleaned,

@@ -80,6 +80,7 @@ mod tests {
                         size: 0,
                         mtime_ns: None,
                         version: Version::None,
+                        is_archived: false,
                     })
                     .collect(),
             })

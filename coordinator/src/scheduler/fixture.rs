@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use airlift_protocol::assignment::End;
+use airlift_protocol::attributes::AttributeSet;
 use airlift_protocol::cluster::{Addresses, Boot, ClusterId, Member, NodeName, Role, TokenId};
 use airlift_protocol::control::Heartbeat;
 use airlift_protocol::error::Failure;
@@ -128,6 +129,7 @@ impl Site {
             size: *size,
             mtime_ns: Some(1),
             version: Version::None,
+            is_archived: false,
         });
         let (run, end, entries) = (1, End::Source, entries.collect());
         let page = Page { id: PageId(0), entries };
@@ -201,7 +203,7 @@ impl Site {
         let lease = self.lease(job, id).clone();
         let Task::Pack(_, indices) = &lease.task else { panic!("no pack: {lease:?}") };
         let root = airlift_protocol::chunk::Root([1; 32]);
-        let done = ObjectResult::Done { root, bytes: OBJECT_BYTES };
+        let done = ObjectResult::Done { root, bytes: OBJECT_BYTES, dropped: AttributeSet::NONE };
         let results = vec![done; indices.len()];
         self.report(job, id, Completion::PackMoved(results));
     }

@@ -125,6 +125,7 @@ fn of_items<T>(items: &[T], failure: impl Fn(&T) -> Option<&Failure>) -> Judgeme
 
 #[cfg(test)]
 mod tests {
+    use airlift_protocol::attributes::AttributeSet;
     use airlift_protocol::chunk::Root;
     use airlift_protocol::id::{AssignmentId, Epoch, JobId};
 
@@ -134,7 +135,8 @@ mod tests {
     fn only_the_way_counts_and_one_object_that_got_through_shows_it_open() {
         let failure = |code| Failure::new(code, "");
         let failed = |code| ObjectResult::Failed(failure(code));
-        let done = || ObjectResult::Done { root: Root([1; 32]), bytes: 1 };
+        let done =
+            || ObjectResult::Done { root: Root([1; 32]), bytes: 1, dropped: AttributeSet::NONE };
         let pack = |items| Ok(Completion::PackMoved(items));
         for (result, expected) in [
             (Ok(Completion::Cleaned), Judgement::Well),

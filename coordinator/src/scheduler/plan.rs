@@ -21,7 +21,7 @@ use super::pages::{self, PageKey, Pages, is_large};
 use super::route::{Reach, Route, route};
 use super::stragglers::{self, TakeBack};
 use crate::command::Grant;
-use crate::state::{Job, LargeObject, Phase, State, Task, UploadId};
+use crate::state::{Job, LargeObject, Moved, Phase, State, Task, UploadId};
 
 /// A complete decision.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -254,7 +254,7 @@ impl Planner<'_> {
     }
 
     fn read_back(&mut self) {
-        for (position, (_, bytes)) in &self.job.read_backs {
+        for (position, Moved { bytes, .. }) in &self.job.read_backs {
             let task = Task::ReadBack(*position);
             if !self.is_granted_or_leased(&task) && !self.grant(task, *bytes) {
                 return;

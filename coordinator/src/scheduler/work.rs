@@ -64,7 +64,7 @@ impl Resolver<'_> {
             }
             Task::ReadBack(position) => Work::ReadBack {
                 object: self.object(*position)?,
-                root: self.job.read_backs.get(position)?.0,
+                root: self.job.read_backs.get(position)?.root,
             },
             Task::Verify(page, indices) => Work::Verify { objects: self.objects(*page, indices)? },
             Task::Delete(page, indices) => {

@@ -459,6 +459,7 @@ mod tests {
             size: 1,
             mtime_ns: None,
             version: Version::None,
+            is_archived: false,
         };
         let (node, page) = (NodeId([1; 32]), Page { id: PageId(0), entries: vec![entry] });
         let decided = |run| {

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use airlift_protocol::assignment::{End, UploadToken};
 use airlift_protocol::bitmap::Bitmap;
-use airlift_protocol::chunk::Root;
 use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::id::{LogIndex, PageId, Position};
 use airlift_protocol::job::{JobSpec, Mode, VerifyLevel};
@@ -16,7 +15,7 @@ use airlift_protocol::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::leases::Leases;
-use super::object::LargeObject;
+use super::object::{LargeObject, Moved};
 use super::page::PageProgress;
 use super::{ObjectFact, Task};
 use crate::event::Status;
@@ -134,7 +133,7 @@ pub struct Job {
     /// again.
     pub kept: BTreeSet<UploadId>,
     /// Moved objects that are still to be read back.
-    pub read_backs: BTreeMap<Position, (Root, u64)>,
+    pub read_backs: BTreeMap<Position, Moved>,
     /// Rights given out.
     pub leases: Leases,
     /// Pages of the target's listing that were compared with the source's.
@@ -312,6 +311,11 @@ impl Job {
             && self.failures.len() < FAILURES_KEPT_MAX
         {
             self.failures.push(Failure::new(*code, text.as_str()));
+        }
+        if !fact.dropped.is_empty() {
+            let dropped = &mut self.totals.dropped;
+            dropped.objects += 1;
+            dropped.attributes = dropped.attributes.union(fact.dropped);
         }
         let objects = &mut self.totals.objects;
         match fact.status {

@@ -3,12 +3,24 @@
 use std::collections::BTreeSet;
 
 use airlift_protocol::assignment::UploadToken;
+use airlift_protocol::attributes::AttributeSet;
 use airlift_protocol::chunk::{self, Root, SpanValue};
 use airlift_protocol::shard;
 use airlift_protocol::units::ByteRange;
 use serde::{Deserialize, Serialize};
 
 use super::job::UploadId;
+
+/// An object that is at the target, complete and visible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moved {
+    /// Its hash.
+    pub root: Root,
+    /// Its bytes.
+    pub bytes: u64,
+    /// What it carried at the source and the target cannot hold.
+    pub dropped: AttributeSet,
+}
 
 /// A large object whose upload was ordered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 //! given out. A report of a lease that is not there, or under another epoch, does nothing.
 
 use airlift_protocol::assignment::End;
-use airlift_protocol::chunk::Root;
+use airlift_protocol::attributes::AttributeSet;
 use airlift_protocol::error::{ErrorCode, Failure, Scope};
 use airlift_protocol::id::{AssignmentId, JobId, PageId, Position};
 use airlift_protocol::job::Mode;
@@ -17,6 +17,7 @@ use airlift_protocol::units::ByteCount;
 use super::apply::{give_back, return_to_page, stop};
 use super::job::{Job, Phase, UploadId};
 use super::leases::Lease;
+use super::object::Moved;
 use super::{Fact, ObjectFact, State, Task};
 use crate::event::Status;
 
@@ -83,7 +84,9 @@ impl Change<'_> {
                     self.moved(Position { page, index }, result);
                 }
             }
-            (Task::Commit(position), Completion::Committed) => self.committed(position),
+            (Task::Commit(position), Completion::Committed { dropped }) => {
+                self.committed(position, dropped);
+            }
             (
                 Task::Open(position, ..) | Task::Range(position, _) | Task::Commit(position),
                 Completion::Changed(changed),
@@ -92,8 +95,8 @@ impl Change<'_> {
                 self.changed(position, changed);
             }
             (Task::ReadBack(position), Completion::ReadBack) => {
-                if let Some((root, bytes)) = self.job.read_backs.remove(&position) {
-                    self.finish_done(position, root, bytes);
+                if let Some(moved) = self.job.read_backs.remove(&position) {
+                    self.finish_done(position, moved);
                 }
             }
             (Task::Verify(page, indices), Completion::Verified(verdicts))
@@ -219,13 +222,13 @@ impl Change<'_> {
 
     fn moved(&mut self, position: Position, result: ObjectResult) {
         match result {
-            ObjectResult::Done { root, bytes } => {
+            ObjectResult::Done { root, bytes, dropped } => {
                 let again = bytes.min(self.job.interrupted_bytes);
                 self.job.interrupted_bytes -= again;
                 let counts = &mut self.job.totals.bytes;
                 counts.sent = counts.sent.saturating_add(bytes);
                 counts.resent = counts.resent.saturating_add(again);
-                self.done(position, root, bytes);
+                self.done(position, Moved { root, bytes, dropped });
             }
             ObjectResult::Changed(changed) => self.changed(position, changed),
             ObjectResult::Skipped(reason) => self.skipped(position, &reason),
@@ -244,30 +247,31 @@ impl Change<'_> {
         }
     }
 
-    fn committed(&mut self, position: Position) {
+    fn committed(&mut self, position: Position, dropped: AttributeSet) {
         let Some(object) = self.job.objects.remove(&position) else { return };
         let Some(root) = object.root() else { return };
         self.job.uploads.remove(&object.upload_id);
-        self.done(position, root, object.size);
+        self.done(position, Moved { root, bytes: object.size, dropped });
     }
 
     /// The object is at the target: it has come to its end, unless it is to be read back.
-    fn done(&mut self, position: Position, root: Root, bytes: u64) {
+    fn done(&mut self, position: Position, moved: Moved) {
         if self.job.is_sampled(position) {
-            self.job.read_backs.insert(position, (root, bytes));
+            self.job.read_backs.insert(position, moved);
         } else {
-            self.finish_done(position, root, bytes);
+            self.finish_done(position, moved);
         }
     }
 
-    fn finish_done(&mut self, position: Position, root: Root, bytes: u64) {
-        let fact = ObjectFact { status: Status::Done, root: Some(root), reason: None };
-        self.finish(position, fact, bytes);
+    fn finish_done(&mut self, position: Position, moved: Moved) {
+        let Moved { root, bytes, dropped } = moved;
+        let plain = ObjectFact::plain(Status::Done);
+        self.finish(position, ObjectFact { root: Some(root), dropped, ..plain }, bytes);
     }
 
     fn skipped(&mut self, position: Position, reason: &SkipReason) {
         let reason = Some((None, reason.message()));
-        self.finish(position, ObjectFact { status: Status::Skipped, root: None, reason }, 0);
+        self.finish(position, ObjectFact { reason, ..ObjectFact::plain(Status::Skipped) }, 0);
     }
 
     /// The source changed under the reader: the object starts over once, then fails.
@@ -328,10 +332,10 @@ impl Change<'_> {
         let reason = |text: String| Some((None, text));
         let (fact, bytes) = match verdict {
             Verdict::Equal { root, bytes } => {
-                (ObjectFact { status: Status::Equal, root: Some(root), reason: None }, bytes)
+                (ObjectFact { root: Some(root), ..ObjectFact::plain(Status::Equal) }, bytes)
             }
             Verdict::Differs(how) => {
-                (ObjectFact { status: Status::Differs, root: None, reason: reason(how) }, 0)
+                (ObjectFact { reason: reason(how), ..ObjectFact::plain(Status::Differs) }, 0)
             }
             Verdict::Missing => (ObjectFact::plain(Status::Missing), 0),
             Verdict::Skipped(why) => return self.skipped(position, &why),
@@ -381,7 +385,7 @@ fn kind(completion: &Completion) -> &'static str {
         Completion::Opened(_) => "Opened",
         Completion::RangeMoved { .. } => "RangeMoved",
         Completion::PackMoved(_) => "PackMoved",
-        Completion::Committed => "Committed",
+        Completion::Committed { .. } => "Committed",
         Completion::Changed(_) => "Changed",
         Completion::Discarded => "Discarded",
         Completion::Verified(_) => "Verified",

@@ -2,6 +2,7 @@
 
 use airlift_coordinator::command::Command;
 use airlift_protocol::assignment::{End, Work};
+use airlift_protocol::attributes::AttributeSet;
 use airlift_protocol::chunk::Root;
 use airlift_protocol::codec;
 use airlift_protocol::id::PageId;
@@ -26,6 +27,7 @@ fn entry(key: &str, size: u64) -> Entry {
         size,
         mtime_ns: Some(1),
         version: Version::None,
+        is_archived: false,
     }
 }
 
@@ -67,7 +69,11 @@ pub(crate) fn outcomes(work: &Work, size: u64) -> Vec<Completion> {
             vec![Completion::Compared(vec![Comparison::Move; page.entries.len()])]
         }
         Work::MovePack { objects } => {
-            let done = ObjectResult::Done { root: Root([9; 32]), bytes: size };
+            let done = ObjectResult::Done {
+                root: Root([9; 32]),
+                bytes: size,
+                dropped: AttributeSet::NONE,
+            };
             vec![Completion::PackMoved(vec![done; objects.len()])]
         }
         Work::Delete { entries } => {

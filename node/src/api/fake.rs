@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use airlift_coordinator::scheduler::bottleneck::Bottleneck;
-use airlift_coordinator::totals::{ByteCounts, ObjectCounts};
+use airlift_coordinator::totals::{ByteCounts, DroppedCounts, ObjectCounts};
 use airlift_protocol::error::ErrorCode;
 use airlift_protocol::id::JobId;
 use async_trait::async_trait;
@@ -98,6 +98,7 @@ pub(crate) fn begun() -> JobView {
             dry_run: false,
             objects: ObjectCounts { total: 3, ..ObjectCounts::default() },
             bytes: ByteCounts { total: 3000, ..ByteCounts::default() },
+            dropped: DroppedCounts::default(),
             is_listed: true,
             rate_bytes_per_second: 1000,
             eta_seconds: Some(3),

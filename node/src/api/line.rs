@@ -2,6 +2,7 @@
 
 use airlift_coordinator::event::{Event, ObjectEnd};
 use airlift_protocol::assignment::End;
+use airlift_protocol::attributes::AttributeSet;
 use airlift_protocol::error::Failure;
 use airlift_protocol::key::Key;
 use data_encoding::BASE64;
@@ -53,6 +54,9 @@ pub struct ReportLine {
     pub reason: Option<String>,
     /// The code of that.
     pub code: Option<String>,
+    /// What the object carried at the source and the target cannot hold.
+    #[serde(default, skip_serializing_if = "AttributeSet::is_empty")]
+    pub dropped: AttributeSet,
     /// For a place that could not be listed, and for what was left over: `source` or `target`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<String>,
@@ -86,6 +90,7 @@ impl ReportLine {
             blake3: object.root.map(|root| root.to_string()),
             reason: reason.map(|(_, text)| text.clone()),
             code,
+            dropped: object.dropped,
             end: None,
         }
     }
@@ -98,6 +103,7 @@ impl ReportLine {
             blake3: None,
             reason: Some(failure.detail().to_owned()),
             code: Some(failure.code.as_str().to_owned()),
+            dropped: AttributeSet::NONE,
             end: Some(match end {
                 End::Source => "source".to_owned(),
                 End::Target => "target".to_owned(),

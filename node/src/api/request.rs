@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use airlift_protocol::job::{
-    Comparison, DeleteLimit, Filters, JobSpec, LinkPolicy, Mode, Policy, Priority, SingleObject,
-    VerifyLevel,
+    BadClass, ClassPolicy, Comparison, DeleteLimit, Filters, JobSpec, LinkPolicy, Mode, Policy,
+    Priority, SingleObject, TagPolicy, VerifyLevel,
 };
 use airlift_protocol::key::Key;
 use airlift_protocol::location::Location;
@@ -46,6 +46,17 @@ pub enum LinksText {
     Copy,
     /// Copy what they point to.
     Follow,
+}
+
+/// What is done with tags.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TagsText {
+    /// Take them along.
+    #[default]
+    Copy,
+    /// Neither read nor write them.
+    Skip,
 }
 
 /// The most that a sync may delete.
@@ -99,6 +110,13 @@ pub struct SubmitRequest {
     /// The job's weight beside other jobs, from 1 to 100; 10 when it is not given.
     #[serde(default)]
     pub priority: Option<u8>,
+    /// What is done with the tags of objects.
+    #[serde(default)]
+    pub tags: TagsText,
+    /// Class of storage at the target: `default`, `keep`, a name, or `FROM=TO` with commas between;
+    /// `default` when it is not given.
+    #[serde(default)]
+    pub storage_class: Option<String>,
 }
 
 /// A request for a token by which a node may join.
@@ -213,6 +231,11 @@ impl From<&Submission> for SubmitRequest {
             }),
             bandwidth_bytes_per_second: policy.bandwidth.map(|rate| rate.0),
             priority: Some(policy.priority.weight()),
+            tags: match policy.tags {
+                TagPolicy::Copy => TagsText::Copy,
+                TagPolicy::Skip => TagsText::Skip,
+            },
+            storage_class: (policy.class != ClassPolicy::Default).then(|| policy.class.to_string()),
         }
     }
 }
@@ -252,6 +275,11 @@ impl TryFrom<SubmitRequest> for Submission {
             }),
             bandwidth: request.bandwidth_bytes_per_second.map(ByteRate),
             priority: priority(request.priority)?,
+            tags: match request.tags {
+                TagsText::Copy => TagPolicy::Copy,
+                TagsText::Skip => TagPolicy::Skip,
+            },
+            class: class(request.storage_class.as_deref())?,
         };
         Ok(Self {
             mode: Mode::from(request.mode),
@@ -267,6 +295,11 @@ fn priority(weight: Option<u8>) -> Result<Priority, ApiError> {
     let Some(weight) = weight else { return Ok(Priority::default()) };
     Priority::of_weight(weight)
         .ok_or_else(|| ApiError::invalid(format!("a priority is from 1 to 100, not {weight}")))
+}
+
+fn class(text: Option<&str>) -> Result<ClassPolicy, ApiError> {
+    let Some(text) = text else { return Ok(ClassPolicy::default()) };
+    text.parse().map_err(|error: BadClass| ApiError::invalid(error.to_string()))
 }
 
 fn percent_of(limit: Option<DeleteLimitText>) -> u8 {

@@ -2,7 +2,7 @@
 
 use airlift_coordinator::scheduler::bottleneck::Bottleneck;
 use airlift_coordinator::state::Phase;
-use airlift_coordinator::totals::{ByteCounts, ObjectCounts, Totals};
+use airlift_coordinator::totals::{ByteCounts, DroppedCounts, ObjectCounts, Totals};
 use airlift_protocol::error::ErrorCode;
 use airlift_protocol::id::JobId;
 use airlift_protocol::job::{Mode, SingleObject};
@@ -142,6 +142,9 @@ pub struct JobSummary {
     pub objects: ObjectCounts,
     /// Bytes, in this run.
     pub bytes: ByteCounts,
+    /// What the target could not hold of objects that are done, in this run.
+    #[serde(default)]
+    pub dropped: DroppedCounts,
     /// Whether `total` of objects and bytes is final.
     pub is_listed: bool,
     /// Bytes a second that the job lately wrote; 0 when it does not run.
@@ -161,7 +164,7 @@ pub struct JobSummary {
 impl JobSummary {
     /// The job's numbers as the coordinator has them.
     pub fn totals(&self) -> Totals {
-        Totals { objects: self.objects, bytes: self.bytes }
+        Totals { objects: self.objects, bytes: self.bytes, dropped: self.dropped }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use airlift_protocol::job::{DeleteLimit, Priority, VerifyLevel};
+use airlift_protocol::job::{ClassPolicy, DeleteLimit, Priority, TagPolicy, VerifyLevel};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 
@@ -246,6 +246,26 @@ pub struct CheckArgs {
     pub verify: Option<VerifyLevel>,
 }
 
+/// What objects carry beside their bytes.
+#[derive(Clone, Debug, Default, Args)]
+pub struct AttributeArgs {
+    /// Tags of objects: take them along, or leave them alone [default: copy]
+    #[arg(long, value_name = "POLICY", value_parser = parse_tags, help_heading = WORK)]
+    pub tags: Option<TagPolicy>,
+    /// Class of storage at DST: default, keep (as at SRC, or the nearest), a name, or FROM=TO with
+    /// commas between [default: default]
+    #[arg(long, value_name = "CLASS", help_heading = WORK)]
+    pub storage_class: Option<ClassPolicy>,
+}
+
+fn parse_tags(text: &str) -> Result<TagPolicy, String> {
+    match text {
+        "copy" => Ok(TagPolicy::Copy),
+        "skip" => Ok(TagPolicy::Skip),
+        _ => Err("write copy or skip".to_owned()),
+    }
+}
+
 /// What a mirror may delete.
 #[derive(Clone, Copy, Debug, Default, Args)]
 pub struct DeleteArgs {
@@ -266,6 +286,9 @@ pub struct CopyArgs {
     /// What is checked.
     #[command(flatten)]
     pub check: CheckArgs,
+    /// What is taken along.
+    #[command(flatten)]
+    pub attributes: AttributeArgs,
 }
 
 /// `sync`.

@@ -10,7 +10,7 @@ use airlift_protocol::job::Mode;
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
 
 use self::remote::{Shown, copy_report, watch};
-use super::args::{CheckArgs, DeleteArgs, FlagSetting, Global, WatchArgs, WorkArgs};
+use super::args::{AttributeArgs, CheckArgs, DeleteArgs, FlagSetting, Global, WatchArgs, WorkArgs};
 use super::connect::{Cluster, ClusterArgs};
 use super::console::{Console, unless_closed};
 use super::exit::{CliError, ExitCode};
@@ -95,6 +95,9 @@ pub struct SubmitArgs {
     /// What is checked.
     #[command(flatten)]
     pub check: CheckArgs,
+    /// What is taken along.
+    #[command(flatten)]
+    pub attributes: AttributeArgs,
     /// What may be deleted.
     #[command(flatten)]
     pub delete: DeleteArgs,
@@ -219,9 +222,15 @@ async fn submit(
             "--dry-run, --checksum and --verify are about copies: --mode verify reads all and changes nothing",
         ));
     }
+    let AttributeArgs { tags, storage_class } = &args.attributes;
+    if args.mode == SubmitMode::Verify && (tags.is_some() || storage_class.is_some()) {
+        return Err(CliError::usage(
+            "--tags and --storage-class are about copies: --mode verify changes nothing",
+        ));
+    }
     let (mode, policy) = match args.mode {
-        SubmitMode::Cp => (Mode::Copy, copy_policy(args.check)),
-        SubmitMode::Sync => (Mode::Sync, sync_policy(args.check, args.delete)),
+        SubmitMode::Cp => (Mode::Copy, copy_policy(args.check, &args.attributes)),
+        SubmitMode::Sync => (Mode::Sync, sync_policy(args.check, &args.attributes, args.delete)),
         SubmitMode::Verify => (Mode::Verify, verify_policy()),
     };
     let submitted = cluster.submit(request(mode, &args.work, &policy, config)).await?;

@@ -20,7 +20,7 @@ use super::resolve::{Source, find_source, parse};
 use crate::api::line::JsonKey;
 use crate::config::Config;
 use crate::store::fence::Fence;
-use crate::store::{ListRequest, Listed, Store, locate};
+use crate::store::{Handling, ListRequest, Listed, Store, locate};
 
 /// Batches of entries that may wait to be printed.
 const BATCHES_MAX: usize = 4;
@@ -70,8 +70,8 @@ pub(super) async fn run(
 
 /// Opens a store for reading: links are shown as what they are, and no job leaves anything behind.
 async fn open(location: &Location, config: &Config) -> Result<Arc<dyn Store>, CliError> {
-    Ok(locate::open(location, JobId([0; 16]), LinkPolicy::Copy, Fence::default(), &config.stores)
-        .await?)
+    let (job, handling) = (JobId([0; 16]), Handling::of_target());
+    Ok(locate::open(location, job, handling, Fence::default(), &config.stores).await?)
 }
 
 async fn list(
@@ -161,7 +161,14 @@ mod tests {
     use super::*;
 
     fn entry(key: &[u8], kind: Kind, version: Version) -> Entry {
-        Entry { key: Key::from(key), kind, size: 1234, mtime_ns: Some(0), version }
+        Entry {
+            key: Key::from(key),
+            kind,
+            size: 1234,
+            mtime_ns: Some(0),
+            version,
+            is_archived: false,
+        }
     }
 
     #[test]

@@ -264,6 +264,7 @@ fn bar() -> ProgressBar {
 #[cfg(test)]
 mod tests {
     use airlift_coordinator::event::ObjectEnd;
+    use airlift_protocol::attributes::AttributeSet;
     use airlift_protocol::id::JobId;
     use airlift_protocol::key::Key;
 
@@ -277,7 +278,8 @@ mod tests {
     }
 
     fn finished(status: Status, bytes: u64) -> Event {
-        let object = ObjectEnd { key: Key::from("k"), status, bytes, root: None, reason: None };
+        let (key, dropped) = (Key::from("k"), AttributeSet::NONE);
+        let object = ObjectEnd { key, status, bytes, root: None, reason: None, dropped };
         Event::ObjectFinished { job: JOB, object }
     }
 

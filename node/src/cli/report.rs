@@ -93,6 +93,7 @@ impl Report {
 mod tests {
     use airlift_coordinator::event::{ObjectEnd, Status};
     use airlift_protocol::assignment::End;
+    use airlift_protocol::attributes::AttributeKind;
     use airlift_protocol::chunk::Root;
     use airlift_protocol::error::{ErrorCode, Failure};
     use airlift_protocol::id::JobId;
@@ -104,7 +105,9 @@ mod tests {
 
     fn finished(key: &[u8], status: Status, reason: Option<(Option<ErrorCode>, String)>) -> Event {
         let root = (status == Status::Done).then(|| Root::of(b"x"));
-        let object = ObjectEnd { key: Key::from(key), status, bytes: 1, root, reason };
+        let is_done = status == Status::Done;
+        let dropped = is_done.then_some(AttributeKind::Tags).into_iter().collect();
+        let object = ObjectEnd { key: Key::from(key), status, bytes: 1, root, reason, dropped };
         Event::ObjectFinished { job: JOB, object }
     }
 
@@ -132,7 +135,7 @@ mod tests {
             lines,
             [
                 format!(
-                    r#"{{"key":"a","status":"done","bytes":1,"blake3":"{hash}","reason":null,"code":null}}"#
+                    r#"{{"key":"a","status":"done","bytes":1,"blake3":"{hash}","reason":null,"code":null,"dropped":["tags"]}}"#
                 )
                 .as_str(),
                 r#"{"key":"b\\xff","key_base64":"Yv8=","status":"failed","bytes":1,"blake3":null,"reason":"open b: permission denied","code":"permission_denied"}"#,

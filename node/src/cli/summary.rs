@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use airlift_coordinator::event::{Event, ObjectEnd, Outcome, Status};
-use airlift_coordinator::totals::{ByteCounts, Totals};
+use airlift_coordinator::totals::{ByteCounts, DroppedCounts, Totals};
 use airlift_protocol::assignment::End;
 use airlift_protocol::job::{JobSpec, Mode};
 use airlift_protocol::key::Key;
@@ -161,7 +161,7 @@ impl Summary<'_> {
     /// The document that `--json` prints, and the last line of the report holds.
     pub(super) fn json(&self) -> Value {
         let exit = ExitCode::of_job(self.end);
-        let Totals { objects, bytes } = &self.end.totals;
+        let Totals { objects, bytes, dropped } = &self.end.totals;
         let mut value = json!({
             "job": self.spec.id().to_string(),
             "mode": mode_name(self.spec.mode),
@@ -172,6 +172,7 @@ impl Summary<'_> {
             "exit_code": exit.number(),
             "objects": objects,
             "bytes": ByteCounts { sent: self.sent(), ..*bytes },
+            "dropped": dropped,
             "seconds": self.elapsed.as_secs_f64(),
             "rate_bytes_per_second": rate(self.sent(), self.elapsed),
             "trouble_count": self.findings.count,
@@ -198,9 +199,19 @@ impl Summary<'_> {
         let mut lines = vec![self.headline()];
         lines.push(format!("  objects   {}", self.objects()));
         lines.push(format!("  bytes     {}", self.bytes()));
+        lines.extend(self.dropped());
         lines.extend(self.explanation.map(Explanation::lines).into_iter().flatten());
         lines.extend(self.troubles());
         lines.join("\n")
+    }
+
+    /// What the target could not hold of what objects carry beside their bytes, if anything.
+    fn dropped(&self) -> Option<String> {
+        let DroppedCounts { objects, attributes } = self.end.totals.dropped;
+        let names = attributes.names().join(", ");
+        let objects = count(objects);
+        (!attributes.is_empty())
+            .then(|| format!("  dropped   {names} of {objects}: the target cannot hold it"))
     }
 
     /// What went wrong, by name as far as there is room; empty when nothing did.

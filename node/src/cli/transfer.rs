@@ -12,8 +12,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
 use super::args::{
-    CheckArgs, CopyArgs, DeleteArgs, FlagSetting, Global, SyncArgs, TransferArgs, VerifyArgs,
-    WatchArgs, WorkArgs,
+    AttributeArgs, CheckArgs, CopyArgs, DeleteArgs, FlagSetting, Global, SyncArgs, TransferArgs,
+    VerifyArgs, WatchArgs, WorkArgs,
 };
 use super::connect::Cluster;
 use super::console::{Console, unless_closed};
@@ -43,12 +43,13 @@ pub(super) struct Transfer {
 impl Transfer {
     /// The transfer that `cp` means.
     pub(super) fn copy(args: &CopyArgs) -> Self {
-        Self { mode: Mode::Copy, args: args.transfer.clone(), policy: copy_policy(args.check) }
+        let policy = copy_policy(args.check, &args.attributes);
+        Self { mode: Mode::Copy, args: args.transfer.clone(), policy }
     }
 
     /// The transfer that `sync` means.
     pub(super) fn sync(args: &SyncArgs) -> Self {
-        let policy = sync_policy(args.copy.check, args.delete);
+        let policy = sync_policy(args.copy.check, &args.copy.attributes, args.delete);
         Self { mode: Mode::Sync, args: args.copy.transfer.clone(), policy }
     }
 
@@ -64,20 +65,27 @@ impl Transfer {
 }
 
 /// The policy of a copy, as far as flags say it.
-pub(super) fn copy_policy(check: CheckArgs) -> Policy {
+pub(super) fn copy_policy(check: CheckArgs, attributes: &AttributeArgs) -> Policy {
+    let AttributeArgs { tags, storage_class } = attributes.clone();
     let comparison = if check.checksum { Comparison::Content } else { Comparison::Attributes };
     Policy {
         comparison,
         verify: check.verify.unwrap_or(VerifyLevel::Committed),
         dry_run: check.dry_run,
+        tags: tags.unwrap_or_default(),
+        class: storage_class.unwrap_or_default(),
         ..Policy::default()
     }
 }
 
 /// The policy of a mirror, as far as flags say it.
-pub(super) fn sync_policy(check: CheckArgs, delete: DeleteArgs) -> Policy {
+pub(super) fn sync_policy(
+    check: CheckArgs,
+    attributes: &AttributeArgs,
+    delete: DeleteArgs,
+) -> Policy {
     let DeleteArgs { allow_empty_source, max_delete } = delete;
-    Policy { allow_empty_source, max_delete, ..copy_policy(check) }
+    Policy { allow_empty_source, max_delete, ..copy_policy(check, attributes) }
 }
 
 /// The policy of a comparison.

@@ -72,7 +72,7 @@ async fn decide(
 ) -> Comparison {
     let target = match found {
         Err(error) => return Comparison::Failed(error.into()),
-        Ok(None) => return Comparison::Move,
+        Ok(None) => return move_or_skip(source),
         Ok(Some(target)) => target,
     };
     let unchanged = Comparison::Unchanged { bytes: source.size };
@@ -82,11 +82,19 @@ async fn decide(
         (Kind::Object, Kind::Object) if source.size == target.size => {
             match is_equal(transfer, source, &target).await {
                 Ok(true) => unchanged,
-                Ok(false) => Comparison::Move,
+                Ok(false) => move_or_skip(source),
                 Err(failure) => Comparison::Failed(failure),
             }
         }
-        _ => Comparison::Move,
+        _ => move_or_skip(source),
+    }
+}
+
+/// What is to become of an object that the target does not hold.
+fn move_or_skip(source: &Entry) -> Comparison {
+    match source.is_archived {
+        true => Comparison::Skipped(SkipReason::Archived),
+        false => Comparison::Move,
     }
 }
 
@@ -95,7 +103,9 @@ async fn is_equal(
     source: &Entry,
     target: &Entry,
 ) -> Result<bool, airlift_protocol::error::Failure> {
-    if transfer.spec.policy.comparison == By::Content {
+    // What is in an archive is told apart by its description.
+    let is_readable = !source.is_archived && !target.is_archived;
+    if transfer.spec.policy.comparison == By::Content && is_readable {
         return content::is_equal(transfer, source, target).await;
     }
     if transfer.target.capabilities().keeps_mtime {

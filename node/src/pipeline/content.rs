@@ -78,7 +78,12 @@ fn judge(transfer: &Transfer, source: &Entry, found: Result<Option<Entry>, Store
     };
     let equal = || Verdict::Equal { root: Root::of(b""), bytes: 0 };
     let verdict = match (&source.kind, &target.kind) {
-        (Kind::Object, Kind::Object) if source.size == target.size => return Judged::Read(target),
+        (Kind::Object, Kind::Object) if source.size == target.size => {
+            if !source.is_archived && !target.is_archived {
+                return Judged::Read(target);
+            }
+            Verdict::Skipped(SkipReason::Archived)
+        }
         (Kind::Object, Kind::Object) => Verdict::Differs(format!(
             "{} at the source, {} at the target",
             ByteCount(source.size),

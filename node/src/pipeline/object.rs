@@ -11,7 +11,7 @@ use airlift_protocol::report::Completion;
 use airlift_protocol::time::Timestamp;
 
 use super::{Transfer, Trouble, blocking, content, is_same_state, vanished};
-use crate::store::{NewObject, StoreError};
+use crate::store::{AttributeSet, NewObject, StoreError};
 
 /// Begins, or takes up again, the upload of `object`.
 ///
@@ -24,7 +24,7 @@ pub async fn open(
     orphan_since: Option<Timestamp>,
 ) -> Result<Completion, Failure> {
     let work = async {
-        let new_object = pinned(transfer, &object.entry).await?;
+        let (new_object, _) = pinned(transfer, &object.entry).await?;
         let target = &transfer.target;
         let opened = target.open_upload(&new_object, resume.as_ref(), orphan_since);
         let opened = transfer.at_target(opened).await?;
@@ -47,11 +47,11 @@ pub async fn commit(
     root: Root,
 ) -> Result<Completion, Failure> {
     let work = async {
-        let new_object = pinned(transfer, &object.entry).await?;
+        let (new_object, dropped) = pinned(transfer, &object.entry).await?;
         transfer.at_target(transfer.target.commit(&new_object, token, root)).await?;
         forget(transfer, token).await?;
         transfer.meter.add_objects(1);
-        Ok(Completion::Committed)
+        Ok(Completion::Committed { dropped })
     };
     settle(transfer, &object.entry, work.await).await
 }
@@ -97,13 +97,17 @@ pub async fn read_back(
     Err(Failure::new(ErrorCode::CorruptTarget, text))
 }
 
-/// The object as the target is to hold it, with the attributes of exactly the listed state.
-async fn pinned(transfer: &Transfer, entry: &Entry) -> Result<NewObject, StoreError> {
+/// The object as the target is to hold it, with the attributes of exactly the listed state, and what
+/// of them is dropped.
+async fn pinned(
+    transfer: &Transfer,
+    entry: &Entry,
+) -> Result<(NewObject, AttributeSet), StoreError> {
     let info = transfer.source.stat(&entry.key).await?.ok_or_else(|| vanished(entry))?;
     if !is_same_state(entry, &info.entry) {
         return Err(StoreError::new(ErrorCode::SourceChanged, format!("{}: changed", entry.key)));
     }
-    Ok(transfer.new_object(entry, info.attributes))
+    Ok(transfer.adapt(entry, info.attributes))
 }
 
 async fn settle(

@@ -15,7 +15,7 @@ use super::compress::{CompressedChunk, decompress};
 use super::source::{CompressedObject, PackResult};
 use super::verify::{verify, verify_merged, verify_object};
 use super::{HASH_INLINE_BYTES, Transfer, Trouble, blocking, corrupt};
-use crate::store::{Attributes, NewObject, StoreError, contiguous};
+use crate::store::{AttributeSet, Attributes, NewObject, StoreError, contiguous};
 
 /// Objects on the link.
 const READ_AHEAD: usize = 64;
@@ -29,12 +29,12 @@ pub async fn move_pack(transfer: &Transfer, objects: Vec<Object>) -> Completion 
     };
     let mut results: Vec<Option<ObjectResult>> = vec![None; objects.len()];
     let entries: Vec<Entry> = objects.into_iter().map(|object| object.entry).collect();
-    let mut ready: Vec<(usize, NewObject, VerifiedObject)> = Vec::with_capacity(entries.len());
+    let mut ready: Vec<Ready> = Vec::with_capacity(entries.len());
     for (place, outcome) in read(transfer, &entries).await {
         match outcome {
             Ok((attributes, verified)) => {
-                let new_object = transfer.new_object(&entries[place], attributes);
-                ready.push((place, new_object, verified));
+                let (object, dropped) = transfer.adapt(&entries[place], attributes);
+                ready.push(Ready { place, object, content: verified, dropped });
             }
             Err(error) => results[place] = Some(failed(transfer, &entries[place], error).await),
         }
@@ -52,6 +52,15 @@ async fn failed(transfer: &Transfer, entry: &Entry, error: StoreError) -> Object
         Trouble::Changed(changed) => ObjectResult::Changed(changed),
         Trouble::Failed(failure) => ObjectResult::Failed(failure),
     }
+}
+
+/// An object that is to be written.
+struct Ready {
+    place: usize,
+    object: NewObject,
+    content: VerifiedObject,
+    /// What of its attributes the target cannot hold.
+    dropped: AttributeSet,
 }
 
 type Prepared = (usize, Result<(Attributes, VerifiedObject), StoreError>);
@@ -158,27 +167,27 @@ fn without_body(entry: &Entry) -> (Attributes, VerifiedObject) {
     (attributes, verified)
 }
 
-async fn write(
-    transfer: &Transfer,
-    mut ready: Vec<(usize, NewObject, VerifiedObject)>,
-    results: &mut [Option<ObjectResult>],
-) {
+async fn write(transfer: &Transfer, mut ready: Vec<Ready>, results: &mut [Option<ObjectResult>]) {
     if ready.is_empty() {
         return;
     }
-    ready.sort_by_key(|(place, ..)| *place);
-    let sent: Vec<(usize, Root, u64)> = ready
-        .iter()
-        .map(|(place, _, verified)| (*place, verified.root(), verified.payload().len()))
-        .collect();
-    let objects = ready.into_iter().map(|(_, object, verified)| (object, verified)).collect();
+    ready.sort_by_key(|object| object.place);
+    let (sent, objects): (Vec<(usize, ObjectResult)>, Vec<_>) = ready
+        .into_iter()
+        .map(|Ready { place, object, content, dropped }| {
+            let (root, bytes) = (content.root(), content.payload().len());
+            ((place, ObjectResult::Done { root, bytes, dropped }), (object, content))
+        })
+        .unzip();
     let written = transfer.at_target(transfer.target.put_small(objects)).await;
-    for ((place, root, bytes), outcome) in sent.into_iter().zip(written) {
+    for ((place, done), outcome) in sent.into_iter().zip(written) {
         results[place] = Some(match outcome {
             Ok(()) => {
-                transfer.meter.add_sent(bytes);
+                if let ObjectResult::Done { bytes, .. } = done {
+                    transfer.meter.add_sent(bytes);
+                }
                 transfer.meter.add_objects(1);
-                ObjectResult::Done { root, bytes }
+                done
             }
             Err(error) => ObjectResult::Failed(error.into()),
         });

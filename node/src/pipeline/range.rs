@@ -64,7 +64,7 @@ async fn try_move(
     token: &UploadToken,
     range: ByteRange,
 ) -> Result<Completion, StoreError> {
-    let new_object = transfer.new_object(entry, Attributes::default());
+    let (new_object, _) = transfer.adapt(entry, Attributes::default());
     let upload = transfer.at_target(transfer.target.upload(&new_object, token)).await?;
     let upload: Arc<dyn Upload> = upload.into();
     let mut values = held(transfer, upload.as_ref(), token, range).await?;

@@ -58,6 +58,7 @@ async fn remove_emptied(transfer: &Transfer, keys: impl Iterator<Item = &Key>) {
         size: 0,
         mtime_ns: None,
         version: Version::None,
+        is_archived: false,
     });
     for (entry, outcome) in {
         let entries: Vec<Entry> = gone.collect();

@@ -22,7 +22,7 @@ use airlift_protocol::cluster::{Addresses, Boot};
 use airlift_protocol::control::Heartbeat;
 use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::id::{AssignmentId, JobId, NodeId};
-use airlift_protocol::job::{JobSpec, LinkPolicy, Mode};
+use airlift_protocol::job::{JobSpec, Mode};
 use airlift_protocol::time::Timestamp;
 use airlift_protocol::version::Formats;
 use futures::future::BoxFuture;
@@ -45,7 +45,7 @@ use crate::pipeline::{FaultHook, Transfer};
 use crate::storage::log::LogFile;
 use crate::store::fence::Fence;
 use crate::store::locate::{self, StoreOptions};
-use crate::store::{Access, Store, StoreError};
+use crate::store::{Access, Handling, Store, StoreError};
 
 /// How a job is run in this process.
 #[derive(Clone, Debug)]
@@ -130,18 +130,11 @@ pub async fn run(
     events: mpsc::Sender<Event>,
     stop: watch::Receiver<bool>,
 ) -> Result<JobEnd, RunError> {
-    let (job, links) = (spec.id(), spec.policy.links);
+    let (job, stores) = (spec.id(), &options.stores);
+    let (here, there) = (Handling::of_source(&spec.policy), Handling::of_target());
     let ends = Ends {
-        source: locate::open(&spec.source, job, links, Fence::default(), &options.stores).await?,
-        // At the target a link is a link: what it points to is not the job's to compare or delete.
-        target: locate::open(
-            &spec.target,
-            job,
-            LinkPolicy::Copy,
-            Fence::default(),
-            &options.stores,
-        )
-        .await?,
+        source: locate::open(&spec.source, job, here, Fence::default(), stores).await?,
+        target: locate::open(&spec.target, job, there, Fence::default(), stores).await?,
     };
     run_between(ends, spec, options, meter, events, stop).await
 }

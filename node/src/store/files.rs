@@ -48,8 +48,8 @@ use self::path::KeyPath;
 use self::root::Root;
 use super::fence::Fence;
 use super::{
-    Access, Capabilities, ListRequest, Listed, NewObject, ObjectInfo, OpenedUpload, RangeReader,
-    ReadResult, Store, StoreError, Upload,
+    Access, AttributeKind, Capabilities, Classes, ListRequest, Listed, NewObject, ObjectInfo,
+    OpenedUpload, RangeReader, ReadResult, Store, StoreError, Upload,
 };
 use crate::pipeline::chunk::VerifiedObject;
 use crate::runtime::blocking::blocking;
@@ -95,6 +95,8 @@ impl FileStore {
             keeps_mtime: true,
             directories: true,
             object_bytes_max: i64::MAX as u64,
+            keeps: [AttributeKind::Mtime, AttributeKind::Mode].into_iter().collect(),
+            classes: Classes::None,
         };
         // The standard library seeds every such state at random.
         let instance = RandomState::new().build_hasher().finish();

@@ -8,7 +8,6 @@ use std::{fs, io};
 
 use airlift_protocol::error::ErrorCode;
 use airlift_protocol::id::JobId;
-use airlift_protocol::job::LinkPolicy;
 use airlift_protocol::key::Key;
 use airlift_protocol::location::Location;
 use tokio::sync::mpsc;
@@ -17,7 +16,7 @@ use super::fence::Fence;
 use super::files::{FileOptions, FileStore};
 pub use super::s3::Addressing as S3Addressing;
 use super::s3::{S3Options, S3Store};
-use super::{Access, ListRequest, Store, StoreError};
+use super::{Access, Handling, ListRequest, Store, StoreError};
 
 /// How stores are reached.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -66,7 +65,8 @@ pub async fn probe(location: &Location, options: &StoreOptions) -> Result<Probe,
         |prefix: Key| Location::Bucket { scheme: scheme.clone(), bucket: bucket.clone(), prefix };
     let no_job = JobId([0; 16]);
     let whole =
-        open(&below(Key::default()), no_job, LinkPolicy::Skip, Fence::default(), options).await?;
+        open(&below(Key::default()), no_job, Handling::of_target(), Fence::default(), options)
+            .await?;
     whole.preflight(Access::Read).await?;
     let is_written_as_prefix = location.is_written_as_container();
     if !is_written_as_prefix && whole.stat(prefix).await?.is_some() {
@@ -77,7 +77,7 @@ pub async fn probe(location: &Location, options: &StoreOptions) -> Result<Probe,
         directory.push(b'/');
     }
     let store =
-        open(&below(Key::new(directory)), no_job, LinkPolicy::Skip, Fence::default(), options)
+        open(&below(Key::new(directory)), no_job, Handling::of_target(), Fence::default(), options)
             .await?;
     let (sender, mut found) = mpsc::channel(1);
     let first = async {
@@ -122,14 +122,19 @@ pub fn settle(path: &Path) -> io::Result<PathBuf> {
 pub async fn open(
     location: &Location,
     job: JobId,
-    links: LinkPolicy,
+    handling: Handling,
     fence: Fence,
     options: &StoreOptions,
 ) -> Result<Arc<dyn Store>, StoreError> {
     match location {
         Location::Path(path) => {
             let path = Path::new(OsStr::from_bytes(path));
-            Ok(Arc::new(FileStore::open_fenced(path, job, FileOptions { links }, fence)?))
+            Ok(Arc::new(FileStore::open_fenced(
+                path,
+                job,
+                FileOptions { links: handling.links },
+                fence,
+            )?))
         }
         Location::Bucket { scheme, bucket, prefix } if is_served(scheme) => {
             let S3Settings { endpoint, region, profile, addressing } = options.s3.clone();
@@ -138,6 +143,7 @@ pub async fn open(
                 region,
                 profile,
                 addressing,
+                tags: handling.tags,
                 fence,
                 ..S3Options::new(bucket, prefix.as_bytes(), job)
             };

@@ -22,8 +22,8 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::{
-    Access, Attributes, Capabilities, ListRequest, Listed, NewObject, ObjectInfo, OpenedUpload,
-    RangeReader, ReadResult, Store, StoreError, Upload, contiguous,
+    Access, AttributeKind, Attributes, Capabilities, Classes, ListRequest, Listed, NewObject,
+    ObjectInfo, OpenedUpload, RangeReader, ReadResult, Store, StoreError, Upload, contiguous,
 };
 use crate::pipeline::chunk::{Payload, VerifiedChunk, VerifiedObject};
 
@@ -76,6 +76,8 @@ impl MemoryStore {
             keeps_mtime: true,
             directories: false,
             object_bytes_max: u64::MAX,
+            keeps: AttributeKind::ALL.into_iter().collect(),
+            classes: Classes::S3,
         };
         Self { capabilities, part_bytes: CHUNK_BYTES, contents: Arc::default() }
     }
@@ -186,6 +188,7 @@ impl Stored {
             size: self.bytes.len() as u64,
             mtime_ns: self.attributes.mtime_ns,
             version: Version::ETag(format!("{:016x}", self.generation).into()),
+            is_archived: false,
         }
     }
 }

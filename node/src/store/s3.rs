@@ -8,13 +8,15 @@
 //! commit      making an upload visible        delete deleting what still is as listed
 //! attributes  headers and user metadata       digest checksums and ETags
 //! error       the SDK's errors as ours        preflight  is the bucket usable at all
-//! blank       keys that the SDK would refuse
+//! blank       keys that the SDK would refuse  tags   read, written, confirmed
+//! archive     what cannot be read at once
 //! ```
 //!
 //! Keys are sent and received byte for byte: the SDK percent-encodes them segment by segment
 //! without normalising the path, and listings are asked for in url encoding, because XML cannot
 //! carry every character. The SDK's own retries are off; the agent decides.
 
+mod archive;
 mod attributes;
 mod blank;
 mod client;
@@ -27,6 +29,7 @@ mod list;
 mod preflight;
 mod put;
 mod read;
+mod tags;
 mod upload;
 
 use std::sync::Arc;
@@ -34,6 +37,7 @@ use std::sync::Arc;
 use airlift_protocol::assignment::UploadToken;
 use airlift_protocol::chunk::Root;
 use airlift_protocol::id::JobId;
+use airlift_protocol::job::TagPolicy;
 use airlift_protocol::key::Key;
 use airlift_protocol::manifest::Entry;
 use airlift_protocol::time::Timestamp;
@@ -46,8 +50,8 @@ use tokio::sync::mpsc;
 use self::client::Bucket;
 use super::fence::Fence;
 use super::{
-    Access, Capabilities, ListRequest, Listed, NewObject, ObjectInfo, OpenedUpload, RangeReader,
-    ReadResult, Store, StoreError, Upload,
+    Access, AttributeKind, Capabilities, Classes, ListRequest, Listed, NewObject, ObjectInfo,
+    OpenedUpload, RangeReader, ReadResult, Store, StoreError, Upload,
 };
 use crate::pipeline::chunk::VerifiedObject;
 
@@ -117,6 +121,8 @@ pub struct S3Options {
     pub checksums: Checksums,
     /// Credentials that take the place of the standard chain.
     pub credentials: Option<Credentials>,
+    /// Whether tags are read with the other attributes.
+    pub tags: TagPolicy,
     /// What is asked before anything becomes visible.
     pub fence: Fence,
 }
@@ -134,6 +140,7 @@ impl S3Options {
             addressing: Addressing::default(),
             checksums: Checksums::default(),
             credentials: None,
+            tags: TagPolicy::default(),
             fence: Fence::default(),
         }
     }
@@ -160,6 +167,8 @@ impl S3Store {
             keeps_mtime: false,
             directories: false,
             object_bytes_max: upload::OBJECT_BYTES_MAX,
+            keeps: AttributeKind::ALL.into_iter().collect(),
+            classes: Classes::S3,
         };
         Ok(Self { bucket: Arc::new(bucket), capabilities })
     }

@@ -69,6 +69,7 @@ impl Listing {
             size,
             mtime_ns: Some(MTIME_NS),
             version: Version::ETag(String::from_utf8_lossy(&tag).into()),
+            is_archived: false,
         }
     }
 

@@ -1,6 +1,7 @@
 //! How long orders take: by the requests that the stores of a node make for them, and the bytes.
 
 use airlift_protocol::assignment::{Object, Work};
+use airlift_protocol::attributes::AttributeSet;
 use airlift_protocol::chunk::{Root, SpanValue};
 use airlift_protocol::manifest::{Entry, Page};
 use airlift_protocol::report::{Comparison, Completion, ObjectResult};
@@ -46,7 +47,10 @@ pub(super) fn carry_out(
             (done, Completion::Opened(airlift_protocol::assignment::UploadToken(token)))
         }
         // The store is asked what it holds afterwards.
-        Work::Commit { .. } => (plant.ask_target(now_us, node, 2, 2), Completion::Committed),
+        Work::Commit { .. } => (
+            plant.ask_target(now_us, node, 2, 2),
+            Completion::Committed { dropped: AttributeSet::NONE },
+        ),
         Work::ReadBack { .. } => (plant.ask_target(now_us, node, 1, 1), Completion::ReadBack),
         Work::Discard { .. } => (plant.ask_target(now_us, node, 1, 1), Completion::Discarded),
         Work::Clean => (now_us, Completion::Cleaned),
@@ -71,8 +75,11 @@ fn move_pack(plant: &mut Plant, now_us: u64, node: usize, objects: &[Object]) ->
 }
 
 fn moved(objects: &[Object]) -> Completion {
-    let done =
-        |object: &Object| ObjectResult::Done { root: Root([0; 32]), bytes: object.entry.size };
+    let done = |object: &Object| ObjectResult::Done {
+        root: Root([0; 32]),
+        bytes: object.entry.size,
+        dropped: AttributeSet::NONE,
+    };
     Completion::PackMoved(objects.iter().map(done).collect())
 }
 

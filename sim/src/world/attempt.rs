@@ -6,6 +6,7 @@
 
 use airlift_coordinator::AgentInput;
 use airlift_protocol::assignment::{Assignment, End, Object, UploadToken, Work};
+use airlift_protocol::attributes::AttributeSet;
 use airlift_protocol::chunk::Root;
 use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::id::{AssignmentId, JobId, PageId};
@@ -233,6 +234,7 @@ impl World {
                 Ok(Completion::PackMoved(vec![ObjectResult::Done {
                     root: root(&key, content),
                     bytes: content.size,
+                    dropped: AttributeSet::NONE,
                 }]))
             }
             Change::Commit(key, token, hash) => self.commit(job, &key, &token, hash, place),

@@ -2,6 +2,7 @@
 //! checking what was received.
 
 use airlift_protocol::assignment::{Object, UploadToken};
+use airlift_protocol::attributes::AttributeSet;
 use airlift_protocol::chunk::Root;
 use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::id::JobId;
@@ -181,7 +182,7 @@ impl World {
             let held = self.stores(job).at_target(key);
             let is_here = held.is_some_and(|held| root(key, held) == hash);
             let lost = Failure::new(ErrorCode::UploadLost, "simulated");
-            return is_here.then_some(Completion::Committed).ok_or(lost);
+            return is_here.then(committed).ok_or(lost);
         };
         let first = open.shards.values().next().copied();
         let whole = first.filter(|content| {
@@ -192,7 +193,7 @@ impl World {
         let Some(content) = whole else {
             let text = format!("{key} is committed from {:?}", open.shards);
             self.violate("no mixed versions", text, vec![key.to_string()]);
-            return Ok(Completion::Committed);
+            return Ok(committed());
         };
         self.say(Weight::Work, || format!("{key} becomes {content:?}, by n{place}"));
         if !is_lie {
@@ -200,8 +201,13 @@ impl World {
         }
         let held = self.stores(job).at_target(key);
         match held.is_some_and(|held| root(key, held) == hash) {
-            true => Ok(Completion::Committed),
+            true => Ok(committed()),
             false => Err(Failure::new(ErrorCode::CorruptTarget, "committed, and not there")),
         }
     }
+}
+
+/// Simulated stores hold whatever an object carries.
+fn committed() -> Completion {
+    Completion::Committed { dropped: AttributeSet::NONE }
 }

@@ -42,6 +42,7 @@ pub fn new_object(key: impl Into<Key>, kind: Kind, size: u64) -> NewObject {
         size,
         mtime_ns: Some(MTIME_NS),
         version: Version::ETag("source".into()),
+        is_archived: false,
     };
     let attributes =
         Attributes { mtime_ns: Some(MTIME_NS), mode: Some(0o640), ..Attributes::default() };
@@ -173,10 +174,22 @@ pub struct Large {
 impl Large {
     /// Begins the upload of an object of two parts and a bit.
     pub async fn begin(store: &dyn Store, key: &str, seed: u64) -> Self {
+        let attributes = new_object(key, Kind::Object, 0).attributes;
+        Self::begin_with(store, key, seed, &attributes).await
+    }
+
+    /// The same for an object that carries `attributes`.
+    pub async fn begin_with(
+        store: &dyn Store,
+        key: &str,
+        seed: u64,
+        attributes: &Attributes,
+    ) -> Self {
         // How large a part is, the store says only when it knows how large the object is.
         let mut size = 3 * CHUNK_BYTES;
         loop {
-            let object = new_object(key, Kind::Object, size);
+            let attributes = attributes.clone();
+            let object = NewObject { attributes, ..new_object(key, Kind::Object, size) };
             let opened = store.open_upload(&object, None, None).await.expect("an upload");
             assert!(!opened.is_resumed, "nothing was asked to be taken up");
             let token = opened.token;

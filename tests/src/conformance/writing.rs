@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use airlift_node::store::{AttributeKind, AttributeSet, Attributes, Store};
 use airlift_protocol::key::Key;
 use airlift_protocol::manifest::Kind;
 use bytes::Bytes;
 
 use super::Place;
-use super::fixture::{MTIME_NS, content, data, entry, keys, marker, object, put, read_small};
+use super::fixture::{
+    Large, MTIME_NS, content, data, entry, keys, marker, object, put, read_small,
+};
 
 /// Longer, shorter and of the same size.
 pub async fn an_object_replaces_the_one_before(place: &dyn Place) {
@@ -181,5 +184,62 @@ pub async fn times_and_modes_are_kept_where_the_store_keeps_them(place: &dyn Pla
         assert_eq!(info.entry.mtime_ns, Some(MTIME_NS));
         assert_eq!(info.attributes.mtime_ns, Some(MTIME_NS));
         assert_eq!(info.attributes.mode, Some(mode));
+    }
+}
+
+/// One of everything that a store says it keeps, on a small object and on one of many parts.
+pub async fn whatever_the_store_keeps_comes_back(place: &dyn Place) {
+    let store = place.open().await;
+    let keeps = store.capabilities().keeps.without(place.forgets());
+    let carried = attributes(&*store, keeps);
+    assert_eq!(carried.kinds(), keeps, "there is one of everything");
+    let (mut small, bytes) = object("carries/small", data(1, 10));
+    small.attributes = carried.clone();
+    put(&*store, vec![(small, bytes)]).await;
+    let large = Large::begin_with(&*store, "carries/large", 2, &carried).await;
+    large.write_all().await;
+    large.commit(&*store).await;
+    for key in ["carries/small", "carries/large"] {
+        let info = store.stat(&Key::from(key)).await.expect("an answer").expect("the object");
+        let mut held = info.attributes;
+        if !keeps.contains(AttributeKind::Mtime) {
+            held.mtime_ns = None;
+        }
+        assert_eq!(held, carried, "{key}");
+        let listed = read_small(&*store, vec![info.entry]).await.remove(0);
+        let (_, mut read) = listed.expect("the object can be read");
+        if !keeps.contains(AttributeKind::Mtime) {
+            read.mtime_ns = None;
+        }
+        assert_eq!(read, carried, "{key} as it is read");
+    }
+}
+
+/// Attributes of the kinds in `keeps`, none of which every store gives by itself.
+fn attributes(store: &dyn Store, keeps: AttributeSet) -> Attributes {
+    let text = |kind, text: &str| keeps.contains(kind).then(|| text.to_owned());
+    let pairs = |kind, pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+        let pairs = pairs.iter().filter(|_| keeps.contains(kind));
+        pairs.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    };
+    let class = store.capabilities().classes.nearest("STANDARD_IA");
+    let is_file = keeps.contains(AttributeKind::Mode);
+    Attributes {
+        content_type: text(AttributeKind::ContentType, "text/x-test; charset=utf-8"),
+        content_encoding: text(AttributeKind::ContentEncoding, "gzip"),
+        content_disposition: text(AttributeKind::ContentDisposition, "attachment; filename=\"x\""),
+        content_language: text(AttributeKind::ContentLanguage, "de"),
+        cache_control: text(AttributeKind::CacheControl, "max-age=60"),
+        metadata: pairs(
+            AttributeKind::Metadata,
+            &[("plain", "a b"), ("with-dash", "x"), ("accents", "Zo\u{eb} \u{2713}")],
+        ),
+        tags: pairs(AttributeKind::Tags, &[("team", "Z\u{fc}rich 1"), ("empty", "")]),
+        storage_class: class
+            .filter(|_| keeps.contains(AttributeKind::StorageClass))
+            .map(str::to_owned),
+        mtime_ns: keeps.contains(AttributeKind::Mtime).then_some(MTIME_NS),
+        mode: is_file.then_some(0o640),
+        source_fingerprint: None,
     }
 }

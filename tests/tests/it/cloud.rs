@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use airlift_node::store::Store;
+use airlift_node::store::s3::S3Store;
 use airlift_tests::airlift::Airlift;
+use airlift_tests::conformance::fixture::{data, object};
 use airlift_tests::corpus::NASTY_KEYS;
 use airlift_tests::moto::Moto;
 use airlift_tests::s3::{Access, S3Server};
 use airlift_tests::tree;
+use aws_sdk_s3::types::StorageClass;
 use bytes::Bytes;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -176,4 +180,151 @@ fn sync_to_s3_deletes_what_is_gone() {
         (&20.into(), &10.into())
     );
     assert_eq!(server.keys("bucket").len(), 11);
+}
+
+/// Objects of a bucket with tags and a class of storage, and what a job between two of its prefixes
+/// makes of them.
+struct Carried {
+    moto: std::sync::Arc<Moto>,
+    runtime: Runtime,
+    bucket: String,
+}
+
+impl Carried {
+    fn new() -> Option<Self> {
+        let runtime = Runtime::new().unwrap();
+        let moto = runtime.block_on(Moto::shared())?;
+        let bucket = runtime.block_on(moto.new_bucket());
+        Some(Self { moto, runtime, bucket })
+    }
+
+    fn put(&self, key: &str, bytes: Vec<u8>, class: StorageClass) {
+        let client = self.moto.access().client();
+        let request = client.put_object().bucket(&self.bucket).key(key).storage_class(class);
+        let request = request.tagging("team=Z%C3%BCrich+1&empty=").content_type("text/plain");
+        self.runtime.block_on(request.body(Bytes::from(bytes).into()).send()).expect("a put");
+    }
+
+    fn tags(&self, key: &str) -> BTreeMap<String, String> {
+        let request = self.moto.access().client().get_object_tagging().bucket(&self.bucket);
+        let answer = self.runtime.block_on(request.key(key).send()).expect("tags");
+        answer.tag_set.into_iter().map(|tag| (tag.key, tag.value)).collect()
+    }
+
+    fn class(&self, key: &str) -> Option<StorageClass> {
+        let request = self.moto.access().client().head_object().bucket(&self.bucket);
+        self.runtime.block_on(request.key(key).send()).expect("an object").storage_class
+    }
+
+    fn at(&self, prefix: &str) -> String {
+        format!("s3://{}/{prefix}", self.bucket)
+    }
+}
+
+fn tags_put() -> BTreeMap<String, String> {
+    [("team", "Z\u{fc}rich 1"), ("empty", "")]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into()
+}
+
+#[test]
+fn tags_and_classes_go_along_as_the_job_says() {
+    let Some(store) = Carried::new() else { return };
+    store.put("a/small", b"small".to_vec(), StorageClass::StandardIa);
+    store.put("a/large", tree::noise(1, 20 << 20), StorageClass::StandardIa);
+    let airlift = Airlift::new().with_s3(store.moto.access());
+    let copy = |to: &str, flags: &[&str]| {
+        let (from, to) = (store.at("a/"), store.at(to));
+        let mut arguments = vec!["cp", &from, &to, "--json"];
+        arguments.extend(flags);
+        airlift.run(arguments).expect(0).json()
+    };
+    let none = BTreeMap::new();
+    for (to, flags, tags, class) in [
+        ("plain/", &[][..], &tags_put(), None),
+        ("kept/", &["--storage-class", "keep"], &tags_put(), Some(StorageClass::StandardIa)),
+        (
+            "bare/",
+            &["--tags", "skip", "--storage-class", "ONEZONE_IA"],
+            &none,
+            Some(StorageClass::OnezoneIa),
+        ),
+        (
+            "map/",
+            &["--storage-class", "default=ONEZONE_IA,STANDARD_IA=GLACIER_IR"],
+            &tags_put(),
+            Some(StorageClass::GlacierIr),
+        ),
+    ] {
+        let done = copy(to, flags);
+        assert_eq!(done["objects"]["done"], 2, "{done}");
+        assert_eq!(done["dropped"]["objects"], 0, "{done}");
+        for name in ["small", "large"] {
+            let key = format!("{to}{name}");
+            assert_eq!(store.tags(&key), *tags, "{key}");
+            assert_eq!(store.class(&key), class, "{key}");
+        }
+    }
+}
+
+#[test]
+fn what_a_file_cannot_hold_is_counted_and_named() {
+    let Some(store) = Carried::new() else { return };
+    store.put("a/small", b"small".to_vec(), StorageClass::StandardIa);
+    store.put("a/large", tree::noise(1, 20 << 20), StorageClass::Standard);
+    let airlift = Airlift::new().with_s3(store.moto.access());
+    let (target, other) = (directory(), directory());
+    let report = other.path().join("report");
+    let (from, to) = (store.at("a/"), target.path().to_str().unwrap());
+    let flags = ["--storage-class", "keep", "--report", report.to_str().unwrap()];
+    let copied = airlift.run([&["cp", &from, to][..], &flags].concat()).expect(0);
+    assert!(
+        copied.stderr.contains("dropped   content_type, tags, storage_class of 2"),
+        "{}",
+        copied.stderr
+    );
+    let text = std::fs::read_to_string(report).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let line = |key: &str| lines.iter().find(|line| line["key"] == key).expect("a line");
+    let (small, large) = (line("small"), line("large"));
+    assert_eq!(small["dropped"], serde_json::json!(["content_type", "tags", "storage_class"]));
+    assert_eq!(large["dropped"], serde_json::json!(["content_type", "tags"]));
+    let summary = &lines.last().unwrap()["summary"];
+    assert_eq!(summary["dropped"]["objects"], 2, "{summary}");
+}
+
+#[tokio::test]
+async fn a_store_that_forgets_tags_is_found_out() {
+    // The server of the tests does not know tags, and takes objects that have some.
+    let server = S3Server::with_bucket("bucket");
+    let store = S3Store::open(server.access().options("bucket", "")).await.unwrap();
+    let (mut tagged, bytes) = object("tagged", data(1, 10));
+    tagged.attributes.tags = tags_put();
+    let (plain, other) = object("plain", data(2, 10));
+    let mut results = store.put_small(vec![(tagged, bytes), (plain, other)]).await;
+    assert_eq!(results.remove(1).map_err(|error| error.to_string()), Ok(()));
+    let error = results.remove(0).unwrap_err();
+    assert!(error.detail().contains("tags"), "{error}");
+}
+
+#[test]
+fn what_is_archived_at_the_source_is_named_and_nothing_of_it_is_read() {
+    let Some(store) = Carried::new() else { return };
+    store.put("a/cold", b"cold".to_vec(), StorageClass::DeepArchive);
+    store.put("a/warm", b"warm".to_vec(), StorageClass::GlacierIr);
+    let airlift = Airlift::new().with_s3(store.moto.access());
+    let (from, to) = (store.at("a/"), store.at("b/"));
+    let copied = airlift.run(["cp", &from, &to, "--json"]).expect(1).json();
+    assert_eq!((&copied["objects"]["done"], &copied["objects"]["skipped"]), (&1.into(), &1.into()));
+    let error = &copied["errors"][0];
+    assert_eq!((error["key"].as_str(), error["status"].as_str()), (Some("cold"), Some("skipped")));
+    assert!(error["reason"].as_str().unwrap().starts_with("archived at the source"), "{error}");
+    let verified = airlift.run(["verify", &from, &from, "--json"]).expect(1).json();
+    assert_eq!(verified["objects"]["skipped"], 1, "{verified}");
+    // What was copied before it went into the archive is still known to be there.
+    store.put("c/cold", b"cold".to_vec(), StorageClass::Standard);
+    let twin = store.at("c/");
+    let again = airlift.run(["cp", &from, &twin, "--json"]).expect(0).json();
+    assert_eq!(again["objects"]["unchanged"], 1, "{again}");
+    assert_eq!(again["objects"]["done"], 1, "{again}");
 }

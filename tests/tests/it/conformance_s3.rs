@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use airlift_node::store::Store;
 use airlift_node::store::s3::S3Store;
+use airlift_node::store::{AttributeKind, AttributeSet, Store};
 use airlift_protocol::key::Key;
 use airlift_tests::conformance;
 use airlift_tests::conformance::Place;
@@ -21,6 +21,8 @@ struct Bucket<T> {
     name: String,
     /// Whether the server takes keys with line feeds.
     takes_line_feeds: bool,
+    /// What the server does not keep.
+    forgets: AttributeSet,
     _server: T,
 }
 
@@ -28,7 +30,8 @@ impl Bucket<S3Server> {
     fn of_tests() -> Self {
         let server = S3Server::with_bucket("bucket");
         let (access, name) = (server.access().clone(), "bucket".to_owned());
-        Self { access, name, takes_line_feeds: true, _server: server }
+        let forgets = [AttributeKind::Tags, AttributeKind::StorageClass].into_iter().collect();
+        Self { access, name, takes_line_feeds: true, forgets, _server: server }
     }
 }
 
@@ -37,7 +40,8 @@ impl Bucket<Arc<Moto>> {
         let server = Moto::shared().await?;
         let name = server.new_bucket().await;
         let access = server.access().clone();
-        Some(Self { access, name, takes_line_feeds: false, _server: server })
+        let forgets = AttributeSet::NONE;
+        Some(Self { access, name, takes_line_feeds: false, forgets, _server: server })
     }
 }
 
@@ -62,6 +66,10 @@ impl<T: Send + Sync> Place for Bucket<T> {
 
     fn refuses(&self, key: &Key) -> bool {
         !self.takes_line_feeds && key.as_bytes().contains(&b'\n')
+    }
+
+    fn forgets(&self) -> AttributeSet {
+        self.forgets
     }
 }
 

@@ -138,6 +138,7 @@ fn rich_attributes() -> Attributes {
         mtime_ns: Some(-1_500_000_001),
         mode: Some(0o750),
         source_fingerprint: Some("0123456789abcdef".to_owned()),
+        ..Attributes::default()
     }
 }
 
@@ -438,7 +439,14 @@ async fn an_empty_page_in_the_middle_does_not_end_a_listing() {
 
 fn one_byte(key: &str) -> Entry {
     let version = Version::ETag("e".into());
-    Entry { key: Key::from(key), kind: Kind::Object, size: 3, mtime_ns: None, version }
+    Entry {
+        key: Key::from(key),
+        kind: Kind::Object,
+        size: 3,
+        mtime_ns: None,
+        version,
+        is_archived: false,
+    }
 }
 
 #[tokio::test]

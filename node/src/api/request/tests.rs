@@ -31,6 +31,8 @@ fn a_request_comes_back_as_it_was() {
         max_delete: Some(DeleteLimit::Percent(9)),
         bandwidth: Some(ByteRate(5)),
         priority: Priority::HIGH,
+        tags: TagPolicy::Skip,
+        class: "GLACIER=Archive".parse().unwrap(),
     };
     for submission in [all, submission(Mode::Copy, "s3://b", "berlin:/x")] {
         let json = serde_json::to_string(&SubmitRequest::from(&submission)).unwrap();

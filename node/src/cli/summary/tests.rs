@@ -1,5 +1,6 @@
 //! Tests of both forms of the summary.
 
+use airlift_protocol::attributes::AttributeSet;
 use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::id::JobId;
 use airlift_protocol::job::{Filters, Policy};
@@ -23,7 +24,8 @@ fn spec(mode: Mode) -> JobSpec {
 fn failed(key: String) -> Event {
     let reason = Some((Some(ErrorCode::Io), "read: input/output error".to_owned()));
     let key = Key::new(key.into_bytes());
-    let object = ObjectEnd { key, status: Status::Failed, bytes: 5, root: None, reason };
+    let (status, dropped) = (Status::Failed, AttributeSet::NONE);
+    let object = ObjectEnd { key, status, bytes: 5, root: None, reason, dropped };
     Event::ObjectFinished { job: JOB, object }
 }
 
@@ -110,7 +112,8 @@ fn a_stopped_job_says_why_and_how_to_go_on() {
 fn differences_that_stand_on_standard_output_are_not_named_again() {
     let differs = |index: u64| {
         let key = Key::from(format!("d{index}").as_str());
-        let object = ObjectEnd { key, status: Status::Differs, bytes: 1, root: None, reason: None };
+        let (status, dropped) = (Status::Differs, AttributeSet::NONE);
+        let object = ObjectEnd { key, status, bytes: 1, root: None, reason: None, dropped };
         Event::ObjectFinished { job: JOB, object }
     };
     let troubles = (0..30).map(differs).chain([failed("k".to_owned())]);
@@ -137,6 +140,7 @@ fn differences_and_dry_runs_have_their_lines_on_standard_output() {
         bytes: 0,
         root: None,
         reason: None,
+        dropped: AttributeSet::NONE,
     };
     for (mode, status, line) in [
         (Mode::Verify, Status::Differs, Some("differs  a\\x0ab")),

@@ -179,12 +179,18 @@ impl RecordFile {
 #[cfg(test)]
 mod tests {
     use airlift_coordinator::event::Status;
+    use airlift_protocol::attributes::AttributeSet;
 
     use super::*;
 
     fn record(job: u8, run: u32, end: End, page: u32, index: u16) -> Record {
         let position = Position { page: PageId(page), index };
-        let fact = ObjectFact { status: Status::Done, root: None, reason: None };
+        let fact = ObjectFact {
+            status: Status::Done,
+            root: None,
+            reason: None,
+            dropped: AttributeSet::NONE,
+        };
         Record { job: JobId([job; 16]), run, end, position, fact }
     }
 
@@ -247,7 +253,12 @@ mod tests {
             run,
             end: End::Source,
             position: Position { page: PageId(page), index },
-            fact: ObjectFact { status: Status::Done, root: None, reason: None },
+            fact: ObjectFact {
+                status: Status::Done,
+                root: None,
+                reason: None,
+                dropped: AttributeSet::NONE,
+            },
         };
         let records: Vec<Record> = [(1, 0, 3), (2, 0, 0), (2, 0, 5), (2, 0, u16::MAX), (2, 1, 0)]
             .map(|(run, page, index)| record(run, page, index))

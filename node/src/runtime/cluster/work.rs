@@ -15,7 +15,7 @@ use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::figures::JobFigures;
 use airlift_protocol::frame::{self, CatchUp};
 use airlift_protocol::id::{JobId, NodeId};
-use airlift_protocol::job::{JobSpec, LinkPolicy, Mode};
+use airlift_protocol::job::{JobSpec, Mode};
 use airlift_protocol::limits::{JOBS_MEASURED_MAX, LOG_ENTRY_BYTES_MAX, TERM_MS};
 use airlift_protocol::location::Location;
 use async_trait::async_trait;
@@ -43,7 +43,7 @@ use crate::runtime::filter::Filter;
 use crate::storage::journal::Journal;
 use crate::store::fence::{Fence, Term};
 use crate::store::locate::{self, StoreOptions};
-use crate::store::{Access, Store, StoreError};
+use crate::store::{Access, Handling, Store, StoreError};
 
 /// Time for another node to say what a job is.
 const FIND_TIMEOUT: Duration = Duration::from_secs(5);
@@ -276,12 +276,11 @@ impl Workshop {
 
     async fn open(&self, job: &Job, end: End) -> Result<Arc<dyn Store>, StoreError> {
         let policy = &job.spec.policy;
-        let (location, links, access) = match end {
-            End::Source => (&job.spec.source, policy.links, Some(Access::Read)),
-            // At the target a link is a link: what it points to is not the job's.
+        let (location, handling, access) = match end {
+            End::Source => (&job.spec.source, Handling::of_source(policy), Some(Access::Read)),
             End::Target => {
                 let writes = job.spec.mode != Mode::Verify && !policy.dry_run;
-                (&job.spec.target, LinkPolicy::Copy, writes.then_some(Access::Write))
+                (&job.spec.target, Handling::of_target(), writes.then_some(Access::Write))
             }
         };
         if !self.reaches(location) {
@@ -289,7 +288,7 @@ impl Workshop {
             return Err(StoreError::new(ErrorCode::NodeLost, text));
         }
         let store =
-            locate::open(&here(location), job.id, links, job.fence.clone(), &self.setup.stores)
+            locate::open(&here(location), job.id, handling, job.fence.clone(), &self.setup.stores)
                 .await?;
         if let Some(access) = access {
             store.preflight(access).await?;

@@ -171,6 +171,7 @@ fn page(number: u32) -> Page {
         size: u64::from(number),
         mtime_ns: None,
         version: Version::None,
+        is_archived: false,
     };
     Page { id: PageId(number), entries: vec![entry] }
 }

@@ -120,7 +120,14 @@ fn check_link(text: &[u8]) -> Option<&'static str> {
 pub(crate) fn check_laws(bytes: &[u8]) {
     let key = Key::new(bytes);
     let version = airlift_protocol::manifest::Version::None;
-    let entry = Entry { key: key.clone(), kind: Kind::Object, size: 0, mtime_ns: None, version };
+    let entry = Entry {
+        key: key.clone(),
+        kind: Kind::Object,
+        size: 0,
+        mtime_ns: None,
+        version,
+        is_archived: false,
+    };
     let Ok(path) = KeyPath::parse(&key) else {
         assert!(check(&entry, 0).is_some(), "a key that is no path must be named");
         return;
@@ -147,7 +154,14 @@ mod tests {
     use super::*;
 
     fn entry(key: &[u8], kind: Kind, size: u64) -> Entry {
-        Entry { key: Key::new(key), kind, size, mtime_ns: None, version: Version::None }
+        Entry {
+            key: Key::new(key),
+            kind,
+            size,
+            mtime_ns: None,
+            version: Version::None,
+            is_archived: false,
+        }
     }
 
     #[test]

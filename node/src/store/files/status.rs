@@ -76,7 +76,7 @@ impl Status {
             (None, _) => (Kind::Special, 0),
         };
         let version = Version::File { device: self.device, inode: self.inode };
-        Entry { key, kind, size, mtime_ns: Some(self.mtime_ns), version }
+        Entry { key, kind, size, mtime_ns: Some(self.mtime_ns), version, is_archived: false }
     }
 
     /// What a file carries beside its bytes.
@@ -107,7 +107,14 @@ impl Status {
 
 /// The entry of an empty directory, whose time would change with every file put into it.
 pub(super) fn directory_entry(key: Key) -> Entry {
-    Entry { key, kind: Kind::Directory, size: 0, mtime_ns: None, version: Version::None }
+    Entry {
+        key,
+        kind: Kind::Directory,
+        size: 0,
+        mtime_ns: None,
+        version: Version::None,
+        is_archived: false,
+    }
 }
 
 /// The error for a file that is not the listed one.

@@ -88,7 +88,14 @@ impl Tree {
 
 fn new_object(key: impl Into<Key>, kind: Kind, size: u64) -> NewObject {
     let key = key.into();
-    let entry = Entry { key, kind, size, mtime_ns: Some(MTIME_NS), version: Version::None };
+    let entry = Entry {
+        key,
+        kind,
+        size,
+        mtime_ns: Some(MTIME_NS),
+        version: Version::None,
+        is_archived: false,
+    };
     NewObject { entry, attributes: Attributes::default() }
 }
 

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use airlift_protocol::manifest::{Kind, Version};
+use aws_sdk_s3::types::StorageClass;
 use data_encoding::BASE64;
 
 use crate::store::{Attributes, NewObject};
@@ -32,6 +33,7 @@ pub(super) struct Headers {
     pub(super) content_language: Option<String>,
     pub(super) cache_control: Option<String>,
     pub(super) metadata: HashMap<String, String>,
+    pub(super) storage_class: Option<StorageClass>,
 }
 
 impl Headers {
@@ -62,11 +64,13 @@ impl Headers {
             content_language: attributes.content_language.clone(),
             cache_control: attributes.cache_control.clone(),
             metadata,
+            storage_class: attributes.storage_class.as_deref().map(StorageClass::from),
         }
     }
 
     /// The attributes that these headers of a response describe. Airlift's own metadata is taken
-    /// out; where the modification time is not among it, `last_modified_ns` counts.
+    /// out; where the modification time is not among it, `last_modified_ns` counts. Tags are no
+    /// headers.
     pub(super) fn into_attributes(mut self, last_modified_ns: Option<i64>) -> Attributes {
         let mtime_ns = self.metadata.remove(MTIME).and_then(|text| parse_mtime(&text));
         let mode = self.metadata.remove(MODE).and_then(|text| u32::from_str_radix(&text, 8).ok());
@@ -86,6 +90,12 @@ impl Headers {
             content_language: self.content_language,
             cache_control: self.cache_control,
             metadata,
+            tags: BTreeMap::new(),
+            // The usual class is what every store gives when nothing is asked for.
+            storage_class: self
+                .storage_class
+                .filter(|class| *class != StorageClass::Standard)
+                .map(|class| class.as_str().to_owned()),
             mtime_ns: mtime_ns.or(last_modified_ns),
             mode: mode.map(|mode| mode & 0o777),
             source_fingerprint,
@@ -183,6 +193,7 @@ mod tests {
             size: 0,
             mtime_ns: Some(5),
             version: Version::None,
+            is_archived: false,
         };
         NewObject { entry, attributes }
     }
@@ -198,9 +209,11 @@ mod tests {
             metadata: [("name", "Zoë ✓"), ("plain", "a b"), ("blank", " x ")]
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .into(),
+            storage_class: Some("GLACIER_IR".into()),
             mtime_ns: Some(1_700_000_000_123_456_789),
             mode: Some(0o640),
             source_fingerprint: Some("abc".into()),
+            ..Attributes::default()
         };
         let headers = Headers::of(&object(Kind::Object, attributes.clone()));
         assert_eq!(headers.metadata["airlift-mtime"], "1700000000.123456789");
@@ -213,6 +226,7 @@ mod tests {
     #[test]
     fn only_files_carry_their_time() {
         let headers = Headers::of(&object(Kind::Directory, Attributes::default()));
+        assert_eq!(headers.storage_class, None);
         assert_eq!(headers.content_type.as_deref(), Some(DIRECTORY_TYPE));
         assert!(headers.metadata.is_empty());
         assert_eq!(headers.into_attributes(Some(7)).mtime_ns, Some(7));

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use airlift_protocol::error::ErrorCode;
+use airlift_protocol::job::TagPolicy;
 use airlift_protocol::key::Key;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_s3::Client;
@@ -47,6 +48,8 @@ pub(super) struct Bucket {
     pub(super) checksums: Checksums,
     /// Whether bodies need no signature of their own, because the connection is encrypted.
     pub(super) is_encrypted: bool,
+    /// Whether tags are read with the other attributes.
+    pub(super) tags: TagPolicy,
     /// What is asked before anything becomes visible.
     pub(super) fence: Fence,
     client: Client,
@@ -90,6 +93,7 @@ impl Bucket {
         };
         let is_encrypted = endpoint.as_ref().is_none_or(|url| url.starts_with("https://"));
         Ok(Self {
+            tags: options.tags,
             fence: options.fence,
             client: client(READ_TIMEOUT),
             bulk_client: client(BULK_READ_TIMEOUT),

@@ -24,15 +24,26 @@ impl Bucket {
     ) -> Result<(), StoreError> {
         let key = &object.entry.key;
         let upload = self.upload_id(key, token)?;
-        let parts = match self.parts(key, &upload).await {
+        self.assemble(object, &upload, root).await?;
+        self.confirm_tags(key, &object.attributes.tags).await
+    }
+
+    async fn assemble(
+        &self,
+        object: &NewObject,
+        upload: &UploadId,
+        root: Root,
+    ) -> Result<(), StoreError> {
+        let key = &object.entry.key;
+        let parts = match self.parts(key, upload).await {
             Ok(parts) => parts,
             Err(error) if error.code == ErrorCode::UploadLost => {
                 return self.check_committed_before(object, root, error).await;
             }
             Err(error) => return Err(error),
         };
-        self.check_complete(object, &upload, &parts)?;
-        match self.complete(key, &upload, &parts).await {
+        self.check_complete(object, upload, &parts)?;
+        match self.complete(key, upload, &parts).await {
             Ok(()) => self.check_committed(object, &parts, root).await,
             Err(error) if error.code == ErrorCode::UploadLost => {
                 self.check_committed_before(object, root, error).await

@@ -125,6 +125,7 @@ fn classify(code: Option<&str>, status: u16) -> ErrorCode {
         | "InvalidSecurity"
         | "MissingAuthenticationToken" => ErrorCode::Unauthorized,
         "AccessDenied" | "InvalidObjectState" => ErrorCode::PermissionDenied,
+        "InvalidTag" | "InvalidStorageClass" | "NotImplemented" => ErrorCode::KindUnsupported,
         "KeyTooLongError" | "InvalidURI" | "XMinioInvalidObjectName" => ErrorCode::KeyUnsupported,
         "EntityTooLarge" | "MetadataTooLarge" => ErrorCode::TooLarge,
         "QuotaExceeded" | "XMinioStorageFull" | "InsufficientStorage" => ErrorCode::NoSpace,
@@ -161,6 +162,8 @@ fn reason(code: Option<&str>, message: Option<&str>, status: u16) -> String {
         | "IllegalLocationConstraintException" => "; set AWS_REGION to the bucket's region",
         "RequestTimeTooSkewed" => "; set the clock of this machine",
         "InvalidObjectState" => "; the object is archived, restore it first",
+        "InvalidTag" => "; use --tags skip to leave tags out",
+        "InvalidStorageClass" => "; --storage-class has to name a class of the target",
         _ => "",
     };
     match (code, message) {

@@ -108,7 +108,14 @@ mod tests {
     use super::*;
 
     fn entry(key: &[u8], kind: Kind) -> Entry {
-        Entry { key: Key::new(key), kind, size: 0, mtime_ns: None, version: Version::None }
+        Entry {
+            key: Key::new(key),
+            kind,
+            size: 0,
+            mtime_ns: None,
+            version: Version::None,
+            is_archived: false,
+        }
     }
 
     #[test]

@@ -7,10 +7,11 @@ use airlift_protocol::error::ErrorCode;
 use airlift_protocol::key::Key;
 use airlift_protocol::manifest::{Entry, Kind, Version};
 use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
-use aws_sdk_s3::types::{EncodingType, Object};
+use aws_sdk_s3::types::{EncodingType, Object, OptionalObjectAttributes};
 use aws_smithy_types::DateTime;
 use tokio::sync::mpsc;
 
+use super::archive::is_listed_archived;
 use super::client::Bucket;
 use super::digest::unquoted;
 use super::error::store_error;
@@ -140,7 +141,8 @@ impl Bucket {
             .list_objects_v2()
             .bucket(&self.name)
             .prefix(self.names.prefix())
-            .encoding_type(EncodingType::Url);
+            .encoding_type(EncodingType::Url)
+            .optional_object_attributes(OptionalObjectAttributes::RestoreStatus);
         let request = match from {
             Next::After(key) if key.is_empty() => request,
             Next::After(key) => request.start_after(key),
@@ -195,7 +197,8 @@ impl Bucket {
         let size = size.ok_or_else(|| {
             self.list_error(&format!("the object '{}' has no size", Key::from(full)))
         })?;
-        Ok(new_entry(key, size, object.last_modified(), object.e_tag()))
+        let entry = new_entry(key, size, object.last_modified(), object.e_tag());
+        Ok(Entry { is_archived: is_listed_archived(object), ..entry })
     }
 
     fn list_error(&self, text: &str) -> StoreError {
@@ -203,7 +206,7 @@ impl Bucket {
     }
 }
 
-/// An entry from what both a listing and a description say.
+/// An entry, which can be read at once, from what both a listing and a description say.
 pub(super) fn new_entry(
     key: Key,
     size: u64,
@@ -218,7 +221,8 @@ pub(super) fn new_entry(
         Some(etag) if !etag.is_empty() => Version::ETag(etag.into()),
         _ => Version::None,
     };
-    Entry { key, kind, size, mtime_ns: last_modified.and_then(whole_seconds_ns), version }
+    let mtime_ns = last_modified.and_then(whole_seconds_ns);
+    Entry { key, kind, size, mtime_ns, version, is_archived: false }
 }
 
 /// Nanoseconds of a time cut to whole seconds: descriptions know no more, listings sometimes do.

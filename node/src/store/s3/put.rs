@@ -17,6 +17,7 @@ use super::attributes::Headers;
 use super::client::Bucket;
 use super::digest::{self, base64, crc32c, hex, md5, unquoted};
 use super::error::body_error;
+use super::tags::tagging;
 use super::{Checksums, for_each};
 use crate::pipeline::chunk::VerifiedObject;
 use crate::store::{NewObject, StoreError, contiguous};
@@ -76,10 +77,11 @@ impl Bucket {
         let sums = self.sums(&body, self.checksums == Checksums::Crc32c).await;
         let answer = self.send(object, &body, &sums).await?;
         match self.proof(&body, &sums, answer.checksum_crc32_c(), answer.e_tag()).await {
-            Some(true) => Ok(()),
-            Some(false) => Err(self.corrupt(key)),
-            None => self.read_back(key, content.root()).await,
+            Some(true) => {}
+            Some(false) => return Err(self.corrupt(key)),
+            None => self.read_back(key, content.root()).await?,
         }
+        self.confirm_tags(key, &object.attributes.tags).await
     }
 
     async fn send(
@@ -104,7 +106,9 @@ impl Bucket {
             .set_content_disposition(headers.content_disposition)
             .set_content_language(headers.content_language)
             .set_cache_control(headers.cache_control)
-            .set_metadata(Some(headers.metadata));
+            .set_metadata(Some(headers.metadata))
+            .set_storage_class(headers.storage_class)
+            .set_tagging(tagging(&object.attributes.tags));
         self.fence.check()?;
         let sent = match self.is_encrypted {
             true => request.customize().disable_payload_signing().send().await,

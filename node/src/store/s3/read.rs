@@ -17,6 +17,7 @@ use futures::{StreamExt, stream};
 use tokio::sync::mpsc;
 
 use super::REQUESTS_MAX;
+use super::archive;
 use super::attributes::Headers;
 use super::client::Bucket;
 use super::digest::{quoted, unquoted};
@@ -40,6 +41,7 @@ impl Bucket {
     pub(super) async fn stat(&self, key: &Key) -> Result<Option<ObjectInfo>, StoreError> {
         let Some(answer) = self.head(key).await? else { return Ok(None) };
         let entry = self.described(key, &answer)?;
+        let tags = self.tags_of(key, answer.tag_count()).await?;
         let headers = Headers {
             content_type: answer.content_type,
             content_encoding: answer.content_encoding,
@@ -47,8 +49,9 @@ impl Bucket {
             content_language: answer.content_language,
             cache_control: answer.cache_control,
             metadata: answer.metadata.unwrap_or_default(),
+            storage_class: answer.storage_class,
         };
-        let attributes = headers.into_attributes(entry.mtime_ns);
+        let attributes = Attributes { tags, ..headers.into_attributes(entry.mtime_ns) };
         Ok(Some(ObjectInfo { entry, attributes }))
     }
 
@@ -62,7 +65,8 @@ impl Bucket {
         let size = size.ok_or_else(|| {
             self.complaint(ErrorCode::Protocol, key, "its description has no size")
         })?;
-        Ok(new_entry(key.clone(), size, answer.last_modified(), answer.e_tag()))
+        let entry = new_entry(key.clone(), size, answer.last_modified(), answer.e_tag());
+        Ok(Entry { is_archived: archive::is_described_archived(answer), ..entry })
     }
 
     /// Asks for `range` of the object that `entry` describes.
@@ -119,6 +123,7 @@ impl Bucket {
     async fn read_whole(&self, entry: &Entry) -> Result<(Payload, Attributes), StoreError> {
         let mut answer = self.get(entry, ByteRange::new(0, entry.size)).await?;
         let mut body = std::mem::take(&mut answer.body);
+        let tag_count = answer.tag_count();
         let headers = Headers {
             content_type: answer.content_type,
             content_encoding: answer.content_encoding,
@@ -126,10 +131,13 @@ impl Bucket {
             content_language: answer.content_language,
             cache_control: answer.cache_control,
             metadata: answer.metadata.unwrap_or_default(),
+            storage_class: answer.storage_class,
         };
         let last_modified = answer.last_modified.as_ref().and_then(whole_seconds_ns);
         let bytes = self.read_body(entry, &mut body).await?;
-        Ok((Payload::Bytes(bytes), headers.into_attributes(last_modified)))
+        let tags = self.tags_of(&entry.key, tag_count).await?;
+        let attributes = Attributes { tags, ..headers.into_attributes(last_modified) };
+        Ok((Payload::Bytes(bytes), attributes))
     }
 
     async fn read_body(&self, entry: &Entry, body: &mut ByteStream) -> Result<Bytes, StoreError> {

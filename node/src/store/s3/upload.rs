@@ -22,6 +22,7 @@ use super::attributes::Headers;
 use super::client::Bucket;
 use super::digest::base64;
 use super::keys::url_decode;
+use super::tags::tagging;
 use crate::pipeline::chunk::VerifiedChunk;
 use crate::store::{NewObject, OpenedUpload, StoreError, Upload, contiguous};
 
@@ -151,6 +152,8 @@ impl Bucket {
             .set_content_language(headers.content_language)
             .set_cache_control(headers.cache_control)
             .set_metadata(Some(headers.metadata))
+            .set_storage_class(headers.storage_class)
+            .set_tagging(tagging(&object.attributes.tags))
             .send()
             .await
             .map_err(|error| self.error("begin the upload of", key, &error))?;

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use airlift_protocol::attributes::AttributeSet;
 use airlift_protocol::cluster::{Address, Addresses, Boot};
 use airlift_protocol::codec;
 use airlift_protocol::control::{ControlMessage, Heartbeat};
@@ -113,11 +114,12 @@ pub(super) fn lies(job: JobId) -> Vec<Vec<u8>> {
         size: u64::MAX,
         mtime_ns: None,
         version: Version::None,
+        is_archived: false,
     };
     for id in 0..40 {
         let entries = vec![endless.clone(), endless.clone()];
         messages.push(said(job, id, Ok(Completion::Page { page: PageId(1), entries })));
-        messages.push(said(job, id, Ok(Completion::Committed)));
+        messages.push(said(job, id, Ok(Completion::Committed { dropped: AttributeSet::NONE })));
         messages.push(said(job, id, Ok(Completion::Cleaned)));
     }
     messages.iter().map(codec::encode).collect()

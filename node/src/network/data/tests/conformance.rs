@@ -1,13 +1,13 @@
 //! What holds for every source, in this process or on another node.
 
 use airlift_protocol::chunk;
-use airlift_protocol::job::LinkPolicy;
 use airlift_protocol::limits::CHUNK_BYTES;
 use airlift_protocol::location::Location;
 
 use super::*;
 use crate::pipeline::chunk::Payload;
 use crate::pipeline::compress::{CompressedChunk, Encoding};
+use crate::store::Handling;
 use crate::store::fence::Fence;
 use crate::store::locate::{self, StoreOptions};
 
@@ -89,8 +89,9 @@ async fn holes_of_files_cross_as_a_number() {
     }
     let location = Location::parse(directory.path().as_os_str().as_encoded_bytes()).unwrap();
     let options = StoreOptions::default();
-    let store =
-        locate::open(&location, JOB, LinkPolicy::Copy, Fence::default(), &options).await.unwrap();
+    let store = locate::open(&location, JOB, Handling::of_target(), Fence::default(), &options)
+        .await
+        .unwrap();
     let source = LocalSource { store: Arc::clone(&store), ..local(MemoryStore::new()) };
     let (target, node) = pair(source);
     let remote = target.remote(&node);

@@ -311,6 +311,8 @@ mod tests {
             max_delete: None,
             bandwidth_bytes_per_second: Some(u64::MAX),
             priority: Some(1),
+            tags: Default::default(),
+            storage_class: Some("keep".to_owned()),
         }))
     }
 

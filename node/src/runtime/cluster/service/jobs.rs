@@ -103,6 +103,7 @@ fn summary(id: JobId, job: &Job, measured: &Measured, wall: Timestamp) -> JobSum
         dry_run: job.spec.policy.dry_run,
         objects: job.totals.objects,
         bytes: job.totals.bytes,
+        dropped: job.totals.dropped,
         is_listed: job.source.end.is_some(),
         rate_bytes_per_second: rate,
         eta_seconds: eta(job, rate),

@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::api::request::{ComparisonText, LinksText};
+use crate::api::request::{ComparisonText, LinksText, TagsText};
 use crate::api::text::ByteText;
 use crate::api::view::{JobMode, JobState};
 use crate::network::control::{ControlOptions, Incoming, Member as Contact};
@@ -245,6 +245,8 @@ fn submission(target: &str) -> Submission {
         max_delete: None,
         bandwidth_bytes_per_second: None,
         priority: None,
+        tags: TagsText::default(),
+        storage_class: None,
     };
     Submission::try_from(request).unwrap()
 }
