@@ -38,7 +38,7 @@ fn a_voter_of_the_corpus_does_not_stop_its_group() {
 }
 
 fn entry(size: u64) -> Entry {
-    let key = Key::new(vec![b'k'; 2022]);
+    let key = Key::new(vec![b'k'; 2021]);
     Entry {
         key,
         kind: Kind::Object,

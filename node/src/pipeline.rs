@@ -16,6 +16,7 @@
 pub mod bounds;
 pub mod budget;
 pub mod chunk;
+mod clash;
 pub mod compare;
 pub mod compress;
 pub mod content;
@@ -23,7 +24,9 @@ pub mod hash;
 pub mod level;
 pub mod limit;
 pub mod local;
+mod lookup;
 pub mod meter;
+mod names;
 pub mod object;
 pub mod pack;
 pub mod range;
@@ -36,7 +39,8 @@ use std::sync::Arc;
 
 use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::figures::Stage;
-use airlift_protocol::job::{ClassPolicy, JobSpec, TagPolicy};
+use airlift_protocol::job::{ClassPolicy, JobSpec, KeyPolicy, TagPolicy};
+use airlift_protocol::key::Key;
 use airlift_protocol::manifest::{Entry, Version};
 use airlift_protocol::report::ChangedObject;
 
@@ -85,6 +89,24 @@ impl Transfer {
         work.await
     }
 
+    /// The key that `entry` of the source has at the target.
+    fn target_key(&self, entry: &Entry) -> Key {
+        self.held_key(self.spec.target_key(&entry.key), entry)
+    }
+
+    /// What the target calls `key`, which is of an object such as `entry`.
+    fn held_key(&self, key: &Key, entry: &Entry) -> Key {
+        let is_held = |key: &Key| {
+            let at_target = Entry { key: key.clone(), ..entry.clone() };
+            self.target.check_key(&at_target).is_none()
+        };
+        match self.spec.policy.keys {
+            KeyPolicy::Exact => key.clone(),
+            KeyPolicy::Escape => names::escape(key, &entry.kind, is_held),
+            KeyPolicy::Restore => names::restore(key, &entry.kind).unwrap_or_else(|| key.clone()),
+        }
+    }
+
     /// What `entry` is to become at the target, and what of its attributes is dropped because the
     /// target cannot hold it: what the user does not want there is not dropped.
     fn adapt(&self, entry: &Entry, mut attributes: Attributes) -> (NewObject, AttributeSet) {
@@ -103,7 +125,7 @@ impl Transfer {
         // What the target has no name for is gone by now, and what it does not keep is ignored.
         let unnamed = carried.without(attributes.kinds());
         let dropped = unnamed.union(carried.without(*keeps));
-        let key = self.spec.target_key(&entry.key).clone();
+        let key = self.target_key(entry);
         let entry = Entry { key, is_archived: false, ..entry.clone() };
         (NewObject { entry, attributes }, dropped)
     }

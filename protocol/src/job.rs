@@ -64,6 +64,18 @@ pub enum TagPolicy {
     Skip,
 }
 
+/// Which keys objects get at the target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum KeyPolicy {
+    /// Those they have at the source.
+    #[default]
+    Exact,
+    /// Escaped, so that the target can hold what it could not hold as it is.
+    Escape,
+    /// Those that were escaped before.
+    Restore,
+}
+
 /// Which class of storage objects get at the target.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ClassPolicy {
@@ -225,6 +237,9 @@ pub struct Policy {
     pub tags: TagPolicy,
     /// Which class of storage objects get.
     pub class: ClassPolicy,
+    /// Which keys objects get. Only a copy has other than exact ones: whoever compares two listings
+    /// key by key needs one order in both.
+    pub keys: KeyPolicy,
 }
 
 impl Default for Policy {
@@ -240,6 +255,7 @@ impl Default for Policy {
             priority: Priority::default(),
             tags: TagPolicy::default(),
             class: ClassPolicy::default(),
+            keys: KeyPolicy::default(),
         }
     }
 }

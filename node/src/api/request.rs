@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use airlift_protocol::job::{
-    BadClass, ClassPolicy, Comparison, DeleteLimit, Filters, JobSpec, LinkPolicy, Mode, Policy,
-    Priority, SingleObject, TagPolicy, VerifyLevel,
+    BadClass, ClassPolicy, Comparison, DeleteLimit, Filters, JobSpec, KeyPolicy, LinkPolicy, Mode,
+    Policy, Priority, SingleObject, TagPolicy, VerifyLevel,
 };
 use airlift_protocol::key::Key;
 use airlift_protocol::location::Location;
@@ -57,6 +57,19 @@ pub enum TagsText {
     Copy,
     /// Neither read nor write them.
     Skip,
+}
+
+/// Which keys objects get at the target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeysText {
+    /// Those they have at the source.
+    #[default]
+    Exact,
+    /// Escaped where the target could not hold them.
+    Escape,
+    /// Those that were escaped before.
+    Restore,
 }
 
 /// The most that a sync may delete.
@@ -117,6 +130,9 @@ pub struct SubmitRequest {
     /// `default` when it is not given.
     #[serde(default)]
     pub storage_class: Option<String>,
+    /// Which keys objects get at the target; modes other than `cp` have exact ones only.
+    #[serde(default)]
+    pub keys: KeysText,
 }
 
 /// A request for a token by which a node may join.
@@ -236,6 +252,11 @@ impl From<&Submission> for SubmitRequest {
                 TagPolicy::Skip => TagsText::Skip,
             },
             storage_class: (policy.class != ClassPolicy::Default).then(|| policy.class.to_string()),
+            keys: match policy.keys {
+                KeyPolicy::Exact => KeysText::Exact,
+                KeyPolicy::Escape => KeysText::Escape,
+                KeyPolicy::Restore => KeysText::Restore,
+            },
         }
     }
 }
@@ -250,6 +271,11 @@ impl TryFrom<SubmitRequest> for Submission {
         }
         if request.bandwidth_bytes_per_second == Some(0) {
             return Err(ApiError::invalid("a bandwidth of 0 would stop the job: leave it out"));
+        }
+        if request.mode != JobMode::Cp && request.keys != KeysText::Exact {
+            return Err(ApiError::invalid(
+                "keys are mapped by mode cp only: the others need the same keys at both ends",
+            ));
         }
         check_globs("include", &request.include)?;
         check_globs("exclude", &request.exclude)?;
@@ -280,6 +306,11 @@ impl TryFrom<SubmitRequest> for Submission {
                 TagsText::Skip => TagPolicy::Skip,
             },
             class: class(request.storage_class.as_deref())?,
+            keys: match request.keys {
+                KeysText::Exact => KeyPolicy::Exact,
+                KeysText::Escape => KeyPolicy::Escape,
+                KeysText::Restore => KeyPolicy::Restore,
+            },
         };
         Ok(Self {
             mode: Mode::from(request.mode),

@@ -3,7 +3,9 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use airlift_protocol::job::{ClassPolicy, DeleteLimit, Priority, TagPolicy, VerifyLevel};
+use airlift_protocol::job::{
+    ClassPolicy, DeleteLimit, KeyPolicy, Priority, TagPolicy, VerifyLevel,
+};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 
@@ -196,6 +198,9 @@ pub struct WorkArgs {
     /// Symbolic links: leave out and name them, copy the link, or copy what it points to [default: skip]
     #[arg(long, value_name = "POLICY", value_parser = ["skip", "copy", "follow"], help_heading = SELECTION)]
     pub links: Option<String>,
+    /// Keys that DST cannot hold: escape them as %XX, or restore those that were escaped before; cp only
+    #[arg(long, value_name = "HOW", value_parser = parse_map_keys, help_heading = SELECTION)]
+    pub map_keys: Option<KeyPolicy>,
     /// Move at most this many bytes per second, such as 100M
     #[arg(long, value_name = "RATE", help_heading = WORK)]
     pub bwlimit: Option<OsString>,
@@ -258,6 +263,14 @@ pub struct AttributeArgs {
     pub storage_class: Option<ClassPolicy>,
 }
 
+fn parse_map_keys(text: &str) -> Result<KeyPolicy, String> {
+    match text {
+        "escape" => Ok(KeyPolicy::Escape),
+        "restore" => Ok(KeyPolicy::Restore),
+        _ => Err("write escape or restore".to_owned()),
+    }
+}
+
 fn parse_tags(text: &str) -> Result<TagPolicy, String> {
     match text {
         "copy" => Ok(TagPolicy::Copy),
@@ -289,6 +302,9 @@ pub struct CopyArgs {
     /// What is taken along.
     #[command(flatten)]
     pub attributes: AttributeArgs,
+    /// Look at every object first, and move nothing when one could not be moved
+    #[arg(long, conflicts_with = "dry_run", help_heading = SAFETY)]
+    pub preflight: bool,
 }
 
 /// `sync`.

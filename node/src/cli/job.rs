@@ -15,7 +15,7 @@ use super::connect::{Cluster, ClusterArgs};
 use super::console::{Console, unless_closed};
 use super::exit::{CliError, ExitCode};
 use super::report::Report;
-use super::transfer::{copy_policy, refuse_two_results, request, sync_policy, verify_policy};
+use super::transfer::{Pass, copy_policy, refuse_two_results, request, sync_policy, verify_policy};
 use crate::api::service::JobOrder;
 use crate::api::text::parse_job_id;
 use crate::api::view::Submitted;
@@ -188,7 +188,8 @@ pub(super) async fn run(
             refuse_two_results(global, report)?;
             let run = cluster.client.job(args.job.job).await?.job.run;
             let submitted = Submitted { id: args.job.job, run };
-            watch(&cluster, submitted, config, Shown::new(global, &args.watch, console)?).await
+            watch(&cluster, submitted, config, Shown::new(global, &args.watch, Pass::Job, console)?)
+                .await
         }
         JobCommand::Pause(args) => order(args, JobOrder::Pause, &cluster, (global, console)).await,
         JobCommand::Resume(args) => {

@@ -7,7 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use airlift_protocol::job::{Filters, JobSpec, LinkPolicy, Mode, Policy, SingleObject};
+use airlift_protocol::job::{Filters, JobSpec, KeyPolicy, LinkPolicy, Mode, Policy, SingleObject};
 use airlift_protocol::key::Key;
 use airlift_protocol::location::Location;
 use globset::GlobBuilder;
@@ -55,6 +55,11 @@ where
     P: AsyncFn(&Location) -> Result<Probe, CliError>,
 {
     check_globs(&request.filters)?;
+    if request.mode != Mode::Copy && request.policy.keys != KeyPolicy::Exact {
+        return Err(CliError::usage(
+            "--map-keys: only cp maps keys: sync and verify need the same keys at both ends",
+        ));
+    }
     let source = parse(&request.source)?;
     let target = parse(&request.target)?;
     let may_be_empty = request.mode == Mode::Sync && request.policy.allow_empty_source;

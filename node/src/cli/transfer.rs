@@ -38,24 +38,40 @@ pub(super) struct Transfer {
     mode: Mode,
     args: TransferArgs,
     policy: Policy,
+    /// Whether everything is looked at before anything moves.
+    preflight: bool,
+}
+
+/// Which pass over the objects is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pass {
+    /// The one before the job, which says only what stands in the way.
+    Preflight,
+    /// The job.
+    Job,
 }
 
 impl Transfer {
     /// The transfer that `cp` means.
     pub(super) fn copy(args: &CopyArgs) -> Self {
         let policy = copy_policy(args.check, &args.attributes);
-        Self { mode: Mode::Copy, args: args.transfer.clone(), policy }
+        Self::new(Mode::Copy, args, policy)
     }
 
     /// The transfer that `sync` means.
     pub(super) fn sync(args: &SyncArgs) -> Self {
         let policy = sync_policy(args.copy.check, &args.copy.attributes, args.delete);
-        Self { mode: Mode::Sync, args: args.copy.transfer.clone(), policy }
+        Self::new(Mode::Sync, &args.copy, policy)
+    }
+
+    fn new(mode: Mode, args: &CopyArgs, policy: Policy) -> Self {
+        Self { mode, args: args.transfer.clone(), policy, preflight: args.preflight }
     }
 
     /// The transfer that `verify` means.
     pub(super) fn verify(args: &VerifyArgs) -> Self {
-        Self { mode: Mode::Verify, args: args.transfer.clone(), policy: verify_policy() }
+        let (args, policy) = (args.transfer.clone(), verify_policy());
+        Self { mode: Mode::Verify, args, policy, preflight: false }
     }
 
     /// Key, flag and text of each flag that sets something.
@@ -95,15 +111,16 @@ pub(super) fn verify_policy() -> Policy {
 
 /// What is asked for, with what the configuration adds.
 pub(super) fn request(mode: Mode, work: &WorkArgs, policy: &Policy, config: &Config) -> Request {
-    let WorkArgs { ends, include, exclude, priority, .. } = work.clone();
+    let WorkArgs { ends, include, exclude, priority, map_keys, .. } = work.clone();
     let (links, bandwidth) = (config.links, config.bwlimit);
     let priority = priority.unwrap_or_default();
-    let policy = Policy { links, bandwidth, priority, ..policy.clone() };
+    let keys = map_keys.unwrap_or_default();
+    let policy = Policy { links, bandwidth, priority, keys, ..policy.clone() };
     let filters = Filters { include, exclude };
     Request { mode, source: ends.source, target: ends.target, filters, policy }
 }
 
-/// Runs a transfer to its end.
+/// Runs a transfer to its end, after a look at everything where that is asked for.
 ///
 /// # Errors
 /// When it cannot begin, or its result cannot be written.
@@ -113,11 +130,32 @@ pub(super) async fn run(
     config: Config,
     console: &Console,
 ) -> Result<ExitCode, CliError> {
-    let report = transfer.args.watch.report.as_deref();
-    refuse_two_results(global, report)?;
+    refuse_two_results(global, transfer.args.watch.report.as_deref())?;
+    if transfer.preflight {
+        let policy = Policy { dry_run: true, ..transfer.policy.clone() };
+        let look = Transfer { policy, ..transfer.clone() };
+        let found = pass(&look, Pass::Preflight, global, config.clone(), console).await?;
+        if found != ExitCode::Done {
+            if !global.quiet {
+                console.note("nothing was moved; without --preflight, what can be moved is");
+            }
+            return Ok(found);
+        }
+    }
+    pass(transfer, Pass::Job, global, config, console).await
+}
+
+/// One pass over the objects of a transfer.
+async fn pass(
+    transfer: &Transfer,
+    pass: Pass,
+    global: &Global,
+    config: Config,
+    console: &Console,
+) -> Result<ExitCode, CliError> {
     let request = request(transfer.mode, &transfer.args.work, &transfer.policy, &config);
     if let Some(cluster) = Cluster::of(&config)? {
-        let shown = Shown::new(global, &transfer.args.watch, console)?;
+        let shown = Shown::new(global, &transfer.args.watch, pass, console)?;
         let submitted = cluster.submit(request).await?;
         return remote::watch(&cluster, submitted, &config, shown).await;
     }
@@ -130,7 +168,7 @@ pub(super) async fn run(
         console.note(&line);
     }
     let watch = &transfer.args.watch;
-    let mut watcher = Watcher::start(&spec, global, &config, watch, console)?;
+    let mut watcher = Watcher::start(&spec, pass, global, &config, watch, console)?;
     let end = drive(&spec, config, &mut watcher).await?;
     watcher.finish(&spec, &end)
 }
@@ -220,6 +258,7 @@ impl Interrupts {
 #[derive(Debug)]
 struct Watcher {
     mode: Mode,
+    pass: Pass,
     meter: Arc<Meter>,
     progress: Progress,
     findings: Findings,
@@ -237,6 +276,7 @@ struct Watcher {
 impl Watcher {
     fn start(
         spec: &JobSpec,
+        pass: Pass,
         global: &Global,
         config: &Config,
         watch: &WatchArgs,
@@ -252,6 +292,7 @@ impl Watcher {
         let meter = Arc::default();
         Ok(Self {
             mode: spec.mode,
+            pass,
             explainer: watch.explain.then(|| Explainer::new(spec.id(), &meter)),
             is_listing: true,
             meter,
@@ -259,7 +300,7 @@ impl Watcher {
             findings: Findings::default(),
             report,
             console: console.clone(),
-            has_result_lines: !global.json && !is_on_stdout,
+            has_result_lines: pass == Pass::Job && !global.json && !is_on_stdout,
             is_quiet: global.quiet,
             is_json: global.json,
             is_interrupted: false,
@@ -331,6 +372,10 @@ impl Watcher {
         let elapsed = self.progress.elapsed();
         let (moved, _) = self.metered();
         self.progress.finish();
+        let exit = ExitCode::of_job(end);
+        if (self.pass, exit) == (Pass::Preflight, ExitCode::Done) && self.failure.is_none() {
+            return Ok(exit);
+        }
         let has_report = self.report.is_some();
         let explanation = self.explainer.map(|explainer| explainer.finish(self.is_listing));
         let summary = Summary {
@@ -348,6 +393,6 @@ impl Watcher {
             return Err(failure);
         }
         summary.record(self.report, self.is_json, &self.console)?;
-        Ok(ExitCode::of_job(end))
+        Ok(exit)
     }
 }

@@ -4,12 +4,13 @@
 //! what is still open, the full attributes with the fingerprint of the source that Airlift records
 //! at stores. With `--checksum`, from the content.
 
-use airlift_protocol::job::{Comparison as By, LinkPolicy};
+use airlift_protocol::job::{Comparison as By, KeyPolicy, LinkPolicy};
 use airlift_protocol::manifest::{Entry, Kind, Page, Version};
 use airlift_protocol::report::{Comparison, Completion, SkipReason};
 use futures::stream::{self, StreamExt};
 
-use super::{Transfer, content};
+use super::lookup::lookup;
+use super::{Transfer, clash, content, names};
 use crate::store::StoreError;
 
 /// Objects whose attributes are asked for at the same time.
@@ -20,9 +21,10 @@ pub async fn compare(transfer: &Transfer, page: Page) -> Completion {
     let entries = page.entries;
     let mut comparisons: Vec<Option<Comparison>> =
         entries.iter().map(|entry| exclude(transfer, entry)).collect();
+    clash::exclude(transfer, &entries, &mut comparisons).await;
     let open: Vec<usize> = (0..entries.len()).filter(|&i| comparisons[i].is_none()).collect();
-    let keys = open.iter().map(|&i| transfer.spec.target_key(&entries[i].key).clone());
-    let found = transfer.at_target(transfer.target.lookup(keys.collect())).await;
+    let keys = open.iter().map(|&i| transfer.target_key(&entries[i]));
+    let found = lookup(transfer, keys.collect()).await;
     let decided: Vec<(usize, Comparison)> = stream::iter(open.into_iter().zip(found))
         .map(|(place, found)| {
             let entry = &entries[place];
@@ -41,6 +43,12 @@ pub async fn compare(transfer: &Transfer, page: Page) -> Completion {
 /// What is left out, whatever the target holds.
 fn exclude(transfer: &Transfer, entry: &Entry) -> Option<Comparison> {
     let target = &transfer.target;
+    if transfer.spec.policy.keys == KeyPolicy::Restore
+        && names::restore(transfer.spec.target_key(&entry.key), &entry.kind).is_none()
+    {
+        let why = "no key that --map-keys escape has made".to_owned();
+        return Some(Comparison::Skipped(SkipReason::Unrepresentable(why)));
+    }
     let reason = match &entry.kind {
         Kind::Special => SkipReason::Special,
         Kind::Symlink(_) if transfer.spec.policy.links == LinkPolicy::Skip => SkipReason::Symlink,
@@ -50,7 +58,7 @@ fn exclude(transfer: &Transfer, entry: &Entry) -> Option<Comparison> {
                 .to_owned(),
         ),
         Kind::Symlink(_) | Kind::Object | Kind::Directory => {
-            let key = transfer.spec.target_key(&entry.key).clone();
+            let key = transfer.target_key(entry);
             let largest = target.capabilities().object_bytes_max;
             let at_target = Entry { key, ..entry.clone() };
             let why = target.check_key(&at_target).or_else(|| {

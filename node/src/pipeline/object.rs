@@ -6,7 +6,7 @@ use airlift_protocol::assignment::{End, Object, UploadToken};
 use airlift_protocol::chunk::Root;
 use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::key::Key;
-use airlift_protocol::manifest::Entry;
+use airlift_protocol::manifest::{Entry, Kind, Version};
 use airlift_protocol::report::Completion;
 use airlift_protocol::time::Timestamp;
 
@@ -66,11 +66,24 @@ pub async fn discard(
     token: Option<&UploadToken>,
     orphan_since: Option<Timestamp>,
 ) -> Result<Completion, Failure> {
-    transfer.at_target(transfer.target.discard(key, token, orphan_since)).await?;
+    let key = transfer.held_key(key, &large(key));
+    transfer.at_target(transfer.target.discard(&key, token, orphan_since)).await?;
     if let Some(token) = token {
         forget(transfer, token).await?;
     }
     Ok(Completion::Discarded)
+}
+
+/// An entry as one that is uploaded in parts has.
+fn large(key: &Key) -> Entry {
+    Entry {
+        key: key.clone(),
+        kind: Kind::Object,
+        size: 0,
+        mtime_ns: None,
+        version: Version::None,
+        is_archived: false,
+    }
 }
 
 /// Hashes what the target holds under the key of `object` and compares it with `root`.
@@ -82,8 +95,8 @@ pub async fn read_back(
     object: &Object,
     root: Root,
 ) -> Result<Completion, Failure> {
-    let key = transfer.spec.target_key(&object.entry.key);
-    let info = transfer.target.stat(key).await?;
+    let key = transfer.target_key(&object.entry);
+    let info = transfer.target.stat(&key).await?;
     let missing = || {
         let text = format!("{key}: is not at the target, although it was committed");
         StoreError::new(ErrorCode::CorruptTarget, text)

@@ -33,6 +33,7 @@ fn a_request_comes_back_as_it_was() {
         priority: Priority::HIGH,
         tags: TagPolicy::Skip,
         class: "GLACIER=Archive".parse().unwrap(),
+        keys: KeyPolicy::Exact,
     };
     for submission in [all, submission(Mode::Copy, "s3://b", "berlin:/x")] {
         let json = serde_json::to_string(&SubmitRequest::from(&submission)).unwrap();
@@ -57,6 +58,11 @@ fn wrong_requests_are_refused() {
         (SubmitRequest { target: ByteText(b"/x".to_vec()), ..request() }, "write NODE:/path"),
         (SubmitRequest { target: ByteText(b"tape://x".to_vec()), ..request() }, "not served"),
         (SubmitRequest { target: ByteText(b"".to_vec()), ..request() }, "empty"),
+        (
+            SubmitRequest { mode: JobMode::Sync, keys: KeysText::Escape, ..request() },
+            "mode cp only",
+        ),
+        (SubmitRequest { storage_class: Some("a b".into()), ..request() }, "no class of storage"),
         (SubmitRequest { include: vec!["[".into()], ..request() }, "include: '[' is not a glob"),
         (SubmitRequest { exclude: too_many, ..request() }, "at most 1000"),
         (SubmitRequest { exclude: vec!["x".repeat(GLOB_BYTES_MAX + 1)], ..request() }, "longer"),

@@ -88,6 +88,7 @@ async fn a_job_has_its_json_form() {
             "equal": 0, "differs": 0, "missing": 0, "extra": 0,
         },
         "bytes": { "total": 3000, "done": 3000, "sent": 3000, "resent": 0, "wire": 1500 },
+        "dropped": { "objects": 0, "attributes": [] },
         "is_listed": true,
         "rate_bytes_per_second": 0,
         "eta_seconds": null,

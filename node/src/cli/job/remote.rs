@@ -22,7 +22,7 @@ use crate::cli::explain::Explanation;
 use crate::cli::progress::{Progress, TICK};
 use crate::cli::report::Report;
 use crate::cli::summary::{Findings, Summary, result_text, start_line};
-use crate::cli::transfer::{Interrupts, progress_style};
+use crate::cli::transfer::{Interrupts, Pass, progress_style};
 use crate::config::{Config, ProgressStyle};
 use crate::runtime::clock;
 use crate::runtime::embedded::JobEnd;
@@ -41,6 +41,7 @@ pub(in crate::cli) struct Shown<'a> {
     report: Option<Report>,
     has_result_lines: bool,
     explanation: Option<Explanation>,
+    pass: Pass,
 }
 
 impl<'a> Shown<'a> {
@@ -51,13 +52,14 @@ impl<'a> Shown<'a> {
     pub(in crate::cli) fn new(
         global: &'a Global,
         watch: &WatchArgs,
+        pass: Pass,
         console: &'a Console,
     ) -> Result<Self, CliError> {
         let report = watch.report.as_deref();
-        let has_result_lines = !global.json && report != Some(Path::new("-"));
+        let has_result_lines = pass == Pass::Job && !global.json && report != Some(Path::new("-"));
         let report = report.map(Report::create).transpose()?;
         let explanation = watch.explain.then(Explanation::default);
-        Ok(Self { global, console, report, has_result_lines, explanation })
+        Ok(Self { global, console, report, has_result_lines, explanation, pass })
     }
 }
 
@@ -163,6 +165,10 @@ async fn conclude(
     mut shown: Shown<'_>,
 ) -> Result<ExitCode, CliError> {
     let (spec, end) = (spec(view)?, end(view));
+    let exit = ExitCode::of_job(&end);
+    if (shown.pass, exit) == (Pass::Preflight, ExitCode::Done) {
+        return Ok(exit);
+    }
     let is_result = spec.policy.dry_run || spec.mode == Mode::Verify;
     let has_result_lines = shown.has_result_lines && is_result;
     if shown.report.is_some() || has_result_lines {
@@ -192,7 +198,7 @@ async fn conclude(
     }
     summary.tell(shown.global.json, shown.global.quiet, shown.console);
     summary.record(shown.report, shown.global.json, shown.console)?;
-    Ok(ExitCode::of_job(&end))
+    Ok(exit)
 }
 
 fn result_of(mode: Mode, line: &str) -> Result<Option<String>, CliError> {

@@ -313,6 +313,7 @@ mod tests {
             priority: Some(1),
             tags: Default::default(),
             storage_class: Some("keep".to_owned()),
+            keys: Default::default(),
         }))
     }
 

@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::api::request::{ComparisonText, LinksText, TagsText};
+use crate::api::request::{ComparisonText, KeysText, LinksText, TagsText};
 use crate::api::text::ByteText;
 use crate::api::view::{JobMode, JobState};
 use crate::network::control::{ControlOptions, Incoming, Member as Contact};
@@ -247,6 +247,7 @@ fn submission(target: &str) -> Submission {
         priority: None,
         tags: TagsText::default(),
         storage_class: None,
+        keys: KeysText::default(),
     };
     Submission::try_from(request).unwrap()
 }

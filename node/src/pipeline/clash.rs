@@ -1,0 +1,87 @@
+//! Keys that are two at the source and could only be one at the target.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use airlift_protocol::job::KeyPolicy;
+use airlift_protocol::key::Key;
+use airlift_protocol::manifest::{Entry, Kind};
+use airlift_protocol::report::{Comparison, SkipReason};
+
+use super::{Transfer, names};
+use crate::store::StoreError;
+
+/// Leaves out, of the entries that nothing was decided about, those that clash with another key of the
+/// source. Costs nothing where no key can: where keys are exact, unless a dry run looks at a target with
+/// directories.
+pub(super) async fn exclude(
+    transfer: &Transfer,
+    entries: &[Entry],
+    comparisons: &mut [Option<Comparison>],
+) {
+    let policy = &transfer.spec.policy;
+    let clashes: Vec<(usize, Vec<Key>, &str)> = (0..entries.len())
+        .filter(|&place| comparisons[place].is_none())
+        .filter_map(|place| {
+            let entry = &entries[place];
+            match policy.keys {
+                KeyPolicy::Restore => {
+                    let twin = names::twin(&entry.key, &entry.kind)?;
+                    Some((place, vec![twin], "stands for the same key"))
+                }
+                KeyPolicy::Exact if policy.dry_run => {
+                    let has_directories = transfer.target.capabilities().directories;
+                    let above = ancestors(&entry.key);
+                    (has_directories && !above.is_empty()).then_some((
+                        place,
+                        above,
+                        "would be a file where a directory has to be",
+                    ))
+                }
+                KeyPolicy::Exact | KeyPolicy::Escape => None,
+            }
+        })
+        .collect();
+    if clashes.is_empty() {
+        return;
+    }
+    let keys: BTreeSet<Key> = clashes.iter().flat_map(|(_, keys, _)| keys).cloned().collect();
+    let keys: Vec<Key> = keys.into_iter().collect();
+    let found = transfer.source.lookup(keys.clone()).await;
+    let found: BTreeMap<Key, Result<Option<Entry>, StoreError>> =
+        keys.into_iter().zip(found).collect();
+    for (place, keys, how) in clashes {
+        comparisons[place] = keys.iter().find_map(|key| match found.get(key)? {
+            Ok(Some(other)) if other.kind != Kind::Directory => {
+                let why = format!("the source also has '{key}', which {how}");
+                Some(Comparison::Skipped(SkipReason::Unrepresentable(why)))
+            }
+            Ok(_) => None,
+            Err(error) => Some(Comparison::Failed(error.clone().into())),
+        });
+    }
+}
+
+/// What would have to be directories for a file to have this key.
+fn ancestors(key: &Key) -> Vec<Key> {
+    let bytes = key.as_bytes();
+    let slashes = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+    let above = slashes.map(|(at, _)| Key::new(&bytes[..at]));
+    above
+        .filter(|above| !above.as_bytes().is_empty() && above.as_bytes().len() + 1 < bytes.len())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ancestors_of_a_key_are_its_directories() {
+        let of = |key: &str| -> Vec<String> {
+            ancestors(&Key::from(key)).iter().map(ToString::to_string).collect()
+        };
+        assert_eq!(of("a/b/c"), ["a", "a/b"]);
+        assert_eq!(of("a/b/"), ["a"]);
+        assert!(of("a").is_empty() && of("a/").is_empty() && of("/a").is_empty());
+    }
+}
