@@ -115,7 +115,7 @@ pub(super) async fn run(
     }
     let stores = &config.stores;
     let probe = async |location: &_| Ok(locate::probe(location, stores).await?);
-    let mut spec = resolve(request, probe).await?;
+    let mut spec = resolve(request, stores, probe).await?;
     if let Some(line) = keep_out_state(&mut spec, &config.state_dir)?
         && !global.quiet
     {

@@ -14,5 +14,6 @@ mod errors;
 mod faults;
 mod figures;
 mod hostile;
+mod providers;
 mod s3;
 mod scale;

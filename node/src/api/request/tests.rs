@@ -53,7 +53,6 @@ fn wrong_requests_are_refused() {
     let cases = [
         (SubmitRequest { source: ByteText(b"./x".to_vec()), ..request() }, "write NODE:/path"),
         (SubmitRequest { target: ByteText(b"/x".to_vec()), ..request() }, "write NODE:/path"),
-        (SubmitRequest { target: ByteText(b"tape://x".to_vec()), ..request() }, "not served"),
         (SubmitRequest { target: ByteText(b"".to_vec()), ..request() }, "empty"),
         (SubmitRequest { include: vec!["[".into()], ..request() }, "include: '[' is not a glob"),
         (SubmitRequest { exclude: too_many, ..request() }, "at most 1000"),
