@@ -95,7 +95,7 @@ fn run(cli: Cli, console: &Console) -> Result<ExitCode, CliError> {
         Command::Simulate(args) => return simulate::run(args, global, console),
         Command::Demo(args) => return block_on(demo::run(args, global, console))?,
         Command::Config(ConfigCommand::Show) => {
-            return show::print(&load(global, Vec::new())?.values, global.json, console);
+            return show::print(&load(global, Vec::new())?, global.json, console);
         }
         Command::Ls(args) => {
             let config = load(global, Vec::new())?.config;

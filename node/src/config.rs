@@ -5,6 +5,7 @@
 
 mod layer;
 mod setting;
+mod store;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -16,9 +17,11 @@ use thiserror::Error;
 
 pub use self::layer::{Origin, Sources};
 pub use self::setting::{SETTINGS, Setting};
+pub use self::store::StoreValue;
 use crate::api::client::{Secret, parse_urls};
 use crate::network::data::Transport;
-use crate::store::locate::{S3Addressing, S3Settings, StoreOptions};
+use crate::store::s3::Addressing;
+use crate::store::settings::{S3Settings, StoreOptions};
 
 /// Entries after which a voter cuts its log: at some hundred bytes each, a few MiB.
 const LOG_ENTRIES_DEFAULT: u64 = 16_384;
@@ -116,6 +119,8 @@ pub struct Resolved {
     pub config: Config,
     /// The same as text, one for each of [`SETTINGS`], in that order.
     pub values: Vec<Value>,
+    /// What the file says of stores that have a name, as text.
+    pub stores: Vec<StoreValue>,
 }
 
 /// Reads all layers and resolves them.
@@ -123,10 +128,16 @@ pub struct Resolved {
 /// # Errors
 /// When a file cannot be read, a name is not known, or a value is not allowed.
 pub fn load(sources: &Sources) -> Result<Resolved, ConfigError> {
-    let values = layer::merge(sources)?;
+    let layer::Merged { values, stores: tables, file } = layer::merge(sources)?;
     let mut config = resolve(&values)?;
     config.token = find_token(&values, sources)?;
-    Ok(Resolved { config, values })
+    let mut stores = Vec::new();
+    if let Some(file) = file {
+        stores = store::values(&tables, &file);
+        config.stores.named = store::resolve(&tables, &file)?;
+        config.stores.file = Some(file);
+    }
+    Ok(Resolved { config, values, stores })
 }
 
 /// The flag that names a file wins over the token in the environment, and that over all other files.
@@ -172,7 +183,9 @@ fn resolve(values: &[Value]) -> Result<Config, ConfigError> {
                 region: value("s3.region").parse(parse_plain)?,
                 profile: value("s3.profile").parse(parse_plain)?,
                 addressing: value("s3.addressing").parse(parse_addressing)?.unwrap_or_default(),
+                ..S3Settings::default()
             },
+            ..StoreOptions::default()
         },
     })
 }
@@ -248,14 +261,10 @@ fn parse_progress(text: &str) -> Result<ProgressStyle, String> {
     )
 }
 
-fn parse_addressing(text: &str) -> Result<S3Addressing, String> {
+fn parse_addressing(text: &str) -> Result<Addressing, String> {
     choose(
         text,
-        &[
-            ("auto", S3Addressing::Auto),
-            ("path", S3Addressing::Path),
-            ("virtual", S3Addressing::Virtual),
-        ],
+        &[("auto", Addressing::Auto), ("path", Addressing::Path), ("virtual", Addressing::Virtual)],
     )
 }
 

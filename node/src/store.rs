@@ -13,6 +13,7 @@ pub mod files;
 pub mod locate;
 pub mod memory;
 pub mod s3;
+pub mod settings;
 
 use std::fmt::Debug;
 

@@ -55,7 +55,7 @@ impl Answer {
 #[derive(Debug)]
 pub struct CannedServer {
     access: Access,
-    requests: Arc<Mutex<Vec<String>>>,
+    heads: Arc<Mutex<Vec<String>>>,
     task: JoinHandle<()>,
 }
 
@@ -67,8 +67,8 @@ impl CannedServer {
     pub async fn start(answer: impl Fn(&str) -> Answer + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
         let address = listener.local_addr().expect("a listener has an address");
-        let requests = Arc::new(Mutex::new(Vec::new()));
-        let (answer, seen): (Arc<Answerer>, _) = (Arc::new(answer), Arc::clone(&requests));
+        let heads = Arc::new(Mutex::new(Vec::new()));
+        let (answer, seen): (Arc<Answerer>, _) = (Arc::new(answer), Arc::clone(&heads));
         let task = tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
                 tokio::spawn(converse(socket, Arc::clone(&answer), Arc::clone(&seen)));
@@ -79,7 +79,7 @@ impl CannedServer {
             access_key: "canned".to_owned(),
             secret_key: "canned".to_owned(),
         };
-        Self { access, requests, task }
+        Self { access, heads, task }
     }
 
     /// How to reach the server.
@@ -89,7 +89,13 @@ impl CannedServer {
 
     /// First lines of the requests so far.
     pub fn requests(&self) -> Vec<String> {
-        self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let first = |head: String| head.lines().next().unwrap_or_default().to_owned();
+        self.heads().into_iter().map(first).collect()
+    }
+
+    /// First lines and headers of the requests so far.
+    pub fn heads(&self) -> Vec<String> {
+        self.heads.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -101,9 +107,10 @@ impl Drop for CannedServer {
 
 /// Answers the one request of a connection and closes it.
 async fn converse(mut socket: TcpStream, answer: Arc<Answerer>, seen: Arc<Mutex<Vec<String>>>) {
-    let Some(first_line) = read_request(&mut socket).await else { return };
-    seen.lock().unwrap_or_else(PoisonError::into_inner).push(first_line.clone());
-    let answer = answer(&first_line);
+    let Some(head) = read_request(&mut socket).await else { return };
+    let first_line = head.lines().next().unwrap_or_default();
+    let answer = answer(first_line);
+    seen.lock().unwrap_or_else(PoisonError::into_inner).push(head.clone());
     let length = answer.body.len() + answer.missing_bytes;
     let body = if first_line.starts_with("HEAD") { "" } else { &answer.body };
     let text =
@@ -113,7 +120,7 @@ async fn converse(mut socket: TcpStream, answer: Arc<Answerer>, seen: Arc<Mutex<
     drop(socket.shutdown().await);
 }
 
-/// Reads a request with its body; its first line.
+/// Reads a request with its body; its first line and headers.
 async fn read_request(socket: &mut TcpStream) -> Option<String> {
     let mut bytes = Vec::new();
     let head_end = loop {
@@ -135,5 +142,5 @@ async fn read_request(socket: &mut TcpStream) -> Option<String> {
             return None;
         }
     }
-    head.lines().next().map(str::to_owned)
+    Some(head)
 }

@@ -10,6 +10,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 
 use airlift_node::store::s3::S3Options;
+use airlift_node::store::s3::credentials::CredentialSource;
 use airlift_protocol::id::JobId;
 use aws_credential_types::Credentials;
 use aws_sdk_s3::Client;
@@ -50,7 +51,7 @@ impl Access {
     pub fn options(&self, bucket: &str, prefix: &str) -> S3Options {
         S3Options {
             endpoint: Some(self.endpoint.clone()),
-            credentials: Some(self.credentials()),
+            credentials: CredentialSource::Given(self.credentials()),
             ..S3Options::new(bucket, prefix, JobId([7; 16]))
         }
     }

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::error::ApiError;
 use super::text::ByteText;
 use super::view::{JobMode, NodeRole};
-use crate::store::locate::{Probe, is_served};
+use crate::store::locate::Probe;
 
 /// Globs of one kind in one request.
 pub const GLOBS_MAX: usize = 1000;
@@ -359,18 +359,15 @@ fn check_globs(name: &str, globs: &[String]) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Reads a location that means the same place on every node.
+/// Reads a location that means the same place on every node. Whether there is a store of its scheme or
+/// name is for the nodes to say that open it: each has a configuration of its own.
 ///
 /// # Errors
-/// When it cannot be read, is a bare path, or no store of this build serves it.
+/// When it cannot be read, or is a bare path.
 pub fn parse_location(bytes: &[u8]) -> Result<Location, ApiError> {
     let location = Location::parse(bytes).map_err(|error| ApiError::invalid(error.to_string()))?;
     match &location {
-        Location::Node { .. } => Ok(location),
-        Location::Bucket { scheme, .. } if is_served(scheme) => Ok(location),
-        Location::Bucket { scheme, .. } => Err(ApiError::invalid(format!(
-            "'{scheme}://' is not served by this build: it serves files and s3://"
-        ))),
+        Location::Node { .. } | Location::Bucket { .. } => Ok(location),
         Location::Path(_) => Err(ApiError::invalid(format!(
             "'{location}' does not say on which node it is: write NODE:/path with the node's name and an absolute path"
         ))),

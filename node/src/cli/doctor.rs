@@ -2,6 +2,7 @@
 
 mod machine;
 mod s3;
+mod stores;
 
 use serde::Serialize;
 use serde_json::json;
@@ -64,6 +65,7 @@ pub(super) async fn run(
 ) -> Result<ExitCode, CliError> {
     let mut checks = machine::checks(config);
     checks.extend(s3::checks(&config.stores.s3).await);
+    checks.extend(stores::checks(&config.stores).await);
     let worst = checks.iter().map(|check| check.level).max().unwrap_or(Level::Ok);
     let text = if global.json {
         json!({ "level": worst, "checks": checks }).to_string()

@@ -43,7 +43,7 @@ pub(super) async fn run(
     config: &Config,
     console: &Console,
 ) -> Result<ExitCode, CliError> {
-    let location = parse(&args.location)?;
+    let location = parse(&args.location, &config.stores)?;
     let probe = async |location: &_| Ok(locate::probe(location, &config.stores).await?);
     let missing = || CliError::cannot_run(format!("{location} does not exist"));
     let listing = match find_source(&location, LinkPolicy::Copy, probe).await? {

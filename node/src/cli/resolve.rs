@@ -13,7 +13,8 @@ use airlift_protocol::location::Location;
 use globset::GlobBuilder;
 
 use super::exit::CliError;
-use crate::store::locate::{Probe, is_served, settle};
+use crate::store::locate::{Probe, settle};
+use crate::store::settings::StoreOptions;
 
 /// A transfer as it was written.
 #[derive(Clone, Debug)]
@@ -50,7 +51,11 @@ pub(super) enum Source {
 ///
 /// # Errors
 /// When a location is not served, the source does not exist, or the ends overlap.
-pub(super) async fn resolve<P>(request: Request, probe: P) -> Result<JobSpec, CliError>
+pub(super) async fn resolve<P>(
+    request: Request,
+    stores: &StoreOptions,
+    probe: P,
+) -> Result<JobSpec, CliError>
 where
     P: AsyncFn(&Location) -> Result<Probe, CliError>,
 {
@@ -60,8 +65,8 @@ where
             "--map-keys: only cp maps keys: sync and verify need the same keys at both ends",
         ));
     }
-    let source = parse(&request.source)?;
-    let target = parse(&request.target)?;
+    let source = parse(&request.source, stores)?;
+    let target = parse(&request.target, stores)?;
     let may_be_empty = request.mode == Mode::Sync && request.policy.allow_empty_source;
     let source = match find_source(&source, request.policy.links, probe).await? {
         Some(source) => source,
@@ -81,7 +86,7 @@ where
             spec_of(request, parent, target, Some(single))
         }
     };
-    overlap::check(&spec)?;
+    overlap::check(&spec, stores)?;
     Ok(spec)
 }
 
@@ -89,21 +94,18 @@ where
 ///
 /// # Errors
 /// When it cannot be read, or no store of this build serves it.
-pub(super) fn parse(text: &OsStr) -> Result<Location, CliError> {
+pub(super) fn parse(text: &OsStr, stores: &StoreOptions) -> Result<Location, CliError> {
     let location =
         Location::parse(text.as_bytes()).map_err(|error| CliError::usage(error.to_string()))?;
     match &location {
         Location::Path(_) => Ok(location),
-        Location::Bucket { scheme, .. } if is_served(scheme) => Ok(location),
         Location::Node { node, .. } => Err(CliError::usage(format!(
             "'{location}' is a path of the node '{node}' and needs a cluster: name it with --cluster URL (a local path with a colon is written ./{location})"
         ))),
-        Location::Bucket { scheme, .. } => Err(CliError::usage(match scheme.as_str() {
-            "az" | "gs" | "oss" | "cos" | "obs" => format!(
-                "'{scheme}://' is not yet supported by this build: it serves files and s3:// (with s3.endpoint also what speaks its protocol)"
-            ),
-            _ => format!("unknown scheme '{scheme}://': this build serves files and s3://"),
-        })),
+        Location::Bucket { scheme, .. } => match stores.settings(scheme) {
+            Ok(_) => Ok(location),
+            Err(error) => Err(CliError::usage(error.to_string())),
+        },
     }
 }
 

@@ -161,7 +161,7 @@ async fn pass(
     }
     let stores = &config.stores;
     let probe = async |location: &_| Ok(locate::probe(location, stores).await?);
-    let mut spec = resolve(request, probe).await?;
+    let mut spec = resolve(request, stores, probe).await?;
     if let Some(line) = keep_out_state(&mut spec, &config.state_dir)?
         && !global.quiet
     {

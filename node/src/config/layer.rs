@@ -7,11 +7,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::setting::{SETTINGS, Setting, advice};
+use super::store::{self, StoreTable};
 use super::{ConfigError, Value};
 
 /// Name of the file that is looked for.
 const FILE_NAME: &str = "airlift.toml";
 const PREFIX: &str = "AIRLIFT_";
+/// The table of the file whose tables are configured stores.
+const STORES: &str = "stores";
 /// Names the file; itself not a setting.
 const FILE_ENV: &str = "AIRLIFT_CONFIG";
 /// Holds the token for the cluster; a secret, and so not a setting that is shown.
@@ -81,8 +84,19 @@ impl Sources {
     }
 }
 
-/// One value for every setting, from the highest layer that has it.
-pub(super) fn merge(sources: &Sources) -> Result<Vec<Value>, ConfigError> {
+/// What all layers say together.
+#[derive(Debug)]
+pub(super) struct Merged {
+    /// One value for every setting, from the highest layer that has it.
+    pub(super) values: Vec<Value>,
+    /// The configured stores, which only a file can have.
+    pub(super) stores: Vec<StoreTable>,
+    /// The file that was read.
+    pub(super) file: Option<PathBuf>,
+}
+
+/// Reads every layer.
+pub(super) fn merge(sources: &Sources) -> Result<Merged, ConfigError> {
     refuse_unknown_variables(sources)?;
     let file = read_file(sources)?;
     let value = |setting: &'static Setting| {
@@ -101,7 +115,8 @@ pub(super) fn merge(sources: &Sources) -> Result<Vec<Value>, ConfigError> {
     };
     let mut values: Vec<Value> = SETTINGS.iter().map(value).collect();
     anchor_paths(&mut values, sources);
-    Ok(values)
+    let (stores, file) = file.map_or_else(Default::default, |file| (file.stores, Some(file.path)));
+    Ok(Merged { values, stores, file })
 }
 
 fn default_text(setting: &Setting, sources: &Sources) -> Option<OsString> {
@@ -146,6 +161,7 @@ fn refuse_unknown_variables(sources: &Sources) -> Result<(), ConfigError> {
 struct File {
     path: PathBuf,
     texts: BTreeMap<&'static str, String>,
+    stores: Vec<StoreTable>,
 }
 
 impl File {
@@ -190,9 +206,10 @@ fn read(path: &Path) -> Result<Option<File>, ConfigError> {
         let message = error.message().replace('\n', " ");
         ConfigError::new(format!("{} line {line}: {message}", path.display()))
     })?;
-    let mut texts = BTreeMap::new();
+    let (mut texts, mut stores) = (BTreeMap::new(), Vec::new());
     for (name, value) in table {
         match value {
+            value if name == STORES => stores = store::read(value, path)?,
             toml::Value::Table(inner) => {
                 for (inner, value) in inner {
                     add(&mut texts, path, &format!("{name}.{inner}"), &value)?;
@@ -201,7 +218,7 @@ fn read(path: &Path) -> Result<Option<File>, ConfigError> {
             value => add(&mut texts, path, &name, &value)?,
         }
     }
-    Ok(Some(File { path: path.to_owned(), texts }))
+    Ok(Some(File { path: path.to_owned(), texts, stores }))
 }
 
 fn add(

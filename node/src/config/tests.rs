@@ -3,6 +3,8 @@
 use std::fs;
 
 use super::*;
+use crate::store::s3::credentials::CredentialSource;
+use crate::store::settings::StoreSettings;
 
 struct Bench {
     directory: tempfile::TempDir,
@@ -147,4 +149,50 @@ fn the_token_is_found_by_precedence_and_never_shown() {
     assert!(!format!("{resolved:?}").contains("secret\""));
     bench.sources.flags.push(("token_file", "--token-file", "/t".into()));
     assert_eq!(load(&bench.sources).unwrap().config.token, Token::File("/t".into()));
+}
+
+#[test]
+fn stores_are_read_by_their_kind_and_shown_as_they_are_written() {
+    let file = "[stores.backup]\nkind = 'oss'\nregion = 'cn-beijing'\ncredentials = 'env:BACKUP_'\n\
+                [stores.lab-1]\nkind = 'minio'\nendpoint = 'http://lab:9000'\ncredentials = 'file:keys'\n";
+    let bench = bench(file, &[HOME]);
+    let resolved = load(&bench.sources).unwrap();
+    let path = bench.directory.path().join("airlift.toml");
+    let stores = &resolved.config.stores;
+    assert_eq!(stores.file.as_ref(), Some(&path));
+    let StoreSettings::S3(provider, oss) = stores.settings("backup").unwrap();
+    assert_eq!((provider.scheme, oss.region.as_deref()), ("oss", Some("cn-beijing")));
+    assert_eq!(oss.credentials, CredentialSource::Variables("BACKUP_".to_owned()));
+    let StoreSettings::S3(_, lab) = stores.settings("lab-1").unwrap();
+    assert_eq!(lab.credentials, CredentialSource::File(bench.directory.path().join("keys")));
+    let rows: Vec<(&str, &str)> =
+        resolved.stores.iter().map(|row| (row.key.as_str(), row.text.as_str())).collect();
+    assert_eq!(rows[0], ("stores.backup.credentials", "env:BACKUP_"));
+    assert_eq!(rows.len(), 6);
+    assert!(resolved.stores.iter().all(|row| row.file == path));
+}
+
+#[test]
+fn stores_that_cannot_be_meant_are_refused_with_the_way_out() {
+    for (table, part) in [
+        ("[stores.x]\nregion = 'a'", "it has no kind: write one of s3, oss"),
+        ("[stores.x]\nkind = 'oos'", "unknown kind 'oos': did you mean 'oss'?"),
+        ("[stores.x]\nkind = 's3'\nregoin = 'a'", "unknown key 'regoin': did you mean 'region'?"),
+        ("[stores.x]\nkind = 's3'\nsecret_key = 'hush'", "write where it is, as credentials"),
+        ("[stores.x]\nkind = 's3'\npassword = 'hush'", "would be a secret in a file"),
+        ("[stores.x]\nkind = 's3'\ncredentials = 'hush'", "\"env:PREFIX_\""),
+        ("[stores.x]\nkind = 's3'\ncredentials = 'env:a b'", "\"file:/path\""),
+        ("[stores.x]\nkind = 's3'\nendpoint = 'host:1'", "endpoint = 'host:1': write a URL"),
+        ("[stores.x]\nkind = 's3'\nendpoint = true", "'endpoint' is a boolean"),
+        ("[stores.s3]\nkind = 's3'", "'s3://' means something already"),
+        ("[stores.gs]\nkind = 's3'", "choose another name"),
+        ("[stores.Big]\nkind = 's3'", "small letters"),
+        ("[stores]\nx = 1", "[stores.x] in "),
+        ("stores = 1", "write [stores.NAME]"),
+    ] {
+        let text = error(table, &[HOME]);
+        assert!(text.contains(part), "{text}");
+        assert!(text.contains("airlift.toml"), "{text}");
+        assert!(!text.contains('\n') && !text.contains("hush"), "{text}");
+    }
 }

@@ -69,7 +69,8 @@ use crate::network::data::{DataNetwork, DataOptions, Transport};
 use crate::network::identity::Identity;
 use crate::storage::consensus::{ConsensusFile, LAYOUT, MemberIdentity};
 use crate::store::StoreError;
-use crate::store::locate::{self, StoreOptions};
+use crate::store::locate;
+use crate::store::settings::StoreOptions;
 
 /// Outcomes on their way to the agent; each may be a manifest page.
 const OUTCOMES_MAX: usize = 4;
@@ -214,10 +215,12 @@ fn founder(record: &NodeRecord, node: NodeId, addresses: &Addresses) -> Result<M
 ///
 /// # Errors
 /// When it cannot begin, or not go on; what it has done so far is kept.
-pub async fn run(options: ClusterOptions, stop: watch::Receiver<bool>) -> Result<(), RunError> {
+pub async fn run(mut options: ClusterOptions, stop: watch::Receiver<bool>) -> Result<(), RunError> {
     let directory = Directory::create(&options.data_dir)?;
     let identity = identity(directory.path())?;
     let earlier = directory.read()?;
+    let name = options.name.clone().or_else(|| earlier.as_ref().map(|record| record.name.clone()));
+    options.stores.node = name;
     let listen = listen_address(&options, earlier.as_ref())?;
     let network = |error: &dyn std::fmt::Display| RunError::cannot_run(error.to_string());
     let reach = options.reach.clone().or(earlier.as_ref().map(|record| &record.reach));

@@ -44,7 +44,8 @@ use crate::pipeline::meter::Meter;
 use crate::pipeline::{FaultHook, Transfer};
 use crate::storage::log::LogFile;
 use crate::store::fence::Fence;
-use crate::store::locate::{self, StoreOptions};
+use crate::store::locate;
+use crate::store::settings::StoreOptions;
 use crate::store::{Access, Handling, Store, StoreError};
 
 /// How a job is run in this process.

@@ -14,34 +14,10 @@ use tokio::sync::mpsc;
 
 use super::fence::Fence;
 use super::files::{FileOptions, FileStore};
-pub use super::s3::Addressing as S3Addressing;
+use super::s3::provider::Provider;
 use super::s3::{S3Options, S3Store};
+use super::settings::{S3Settings, StoreOptions, StoreSettings};
 use super::{Access, Handling, ListRequest, Store, StoreError};
-
-/// How stores are reached.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct StoreOptions {
-    /// S3 and what speaks its protocol.
-    pub s3: S3Settings,
-}
-
-/// How S3 is reached. What is not set follows the environment and profile, as the AWS tools do.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct S3Settings {
-    /// URL of the server, when it is not AWS.
-    pub endpoint: Option<String>,
-    /// Region of the bucket.
-    pub region: Option<String>,
-    /// Profile of the credentials.
-    pub profile: Option<String>,
-    /// Where a request names its bucket.
-    pub addressing: S3Addressing,
-}
-
-/// Whether a build of this version serves locations of `scheme`.
-pub fn is_served(scheme: &str) -> bool {
-    scheme == "s3"
-}
 
 /// What a location of a store turned out to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,22 +112,42 @@ pub async fn open(
                 fence,
             )?))
         }
-        Location::Bucket { scheme, bucket, prefix } if is_served(scheme) => {
-            let S3Settings { endpoint, region, profile, addressing } = options.s3.clone();
-            let s3 = S3Options {
-                endpoint,
-                region,
-                profile,
-                addressing,
-                tags: handling.tags,
-                fence,
-                ..S3Options::new(bucket, prefix.as_bytes(), job)
-            };
-            Ok(Arc::new(S3Store::open(s3).await?))
+        Location::Bucket { scheme, bucket, prefix } => match options.settings(scheme)? {
+            StoreSettings::S3(provider, settings) => {
+                let options = S3Options {
+                    scheme: scheme.clone(),
+                    tags: handling.tags,
+                    fence,
+                    ..s3_options(provider, settings, bucket, prefix, job)
+                };
+                Ok(Arc::new(S3Store::open(options).await?))
+            }
+        },
+        Location::Node { .. } => {
+            let text = format!("{location}: only the node itself opens its paths");
+            Err(StoreError::new(ErrorCode::LocationMissing, text))
         }
-        Location::Bucket { .. } | Location::Node { .. } => Err(StoreError::new(
-            ErrorCode::LocationMissing,
-            format!("{location}: this build serves files and s3:// only"),
-        )),
+    }
+}
+
+/// Options for `bucket` of a service that speaks S3, reached by `settings`.
+pub fn s3_options(
+    provider: &'static Provider,
+    settings: S3Settings,
+    bucket: &str,
+    prefix: &Key,
+    job: JobId,
+) -> S3Options {
+    let S3Settings { endpoint, region, account, profile, addressing, credentials } = settings;
+    S3Options {
+        scheme: provider.scheme.to_owned(),
+        provider,
+        endpoint,
+        region,
+        account,
+        profile,
+        addressing,
+        credentials,
+        ..S3Options::new(bucket, prefix.as_bytes(), job)
     }
 }

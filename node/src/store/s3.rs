@@ -1,4 +1,4 @@
-//! The S3 store: AWS S3 and every store that speaks its protocol.
+//! The S3 store: AWS S3 and every service that speaks its protocol, by its profile.
 //!
 //! ```text
 //! client      configuration, credentials, request and error helpers
@@ -8,7 +8,8 @@
 //! commit      making an upload visible        delete deleting what still is as listed
 //! attributes  headers and user metadata       digest checksums and ETags
 //! error       the SDK's errors as ours        preflight  is the bucket usable at all
-//! blank       keys that the SDK would refuse  tags   read, written, confirmed
+//! blank       keys that the SDK would refuse   provider  what is known of each service, as data
+//! credentials where they are taken from        tags      read, written, confirmed
 //! archive     what cannot be read at once
 //! ```
 //!
@@ -21,12 +22,15 @@ mod attributes;
 mod blank;
 mod client;
 mod commit;
+pub mod credentials;
 mod delete;
 mod digest;
 mod error;
 mod keys;
 mod list;
 mod preflight;
+pub mod provider;
+mod providers;
 mod put;
 mod read;
 mod tags;
@@ -43,11 +47,13 @@ use airlift_protocol::manifest::Entry;
 use airlift_protocol::time::Timestamp;
 use airlift_protocol::units::ByteRange;
 use async_trait::async_trait;
-use aws_credential_types::Credentials;
 use futures::{StreamExt, stream};
 use tokio::sync::mpsc;
 
 use self::client::Bucket;
+pub use self::client::inspect;
+use self::credentials::CredentialSource;
+use self::provider::Provider;
 use super::fence::Fence;
 use super::{
     Access, AttributeKind, Capabilities, Classes, ListRequest, Listed, NewObject, ObjectInfo,
@@ -81,7 +87,7 @@ where
 /// How a bucket is named in a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Addressing {
-    /// By path when an endpoint is configured, by host name otherwise.
+    /// As the service wants it; at AWS by host name, and by path when an endpoint is configured.
     #[default]
     Auto,
     /// `http://host/bucket/key`.
@@ -103,24 +109,28 @@ pub enum Checksums {
 /// How to reach a bucket.
 #[derive(Clone, Debug)]
 pub struct S3Options {
+    /// What stands before `://` in the location: a scheme, or the name of a configured store.
+    pub scheme: String,
+    /// What is known of the service.
+    pub provider: &'static Provider,
     /// Name of the bucket.
     pub bucket: String,
     /// What stands before every key, exactly.
     pub prefix: Vec<u8>,
     /// The job the store is opened for.
     pub job: JobId,
-    /// URL of the service; by default from the environment or profile, else AWS.
+    /// URL of the service; by default as its profile says, else from the environment.
     pub endpoint: Option<String>,
-    /// Region of the bucket; by default from the environment or profile.
+    /// Region of the bucket; by default as its profile says.
     pub region: Option<String>,
+    /// Account at the service, where its URL names one.
+    pub account: Option<String>,
     /// Profile of the shared configuration files; by default `AWS_PROFILE`.
     pub profile: Option<String>,
     /// How the bucket is named in requests.
     pub addressing: Addressing,
-    /// Which checksum goes with the bytes that are written.
-    pub checksums: Checksums,
-    /// Credentials that take the place of the standard chain.
-    pub credentials: Option<Credentials>,
+    /// Where the credentials come from.
+    pub credentials: CredentialSource,
     /// Whether tags are read with the other attributes.
     pub tags: TagPolicy,
     /// What is asked before anything becomes visible.
@@ -128,18 +138,20 @@ pub struct S3Options {
 }
 
 impl S3Options {
-    /// `bucket` as the environment configures it, with keys below `prefix`.
+    /// `bucket` of S3 as the environment configures it, with keys below `prefix`.
     pub fn new(bucket: impl Into<String>, prefix: impl Into<Vec<u8>>, job: JobId) -> Self {
         Self {
+            scheme: Provider::s3().scheme.to_owned(),
+            provider: Provider::s3(),
             bucket: bucket.into(),
             prefix: prefix.into(),
             job,
             endpoint: None,
             region: None,
+            account: None,
             profile: None,
             addressing: Addressing::default(),
-            checksums: Checksums::default(),
-            credentials: None,
+            credentials: CredentialSource::default(),
             tags: TagPolicy::default(),
             fence: Fence::default(),
         }
@@ -159,6 +171,8 @@ impl S3Store {
     /// # Errors
     /// When the prefix is not UTF-8, the endpoint no URL, or no region can be found.
     pub async fn open(options: S3Options) -> Result<Self, StoreError> {
+        let limits = &options.provider.limits;
+        let object_bytes_max = limits.object_bytes_max(upload::PART_SHIFT_MAX);
         let bucket = Bucket::open(options).await?;
         let capabilities = Capabilities {
             concurrent_parts: PARTS_AT_ONCE,
@@ -166,7 +180,7 @@ impl S3Store {
             symlinks: false,
             keeps_mtime: false,
             directories: false,
-            object_bytes_max: upload::OBJECT_BYTES_MAX,
+            object_bytes_max,
             keeps: AttributeKind::ALL.into_iter().collect(),
             classes: Classes::S3,
         };

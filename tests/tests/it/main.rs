@@ -15,5 +15,6 @@ mod faults;
 mod figures;
 mod hostile;
 mod keys;
+mod providers;
 mod s3;
 mod scale;

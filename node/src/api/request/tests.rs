@@ -56,7 +56,6 @@ fn wrong_requests_are_refused() {
     let cases = [
         (SubmitRequest { source: ByteText(b"./x".to_vec()), ..request() }, "write NODE:/path"),
         (SubmitRequest { target: ByteText(b"/x".to_vec()), ..request() }, "write NODE:/path"),
-        (SubmitRequest { target: ByteText(b"tape://x".to_vec()), ..request() }, "not served"),
         (SubmitRequest { target: ByteText(b"".to_vec()), ..request() }, "empty"),
         (
             SubmitRequest { mode: JobMode::Sync, keys: KeysText::Escape, ..request() },

@@ -9,7 +9,7 @@ use aws_sdk_s3::config::ProvideCredentials;
 use super::Check;
 use crate::cli::console::words;
 use crate::runtime::clock;
-use crate::store::locate::S3Settings;
+use crate::store::settings::S3Settings;
 
 /// Time for the whole credential chain, which may ask the network.
 const CREDENTIALS_WAIT: Duration = Duration::from_secs(8);
@@ -61,14 +61,18 @@ async fn credentials(loaded: &aws_config::SdkConfig) -> Check {
 async fn reach(url: String) -> Check {
     const NAME: &str = "S3 endpoint";
     let advice = "check the URL in s3.endpoint or AWS_ENDPOINT_URL, and the network";
-    let Some(host) = host_and_port(&url) else {
-        return Check::fail(NAME, format!("{url} is no http:// or https:// URL"), advice);
-    };
-    let connected = tokio::task::spawn_blocking(move || connect(&host)).await;
-    match connected {
-        Ok(Ok(())) => Check::ok(NAME, format!("{url} answers")),
-        Ok(Err(reason)) => Check::fail(NAME, format!("{url}: {reason}"), advice),
-        Err(error) => Check::fail(NAME, format!("{url}: {error}"), advice),
+    match answers(&url).await {
+        Ok(()) => Check::ok(NAME, format!("{url} answers")),
+        Err(reason) => Check::fail(NAME, reason, advice),
+    }
+}
+
+/// Whether something listens where `url` leads; if not, why, in words that name it.
+pub(super) async fn answers(url: &str) -> Result<(), String> {
+    let host = host_and_port(url).ok_or_else(|| format!("{url} is no http:// or https:// URL"))?;
+    match tokio::task::spawn_blocking(move || connect(&host)).await {
+        Ok(connected) => connected.map_err(|reason| format!("{url}: {reason}")),
+        Err(error) => Err(format!("{url}: {error}")),
     }
 }
 

@@ -10,6 +10,7 @@ use airlift_protocol::job::{JobSpec, Mode};
 use airlift_protocol::location::Location;
 
 use crate::cli::exit::CliError;
+use crate::store::settings::StoreOptions;
 
 /// How the places of two ends lie to each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +22,7 @@ enum Relation {
 }
 
 /// Checks that no end lies in the other.
-pub(super) fn check(spec: &JobSpec) -> Result<(), CliError> {
+pub(super) fn check(spec: &JobSpec, stores: &StoreOptions) -> Result<(), CliError> {
     let relation = match (&spec.source, &spec.target) {
         (Location::Path(source), Location::Path(target)) => {
             let source = Path::new(OsStr::from_bytes(source));
@@ -34,7 +35,7 @@ pub(super) fn check(spec: &JobSpec) -> Result<(), CliError> {
                 ),
             }
         }
-        _ => buckets(spec),
+        _ => buckets(spec, stores),
     };
     let (source, target) = (&spec.source, &spec.target);
     let moves = spec.mode != Mode::Verify;
@@ -85,7 +86,7 @@ fn files(source: &Path, target: &Path) -> Relation {
     }
 }
 
-fn buckets(spec: &JobSpec) -> Relation {
+fn buckets(spec: &JobSpec, stores: &StoreOptions) -> Relation {
     let (
         Location::Bucket { scheme, bucket, prefix: source },
         Location::Bucket { scheme: target_scheme, bucket: target_bucket, prefix: target },
@@ -93,7 +94,7 @@ fn buckets(spec: &JobSpec) -> Relation {
     else {
         return Relation::Apart;
     };
-    if (scheme, bucket) != (target_scheme, target_bucket) {
+    if bucket != target_bucket || !stores.is_same_service(scheme, target_scheme) {
         return Relation::Apart;
     }
     if let Some(single) = &spec.single {

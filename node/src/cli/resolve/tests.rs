@@ -23,7 +23,7 @@ async fn bucket(location: &Location) -> Result<Probe, CliError> {
 
 fn run(request: Request) -> Result<JobSpec, CliError> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    runtime.block_on(resolve(request, bucket))
+    runtime.block_on(resolve(request, &StoreOptions::default(), bucket))
 }
 
 fn copy(source: impl Into<OsString>, target: impl Into<OsString>) -> Result<JobSpec, CliError> {
@@ -53,8 +53,8 @@ fn keys(spec: &JobSpec) -> (String, String) {
 
 #[test]
 fn schemes_that_are_not_served_are_wrong_usage() {
-    usage(copy("tape://x/y", "/b"), "unknown scheme 'tape://': this build serves files and s3://");
-    usage(copy("/a", "gs://x/y"), "'gs://' is not yet supported by this build");
+    usage(copy("tape://x/y", "/b"), "unknown scheme 'tape://': this build serves files and s3, ");
+    usage(copy("/a", "gs://x/y"), "unknown scheme 'gs://'");
     usage(copy("berlin:/data", "/b"), "needs a cluster");
     usage(copy("", "/b"), "a location is empty");
     usage(copy("s3://", "/b"), "names no bucket");

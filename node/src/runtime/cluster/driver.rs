@@ -48,7 +48,7 @@ use crate::runtime::embedded::RunError;
 use crate::storage::consensus::ConsensusFile;
 use crate::store::StoreError;
 use crate::store::fence::Term;
-use crate::store::locate::StoreOptions;
+use crate::store::settings::StoreOptions;
 
 /// Bytes of one message between nodes.
 const MESSAGE_BYTES_MAX: usize = RAFT_MESSAGE_BYTES_MAX + (64 << 10);

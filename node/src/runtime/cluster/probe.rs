@@ -11,7 +11,8 @@ use airlift_protocol::location::Location;
 
 use crate::runtime::blocking::blocking;
 use crate::store::StoreError;
-use crate::store::locate::{self, Probe, StoreOptions};
+use crate::store::locate::{self, Probe};
+use crate::store::settings::StoreOptions;
 
 /// Time for another node to look.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(10);

@@ -42,7 +42,8 @@ use crate::runtime::executor::{Executor, caught};
 use crate::runtime::filter::Filter;
 use crate::storage::journal::Journal;
 use crate::store::fence::{Fence, Term};
-use crate::store::locate::{self, StoreOptions};
+use crate::store::locate;
+use crate::store::settings::StoreOptions;
 use crate::store::{Access, Handling, Store, StoreError};
 
 /// Time for another node to say what a job is.

@@ -8,6 +8,7 @@ use airlift_protocol::error::ErrorCode;
 use airlift_protocol::job::TagPolicy;
 use airlift_protocol::key::Key;
 use aws_config::{BehaviorVersion, SdkConfig};
+use aws_credential_types::provider::ProvideCredentials;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
@@ -18,8 +19,9 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_types::service_config::ServiceConfigKey;
 
 use super::blank::{TakeOutMark, marked};
-use super::error::{Response, store_error};
+use super::error::{Response, Service, store_error};
 use super::keys::Names;
+use super::provider::{ACCOUNT_VARIABLES, Endpoint, Missing, Region as KnownRegion, Styles};
 use super::{Addressing, Checksums, S3Options};
 use crate::store::StoreError;
 use crate::store::fence::Fence;
@@ -43,9 +45,9 @@ const BULK_BYTES: u64 = 1 << 20;
 pub(super) struct Bucket {
     pub(super) name: String,
     pub(super) names: Names,
-    /// Where requests go, for people.
-    pub(super) endpoint: String,
-    pub(super) checksums: Checksums,
+    /// What stands before `://` in the location.
+    pub(super) scheme: String,
+    pub(super) service: Service,
     /// Whether bodies need no signature of their own, because the connection is encrypted.
     pub(super) is_encrypted: bool,
     /// Whether tags are read with the other attributes.
@@ -60,19 +62,14 @@ pub(super) struct Bucket {
 
 impl Bucket {
     pub(super) async fn open(options: S3Options) -> Result<Self, StoreError> {
-        let names = Names::new(options.prefix.clone())?;
-        let shared = load(&options).await;
-        let endpoint = options.endpoint.clone().or_else(|| configured_endpoint(&shared));
-        check_endpoint(&options, endpoint.as_deref())?;
-        let region = match shared.region() {
-            Some(region) => region.clone(),
-            None if endpoint.is_some() => Region::from_static(DEFAULT_REGION),
-            None => return Err(no_region(&options)),
-        };
-        let is_path_style = match options.addressing {
-            Addressing::Auto => endpoint.is_some(),
-            Addressing::Path => true,
-            Addressing::Virtual => false,
+        let provider = options.provider;
+        let names = Names::new(options.prefix.clone(), provider)?;
+        let shared = load(&options).await?;
+        let (endpoint, region) = find(&options, &shared)?;
+        let is_path_style = match (options.addressing, provider.addressing) {
+            (Addressing::Auto, Styles::Auto) => endpoint.is_some(),
+            (Addressing::Path, _) | (Addressing::Auto, Styles::Path) => true,
+            (Addressing::Virtual, _) | (Addressing::Auto, Styles::Virtual) => false,
         };
         let client = |read_timeout| {
             let mut config = aws_sdk_s3::config::Builder::from(&shared);
@@ -97,13 +94,22 @@ impl Bucket {
             fence: options.fence,
             client: client(READ_TIMEOUT),
             bulk_client: client(BULK_READ_TIMEOUT),
-            endpoint: endpoint.unwrap_or_else(|| format!("AWS S3 in {region}")),
+            service: Service {
+                provider,
+                endpoint: endpoint.unwrap_or_else(|| format!("AWS S3 in {region}")),
+                credentials_way_out: options.credentials.way_out(provider),
+            },
+            scheme: options.scheme,
             name: options.bucket,
             names,
-            checksums: options.checksums,
             is_encrypted,
             echoes_checksums: AtomicBool::new(false),
         })
+    }
+
+    /// Which checksum goes with the bytes that are written.
+    pub(super) fn checksums(&self) -> Checksums {
+        self.service.provider.checksums
     }
 
     /// The client for requests with a small body or none.
@@ -143,12 +149,13 @@ impl Bucket {
 
     /// `s3://bucket/key`, for people.
     pub(super) fn name_of(&self, key: &Key) -> String {
-        format!("s3://{}/{}", self.name, key.with_prefix(self.names.prefix().as_bytes()))
+        let full = key.with_prefix(self.names.prefix().as_bytes());
+        format!("{}://{}/{full}", self.scheme, self.name)
     }
 
     /// `s3://bucket/prefix`, for people.
     pub(super) fn place(&self) -> String {
-        format!("s3://{}/{}", self.name, Key::from(self.names.prefix()))
+        format!("{}://{}/{}", self.scheme, self.name, Key::from(self.names.prefix()))
     }
 
     /// The error of `action` on `key`.
@@ -161,7 +168,7 @@ impl Bucket {
     where
         E: ProvideErrorMetadata + Error + 'static,
     {
-        store_error(action, &self.name_of(key), &self.endpoint, error)
+        store_error(action, &self.name_of(key), &self.service, error)
     }
 
     /// An error with `text` about `key`.
@@ -170,7 +177,7 @@ impl Bucket {
     }
 }
 
-async fn load(options: &S3Options) -> SdkConfig {
+async fn load(options: &S3Options) -> Result<SdkConfig, StoreError> {
     let mut loader = aws_config::defaults(BehaviorVersion::latest());
     if let Some(region) = &options.region {
         loader = loader.region(Region::new(region.clone()));
@@ -178,10 +185,63 @@ async fn load(options: &S3Options) -> SdkConfig {
     if let Some(profile) = &options.profile {
         loader = loader.profile_name(profile);
     }
-    if let Some(credentials) = &options.credentials {
-        loader = loader.credentials_provider(credentials.clone());
+    let loader = options.credentials.load_into(loader, options.provider);
+    let loader = loader.map_err(|error| {
+        let text = format!("{}://{}: {error}", options.scheme, options.bucket);
+        StoreError::new(error.code, text)
+    })?;
+    Ok(loader.load().await)
+}
+
+/// Where requests would go, `None` for AWS, when credentials are found for them: what can be said
+/// without a bucket.
+///
+/// # Errors
+/// When something is missing, with the way out.
+pub async fn inspect(options: &S3Options) -> Result<Option<String>, StoreError> {
+    let shared = load(options).await?;
+    let (endpoint, _) = find(options, &shared)?;
+    let way_out = options.credentials.way_out(options.provider);
+    let missing =
+        |reason: &str| StoreError::new(ErrorCode::Unauthorized, format!("{reason}: {way_out}"));
+    let provider =
+        shared.credentials_provider().ok_or_else(|| missing("no credentials were found"))?;
+    match provider.provide_credentials().await {
+        Ok(_) => Ok(endpoint),
+        Err(_) => Err(missing("no credentials were found")),
     }
-    loader.load().await
+}
+
+/// Where requests go, and the region that they are signed for.
+fn find(options: &S3Options, shared: &SdkConfig) -> Result<(Option<String>, Region), StoreError> {
+    let provider = options.provider;
+    let given = options.region.clone().map(Region::new);
+    let region = match provider.region {
+        KnownRegion::Aws => given.or_else(|| shared.region().cloned()),
+        KnownRegion::Variables(names) => given.or_else(|| variable(names).map(Region::new)),
+        KnownRegion::Fixed(region) => given.or_else(|| Some(Region::from_static(region))),
+    };
+    let endpoint = match (&options.endpoint, provider.endpoint) {
+        (Some(endpoint), _) => Some(endpoint.clone()),
+        (None, Endpoint::Aws | Endpoint::Own) => configured_endpoint(shared),
+        (None, Endpoint::Pattern(_)) => {
+            let account = options.account.clone().or_else(|| variable(ACCOUNT_VARIABLES));
+            let url = provider.url(region.as_ref().map(AsRef::as_ref), account.as_deref());
+            url.map_err(|missing| nowhere(options, missing))?
+        }
+    };
+    check_endpoint(options, endpoint.as_deref())?;
+    match (region, endpoint) {
+        (_, None) if provider.endpoint == Endpoint::Own => Err(nowhere(options, Missing::Url)),
+        (Some(region), endpoint) => Ok((endpoint, region)),
+        (None, Some(endpoint)) => Ok((Some(endpoint), Region::from_static(DEFAULT_REGION))),
+        (None, None) => Err(nowhere(options, Missing::Region)),
+    }
+}
+
+/// The first of these variables that is set.
+fn variable(names: &[&str]) -> Option<String> {
+    names.iter().find_map(|name| std::env::var(name).ok().filter(|text| !text.is_empty()))
 }
 
 fn timeouts(read: Duration) -> TimeoutConfig {
@@ -210,18 +270,34 @@ fn check_endpoint(options: &S3Options, endpoint: Option<&str>) -> Result<(), Sto
         return Ok(());
     }
     let text = format!(
-        "the endpoint '{}' of s3://{} is no URL: write https://HOST or http://HOST:PORT",
+        "the endpoint '{}' of {}://{} is no URL: write https://HOST or http://HOST:PORT",
         Key::from(endpoint),
+        options.scheme,
         options.bucket
     );
     Err(StoreError::new(ErrorCode::LocationMissing, text))
 }
 
-fn no_region(options: &S3Options) -> StoreError {
-    let text = format!(
-        "no region is configured for s3://{}: set AWS_REGION, or AWS_ENDPOINT_URL for a store \
-         that is not AWS",
-        options.bucket
-    );
+/// The error for a service that cannot be found without `missing`.
+fn nowhere(options: &S3Options, missing: Missing) -> StoreError {
+    let provider = options.provider;
+    let (what, way_out) = match (missing, provider.endpoint) {
+        (Missing::Region, Endpoint::Aws) => {
+            let way_out = "set AWS_REGION, or AWS_ENDPOINT_URL for a store that is not AWS";
+            ("a region", way_out.to_owned())
+        }
+        (Missing::Region, _) => {
+            ("a region", format!("{}, or region in [stores.NAME]", provider.region_way_out()))
+        }
+        (Missing::Account, _) => {
+            let variables = ACCOUNT_VARIABLES.join(" or ");
+            ("an account", format!("set {variables}, or account in [stores.NAME]"))
+        }
+        (Missing::Url, _) => (
+            "the URL of its server",
+            "set endpoint in [stores.NAME], or AWS_ENDPOINT_URL".to_owned(),
+        ),
+    };
+    let text = format!("{}://{} needs {what}: {way_out}", options.scheme, options.bucket);
     StoreError::new(ErrorCode::LocationMissing, text)
 }

@@ -8,10 +8,18 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_types::byte_stream::error::Error as ByteStreamError;
 
+use super::provider::Provider;
 use crate::store::StoreError;
 
-/// What the user can do about missing or wrong credentials.
-const CREDENTIALS_WAY_OUT: &str = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE";
+/// What errors of a service name.
+#[derive(Debug)]
+pub(super) struct Service {
+    pub(super) provider: &'static Provider,
+    /// Where requests go.
+    pub(super) endpoint: String,
+    /// What the user can do about missing or wrong credentials.
+    pub(super) credentials_way_out: String,
+}
 
 /// The HTTP response of the SDK.
 pub(super) type Response = aws_sdk_s3::config::http::HttpResponse;
@@ -27,50 +35,53 @@ pub(super) fn is_absent<E: ProvideErrorMetadata>(error: &SdkError<E, Response>) 
     is_404 && matches!(code_of(error), None | Some("NoSuchKey" | "NotFound" | "NoSuchVersion"))
 }
 
-/// The error of `action` on `what`, sent to `endpoint`.
+/// The error of `action` on `what`, answered by `service`.
 pub(super) fn store_error<E>(
     action: &str,
     what: &str,
-    endpoint: &str,
+    service: &Service,
     error: &SdkError<E, Response>,
 ) -> StoreError
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
+    let Service { provider, endpoint, credentials_way_out } = service;
     let (code, reason) = match error {
-        SdkError::ServiceError(service) if service.raw().status().is_success() => {
+        SdkError::ServiceError(answer) if answer.raw().status().is_success() => {
             // An error inside an answer of status 200, or one that cannot be read.
             match code_of(error) {
                 Some(code) => {
-                    let reason = reason(Some(code), service.err().message(), 500);
+                    let reason = reason(Some(code), answer.err().message(), 500, provider);
                     (classify(Some(code), 500), reason)
                 }
                 None => not_s3(endpoint, error),
             }
         }
-        SdkError::ServiceError(service) => {
-            let status = service.raw().status().as_u16();
+        SdkError::ServiceError(answer) => {
+            let status = answer.raw().status().as_u16();
             let code = code_of(error);
-            (classify(code, status), reason(code, service.err().message(), status))
+            (classify(code, status), reason(code, answer.err().message(), status, provider))
         }
         SdkError::TimeoutError(_) => {
             (ErrorCode::TimedOut, format!("no answer from {endpoint} in time"))
         }
         SdkError::ResponseError(_) => not_s3(endpoint, error),
-        SdkError::ConstructionFailure(_) if is_about_credentials(error) => no_credentials(error),
+        SdkError::ConstructionFailure(_) if is_about_credentials(error) => {
+            no_credentials(service, error)
+        }
         SdkError::ConstructionFailure(_) => {
             let text = format!("S3 cannot express this request: {}", deepest(error));
             (ErrorCode::KindUnsupported, text)
         }
-        _ if is_about_credentials(error) => no_credentials(error),
+        _ if is_about_credentials(error) => no_credentials(service, error),
         SdkError::DispatchFailure(failure) if failure.is_timeout() => {
             (ErrorCode::TimedOut, format!("no answer from {endpoint} in time"))
         }
         _ => transport(endpoint, error),
     };
     let way_out = match code {
-        ErrorCode::Unauthorized if !reason.contains(CREDENTIALS_WAY_OUT) => {
-            format!(": {CREDENTIALS_WAY_OUT}")
+        ErrorCode::Unauthorized if !reason.contains(credentials_way_out.as_str()) => {
+            format!(": {credentials_way_out}")
         }
         _ => String::new(),
     };
@@ -155,16 +166,16 @@ fn classify_status(status: u16) -> ErrorCode {
     }
 }
 
-fn reason(code: Option<&str>, message: Option<&str>, status: u16) -> String {
+fn reason(code: Option<&str>, message: Option<&str>, status: u16, provider: &Provider) -> String {
     let advice = match code.unwrap_or_default() {
         "PermanentRedirect"
         | "AuthorizationHeaderMalformed"
-        | "IllegalLocationConstraintException" => "; set AWS_REGION to the bucket's region",
-        "RequestTimeTooSkewed" => "; set the clock of this machine",
-        "InvalidObjectState" => "; the object is archived, restore it first",
-        "InvalidTag" => "; use --tags skip to leave tags out",
-        "InvalidStorageClass" => "; --storage-class has to name a class of the target",
-        _ => "",
+        | "IllegalLocationConstraintException" => format!("; {}", provider.region_way_out()),
+        "RequestTimeTooSkewed" => "; set the clock of this machine".to_owned(),
+        "InvalidObjectState" => "; the object is archived, restore it first".to_owned(),
+        "InvalidTag" => "; use --tags skip to leave tags out".to_owned(),
+        "InvalidStorageClass" => "; --storage-class has to name a class of the target".to_owned(),
+        _ => String::new(),
     };
     match (code, message) {
         (Some(code), Some(message)) => {
@@ -180,13 +191,13 @@ fn reason(code: Option<&str>, message: Option<&str>, status: u16) -> String {
     }
 }
 
-fn no_credentials(error: &(dyn Error + 'static)) -> (ErrorCode, String) {
+fn no_credentials(service: &Service, error: &(dyn Error + 'static)) -> (ErrorCode, String) {
     let missing = chain(error).any(|cause| {
         let cause = cause.downcast_ref::<CredentialsError>();
         matches!(cause, Some(CredentialsError::CredentialsNotLoaded(_)))
     });
     let reason = match missing {
-        true => format!("no credentials were found: {CREDENTIALS_WAY_OUT}"),
+        true => format!("no credentials were found: {}", service.credentials_way_out),
         false => format!("the credentials could not be loaded: {}", deepest(error)),
     };
     (ErrorCode::Unauthorized, reason)
@@ -273,10 +284,16 @@ mod tests {
 
     #[test]
     fn missing_credentials_are_told_from_broken_ones() {
-        let (code, text) = no_credentials(&CredentialsError::not_loaded("none"));
+        let provider = Provider::s3();
+        let service = Service {
+            provider,
+            endpoint: "http://host:1".to_owned(),
+            credentials_way_out: provider.credentials_way_out(),
+        };
+        let (code, text) = no_credentials(&service, &CredentialsError::not_loaded("none"));
         assert_eq!(code, ErrorCode::Unauthorized);
         assert!(text.contains("AWS_ACCESS_KEY_ID") && text.contains("AWS_PROFILE"), "{text}");
-        let (_, text) = no_credentials(&CredentialsError::provider_error("sts is down"));
+        let (_, text) = no_credentials(&service, &CredentialsError::provider_error("sts is down"));
         assert!(text.contains("sts is down"), "{text}");
     }
 }

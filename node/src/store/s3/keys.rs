@@ -5,25 +5,24 @@ use airlift_protocol::key::Key;
 use airlift_protocol::manifest::{Entry, Kind};
 
 use super::blank::is_ambiguous;
+use super::provider::Provider;
 use crate::store::StoreError;
 
-/// Bytes that S3 allows in a key.
-const KEY_BYTES_MAX: usize = 1024;
-
-/// Translates between keys relative to the prefix and keys of the bucket.
+/// Translates between keys relative to the prefix and keys of the bucket, by the rules of the service.
 #[derive(Debug)]
 pub(super) struct Names {
     prefix: String,
+    provider: &'static Provider,
 }
 
 impl Names {
-    pub(super) fn new(prefix: Vec<u8>) -> Result<Self, StoreError> {
+    pub(super) fn new(prefix: Vec<u8>, provider: &'static Provider) -> Result<Self, StoreError> {
         let prefix = String::from_utf8(prefix).map_err(|error| {
             let prefix = Key::new(error.into_bytes());
             let text = format!("the prefix '{prefix}' is not UTF-8, which S3 requires of keys");
             StoreError::new(ErrorCode::KeyUnsupported, text)
         })?;
-        Ok(Self { prefix })
+        Ok(Self { prefix, provider })
     }
 
     pub(super) fn prefix(&self) -> &str {
@@ -73,13 +72,11 @@ impl Names {
         if key.as_bytes().is_empty() && (self.prefix.is_empty() || self.prefix.ends_with('/')) {
             return Some("an S3 key cannot be empty".to_owned());
         }
-        if key.as_str().is_some_and(|key| is_ambiguous(&format!("{}{key}", self.prefix))) {
+        let full = format!("{}{}", self.prefix, key.as_str().unwrap_or_default());
+        if is_ambiguous(&full) {
             return Some("the name is one that Airlift keeps for itself".to_owned());
         }
-        let bytes = self.prefix.len() + key.as_bytes().len();
-        (bytes > KEY_BYTES_MAX).then(|| {
-            format!("with its prefix the key has {bytes} bytes, and S3 allows {KEY_BYTES_MAX}")
-        })
+        self.provider.keys.check(&full, self.provider.name)
     }
 }
 
@@ -137,7 +134,7 @@ mod tests {
 
     #[test]
     fn keys_that_s3_cannot_hold_are_named() {
-        let names = Names::new(b"p/".to_vec()).unwrap();
+        let names = Names::new(b"p/".to_vec(), Provider::s3()).unwrap();
         for key in [&b"a//b"[..], b"/", b"..", b"%2F", &[b'x'; 1022]] {
             assert_eq!(names.check(&entry(key, Kind::Object)), None);
         }
@@ -151,17 +148,17 @@ mod tests {
         ] {
             assert!(names.check(&entry(key, kind)).is_some(), "{key:?}");
         }
-        let single = Names::new(b"dir/file".to_vec()).unwrap();
+        let single = Names::new(b"dir/file".to_vec(), Provider::s3()).unwrap();
         assert_eq!(single.check(&entry(b"", Kind::Object)), None);
     }
 
     #[test]
     fn the_prefix_is_joined_and_cut_without_cleaning() {
-        let names = Names::new(b"a/".to_vec()).unwrap();
+        let names = Names::new(b"a/".to_vec(), Provider::s3()).unwrap();
         assert_eq!(names.full(&Key::from("/b")).unwrap(), "a//b");
         assert_eq!(names.relative("a//b"), Some(Key::from("/b")));
         assert_eq!(names.relative("b"), None);
         assert!(names.is_own_marker("a/"));
-        assert!(Names::new(vec![0xff]).is_err());
+        assert!(Names::new(vec![0xff], Provider::s3()).is_err());
     }
 }

@@ -152,7 +152,7 @@ impl Bucket {
         let answer = request
             .send()
             .await
-            .map_err(|error| store_error("list", &self.place(), &self.endpoint, &error))?;
+            .map_err(|error| store_error("list", &self.place(), &self.service, &error))?;
         self.read_page(&answer)
     }
 

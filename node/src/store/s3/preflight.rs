@@ -23,20 +23,20 @@ impl Bucket {
         };
         if code_of(&error) == Some("NoSuchBucket") {
             let text = format!(
-                "cannot {purpose} s3://{0}: bucket '{0}' does not exist at {1}: create it first or \
+                "cannot {purpose} {0}://{1}: bucket '{1}' does not exist at {2}: create it first or \
                  check the name",
-                self.name, self.endpoint
+                self.scheme, self.name, self.service.endpoint
             );
             return Err(StoreError::new(ErrorCode::LocationMissing, text));
         }
-        let error = store_error("list", &self.place(), &self.endpoint, &error);
+        let error = store_error("list", &self.place(), &self.service, &error);
         if error.code != ErrorCode::PermissionDenied {
             return Err(error);
         }
         let text = format!(
-            "{}: these credentials may not list the bucket: allow s3:ListBucket, or set \
-             AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
-            error.detail()
+            "{}: these credentials may not list the bucket: allow s3:ListBucket, or {}",
+            error.detail(),
+            self.service.credentials_way_out
         );
         Err(StoreError::new(ErrorCode::Unauthorized, text))
     }

@@ -74,7 +74,7 @@ impl Bucket {
             return Err(self.complaint(code, key, &reason));
         }
         let body = contiguous(content.payload());
-        let sums = self.sums(&body, self.checksums == Checksums::Crc32c).await;
+        let sums = self.sums(&body, self.checksums() == Checksums::Crc32c).await;
         let answer = self.send(object, &body, &sums).await?;
         match self.proof(&body, &sums, answer.checksum_crc32_c(), answer.e_tag()).await {
             Some(true) => {}

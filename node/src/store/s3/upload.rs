@@ -26,28 +26,18 @@ use super::tags::tagging;
 use crate::pipeline::chunk::VerifiedChunk;
 use crate::store::{NewObject, OpenedUpload, StoreError, Upload, contiguous};
 
-/// Parts that S3 allows in one object.
-const PARTS_MAX: u64 = 10_000;
 /// Size of a part is `1 << shift`; small objects have parts of 16 MiB.
 const PART_SHIFT_MIN: u32 = 24;
 /// A part is in memory as a whole: 1 GiB at most, which is enough for 10.7 TB.
-const PART_SHIFT_MAX: u32 = 30;
+pub(super) const PART_SHIFT_MAX: u32 = 30;
 /// Least size of a part that S3 allows, as a power of two above it; bounds what a token may say.
 const PART_SHIFT_FLOOR: u32 = 20;
-
-/// Largest object that can be uploaded.
-pub(super) const OBJECT_BYTES_MAX: u64 = PARTS_MAX << PART_SHIFT_MAX;
 
 /// Milliseconds by which the clocks of this machine and of the store may differ.
 const CLOCK_SKEW_MS: i64 = 5 * 60 * 1_000;
 
 /// Pages of a listing of parts or uploads that are asked for before the store is not believed.
 const PAGES_MAX: usize = 10_000;
-
-/// Exponent of the part size for an object of `size` bytes; `None` when it is too large.
-fn part_shift(size: u64) -> Option<u32> {
-    (PART_SHIFT_MIN..=PART_SHIFT_MAX).find(|&shift| size <= PARTS_MAX << shift)
-}
 
 /// What a token says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,15 +118,16 @@ impl Bucket {
         if let Some(reason) = self.names.check(&object.entry) {
             return Err(self.complaint(ErrorCode::KeyUnsupported, key, &reason));
         }
-        let Some(part_shift) = part_shift(object.entry.size) else {
+        let (limits, size) = (&self.service.provider.limits, object.entry.size);
+        let Some(part_shift) = limits.part_shift(size, PART_SHIFT_MIN, PART_SHIFT_MAX) else {
             let text = format!(
                 "it has {}, and at most {} can be uploaded",
-                ByteCount(object.entry.size),
-                ByteCount(OBJECT_BYTES_MAX)
+                ByteCount(size),
+                ByteCount(limits.object_bytes_max(PART_SHIFT_MAX))
             );
             return Err(self.complaint(ErrorCode::TooLarge, key, &text));
         };
-        let with_crc32c = self.checksums == Checksums::Crc32c;
+        let with_crc32c = self.checksums() == Checksums::Crc32c;
         let headers = Headers::of(object);
         // An upload that a node begins which lost its lease is dropped by nobody.
         self.fence.check()?;
@@ -421,34 +412,47 @@ fn joined(mut chunks: Vec<VerifiedChunk>) -> Bytes {
 mod tests {
     use airlift_protocol::shard;
 
+    use super::super::provider::{Limits, PROVIDERS, Provider};
     use super::*;
+
+    const LIMITS: Limits = Provider::s3().limits;
+
+    fn part_shift(size: u64) -> Option<u32> {
+        LIMITS.part_shift(size, PART_SHIFT_MIN, PART_SHIFT_MAX)
+    }
 
     #[test]
     fn parts_grow_with_the_object_until_it_is_too_large() {
+        let most = LIMITS.object_bytes_max(PART_SHIFT_MAX);
+        assert_eq!(most, 10_000 << 30);
         for (size, shift) in [
             (0, Some(24)),
             (10_000 << 24, Some(24)),
             ((10_000 << 24) + 1, Some(25)),
-            (OBJECT_BYTES_MAX, Some(30)),
-            (OBJECT_BYTES_MAX + 1, None),
+            (most, Some(30)),
+            (most + 1, None),
         ] {
             assert_eq!(part_shift(size), shift, "{size}");
         }
     }
 
+    /// Also where a service allows fewer or smaller parts than AWS.
     #[test]
     fn a_shard_is_a_number_of_whole_parts() {
-        for size in
-            (24..=PART_SHIFT_MAX).flat_map(|shift| [PARTS_MAX << shift, (PARTS_MAX << shift) + 1])
-        {
-            let Some(shift) = part_shift(size) else { continue };
-            let id = String::new();
-            let upload = UploadId { part_shift: shift, with_crc32c: true, id };
-            for index in [0, 1, shard::count(size) - 1] {
-                let shard = shard::range(size, index);
-                let number = i32::try_from(shard.start / upload.part_bytes() + 1).unwrap();
-                let part = upload.part_range(number, size).unwrap();
-                assert_eq!((part.start, part.end <= shard.end), (shard.start, true), "{size}");
+        for provider in PROVIDERS {
+            let limits = &provider.limits;
+            let sizes = (24..=PART_SHIFT_MAX)
+                .flat_map(|shift| [limits.parts_max << shift, (limits.parts_max << shift) + 1]);
+            for size in sizes {
+                let shift = limits.part_shift(size, PART_SHIFT_MIN, PART_SHIFT_MAX);
+                let Some(part_shift) = shift else { continue };
+                let upload = UploadId { part_shift, with_crc32c: true, id: String::new() };
+                for index in [0, 1, shard::count(size) - 1] {
+                    let shard = shard::range(size, index);
+                    let number = i32::try_from(shard.start / upload.part_bytes() + 1).unwrap();
+                    let part = upload.part_range(number, size).unwrap();
+                    assert_eq!((part.start, part.end <= shard.end), (shard.start, true), "{size}");
+                }
             }
         }
     }

@@ -9,7 +9,8 @@ use crate::pipeline::chunk::Payload;
 use crate::pipeline::compress::{CompressedChunk, Encoding};
 use crate::store::Handling;
 use crate::store::fence::Fence;
-use crate::store::locate::{self, StoreOptions};
+use crate::store::locate;
+use crate::store::settings::StoreOptions;
 
 /// The same store as a source in this process and on another node; the nodes are to be kept.
 fn both(store: &(impl Store + Clone + 'static)) -> (Vec<Box<dyn Source>>, (Node, Node)) {

@@ -1,0 +1,51 @@
+//! Checks of configured stores: whether credentials are found, and whether the service answers.
+//!
+//! Nothing is listed or written: which bucket a job will want, the configuration does not say.
+
+use std::time::Duration;
+
+use airlift_protocol::id::JobId;
+use airlift_protocol::key::Key;
+
+use super::Check;
+use super::s3::answers;
+use crate::store::locate::s3_options;
+use crate::store::s3::inspect;
+use crate::store::settings::{StoreOptions, StoreSettings};
+
+const NAME: &str = "store";
+
+/// Time for finding credentials, which may ask the network.
+const WAIT: Duration = Duration::from_secs(8);
+
+/// One check for each configured store.
+pub(super) async fn checks(options: &StoreOptions) -> Vec<Check> {
+    let mut checks = Vec::new();
+    for (name, settings) in &options.named {
+        let file = options.file.as_ref().map(|file| file.display().to_string());
+        let advice = format!("see [stores.{name}] in {}", file.unwrap_or_default());
+        let looked = tokio::time::timeout(WAIT, look(settings)).await;
+        checks.push(match looked {
+            Ok(Ok(found)) => Check::ok(NAME, format!("{name}: {found}")),
+            Ok(Err(reason)) => Check::fail(NAME, format!("{name}: {reason}"), advice),
+            Err(_) => Check::fail(NAME, format!("{name}: no answer in time"), advice),
+        });
+    }
+    checks
+}
+
+/// What there is, or why it cannot be used.
+async fn look(settings: &StoreSettings) -> Result<String, String> {
+    match settings {
+        StoreSettings::S3(provider, settings) => {
+            let options =
+                s3_options(provider, settings.clone(), "BUCKET", &Key::default(), JobId([0; 16]));
+            let endpoint = inspect(&options).await.map_err(|error| error.to_string())?;
+            let Some(url) = endpoint else {
+                return Ok(format!("{}, credentials found", provider.name));
+            };
+            answers(&url).await?;
+            Ok(format!("{}, credentials found, {url} answers", provider.name))
+        }
+    }
+}

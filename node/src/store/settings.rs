@@ -1,0 +1,147 @@
+//! How stores are reached: by the scheme of a location, or by the name of a configured store.
+//!
+//! Settings name credentials and never have any. Each node of a cluster resolves names with its own
+//! configuration, so that credentials do not leave it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use airlift_protocol::error::ErrorCode;
+
+use super::StoreError;
+use super::s3::Addressing;
+use super::s3::credentials::CredentialSource;
+use super::s3::provider::{PROVIDERS, Provider};
+
+/// How stores are reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoreOptions {
+    /// S3, as far as it is not a store with a name.
+    pub s3: S3Settings,
+    /// The configured stores by name.
+    pub named: BTreeMap<String, StoreSettings>,
+    /// The file in which they are configured, when there is one.
+    pub file: Option<PathBuf>,
+    /// The node of a cluster that these are the options of, for messages.
+    pub node: Option<String>,
+}
+
+/// How one store is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreSettings {
+    /// A service that speaks S3.
+    S3(&'static Provider, S3Settings),
+}
+
+/// How a service that speaks S3 is reached. What is not set follows the service's profile, and the
+/// environment and shared files as the AWS tools do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct S3Settings {
+    /// URL of the server.
+    pub endpoint: Option<String>,
+    /// Region of the bucket.
+    pub region: Option<String>,
+    /// Account at the service, where its URL names one.
+    pub account: Option<String>,
+    /// Profile of the AWS tools' files.
+    pub profile: Option<String>,
+    /// Where a request names its bucket.
+    pub addressing: Addressing,
+    /// Where the credentials come from.
+    pub credentials: CredentialSource,
+}
+
+/// Schemes that this build serves without any configuration.
+pub fn schemes() -> impl Iterator<Item = &'static str> {
+    PROVIDERS.iter().map(|provider| provider.scheme)
+}
+
+/// Whether this build serves locations of `scheme` without any configuration.
+pub fn is_served(scheme: &str) -> bool {
+    schemes().any(|served| served == scheme)
+}
+
+impl StoreOptions {
+    /// Whether locations of `scheme` are served: by this build, or as a configured store.
+    pub fn serves(&self, scheme: &str) -> bool {
+        self.named.contains_key(scheme) || is_served(scheme)
+    }
+
+    /// How the store of `scheme`, or of that name, is reached.
+    ///
+    /// # Errors
+    /// [`ErrorCode::LocationMissing`] when there is none: with the file that would have to name it.
+    pub fn settings(&self, scheme: &str) -> Result<StoreSettings, StoreError> {
+        if let Some(settings) = self.named.get(scheme) {
+            return Ok(settings.clone());
+        }
+        match Provider::of(scheme) {
+            Some(provider) if provider.scheme == "s3" => {
+                Ok(StoreSettings::S3(provider, self.s3.clone()))
+            }
+            Some(provider) => Ok(StoreSettings::S3(provider, S3Settings::default())),
+            None => Err(StoreError::new(ErrorCode::LocationMissing, self.unknown(scheme))),
+        }
+    }
+
+    /// Whether two schemes lead to the same service, so that equal buckets are the same bucket.
+    pub fn is_same_service(&self, one: &str, other: &str) -> bool {
+        match (self.settings(one), self.settings(other)) {
+            (Ok(StoreSettings::S3(one, here)), Ok(StoreSettings::S3(other, there))) => {
+                one.scheme == other.scheme
+                    && here.endpoint == there.endpoint
+                    && here.account == there.account
+            }
+            _ => one == other,
+        }
+    }
+
+    fn unknown(&self, scheme: &str) -> String {
+        let node = self.node.as_ref().map_or_else(String::new, |node| format!("node {node}: "));
+        let served: Vec<&str> = schemes().collect();
+        let place = match &self.file {
+            Some(file) => format!("and {} has no [stores.{scheme}]", file.display()),
+            None => format!("and no configuration file was found that has [stores.{scheme}]"),
+        };
+        format!(
+            "{node}unknown scheme '{scheme}://': this build serves files and {}, {place}",
+            served.join(", ")
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_is_not_configured_is_an_error_with_file_and_node() {
+        let mut options = StoreOptions::default();
+        let text = options.settings("backup").unwrap_err().to_string();
+        assert!(
+            text.contains("no configuration file was found that has [stores.backup]"),
+            "{text}"
+        );
+        options.file = Some("/etc/airlift.toml".into());
+        options.node = Some("paris".to_owned());
+        let text = options.settings("backup").unwrap_err().to_string();
+        assert!(text.starts_with("node paris: unknown scheme 'backup://'"), "{text}");
+        assert!(text.ends_with("/etc/airlift.toml has no [stores.backup]"), "{text}");
+        assert!(options.settings("oss").is_ok() && !options.serves("backup"));
+    }
+
+    #[test]
+    fn two_names_of_one_service_are_told() {
+        let mut options = StoreOptions::default();
+        let at = |endpoint: Option<&str>| {
+            let endpoint = endpoint.map(str::to_owned);
+            StoreSettings::S3(Provider::s3(), S3Settings { endpoint, ..S3Settings::default() })
+        };
+        options.named.insert("plain".to_owned(), at(None));
+        options.named.insert("lab".to_owned(), at(Some("http://lab:9000")));
+        assert!(options.is_same_service("s3", "plain"));
+        assert!(!options.is_same_service("s3", "lab"));
+        assert!(!options.is_same_service("s3", "oss"));
+        assert!(options.is_same_service("lab", "lab"));
+    }
+}
