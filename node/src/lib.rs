@@ -5,6 +5,7 @@ pub mod cli;
 pub mod config;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+pub mod inventory;
 pub mod network;
 pub mod pipeline;
 pub mod runtime;

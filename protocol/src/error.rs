@@ -86,6 +86,8 @@ pub enum ErrorCode {
     NodeLost,
     /// The node's right to the work has run out, or was taken back.
     LeaseLost,
+    /// A file that the user named does not have the form it should have.
+    Malformed,
 }
 
 impl ErrorCode {
@@ -106,7 +108,8 @@ impl ErrorCode {
             | Self::Io
             | Self::Cancelled
             | Self::CorruptState
-            | Self::LeaseLost => Class::Permanent,
+            | Self::LeaseLost
+            | Self::Malformed => Class::Permanent,
             Self::TimedOut
             | Self::Unreachable
             | Self::Unavailable
@@ -128,7 +131,8 @@ impl ErrorCode {
             | Self::LocationMissing
             | Self::Unreachable
             | Self::Cancelled
-            | Self::CorruptState => Scope::Job,
+            | Self::CorruptState
+            | Self::Malformed => Scope::Job,
             Self::NotFound
             | Self::PermissionDenied
             | Self::SourceChanged
@@ -177,6 +181,7 @@ impl ErrorCode {
             Self::Bug => "bug",
             Self::NodeLost => "node_lost",
             Self::LeaseLost => "lease_lost",
+            Self::Malformed => "malformed",
         }
     }
 }

@@ -64,6 +64,24 @@ pub enum TagPolicy {
     Skip,
 }
 
+/// The form of a file that says what a source has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum InventoryForm {
+    /// Keys below the source, one a line or with a NUL after each.
+    Keys,
+    /// The `manifest.json` of a report of Amazon S3 Inventory.
+    S3,
+}
+
+/// A file that says what the source has, in place of a listing.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct InventoryFile {
+    /// What form it has.
+    pub form: InventoryForm,
+    /// Where it is.
+    pub location: Location,
+}
+
 /// Which keys objects get at the target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum KeyPolicy {
@@ -240,6 +258,9 @@ pub struct Policy {
     /// Which keys objects get. Only a copy has other than exact ones: whoever compares two listings
     /// key by key needs one order in both.
     pub keys: KeyPolicy,
+    /// What the source is believed to have; it is listed when this is not set. Only for a copy: what a
+    /// file does not name is not missing.
+    pub inventory: Option<InventoryFile>,
 }
 
 impl Default for Policy {
@@ -256,6 +277,7 @@ impl Default for Policy {
             tags: TagPolicy::default(),
             class: ClassPolicy::default(),
             keys: KeyPolicy::default(),
+            inventory: None,
         }
     }
 }

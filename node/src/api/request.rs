@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use airlift_protocol::job::{
-    BadClass, ClassPolicy, Comparison, DeleteLimit, Filters, JobSpec, KeyPolicy, LinkPolicy, Mode,
-    Policy, Priority, SingleObject, TagPolicy, VerifyLevel,
+    BadClass, ClassPolicy, Comparison, DeleteLimit, Filters, InventoryFile, InventoryForm, JobSpec,
+    KeyPolicy, LinkPolicy, Mode, Policy, Priority, SingleObject, TagPolicy, VerifyLevel,
 };
 use airlift_protocol::key::Key;
 use airlift_protocol::location::Location;
@@ -72,6 +72,38 @@ pub enum KeysText {
     Restore,
 }
 
+/// A file that says what the source has, in place of a listing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InventoryText {
+    /// A list of keys below the source: where it is.
+    Keys(ByteText),
+    /// A report of Amazon S3 Inventory: where its `manifest.json` is.
+    S3(ByteText),
+}
+
+impl From<&InventoryFile> for InventoryText {
+    fn from(file: &InventoryFile) -> Self {
+        let location = ByteText::from(&file.location);
+        match file.form {
+            InventoryForm::Keys => Self::Keys(location),
+            InventoryForm::S3 => Self::S3(location),
+        }
+    }
+}
+
+impl TryFrom<InventoryText> for InventoryFile {
+    type Error = ApiError;
+
+    fn try_from(text: InventoryText) -> Result<Self, ApiError> {
+        let (form, location) = match text {
+            InventoryText::Keys(location) => (InventoryForm::Keys, location),
+            InventoryText::S3(location) => (InventoryForm::S3, location),
+        };
+        Ok(Self { form, location: parse_location(&location.0)? })
+    }
+}
+
 /// The most that a sync may delete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -133,6 +165,9 @@ pub struct SubmitRequest {
     /// Which keys objects get at the target; modes other than `cp` have exact ones only.
     #[serde(default)]
     pub keys: KeysText,
+    /// What the source is believed to have, with mode `cp`; it is listed when this is not given.
+    #[serde(default)]
+    pub inventory: Option<InventoryText>,
 }
 
 /// A request for a token by which a node may join.
@@ -257,6 +292,7 @@ impl From<&Submission> for SubmitRequest {
                 KeyPolicy::Escape => KeysText::Escape,
                 KeyPolicy::Restore => KeysText::Restore,
             },
+            inventory: policy.inventory.as_ref().map(InventoryText::from),
         }
     }
 }
@@ -275,6 +311,11 @@ impl TryFrom<SubmitRequest> for Submission {
         if request.mode != JobMode::Cp && request.keys != KeysText::Exact {
             return Err(ApiError::invalid(
                 "keys are mapped by mode cp only: the others need the same keys at both ends",
+            ));
+        }
+        if request.mode != JobMode::Cp && request.inventory.is_some() {
+            return Err(ApiError::invalid(
+                "an inventory is for mode cp only: what a file does not name is not missing",
             ));
         }
         check_globs("include", &request.include)?;
@@ -311,6 +352,7 @@ impl TryFrom<SubmitRequest> for Submission {
                 KeysText::Escape => KeyPolicy::Escape,
                 KeysText::Restore => KeyPolicy::Restore,
             },
+            inventory: request.inventory.map(InventoryFile::try_from).transpose()?,
         };
         Ok(Self {
             mode: Mode::from(request.mode),
@@ -389,6 +431,12 @@ impl Submission {
             }
             Probe::Missing | Probe::Container => {
                 (source.location.into_container(), container_target(target)?, None)
+            }
+            Probe::Object if self.policy.inventory.is_some() => {
+                return Err(ApiError::invalid(format!(
+                    "an inventory is of a directory or prefix, and {} is one object",
+                    source.location
+                )));
             }
             Probe::Object => {
                 let (parent, source_key) = split(&source.location)?;

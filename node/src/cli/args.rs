@@ -198,6 +198,12 @@ pub struct WorkArgs {
     /// Symbolic links: leave out and name them, copy the link, or copy what it points to [default: skip]
     #[arg(long, value_name = "POLICY", value_parser = ["skip", "copy", "follow"], help_heading = SELECTION)]
     pub links: Option<String>,
+    /// Move only the keys below SRC that this file names, one a line or with a NUL after each; cp only
+    #[arg(long, value_name = "LOCATION", value_hint = ValueHint::AnyPath, help_heading = SELECTION)]
+    pub files_from: Option<OsString>,
+    /// Read the manifest.json of an Amazon S3 Inventory instead of listing SRC; cp only
+    #[arg(long, value_name = "LOCATION", conflicts_with = "files_from", help_heading = SELECTION)]
+    pub inventory: Option<OsString>,
     /// Keys that DST cannot hold: escape them as %XX, or restore those that were escaped before; cp only
     #[arg(long, value_name = "HOW", value_parser = parse_map_keys, help_heading = SELECTION)]
     pub map_keys: Option<KeyPolicy>,

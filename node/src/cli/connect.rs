@@ -6,6 +6,7 @@ use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use airlift_protocol::job::InventoryFile;
 use airlift_protocol::location::Location;
 use clap::{Args, ValueHint};
 
@@ -81,11 +82,14 @@ impl Cluster {
     /// # Errors
     /// When it is refused, or no node answers.
     pub(super) async fn submit(&self, request: Request) -> Result<Submitted, CliError> {
-        let Request { mode, source, target, filters, policy } = request;
+        let Request { mode, source, target, inventory, filters, mut policy } = request;
         let location = |text: OsString| -> Result<Location, CliError> {
             parse_location(text.as_bytes()).map_err(|error| wrong(&error))
         };
         let (source, target) = (location(source)?, location(target)?);
+        if let Some((form, file)) = inventory {
+            policy.inventory = Some(InventoryFile { form, location: location(file)? });
+        }
         let submission = Submission { mode, source, target, filters, policy };
         let request = SubmitRequest::from(&submission);
         // What a node would refuse in any case is said without asking one.

@@ -7,7 +7,10 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use airlift_protocol::job::{Filters, JobSpec, KeyPolicy, LinkPolicy, Mode, Policy, SingleObject};
+use airlift_protocol::job::{
+    Filters, InventoryFile, InventoryForm, JobSpec, KeyPolicy, LinkPolicy, Mode, Policy,
+    SingleObject,
+};
 use airlift_protocol::key::Key;
 use airlift_protocol::location::Location;
 use globset::GlobBuilder;
@@ -25,6 +28,8 @@ pub(super) struct Request {
     pub source: OsString,
     /// Where they go.
     pub target: OsString,
+    /// The file that is read in place of a listing of the source, and its form.
+    pub inventory: Option<(InventoryForm, OsString)>,
     /// Which keys take part.
     pub filters: Filters,
     /// How it is to be done.
@@ -60,6 +65,11 @@ where
     P: AsyncFn(&Location) -> Result<Probe, CliError>,
 {
     check_globs(&request.filters)?;
+    if request.mode != Mode::Copy && request.inventory.is_some() {
+        return Err(CliError::usage(
+            "--files-from and --inventory are for cp only: what a file does not name is not missing",
+        ));
+    }
     if request.mode != Mode::Copy && request.policy.keys != KeyPolicy::Exact {
         return Err(CliError::usage(
             "--map-keys: only cp maps keys: sync and verify need the same keys at both ends",
@@ -75,10 +85,21 @@ where
         }
         None => return Err(CliError::cannot_run(format!("the source {source} does not exist"))),
     };
+    let mut request = request;
+    if let Some((form, file)) = request.inventory.take() {
+        let location = inventory_location(&file, stores)?;
+        request.policy.inventory = Some(InventoryFile { form, location });
+    }
     let spec = match source {
         Source::Container(source) => {
             let target = container_target(target)?;
             spec_of(request, source, target, None)
+        }
+        Source::Object { .. } if request.policy.inventory.is_some() => {
+            return Err(CliError::usage(format!(
+                "--files-from and --inventory say what is below a directory or prefix, and {} is one object",
+                request.source.display()
+            )));
         }
         Source::Object { parent, key, name } => {
             let (target, target_key) = object_target(target, name)?;
@@ -88,6 +109,14 @@ where
     };
     overlap::check(&spec, stores)?;
     Ok(spec)
+}
+
+/// Where a file that names keys is; one on this machine has to be there.
+fn inventory_location(text: &OsStr, stores: &StoreOptions) -> Result<Location, CliError> {
+    match parse(text, stores)? {
+        Location::Path(path) => path::file(Path::new(OsStr::from_bytes(&path))),
+        location => Ok(location),
+    }
 }
 
 /// Reads one location and refuses what this build cannot serve.

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use airlift_coordinator::event::Event;
-use airlift_protocol::job::{Comparison, Filters, JobSpec, Mode, Policy, VerifyLevel};
+use airlift_protocol::job::{
+    Comparison, Filters, InventoryForm, JobSpec, Mode, Policy, VerifyLevel,
+};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
@@ -111,13 +113,16 @@ pub(super) fn verify_policy() -> Policy {
 
 /// What is asked for, with what the configuration adds.
 pub(super) fn request(mode: Mode, work: &WorkArgs, policy: &Policy, config: &Config) -> Request {
-    let WorkArgs { ends, include, exclude, priority, map_keys, .. } = work.clone();
+    let WorkArgs { ends, include, exclude, priority, map_keys, files_from, inventory, .. } =
+        work.clone();
     let (links, bandwidth) = (config.links, config.bwlimit);
     let priority = priority.unwrap_or_default();
     let keys = map_keys.unwrap_or_default();
     let policy = Policy { links, bandwidth, priority, keys, ..policy.clone() };
     let filters = Filters { include, exclude };
-    Request { mode, source: ends.source, target: ends.target, filters, policy }
+    let listed = files_from.map(|location| (InventoryForm::Keys, location));
+    let inventory = inventory.map(|location| (InventoryForm::S3, location)).or(listed);
+    Request { mode, source: ends.source, target: ends.target, inventory, filters, policy }
 }
 
 /// Runs a transfer to its end, after a look at everything where that is asked for.

@@ -35,6 +35,7 @@ use self::state::StateDir;
 use super::clock;
 use super::executor::Executor;
 use super::filter::Filter;
+use crate::inventory::Inventory;
 use crate::pipeline::bounds::Bounds;
 use crate::pipeline::budget::Budget;
 use crate::pipeline::compress::{Compression, Encoder};
@@ -189,11 +190,20 @@ pub async fn run_between(
         meter,
         spec: Arc::new(spec.clone()),
     };
+    let inventory = match &spec.policy.inventory {
+        None => None,
+        Some(file) => {
+            let (source, scratch) = (spec.source.clone(), state.path().to_owned());
+            let stores = &options.stores;
+            Some(Inventory::open(file.form, &file.location, source, job, scratch, stores).await?)
+        }
+    };
     let (outcome_sender, outcomes) = mpsc::channel(OUTCOMES_MAX);
     let executor = Executor {
         spec: Arc::new(spec.clone()),
         transfer: Some(transfer),
         source: Some(source),
+        inventory,
         filter,
         outcomes: outcome_sender,
     };

@@ -17,6 +17,7 @@ use futures::FutureExt;
 use tokio::sync::mpsc;
 
 use super::filter::Filter;
+use crate::inventory::Inventory;
 use crate::pipeline::{Transfer, compare, content, object, pack, range, remove};
 use crate::store::{ListRequest, Listed, Store, StoreError};
 
@@ -44,6 +45,8 @@ pub(super) struct Executor {
     pub(super) transfer: Option<Transfer>,
     /// The source's store, for listing it; `None` where another node has it.
     pub(super) source: Option<Arc<dyn Store>>,
+    /// What is read in place of a listing of the source.
+    pub(super) inventory: Option<Inventory>,
     pub(super) filter: Arc<Filter>,
     /// Where outcomes go: the agent.
     pub(super) outcomes: mpsc::Sender<AgentInput>,
@@ -104,8 +107,15 @@ impl Executor {
         }
         let (found, listed) = mpsc::channel(LISTED_AHEAD);
         let request = ListRequest { after, until: None };
-        let (lister, pages) =
-            tokio::join!(store.list(request, found), self.pages(attempt, next, listed));
+        let list = async {
+            match (&self.inventory, end) {
+                (Some(inventory), End::Source) => {
+                    inventory.list(store.as_ref(), request, found).await
+                }
+                _ => store.list(request, found).await,
+            }
+        };
+        let (lister, pages) = tokio::join!(list, self.pages(attempt, next, listed));
         lister?;
         Ok(Completion::Listed(pages))
     }

@@ -53,6 +53,7 @@ use tokio::sync::mpsc;
 use self::client::Bucket;
 pub use self::client::inspect;
 use self::credentials::CredentialSource;
+pub(crate) use self::keys::url_decode;
 use self::provider::Provider;
 use super::fence::Fence;
 use super::{

@@ -14,6 +14,7 @@ mod errors;
 mod faults;
 mod figures;
 mod hostile;
+mod inventory;
 mod keys;
 mod providers;
 mod s3;

@@ -34,8 +34,12 @@ fn a_request_comes_back_as_it_was() {
         tags: TagPolicy::Skip,
         class: "GLACIER=Archive".parse().unwrap(),
         keys: KeyPolicy::Exact,
+        inventory: None,
     };
-    for submission in [all, submission(Mode::Copy, "s3://b", "berlin:/x")] {
+    let mut listed = submission(Mode::Copy, "s3://b", "berlin:/x");
+    let location = at("s3://b/inventory/manifest.json");
+    listed.policy.inventory = Some(InventoryFile { form: InventoryForm::S3, location });
+    for submission in [all, listed, submission(Mode::Copy, "s3://b", "berlin:/x")] {
         let json = serde_json::to_string(&SubmitRequest::from(&submission)).unwrap();
         let request: SubmitRequest = serde_json::from_str(&json).unwrap();
         assert_eq!(Submission::try_from(request), Ok(submission));

@@ -37,6 +37,16 @@ pub(super) fn source(path: &Path, links: LinkPolicy) -> Result<Option<Source>, C
     Ok(Some(Source::Object { parent: located(parent.to_owned()), key, name }))
 }
 
+/// A file of this machine that is read for its content.
+pub(super) fn file(path: &Path) -> Result<Location, CliError> {
+    let failed = |error| cannot(&error, "read", path);
+    let real = fs::canonicalize(path).map_err(failed)?;
+    match fs::metadata(&real).map_err(failed)?.is_file() {
+        true => Ok(located(real)),
+        false => Err(CliError::usage(format!("{} is not a file", shown(path)))),
+    }
+}
+
 /// The target directory for everything below a source directory. It may not exist yet.
 pub(super) fn container_target(path: &Path) -> Result<Location, CliError> {
     let settled = settle(path).map_err(|error| cannot(&error, "use the target", path))?;

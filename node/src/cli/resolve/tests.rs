@@ -9,7 +9,8 @@ use super::*;
 
 fn request(mode: Mode, source: impl Into<OsString>, target: impl Into<OsString>) -> Request {
     let (filters, policy) = (Filters::default(), Policy::default());
-    Request { mode, source: source.into(), target: target.into(), filters, policy }
+    let (source, target) = (source.into(), target.into());
+    Request { mode, source, target, inventory: None, filters, policy }
 }
 
 /// A bucket store with the objects `s3://b/dir/x` and `s3://b/dir//y`.

@@ -26,6 +26,7 @@ use super::archive::Archive;
 use super::ask::Asker;
 use super::directory::{Directory, remove};
 use super::shares::ShareBook;
+use crate::inventory::Inventory;
 use crate::network::control::ControlNetwork;
 use crate::network::data::remote::{RemoteSource, Route};
 use crate::network::data::serve::{Served, Shelf};
@@ -301,6 +302,20 @@ impl Workshop {
         job.source.get_or_try_init(|| self.open(job, End::Source)).await.cloned()
     }
 
+    /// What is read in place of a listing of the job's source.
+    async fn inventory(&self, job: &Job) -> Result<Option<Inventory>, StoreError> {
+        let Some(file) = &job.spec.policy.inventory else { return Ok(None) };
+        if !self.reaches(&file.location) {
+            let text = format!("the inventory {} is not on this node", file.location);
+            return Err(StoreError::new(ErrorCode::NodeLost, text));
+        }
+        let (location, source) = (here(&file.location), job.spec.source.clone());
+        let (directory, id) = (self.setup.directory.clone(), job.id);
+        let scratch = blocking(move || directory.job(id)).await?;
+        let stores = &self.setup.stores;
+        Inventory::open(file.form, &location, source, job.id, scratch, stores).await.map(Some)
+    }
+
     async fn target_store(&self, job: &Job) -> Result<Arc<dyn Store>, StoreError> {
         job.target.get_or_try_init(|| self.open(job, End::Target)).await.cloned()
     }
@@ -350,7 +365,8 @@ impl Workshop {
         let outcomes = self.setup.outcomes.clone();
         if let Work::List { end: End::Source, .. } = &assignment.work {
             let source = Some(self.source_store(&job).await?);
-            return Ok(Executor { spec, transfer: None, source, filter, outcomes });
+            let inventory = self.inventory(&job).await?;
+            return Ok(Executor { spec, transfer: None, source, inventory, filter, outcomes });
         }
         let limit = self.shares.limit(job.id, assignment.bandwidth.is_some());
         let (budget, meter) = (self.receiving.clone(), Arc::clone(&job.meters.moving));
@@ -363,7 +379,8 @@ impl Workshop {
             bounds,
             meter,
         };
-        Ok(Executor { spec, transfer: Some(transfer), source: None, filter, outcomes })
+        let transfer = Some(transfer);
+        Ok(Executor { spec, transfer, source: None, inventory: None, filter, outcomes })
     }
 
     async fn source(

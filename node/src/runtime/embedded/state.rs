@@ -36,6 +36,11 @@ impl StateDir {
         .await
     }
 
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The coordinator that goes on where the log ends.
     pub(super) async fn replay(&self) -> Result<Coordinator, StoreError> {
         let log = Arc::clone(&self.log);

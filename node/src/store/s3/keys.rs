@@ -81,7 +81,7 @@ impl Names {
 }
 
 /// Undoes the url encoding of a listing, where a blank is `+` or `%20`. `None` when it is none.
-pub(super) fn url_decode(text: &str) -> Option<String> {
+pub(crate) fn url_decode(text: &str) -> Option<String> {
     let mut decoded = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {

@@ -278,6 +278,7 @@ pub(super) fn refused(failure: &Failure) -> ApiError {
         | ErrorCode::Conflict
         | ErrorCode::Io
         | ErrorCode::Cancelled
+        | ErrorCode::Malformed
         | ErrorCode::LeaseLost => ApiCode::Conflict,
     };
     ApiError::new(code, failure.detail())
@@ -314,6 +315,7 @@ mod tests {
             tags: Default::default(),
             storage_class: Some("keep".to_owned()),
             keys: Default::default(),
+            inventory: None,
         }))
     }
 

@@ -248,6 +248,7 @@ fn submission(target: &str) -> Submission {
         tags: TagsText::default(),
         storage_class: None,
         keys: KeysText::default(),
+        inventory: None,
     };
     Submission::try_from(request).unwrap()
 }
