@@ -6,11 +6,16 @@
 //!
 //! Stores do not retry: errors carry a class, and the agent decides.
 
+pub mod azure;
+mod digest;
+mod each;
 pub mod error;
 pub mod fence;
 pub mod files;
+mod http;
 pub mod locate;
 pub mod memory;
+mod metadata;
 pub mod s3;
 
 use std::fmt::Debug;

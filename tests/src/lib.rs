@@ -1,6 +1,7 @@
 //! What the integration tests share.
 
 pub mod airlift;
+pub mod azurite;
 pub mod canned;
 pub mod cluster;
 pub mod conformance;
@@ -9,5 +10,6 @@ pub mod moto;
 pub mod raw;
 pub mod room;
 pub mod s3;
+pub mod server;
 pub mod tree;
 pub mod trial;

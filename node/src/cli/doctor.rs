@@ -1,5 +1,7 @@
 //! `doctor`: checks this machine and the configured stores, and says what to change.
 
+mod azure;
+mod endpoint;
 mod machine;
 mod s3;
 
@@ -64,6 +66,7 @@ pub(super) async fn run(
 ) -> Result<ExitCode, CliError> {
     let mut checks = machine::checks(config);
     checks.extend(s3::checks(&config.stores.s3).await);
+    checks.extend(azure::checks(&config.stores.azure).await);
     let worst = checks.iter().map(|check| check.level).max().unwrap_or(Level::Ok);
     let text = if global.json {
         json!({ "level": worst, "checks": checks }).to_string()

@@ -94,10 +94,10 @@ pub(super) fn parse(text: &OsStr) -> Result<Location, CliError> {
             "'{location}' is a path of the node '{node}' and needs a cluster: name it with --cluster URL (a local path with a colon is written ./{location})"
         ))),
         Location::Bucket { scheme, .. } => Err(CliError::usage(match scheme.as_str() {
-            "az" | "gs" | "oss" | "cos" | "obs" => format!(
-                "'{scheme}://' is not yet supported by this build: it serves files and s3:// (with s3.endpoint also what speaks its protocol)"
+            "gs" | "oss" | "cos" | "obs" => format!(
+                "'{scheme}://' is not yet supported by this build: it serves files, az:// and s3:// (with s3.endpoint also what speaks its protocol)"
             ),
-            _ => format!("unknown scheme '{scheme}://': this build serves files and s3://"),
+            _ => format!("unknown scheme '{scheme}://': this build serves files, s3:// and az://"),
         })),
     }
 }

@@ -13,6 +13,7 @@ use airlift_protocol::key::Key;
 use airlift_protocol::location::Location;
 use tokio::sync::mpsc;
 
+use super::azure::{AzureEnvironment, AzureOptions, AzureStore};
 use super::fence::Fence;
 use super::files::{FileOptions, FileStore};
 pub use super::s3::Addressing as S3Addressing;
@@ -24,6 +25,29 @@ use super::{Access, ListRequest, Store, StoreError};
 pub struct StoreOptions {
     /// S3 and what speaks its protocol.
     pub s3: S3Settings,
+    /// Azure Blob Storage.
+    pub azure: AzureSettings,
+}
+
+/// How Azure is reached. Credentials, and what is not set, follow the environment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AzureSettings {
+    /// Name of the storage account.
+    pub account: Option<String>,
+    /// URL of the account, when it is not of the public cloud.
+    pub endpoint: Option<String>,
+}
+
+impl AzureSettings {
+    /// Options for a container, with credentials from the environment of this process.
+    pub fn options(&self, container: &str, prefix: &[u8], job: JobId) -> AzureOptions {
+        AzureOptions {
+            account: self.account.clone(),
+            endpoint: self.endpoint.clone(),
+            environment: AzureEnvironment::of_process(),
+            ..AzureOptions::new(container, prefix, job)
+        }
+    }
 }
 
 /// How S3 is reached. What is not set follows the environment and profile, as the AWS tools do.
@@ -41,7 +65,7 @@ pub struct S3Settings {
 
 /// Whether a build of this version serves locations of `scheme`.
 pub fn is_served(scheme: &str) -> bool {
-    scheme == "s3"
+    matches!(scheme, "az" | "s3")
 }
 
 /// What a location of a store turned out to be.
@@ -131,7 +155,11 @@ pub async fn open(
             let path = Path::new(OsStr::from_bytes(path));
             Ok(Arc::new(FileStore::open_fenced(path, job, FileOptions { links }, fence)?))
         }
-        Location::Bucket { scheme, bucket, prefix } if is_served(scheme) => {
+        Location::Bucket { scheme, bucket, prefix } if scheme == "az" => {
+            let azure = options.azure.options(bucket, prefix.as_bytes(), job);
+            Ok(Arc::new(AzureStore::open(AzureOptions { fence, ..azure })?))
+        }
+        Location::Bucket { scheme, bucket, prefix } if scheme == "s3" => {
             let S3Settings { endpoint, region, profile, addressing } = options.s3.clone();
             let s3 = S3Options {
                 endpoint,
@@ -145,7 +173,7 @@ pub async fn open(
         }
         Location::Bucket { .. } | Location::Node { .. } => Err(StoreError::new(
             ErrorCode::LocationMissing,
-            format!("{location}: this build serves files and s3:// only"),
+            format!("{location}: this build serves files, s3:// and az:// only"),
         )),
     }
 }

@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
 
+mod azure;
 mod changes;
 mod cloud;
 mod cluster;
 mod conformance;
+mod conformance_azure;
 mod conformance_s3;
 mod copy;
 mod crash;

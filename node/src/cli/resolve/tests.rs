@@ -53,7 +53,10 @@ fn keys(spec: &JobSpec) -> (String, String) {
 
 #[test]
 fn schemes_that_are_not_served_are_wrong_usage() {
-    usage(copy("tape://x/y", "/b"), "unknown scheme 'tape://': this build serves files and s3://");
+    usage(
+        copy("tape://x/y", "/b"),
+        "unknown scheme 'tape://': this build serves files, s3:// and az://",
+    );
     usage(copy("/a", "gs://x/y"), "'gs://' is not yet supported by this build");
     usage(copy("berlin:/data", "/b"), "needs a cluster");
     usage(copy("", "/b"), "a location is empty");
