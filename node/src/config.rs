@@ -18,7 +18,7 @@ pub use self::layer::{Origin, Sources};
 pub use self::setting::{SETTINGS, Setting};
 use crate::api::client::{Secret, parse_urls};
 use crate::network::data::Transport;
-use crate::store::locate::{AzureSettings, S3Addressing, S3Settings, StoreOptions};
+use crate::store::locate::{AzureSettings, GcsSettings, S3Addressing, S3Settings, StoreOptions};
 
 /// Entries after which a voter cuts its log: at some hundred bytes each, a few MiB.
 const LOG_ENTRIES_DEFAULT: u64 = 16_384;
@@ -177,6 +177,7 @@ fn resolve(values: &[Value]) -> Result<Config, ConfigError> {
                 account: value("azure.account").parse(parse_plain)?,
                 endpoint: value("azure.endpoint").parse(parse_endpoint)?,
             },
+            gcs: GcsSettings { endpoint: value("gcs.endpoint").parse(parse_endpoint)? },
         },
     })
 }

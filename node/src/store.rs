@@ -7,11 +7,13 @@
 //! Stores do not retry: errors carry a class, and the agent decides.
 
 pub mod azure;
+mod chance;
 mod digest;
 mod each;
 pub mod error;
 pub mod fence;
 pub mod files;
+pub mod gcs;
 mod http;
 pub mod locate;
 pub mod memory;

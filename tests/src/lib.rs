@@ -6,6 +6,8 @@ pub mod canned;
 pub mod cluster;
 pub mod conformance;
 pub mod corpus;
+pub mod gate;
+pub mod gcs;
 pub mod moto;
 pub mod raw;
 pub mod room;

@@ -305,7 +305,7 @@ pub fn parse_location(bytes: &[u8]) -> Result<Location, ApiError> {
         Location::Node { .. } => Ok(location),
         Location::Bucket { scheme, .. } if is_served(scheme) => Ok(location),
         Location::Bucket { scheme, .. } => Err(ApiError::invalid(format!(
-            "'{scheme}://' is not served by this build: it serves files, s3:// and az://"
+            "'{scheme}://' is not served by this build: it serves files, s3://, az:// and gs://"
         ))),
         Location::Path(_) => Err(ApiError::invalid(format!(
             "'{location}' does not say on which node it is: write NODE:/path with the node's name and an absolute path"

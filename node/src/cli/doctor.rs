@@ -2,6 +2,7 @@
 
 mod azure;
 mod endpoint;
+mod gcs;
 mod machine;
 mod s3;
 
@@ -67,6 +68,7 @@ pub(super) async fn run(
     let mut checks = machine::checks(config);
     checks.extend(s3::checks(&config.stores.s3).await);
     checks.extend(azure::checks(&config.stores.azure).await);
+    checks.extend(gcs::checks(&config.stores.gcs).await);
     let worst = checks.iter().map(|check| check.level).max().unwrap_or(Level::Ok);
     let text = if global.json {
         json!({ "level": worst, "checks": checks }).to_string()

@@ -94,10 +94,12 @@ pub(super) fn parse(text: &OsStr) -> Result<Location, CliError> {
             "'{location}' is a path of the node '{node}' and needs a cluster: name it with --cluster URL (a local path with a colon is written ./{location})"
         ))),
         Location::Bucket { scheme, .. } => Err(CliError::usage(match scheme.as_str() {
-            "gs" | "oss" | "cos" | "obs" => format!(
-                "'{scheme}://' is not yet supported by this build: it serves files, az:// and s3:// (with s3.endpoint also what speaks its protocol)"
+            "oss" | "cos" | "obs" => format!(
+                "'{scheme}://' is not yet supported by this build: it serves files, az://, gs:// and s3:// (with s3.endpoint also what speaks its protocol)"
             ),
-            _ => format!("unknown scheme '{scheme}://': this build serves files, s3:// and az://"),
+            _ => format!(
+                "unknown scheme '{scheme}://': this build serves files, s3://, az:// and gs://"
+            ),
         })),
     }
 }

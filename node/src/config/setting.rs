@@ -14,7 +14,7 @@ pub struct Setting {
 }
 
 /// Every setting, in the order they are shown.
-pub const SETTINGS: [Setting; 16] = [
+pub const SETTINGS: [Setting; 17] = [
     Setting {
         key: "state_dir",
         env: "AIRLIFT_STATE_DIR",
@@ -109,6 +109,12 @@ pub const SETTINGS: [Setting; 16] = [
         key: "azure.endpoint",
         env: "AIRLIFT_AZURE_ENDPOINT",
         meaning: "URL of the Azure account, when it is not https://ACCOUNT.blob.core.windows.net",
+        default: None,
+    },
+    Setting {
+        key: "gcs.endpoint",
+        env: "AIRLIFT_GCS_ENDPOINT",
+        meaning: "URL of Google Cloud Storage, when it is another (STORAGE_EMULATOR_HOST works too)",
         default: None,
     },
 ];

@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use super::azure::{AzureEnvironment, AzureOptions, AzureStore};
 use super::fence::Fence;
 use super::files::{FileOptions, FileStore};
+use super::gcs::{GcsOptions, GcsStore};
 pub use super::s3::Addressing as S3Addressing;
 use super::s3::{S3Options, S3Store};
 use super::{Access, ListRequest, Store, StoreError};
@@ -27,6 +28,27 @@ pub struct StoreOptions {
     pub s3: S3Settings,
     /// Azure Blob Storage.
     pub azure: AzureSettings,
+    /// Google Cloud Storage.
+    pub gcs: GcsSettings,
+}
+
+/// How Google Cloud Storage is reached. Credentials follow the environment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GcsSettings {
+    /// URL of the service, when it is not Google's own.
+    pub endpoint: Option<String>,
+}
+
+impl GcsSettings {
+    /// Options for a bucket, as the environment of this process configures it.
+    pub fn options(&self, bucket: &str, prefix: &[u8], job: JobId) -> GcsOptions {
+        let emulator = std::env::var("STORAGE_EMULATOR_HOST").ok();
+        GcsOptions {
+            endpoint: self.endpoint.clone(),
+            emulator: emulator.filter(|host| !host.is_empty()),
+            ..GcsOptions::new(bucket, prefix, job)
+        }
+    }
 }
 
 /// How Azure is reached. Credentials, and what is not set, follow the environment.
@@ -65,7 +87,7 @@ pub struct S3Settings {
 
 /// Whether a build of this version serves locations of `scheme`.
 pub fn is_served(scheme: &str) -> bool {
-    matches!(scheme, "az" | "s3")
+    matches!(scheme, "az" | "gs" | "s3")
 }
 
 /// What a location of a store turned out to be.
@@ -159,6 +181,10 @@ pub async fn open(
             let azure = options.azure.options(bucket, prefix.as_bytes(), job);
             Ok(Arc::new(AzureStore::open(AzureOptions { fence, ..azure })?))
         }
+        Location::Bucket { scheme, bucket, prefix } if scheme == "gs" => {
+            let gcs = options.gcs.options(bucket, prefix.as_bytes(), job);
+            Ok(Arc::new(GcsStore::open(GcsOptions { fence, ..gcs })?))
+        }
         Location::Bucket { scheme, bucket, prefix } if scheme == "s3" => {
             let S3Settings { endpoint, region, profile, addressing } = options.s3.clone();
             let s3 = S3Options {
@@ -173,7 +199,7 @@ pub async fn open(
         }
         Location::Bucket { .. } | Location::Node { .. } => Err(StoreError::new(
             ErrorCode::LocationMissing,
-            format!("{location}: this build serves files, s3:// and az:// only"),
+            format!("{location}: this build serves files, s3://, az:// and gs:// only"),
         )),
     }
 }

@@ -55,7 +55,7 @@ fn keys(spec: &JobSpec) -> (String, String) {
 fn schemes_that_are_not_served_are_wrong_usage() {
     usage(
         copy("tape://x/y", "/b"),
-        "unknown scheme 'tape://': this build serves files, s3:// and az://",
+        "unknown scheme 'tape://': this build serves files, s3://, az:// and gs://",
     );
     usage(copy("/a", "gs://x/y"), "'gs://' is not yet supported by this build");
     usage(copy("berlin:/data", "/b"), "needs a cluster");

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use airlift_protocol::error::ErrorCode;
 use airlift_protocol::manifest::{Kind, Version};
+use data_encoding::BASE64;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::store::metadata::{decode, encode, format_mtime, parse_mtime};
@@ -140,9 +141,13 @@ pub(super) fn text_of(value: &HeaderValue) -> String {
     }
 }
 
-/// An empty value could not be told from none everywhere.
+/// An empty value could not be told from none everywhere, and whether a signature is of two blanks or
+/// of one the documentation leaves open.
 fn encode_value(value: &str) -> String {
-    if value.is_empty() { "=?UTF-8?B??=".to_owned() } else { encode(value) }
+    match value.is_empty() || value.contains("  ") {
+        true => format!("=?UTF-8?B?{}?=", BASE64.encode(value.as_bytes())),
+        false => encode(value),
+    }
 }
 
 /// `name` as an identifier in small letters, from which [`decode_name`] makes it again.
@@ -232,9 +237,15 @@ mod tests {
             content_disposition: Some("attachment".into()),
             content_language: Some("de".into()),
             cache_control: Some("no-cache".into()),
-            metadata: [("x-name", "Zoë ✓"), ("Plain", "a b"), ("blank", " x "), ("none", "")]
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                .into(),
+            metadata: [
+                ("x-name", "Zoë ✓"),
+                ("Plain", "a b"),
+                ("blank", " x "),
+                ("two", "a  b"),
+                ("none", ""),
+            ]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
             mtime_ns: Some(1_700_000_000_123_456_789),
             mode: Some(0o640),
             ..Attributes::default()

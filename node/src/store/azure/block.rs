@@ -13,6 +13,8 @@ use airlift_protocol::id::JobId;
 use airlift_protocol::units::ByteRange;
 use data_encoding::{BASE64, HEXLOWER};
 
+use crate::store::chance::NONCE_BYTES;
+
 /// Blocks that a blob may have.
 const BLOCKS_MAX: u64 = 50_000;
 /// Size of a part is `1 << shift`; small objects have parts of 16 MiB.
@@ -34,8 +36,6 @@ pub(super) const CLOSED_BYTES: u64 = 1;
 const OWN: &[u8; 4] = b"airl";
 /// The number that the mark has in place of a part's.
 const MARK: u32 = u32::MAX;
-
-const NONCE_BYTES: usize = 8;
 
 /// Exponent of the part size for an object of `size` bytes; `None` when it is too large.
 pub(super) fn part_shift(size: u64) -> Option<u32> {

@@ -8,10 +8,11 @@ use std::time::Duration;
 use airlift_protocol::error::ErrorCode;
 use azure_core::credentials::{Secret, TokenCredential};
 use azure_core::error::ErrorKind;
+use azure_core::http::{ClientOptions, RetryOptions};
 use azure_identity::{
-    AzureCliCredential, ClientSecretCredential, ManagedIdentityCredential,
-    ManagedIdentityCredentialOptions, UserAssignedId, WorkloadIdentityCredential,
-    WorkloadIdentityCredentialOptions,
+    AzureCliCredential, ClientAssertionCredentialOptions, ClientSecretCredential,
+    ClientSecretCredentialOptions, ManagedIdentityCredential, ManagedIdentityCredentialOptions,
+    UserAssignedId, WorkloadIdentityCredential, WorkloadIdentityCredentialOptions,
 };
 
 use crate::store::http::Failed;
@@ -72,15 +73,16 @@ impl Identity {
         let ServicePrincipal { tenant, client, secret, token_file } = principal.clone();
         if let (Some(tenant), Some(client), Some(secret)) = (&tenant, &client, secret) {
             let secret = Secret::new(secret);
-            let made = ClientSecretCredential::new(tenant, client.clone(), secret, None);
+            let options = ClientSecretCredentialOptions { client_options: once() };
+            let made = ClientSecretCredential::new(tenant, client.clone(), secret, Some(options));
             ways.push(("service principal", made.map(|made| made as _)));
         }
         if let Some(file) = token_file {
             let made = WorkloadIdentityCredential::new(Some(WorkloadIdentityCredentialOptions {
+                credential_options: ClientAssertionCredentialOptions { client_options: once() },
                 client_id: client.clone(),
                 tenant_id: tenant,
                 token_file_path: Some(file.into()),
-                ..Default::default()
             }));
             ways.push(("workload identity", made.map(|made| made as _)));
         }
@@ -88,7 +90,7 @@ impl Identity {
         ways.push(("Azure CLI", made.map(|made| made as _)));
         let made = ManagedIdentityCredential::new(Some(ManagedIdentityCredentialOptions {
             user_assigned_id: client.map(UserAssignedId::ClientId),
-            ..Default::default()
+            client_options: once(),
         }));
         ways.push(("managed identity", made.map(|made| made as _)));
         Self { ways, chosen: OnceLock::new() }
@@ -125,6 +127,11 @@ impl Identity {
         let text = format!("no credentials were found: {WAY_OUT} ({reasons})");
         Err(Failed::Other(ErrorCode::Unauthorized, text))
     }
+}
+
+/// A token is asked for once: the agent decides what is tried again.
+fn once() -> ClientOptions {
+    ClientOptions { retry: RetryOptions::none(), ..ClientOptions::default() }
 }
 
 async fn ask(name: &str, way: &dyn TokenCredential) -> Result<String, (ErrorCode, String)> {

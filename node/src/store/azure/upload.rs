@@ -13,8 +13,7 @@ use airlift_protocol::key::Key;
 use airlift_protocol::time::Timestamp;
 use airlift_protocol::units::{ByteCount, ByteRange};
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
-use libp2p::identity::ed25519;
+use bytes::Bytes;
 use reqwest::Method;
 
 use super::block::{Block, CLOSED_BYTES, OBJECT_BYTES_MAX, OPEN_BYTES, UploadId, part_shift};
@@ -22,10 +21,11 @@ use super::container::{Container, Subject, set};
 use super::error::{is_absent, is_foreign_block};
 use super::xml::Element;
 use crate::pipeline::chunk::VerifiedChunk;
+use crate::store::chance::{NONCE_BYTES, nonce};
 use crate::store::digest::{self, base64, md5};
-use crate::store::each::for_each;
+use crate::store::each::{for_each, joined};
 use crate::store::http::{Failed, Patience, body};
-use crate::store::{NewObject, OpenedUpload, StoreError, Upload, contiguous};
+use crate::store::{NewObject, OpenedUpload, StoreError, Upload};
 
 /// Bytes of the document that lists the blocks of a blob: 150,000 of them at most.
 const BLOCKS_BYTES_MAX: usize = 64 << 20;
@@ -127,7 +127,7 @@ impl Container {
             );
             return Err(self.complaint(ErrorCode::TooLarge, key, &text));
         };
-        let upload = UploadId { part_shift, nonce: chance() };
+        let upload = UploadId { part_shift, nonce: nonce() };
         // An upload that a node begins which lost its lease is dropped by nobody.
         self.fence.check()?;
         let mark = Bytes::from(vec![b'o'; OPEN_BYTES as usize]);
@@ -177,7 +177,7 @@ impl Container {
         &self,
         key: &Key,
         blocks: &Blocks,
-        is_meant: impl Fn([u8; 8]) -> bool,
+        is_meant: impl Fn([u8; NONCE_BYTES]) -> bool,
     ) -> Result<(), StoreError> {
         let meant = |block: &&Block| {
             block.size > CLOSED_BYTES && block.nonce(self.job).is_some_and(&is_meant)
@@ -197,14 +197,6 @@ impl Container {
         }
         Ok(())
     }
-}
-
-/// Bytes that no other upload has.
-fn chance() -> [u8; 8] {
-    let drawn = ed25519::SecretKey::generate();
-    let mut bytes = [0; 8];
-    bytes.copy_from_slice(&drawn.as_ref()[..8]);
-    bytes
 }
 
 /// Access to an upload that the service still knows.
@@ -290,17 +282,4 @@ impl Upload for AzureUpload {
     async fn sync(&self) -> Result<(), StoreError> {
         Ok(())
     }
-}
-
-/// The bytes of consecutive chunks. Each chunk is let go as soon as it is copied.
-fn joined(mut chunks: Vec<VerifiedChunk>) -> Bytes {
-    if chunks.len() == 1 {
-        return chunks.pop().map_or_else(Bytes::new, |chunk| contiguous(chunk.payload()));
-    }
-    let length: u64 = chunks.iter().map(|chunk| chunk.payload().len()).sum();
-    let mut bytes = BytesMut::with_capacity(length as usize);
-    for chunk in chunks {
-        bytes.extend_from_slice(&contiguous(chunk.payload()));
-    }
-    bytes.freeze()
 }
