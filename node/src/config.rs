@@ -21,7 +21,7 @@ pub use self::store::StoreValue;
 use crate::api::client::{Secret, parse_urls};
 use crate::network::data::Transport;
 use crate::store::s3::Addressing;
-use crate::store::settings::{S3Settings, StoreOptions};
+use crate::store::settings::{AzureSettings, GcsSettings, S3Settings, StoreOptions};
 
 /// Entries after which a voter cuts its log: at some hundred bytes each, a few MiB.
 const LOG_ENTRIES_DEFAULT: u64 = 16_384;
@@ -185,6 +185,11 @@ fn resolve(values: &[Value]) -> Result<Config, ConfigError> {
                 addressing: value("s3.addressing").parse(parse_addressing)?.unwrap_or_default(),
                 ..S3Settings::default()
             },
+            azure: AzureSettings {
+                account: value("azure.account").parse(parse_plain)?,
+                endpoint: value("azure.endpoint").parse(parse_endpoint)?,
+            },
+            gcs: GcsSettings { endpoint: value("gcs.endpoint").parse(parse_endpoint)? },
             ..StoreOptions::default()
         },
     })
@@ -271,10 +276,10 @@ fn parse_addressing(text: &str) -> Result<Addressing, String> {
 fn parse_endpoint(text: &str) -> Result<String, String> {
     let host = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
     match host {
-        Some(host) if host.split('/').next().is_some_and(|host| host.contains('@')) => {
-            Err("credentials do not belong into the URL: use a profile or AWS_ACCESS_KEY_ID"
-                .to_owned())
-        }
+        Some(host) if host.split('/').next().is_some_and(|host| host.contains('@')) => Err(
+            "credentials do not belong into the URL: they come from a profile or the environment"
+                .to_owned(),
+        ),
         Some(host) if !host.is_empty() && !host.starts_with('/') => Ok(text.to_owned()),
         _ => Err("write a URL such as https://s3.example.org or http://127.0.0.1:9000".to_owned()),
     }

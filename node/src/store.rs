@@ -6,12 +6,19 @@
 //!
 //! Stores do not retry: errors carry a class, and the agent decides.
 
+pub mod azure;
+mod chance;
 pub mod class;
+mod digest;
+mod each;
 pub mod error;
 pub mod fence;
 pub mod files;
+pub mod gcs;
+mod http;
 pub mod locate;
 pub mod memory;
+mod metadata;
 pub mod s3;
 pub mod settings;
 

@@ -1,13 +1,17 @@
 //! What the integration tests share.
 
 pub mod airlift;
+pub mod azurite;
 pub mod canned;
 pub mod cluster;
 pub mod conformance;
 pub mod corpus;
+pub mod gate;
+pub mod gcs;
 pub mod moto;
 pub mod raw;
 pub mod room;
 pub mod s3;
+pub mod server;
 pub mod tree;
 pub mod trial;

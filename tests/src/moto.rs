@@ -1,24 +1,17 @@
 //! `moto`, an S3 server that nobody here wrote, when it is installed.
 
-use std::net::{Ipv4Addr, TcpStream};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::{Duration, Instant};
 
-use crate::cluster::free_port;
 use crate::s3::Access;
-
-const STARTS_MAX: usize = 5;
-const READY_TIMEOUT: Duration = Duration::from_secs(60);
-const POLL: Duration = Duration::from_millis(50);
+use crate::server::{self, Server, say};
 
 /// A server that stops when the last test lets go of it.
 #[derive(Debug)]
 pub struct Moto {
-    process: Child,
     access: Access,
+    _server: Server,
 }
 
 /// Lets go of a server that nobody uses, so that none outlives the tests.
@@ -48,10 +41,8 @@ impl Moto {
         if let Some(running) = shared.upgrade() {
             return Some(running);
         }
-        let Some(program) = program() else {
-            say("skipped: moto_server is not installed (pip install 'moto[server]<5.2')");
-            return None;
-        };
+        let way_out = "pip install 'moto[server]<5.2'";
+        let program = server::program("AIRLIFT_TEST_MOTO", "moto_server", way_out)?;
         let started = Arc::new(Self::start(&program));
         *shared = Arc::downgrade(&started);
         Some(started)
@@ -69,26 +60,15 @@ impl Moto {
     }
 
     fn start(program: &PathBuf) -> Self {
-        for _ in 0..STARTS_MAX {
-            let port = free_port();
-            let mut process = Command::new(program)
-                .args(["-H", "127.0.0.1", "-p", &port.to_string()])
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .expect("moto_server can be run");
-            if is_ready(&mut process, port) {
-                let access = Access {
-                    endpoint: format!("http://127.0.0.1:{port}"),
-                    access_key: "moto".to_owned(),
-                    secret_key: "moto-secret".to_owned(),
-                };
-                return Self { process, access };
-            }
-            stop(&mut process);
-        }
-        panic!("{} did not start {STARTS_MAX} times", program.display());
+        let server = Server::start(program, |port| {
+            ["-H", "127.0.0.1", "-p", &port.to_string()].map(str::to_owned).to_vec()
+        });
+        let access = Access {
+            endpoint: format!("http://127.0.0.1:{}", server.port()),
+            access_key: "moto".to_owned(),
+            secret_key: "moto-secret".to_owned(),
+        };
+        Self { access, _server: server }
     }
 
     /// Makes a bucket that no other test uses, and returns its name.
@@ -107,43 +87,4 @@ impl Moto {
     pub fn access(&self) -> &Access {
         &self.access
     }
-}
-
-impl Drop for Moto {
-    fn drop(&mut self) {
-        stop(&mut self.process);
-    }
-}
-
-fn stop(process: &mut Child) {
-    // It may have ended by itself, which is as well.
-    drop(process.kill());
-    drop(process.wait());
-}
-
-fn is_ready(process: &mut Child, port: u16) -> bool {
-    let begun = Instant::now();
-    while begun.elapsed() < READY_TIMEOUT {
-        if process.try_wait().ok().flatten().is_some() {
-            return false;
-        }
-        if TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            return true;
-        }
-        std::thread::sleep(POLL);
-    }
-    false
-}
-
-fn program() -> Option<PathBuf> {
-    if let Some(named) = std::env::var_os("AIRLIFT_TEST_MOTO") {
-        return Some(PathBuf::from(named));
-    }
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|dir| dir.join("moto_server")).find(|file| file.is_file())
-}
-
-#[expect(clippy::print_stderr, reason = "a test that tests nothing has to say so")]
-fn say(text: &str) {
-    eprintln!("{text}");
 }

@@ -1,5 +1,8 @@
 //! `doctor`: checks this machine and the configured stores, and says what to change.
 
+mod azure;
+mod endpoint;
+mod gcs;
 mod machine;
 mod s3;
 mod stores;
@@ -65,6 +68,8 @@ pub(super) async fn run(
 ) -> Result<ExitCode, CliError> {
     let mut checks = machine::checks(config);
     checks.extend(s3::checks(&config.stores.s3).await);
+    checks.extend(azure::checks(&config.stores.azure).await);
+    checks.extend(gcs::checks(&config.stores.gcs).await);
     checks.extend(stores::checks(&config.stores).await);
     let worst = checks.iter().map(|check| check.level).max().unwrap_or(Level::Ok);
     let text = if global.json {

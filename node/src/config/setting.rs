@@ -14,7 +14,7 @@ pub struct Setting {
 }
 
 /// Every setting, in the order they are shown.
-pub const SETTINGS: [Setting; 14] = [
+pub const SETTINGS: [Setting; 17] = [
     Setting {
         key: "state_dir",
         env: "AIRLIFT_STATE_DIR",
@@ -98,6 +98,24 @@ pub const SETTINGS: [Setting; 14] = [
         env: "AIRLIFT_S3_ADDRESSING",
         meaning: "where requests name the bucket: auto, path or virtual",
         default: Some("auto"),
+    },
+    Setting {
+        key: "azure.account",
+        env: "AIRLIFT_AZURE_ACCOUNT",
+        meaning: "Azure storage account (AZURE_STORAGE_ACCOUNT works too)",
+        default: None,
+    },
+    Setting {
+        key: "azure.endpoint",
+        env: "AIRLIFT_AZURE_ENDPOINT",
+        meaning: "URL of the Azure account, when it is not https://ACCOUNT.blob.core.windows.net",
+        default: None,
+    },
+    Setting {
+        key: "gcs.endpoint",
+        env: "AIRLIFT_GCS_ENDPOINT",
+        meaning: "URL of Google Cloud Storage, when it is another (STORAGE_EMULATOR_HOST works too)",
+        default: None,
     },
 ];
 

@@ -9,10 +9,12 @@ use super::setting::advice;
 use super::{ConfigError, parse_addressing, parse_endpoint, parse_plain};
 use crate::store::s3::credentials::CredentialSource;
 use crate::store::s3::provider::Provider;
-use crate::store::settings::{S3Settings, StoreSettings, schemes};
+use crate::store::settings::{
+    AZURE, AzureSettings, GCS, GcsSettings, S3Settings, StoreSettings, schemes,
+};
 
 /// Schemes that are no names of stores, although this build serves nothing by them.
-const RESERVED: [&str; 6] = ["az", "file", "gs", "http", "https", "local"];
+const RESERVED: [&str; 4] = ["file", "http", "https", "local"];
 
 /// Longest name of a store.
 const NAME_BYTES_MAX: usize = 64;
@@ -138,10 +140,28 @@ impl Fields<'_> {
         let Some(kind) = self.get("kind") else {
             return Err(format!("it has no kind: write one of {}", kinds.join(", ")));
         };
-        match Provider::of(kind) {
-            Some(provider) => Ok(StoreSettings::S3(provider, self.s3()?)),
-            None => Err(format!("unknown kind '{kind}': {}", advice(kind, kinds.iter().copied()))),
+        match (kind, Provider::of(kind)) {
+            (AZURE, _) => self.azure(),
+            (GCS, _) => self.gcs(),
+            (_, Some(provider)) => Ok(StoreSettings::S3(provider, self.s3()?)),
+            (_, None) => {
+                Err(format!("unknown kind '{kind}': {}", advice(kind, kinds.iter().copied())))
+            }
         }
+    }
+
+    fn azure(&self) -> Result<StoreSettings, String> {
+        self.refuse_unknown(&["kind", "account", "endpoint"])?;
+        Ok(StoreSettings::Azure(AzureSettings {
+            account: self.parse("account", parse_plain)?,
+            endpoint: self.parse("endpoint", parse_endpoint)?,
+        }))
+    }
+
+    fn gcs(&self) -> Result<StoreSettings, String> {
+        self.refuse_unknown(&["kind", "endpoint"])?;
+        let endpoint = self.parse("endpoint", parse_endpoint)?;
+        Ok(StoreSettings::Gcs(GcsSettings { endpoint }))
     }
 
     fn s3(&self) -> Result<S3Settings, String> {

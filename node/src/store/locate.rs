@@ -12,8 +12,10 @@ use airlift_protocol::key::Key;
 use airlift_protocol::location::Location;
 use tokio::sync::mpsc;
 
+use super::azure::{AzureOptions, AzureStore};
 use super::fence::Fence;
 use super::files::{FileOptions, FileStore};
+use super::gcs::{GcsOptions, GcsStore};
 use super::s3::provider::Provider;
 use super::s3::{S3Options, S3Store};
 use super::settings::{S3Settings, StoreOptions, StoreSettings};
@@ -121,6 +123,14 @@ pub async fn open(
                     ..s3_options(provider, settings, bucket, prefix, job)
                 };
                 Ok(Arc::new(S3Store::open(options).await?))
+            }
+            StoreSettings::Azure(settings) => {
+                let azure = settings.options(bucket, prefix.as_bytes(), job);
+                Ok(Arc::new(AzureStore::open(AzureOptions { fence, ..azure })?))
+            }
+            StoreSettings::Gcs(settings) => {
+                let gcs = settings.options(bucket, prefix.as_bytes(), job);
+                Ok(Arc::new(GcsStore::open(GcsOptions { fence, ..gcs })?))
             }
         },
         Location::Node { .. } => {

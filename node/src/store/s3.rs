@@ -6,7 +6,7 @@
 //! list        listing and looking up          read   small objects, ranges, descriptions
 //! put         small objects, confirmed        upload multipart uploads and their parts
 //! commit      making an upload visible        delete deleting what still is as listed
-//! attributes  headers and user metadata       digest checksums and ETags
+//! attributes  headers and user metadata       composite checksums of assembled objects
 //! error       the SDK's errors as ours        preflight  is the bucket usable at all
 //! blank       keys that the SDK would refuse   provider  what is known of each service, as data
 //! credentials where they are taken from        tags      read, written, confirmed
@@ -22,9 +22,9 @@ mod attributes;
 mod blank;
 mod client;
 mod commit;
+mod composite;
 pub mod credentials;
 mod delete;
-mod digest;
 mod error;
 mod keys;
 mod list;
@@ -47,7 +47,6 @@ use airlift_protocol::manifest::Entry;
 use airlift_protocol::time::Timestamp;
 use airlift_protocol::units::ByteRange;
 use async_trait::async_trait;
-use futures::{StreamExt, stream};
 use tokio::sync::mpsc;
 
 use self::client::Bucket;
@@ -55,35 +54,16 @@ pub use self::client::inspect;
 use self::credentials::CredentialSource;
 pub(crate) use self::keys::url_decode;
 use self::provider::Provider;
+use super::each::{REQUESTS_MAX, for_each};
 use super::fence::Fence;
 use super::{
     Access, AttributeKind, Capabilities, Classes, ListRequest, Listed, NewObject, ObjectInfo,
-    OpenedUpload, RangeReader, ReadResult, Store, StoreError, Upload,
+    OpenedUpload, RangeReader, ReadResult, Store, StoreError, Upload, digest,
 };
 use crate::pipeline::chunk::VerifiedObject;
 
-/// Requests for small objects that run at the same time.
-const REQUESTS_MAX: usize = 32;
-
 /// Parts of one upload that are sent at the same time.
 const PARTS_AT_ONCE: usize = 4;
-
-/// Runs `request` for every item, up to [`REQUESTS_MAX`] at a time; results in order.
-async fn for_each<T, R, F>(items: Vec<T>, request: impl Fn(T) -> F) -> Vec<R>
-where
-    F: Future<Output = R>,
-{
-    let mut results: Vec<(usize, R)> = stream::iter(items.into_iter().enumerate())
-        .map(|(index, item)| {
-            let result = request(item);
-            async move { (index, result.await) }
-        })
-        .buffer_unordered(REQUESTS_MAX)
-        .collect()
-        .await;
-    results.sort_by_key(|(index, _)| *index);
-    results.into_iter().map(|(_, result)| result).collect()
-}
 
 /// How a bucket is named in a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -7,8 +7,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use airlift_protocol::error::ErrorCode;
+use airlift_protocol::id::JobId;
 
 use super::StoreError;
+use super::azure::{AzureEnvironment, AzureOptions};
+use super::gcs::GcsOptions;
 use super::s3::Addressing;
 use super::s3::credentials::CredentialSource;
 use super::s3::provider::{PROVIDERS, Provider};
@@ -18,6 +21,10 @@ use super::s3::provider::{PROVIDERS, Provider};
 pub struct StoreOptions {
     /// S3, as far as it is not a store with a name.
     pub s3: S3Settings,
+    /// Azure Blob Storage, as far as it is not a store with a name.
+    pub azure: AzureSettings,
+    /// Google Cloud Storage, as far as it is not a store with a name.
+    pub gcs: GcsSettings,
     /// The configured stores by name.
     pub named: BTreeMap<String, StoreSettings>,
     /// The file in which they are configured, when there is one.
@@ -31,6 +38,10 @@ pub struct StoreOptions {
 pub enum StoreSettings {
     /// A service that speaks S3.
     S3(&'static Provider, S3Settings),
+    /// Azure Blob Storage.
+    Azure(AzureSettings),
+    /// Google Cloud Storage.
+    Gcs(GcsSettings),
 }
 
 /// How a service that speaks S3 is reached. What is not set follows the service's profile, and the
@@ -51,9 +62,54 @@ pub struct S3Settings {
     pub credentials: CredentialSource,
 }
 
+/// How Google Cloud Storage is reached. Credentials follow the environment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GcsSettings {
+    /// URL of the service, when it is not Google's own.
+    pub endpoint: Option<String>,
+}
+
+impl GcsSettings {
+    /// Options for a bucket, as the environment of this process configures it.
+    pub fn options(&self, bucket: &str, prefix: &[u8], job: JobId) -> GcsOptions {
+        let emulator = std::env::var("STORAGE_EMULATOR_HOST").ok();
+        GcsOptions {
+            endpoint: self.endpoint.clone(),
+            emulator: emulator.filter(|host| !host.is_empty()),
+            ..GcsOptions::new(bucket, prefix, job)
+        }
+    }
+}
+
+/// How Azure is reached. Credentials, and what is not set, follow the environment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AzureSettings {
+    /// Name of the storage account.
+    pub account: Option<String>,
+    /// URL of the account, when it is not of the public cloud.
+    pub endpoint: Option<String>,
+}
+
+impl AzureSettings {
+    /// Options for a container, with credentials from the environment of this process.
+    pub fn options(&self, container: &str, prefix: &[u8], job: JobId) -> AzureOptions {
+        AzureOptions {
+            account: self.account.clone(),
+            endpoint: self.endpoint.clone(),
+            environment: AzureEnvironment::of_process(),
+            ..AzureOptions::new(container, prefix, job)
+        }
+    }
+}
+
+/// Scheme of Azure Blob Storage.
+pub const AZURE: &str = "az";
+/// Scheme of Google Cloud Storage.
+pub const GCS: &str = "gs";
+
 /// Schemes that this build serves without any configuration.
 pub fn schemes() -> impl Iterator<Item = &'static str> {
-    PROVIDERS.iter().map(|provider| provider.scheme)
+    PROVIDERS.iter().map(|provider| provider.scheme).chain([AZURE, GCS])
 }
 
 /// Whether this build serves locations of `scheme` without any configuration.
@@ -75,6 +131,11 @@ impl StoreOptions {
         if let Some(settings) = self.named.get(scheme) {
             return Ok(settings.clone());
         }
+        match scheme {
+            AZURE => return Ok(StoreSettings::Azure(self.azure.clone())),
+            GCS => return Ok(StoreSettings::Gcs(self.gcs.clone())),
+            _ => {}
+        }
         match Provider::of(scheme) {
             Some(provider) if provider.scheme == "s3" => {
                 Ok(StoreSettings::S3(provider, self.s3.clone()))
@@ -92,6 +153,7 @@ impl StoreOptions {
                     && here.endpoint == there.endpoint
                     && here.account == there.account
             }
+            (Ok(one), Ok(other)) => one == other,
             _ => one == other,
         }
     }

@@ -2,10 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
 
+mod across;
+mod azure;
+mod canned_clouds;
 mod changes;
 mod cloud;
 mod cluster;
 mod conformance;
+mod conformance_azure;
+mod conformance_gcs;
 mod conformance_s3;
 mod copy;
 mod crash;
@@ -13,6 +18,7 @@ mod demo;
 mod errors;
 mod faults;
 mod figures;
+mod gcs;
 mod hostile;
 mod inventory;
 mod keys;

@@ -1,20 +1,16 @@
 //! Checks of S3: credentials, and whether a configured endpoint answers.
 
-use std::net::{TcpStream, ToSocketAddrs};
 use std::time::{Duration, UNIX_EPOCH};
 
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_s3::config::ProvideCredentials;
 
-use super::Check;
-use crate::cli::console::words;
+use super::{Check, endpoint};
 use crate::runtime::clock;
 use crate::store::settings::S3Settings;
 
 /// Time for the whole credential chain, which may ask the network.
 const CREDENTIALS_WAIT: Duration = Duration::from_secs(8);
-/// Time for a connection to the endpoint.
-const CONNECT_WAIT: Duration = Duration::from_secs(5);
 
 /// Every check of S3.
 pub(super) async fn checks(settings: &S3Settings) -> Vec<Check> {
@@ -32,10 +28,11 @@ pub(super) async fn checks(settings: &S3Settings) -> Vec<Check> {
         Some(region) => Check::ok("S3 region", region),
         None => Check::warn("S3 region", "not set", "needed for AWS: set s3.region or AWS_REGION"),
     });
-    let endpoint = settings.endpoint.clone();
-    let endpoint = endpoint.or_else(|| std::env::var("AWS_ENDPOINT_URL_S3").ok());
-    if let Some(url) = endpoint.or_else(|| loaded.endpoint_url().map(str::to_owned)) {
-        checks.push(reach(url).await);
+    let set = settings.endpoint.clone();
+    let set = set.or_else(|| std::env::var("AWS_ENDPOINT_URL_S3").ok());
+    if let Some(url) = set.or_else(|| loaded.endpoint_url().map(str::to_owned)) {
+        let advice = "check the URL in s3.endpoint or AWS_ENDPOINT_URL, and the network";
+        checks.push(endpoint::reach("S3 endpoint", url, advice).await);
     }
     checks
 }
@@ -55,81 +52,5 @@ async fn credentials(loaded: &aws_config::SdkConfig) -> Check {
         },
         Ok(Err(_)) => Check::warn(NAME, "none found", ADVICE),
         Err(_) => Check::warn(NAME, "none found in time", ADVICE),
-    }
-}
-
-async fn reach(url: String) -> Check {
-    const NAME: &str = "S3 endpoint";
-    let advice = "check the URL in s3.endpoint or AWS_ENDPOINT_URL, and the network";
-    match answers(&url).await {
-        Ok(()) => Check::ok(NAME, format!("{url} answers")),
-        Err(reason) => Check::fail(NAME, reason, advice),
-    }
-}
-
-/// Whether something listens where `url` leads; if not, why, in words that name it.
-pub(super) async fn answers(url: &str) -> Result<(), String> {
-    let host = host_and_port(url).ok_or_else(|| format!("{url} is no http:// or https:// URL"))?;
-    match tokio::task::spawn_blocking(move || connect(&host)).await {
-        Ok(connected) => connected.map_err(|reason| format!("{url}: {reason}")),
-        Err(error) => Err(format!("{url}: {error}")),
-    }
-}
-
-/// Connects to any of the addresses that `host` has.
-fn connect(host: &str) -> Result<(), String> {
-    let addresses = host.to_socket_addrs().map_err(|error| words(&error))?;
-    let mut reason = "the name has no address".to_owned();
-    for address in addresses {
-        match TcpStream::connect_timeout(&address, CONNECT_WAIT) {
-            Ok(_) => return Ok(()),
-            Err(error) => reason = words(&error),
-        }
-    }
-    Err(reason)
-}
-
-/// `host:port` of a URL, with the scheme's port when it names none.
-fn host_and_port(url: &str) -> Option<String> {
-    let (rest, port) = match url.split_once("://")? {
-        ("http", rest) => (rest, 80),
-        ("https", rest) => (rest, 443),
-        _ => return None,
-    };
-    let authority = rest.split(['/', '?', '#']).next()?;
-    let host = authority.rsplit('@').next().filter(|host| !host.is_empty())?;
-    let has_port = host.rsplit_once(':').is_some_and(|(_, port)| !port.contains(']'));
-    Some(if has_port { host.to_owned() } else { format!("{host}:{port}") })
-}
-
-#[cfg(test)]
-mod tests {
-    use std::net::TcpListener;
-
-    use super::*;
-
-    #[test]
-    fn urls_give_host_and_port() {
-        for (url, host) in [
-            ("http://a", Some("a:80")),
-            ("https://a.b/c:d", Some("a.b:443")),
-            ("http://127.0.0.1:9000/", Some("127.0.0.1:9000")),
-            ("https://[::1]", Some("[::1]:443")),
-            ("https://[::1]:7", Some("[::1]:7")),
-            ("http://user@h", Some("h:80")),
-            ("ftp://a", None),
-            ("http://", None),
-        ] {
-            assert_eq!(host_and_port(url).as_deref(), host, "{url}");
-        }
-    }
-
-    #[test]
-    fn a_listening_port_answers_and_a_closed_one_does_not() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let host = listener.local_addr().unwrap().to_string();
-        assert_eq!(connect(&host), Ok(()));
-        drop(listener);
-        assert!(connect(&host).is_err());
     }
 }

@@ -8,7 +8,9 @@ use airlift_protocol::id::JobId;
 use airlift_protocol::key::Key;
 
 use super::Check;
-use super::s3::answers;
+use super::endpoint::answers;
+use crate::store::azure::AzureStore;
+use crate::store::gcs::GcsStore;
 use crate::store::locate::s3_options;
 use crate::store::s3::inspect;
 use crate::store::settings::{StoreOptions, StoreSettings};
@@ -46,6 +48,20 @@ async fn look(settings: &StoreSettings) -> Result<String, String> {
             };
             answers(&url).await?;
             Ok(format!("{}, credentials found, {url} answers", provider.name))
+        }
+        StoreSettings::Azure(settings) => {
+            let store = AzureStore::open(settings.options("CONTAINER", b"", JobId([0; 16])));
+            let store = store.map_err(|error| error.to_string())?;
+            let found = store.credentials().await.map_err(|error| error.to_string())?;
+            answers(store.endpoint()).await?;
+            Ok(format!("Azure Blob Storage, {found}, {} answers", store.endpoint()))
+        }
+        StoreSettings::Gcs(settings) => {
+            let store = GcsStore::open(settings.options("BUCKET", b"", JobId([0; 16])));
+            let store = store.map_err(|error| error.to_string())?;
+            let found = store.credentials().await.map_err(|error| error.to_string())?;
+            answers(store.endpoint()).await?;
+            Ok(format!("Google Cloud Storage, {found}, {} answers", store.endpoint()))
         }
     }
 }

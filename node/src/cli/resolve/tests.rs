@@ -55,7 +55,7 @@ fn keys(spec: &JobSpec) -> (String, String) {
 #[test]
 fn schemes_that_are_not_served_are_wrong_usage() {
     usage(copy("tape://x/y", "/b"), "unknown scheme 'tape://': this build serves files and s3, ");
-    usage(copy("/a", "gs://x/y"), "unknown scheme 'gs://'");
+    usage(copy("/a", "nfs://x/y"), "unknown scheme 'nfs://'");
     usage(copy("berlin:/data", "/b"), "needs a cluster");
     usage(copy("", "/b"), "a location is empty");
     usage(copy("s3://", "/b"), "names no bucket");

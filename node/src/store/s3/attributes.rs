@@ -1,15 +1,14 @@
 //! Attributes as headers and user metadata, both ways.
 //!
-//! Header values are ASCII. A metadata value that is not (or that has blanks at its ends, or looks
-//! encoded itself) is written as an encoded-word of RFC 2047, `=?UTF-8?B?…?=`. S3 itself answers
-//! with such words, so values survive the way through any S3 store and are the same text after it.
+//! Header values are ASCII; how others are written says `store/metadata`. S3 itself answers with
+//! encoded words, so values survive the way through any S3 store and are the same text after it.
 
 use std::collections::{BTreeMap, HashMap};
 
 use airlift_protocol::manifest::{Kind, Version};
 use aws_sdk_s3::types::StorageClass;
-use data_encoding::BASE64;
 
+use crate::store::metadata::{decode, encode, format_mtime, parse_mtime};
 use crate::store::{Attributes, NewObject};
 
 /// Time of last modification of the source file: seconds and nine decimals since 1970.
@@ -21,8 +20,6 @@ const SOURCE: &str = "airlift-source";
 
 /// Media type of a directory marker.
 const DIRECTORY_TYPE: &str = "application/x-directory";
-
-const NS_PER_SECOND: u64 = 1_000_000_000;
 
 /// What an object carries, as headers of a request that creates it.
 #[derive(Debug, PartialEq, Eq)]
@@ -108,81 +105,10 @@ pub(super) fn source_fingerprint(metadata: Option<&HashMap<String, String>>) -> 
     metadata?.get(SOURCE).map(String::as_str)
 }
 
-fn format_mtime(mtime_ns: i64) -> String {
-    let sign = if mtime_ns < 0 { "-" } else { "" };
-    let ns = mtime_ns.unsigned_abs();
-    format!("{sign}{}.{:09}", ns / NS_PER_SECOND, ns % NS_PER_SECOND)
-}
-
-fn parse_mtime(text: &str) -> Option<i64> {
-    let (sign, digits) = match text.strip_prefix('-') {
-        Some(digits) => (-1_i128, digits),
-        None => (1, text),
-    };
-    let (seconds, decimals) = digits.split_once('.').unwrap_or((digits, ""));
-    let is_number = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-    if !is_number(seconds) || !is_number(decimals) || decimals.len() > 9 {
-        return None;
-    }
-    let seconds: i128 = seconds.parse().ok()?;
-    let nanoseconds: i128 = format!("{decimals:0<9}").parse().ok()?;
-    let total = seconds.checked_mul(i128::from(NS_PER_SECOND))?.checked_add(nanoseconds)?;
-    i64::try_from(sign * total).ok()
-}
-
-fn encode(value: &str) -> String {
-    let is_plain = value.bytes().all(|byte| (b' '..=b'~').contains(&byte))
-        && value.trim() == value
-        && !value.contains("=?");
-    if is_plain {
-        return value.to_owned();
-    }
-    format!("=?UTF-8?B?{}?=", BASE64.encode(value.as_bytes()))
-}
-
-/// The text of a value that consists of encoded-words; `None` when it does not.
-fn decode(value: &str) -> Option<String> {
-    let mut bytes = Vec::new();
-    for word in value.split_ascii_whitespace() {
-        let inner = word.strip_prefix("=?")?.strip_suffix("?=")?;
-        let mut fields = inner.splitn(3, '?');
-        let (charset, encoding, text) = (fields.next()?, fields.next()?, fields.next()?);
-        if !charset.eq_ignore_ascii_case("utf-8") {
-            return None;
-        }
-        match encoding {
-            "B" | "b" => bytes.extend(BASE64.decode(text.as_bytes()).ok()?),
-            "Q" | "q" => bytes.extend(decode_q(text)?),
-            _ => return None,
-        }
-    }
-    if value.is_empty() {
-        return None;
-    }
-    String::from_utf8(bytes).ok()
-}
-
-fn decode_q(text: &str) -> Option<Vec<u8>> {
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'_' => decoded.push(b' '),
-            b'=' => {
-                let digits = [bytes.next()?, bytes.next()?];
-                decoded.extend(data_encoding::HEXUPPER_PERMISSIVE.decode(&digits).ok()?);
-            }
-            byte => decoded.push(byte),
-        }
-    }
-    Some(decoded)
-}
-
 #[cfg(test)]
 mod tests {
     use airlift_protocol::key::Key;
     use airlift_protocol::manifest::Entry;
-    use proptest::prelude::*;
 
     use super::*;
 
@@ -230,36 +156,5 @@ mod tests {
         assert_eq!(headers.content_type.as_deref(), Some(DIRECTORY_TYPE));
         assert!(headers.metadata.is_empty());
         assert_eq!(headers.into_attributes(Some(7)).mtime_ns, Some(7));
-    }
-
-    #[test]
-    fn words_of_other_programs_are_understood() {
-        assert_eq!(decode("=?utf-8?Q?caf=C3=A9_x?=").as_deref(), Some("café x"));
-        assert_eq!(decode("=?UTF-8?B?w4Q=?= =?UTF-8?B?w5Y=?=").as_deref(), Some("ÄÖ"));
-        for raw in ["plain", "", "=?latin1?Q?x?=", "=?UTF-8?B?*?=", "=?UTF-8?B?/w==?="] {
-            assert_eq!(decode(raw), None, "{raw}");
-        }
-    }
-
-    #[test]
-    fn times_that_are_none_are_refused() {
-        for text in ["", ".", ".5", "x", "1.x", "--1", "1.0000000001", "99999999999999"] {
-            assert_eq!(parse_mtime(text), None, "{text}");
-        }
-        assert_eq!(parse_mtime("-1.5"), Some(-1_500_000_000));
-    }
-
-    proptest! {
-        #[test]
-        fn any_time_comes_back(ns in any::<i64>()) {
-            prop_assert_eq!(parse_mtime(&format_mtime(ns)), Some(ns));
-        }
-
-        #[test]
-        fn any_value_comes_back(value in "\\PC*") {
-            let encoded = encode(&value);
-            prop_assert!(encoded.is_ascii());
-            prop_assert_eq!(decode(&encoded).unwrap_or(encoded), value);
-        }
     }
 }

@@ -10,7 +10,8 @@ use aws_sdk_s3::types::{ChecksumMode, CompletedMultipartUpload, CompletedPart, P
 
 use super::attributes::source_fingerprint;
 use super::client::Bucket;
-use super::digest::{composite_crc32c, composite_etag, unquoted};
+use super::composite::{composite_crc32c, composite_etag};
+use super::digest::unquoted;
 use super::error::{code_of, is_absent};
 use super::upload::UploadId;
 use crate::store::{NewObject, StoreError};

@@ -15,7 +15,6 @@ use aws_sdk_s3::operation::list_multipart_uploads::ListMultipartUploadsOutput;
 use aws_sdk_s3::operation::list_parts::ListPartsOutput;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{ChecksumAlgorithm, EncodingType, MultipartUpload, Part};
-use bytes::{Bytes, BytesMut};
 
 use super::Checksums;
 use super::attributes::Headers;
@@ -24,7 +23,8 @@ use super::digest::base64;
 use super::keys::url_decode;
 use super::tags::tagging;
 use crate::pipeline::chunk::VerifiedChunk;
-use crate::store::{NewObject, OpenedUpload, StoreError, Upload, contiguous};
+use crate::store::each::joined;
+use crate::store::{NewObject, OpenedUpload, StoreError, Upload};
 
 /// Size of a part is `1 << shift`; small objects have parts of 16 MiB.
 const PART_SHIFT_MIN: u32 = 24;
@@ -393,19 +393,6 @@ impl Upload for S3Upload {
     async fn sync(&self) -> Result<(), StoreError> {
         Ok(())
     }
-}
-
-/// The bytes of consecutive chunks. Each chunk is let go as soon as it is copied.
-fn joined(mut chunks: Vec<VerifiedChunk>) -> Bytes {
-    if chunks.len() == 1 {
-        return chunks.pop().map_or_else(Bytes::new, |chunk| contiguous(chunk.payload()));
-    }
-    let length: u64 = chunks.iter().map(|chunk| chunk.payload().len()).sum();
-    let mut bytes = BytesMut::with_capacity(length as usize);
-    for chunk in chunks {
-        bytes.extend_from_slice(&contiguous(chunk.payload()));
-    }
-    bytes.freeze()
 }
 
 #[cfg(test)]

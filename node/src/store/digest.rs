@@ -1,4 +1,4 @@
-//! Checksums and entity tags: what a store can be held to.
+//! Checksums and entity tags, as headers write them: what a store can be held to.
 
 use std::fmt::Write as _;
 
@@ -10,7 +10,7 @@ use md5::{Digest, Md5};
 /// Bytes from which a digest is computed off the reactor.
 const OFFLOAD_BYTES: usize = 1 << 20;
 
-/// CRC32C as S3 writes it: base64 of the big-endian value.
+/// CRC32C as S3 and Google write it: base64 of the big-endian value.
 pub(super) fn crc32c(bytes: &[u8]) -> String {
     let value = crc_fast::checksum(CrcAlgorithm::Crc32Iscsi, bytes);
     let value = u32::try_from(value).expect("invariant: a CRC32C has 32 bits");
@@ -60,41 +60,12 @@ pub(super) fn quoted(etag: &str) -> String {
     if etag.starts_with("W/") { etag.to_owned() } else { format!("\"{etag}\"") }
 }
 
-/// The ETag of an object assembled from parts with these ETags: the MD5 of their MD5s. `None` when
-/// one of them is not an MD5.
-pub(super) fn composite_etag<'a>(parts: impl Iterator<Item = &'a str>) -> Option<String> {
-    let mut hasher = Md5::new();
-    let mut count = 0_u32;
-    for part in parts {
-        let digest = data_encoding::HEXLOWER_PERMISSIVE.decode(unquoted(part).as_bytes()).ok()?;
-        if digest.len() != 16 {
-            return None;
-        }
-        hasher.update(&digest);
-        count += 1;
-    }
-    Some(format!("{}-{count}", hex(&hasher.finalize())))
-}
-
-/// The CRC32C of an object assembled from parts with these: the CRC32C of their values, and their
-/// number. `None` when one of them is none.
-pub(super) fn composite_crc32c<'a>(parts: impl Iterator<Item = &'a str>) -> Option<String> {
-    let mut values = Vec::new();
-    let mut count = 0_u32;
-    for part in parts {
-        let value = BASE64.decode(part.as_bytes()).ok().filter(|value| value.len() == 4)?;
-        values.extend_from_slice(&value);
-        count += 1;
-    }
-    Some(format!("{}-{count}", crc32c(&values)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn digests_are_written_as_s3_writes_them() {
+    fn digests_are_written_as_headers_have_them() {
         assert_eq!(crc32c(b"123456789"), BASE64.encode(&0xe306_9283_u32.to_be_bytes()));
         assert_eq!(hex(&md5(b"")), "d41d8cd98f00b204e9800998ecf8427e");
         assert_eq!(base64(&md5(b"")), "1B2M2Y8AsgTpgAmY7PhCfg==");
@@ -106,17 +77,5 @@ mod tests {
         assert_eq!(unquoted("abc"), "abc");
         assert_eq!(quoted("abc"), "\"abc\"");
         assert_eq!(quoted(unquoted("W/\"abc\"")), "W/\"abc\"");
-    }
-
-    #[test]
-    fn composite_values_need_every_part() {
-        let etag = hex(&md5(b"part"));
-        let expected = format!("{}-2", hex(&md5(&[md5(b"part"), md5(b"part")].concat())));
-        let quoted = quoted(&etag);
-        assert_eq!(composite_etag([etag.as_str(), &quoted].into_iter()), Some(expected));
-        assert_eq!(composite_etag([etag.as_str(), "not-md5"].into_iter()), None);
-        let crc = crc32c(b"part");
-        assert!(composite_crc32c([crc.as_str(); 3].into_iter()).unwrap().ends_with("==-3"));
-        assert_eq!(composite_crc32c([crc.as_str(), "?"].into_iter()), None);
     }
 }

@@ -1,0 +1,176 @@
+//! Tokens of Entra ID, from whoever vouches for this process: a service principal, a workload
+//! identity, the Azure CLI, or the machine itself. The first that gives a token is kept.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use airlift_protocol::error::ErrorCode;
+use azure_core::credentials::{Secret, TokenCredential};
+use azure_core::error::ErrorKind;
+use azure_core::http::{ClientOptions, RetryOptions};
+use azure_identity::{
+    AzureCliCredential, ClientAssertionCredentialOptions, ClientSecretCredential,
+    ClientSecretCredentialOptions, ManagedIdentityCredential, ManagedIdentityCredentialOptions,
+    UserAssignedId, WorkloadIdentityCredential, WorkloadIdentityCredentialOptions,
+};
+
+use crate::store::http::Failed;
+use crate::store::http::error::first_line;
+
+/// What a token is asked for.
+const SCOPE: &str = "https://storage.azure.com/.default";
+
+/// Time for one of the ways. A machine that is not in Azure does not say so, it says nothing.
+const WAIT: Duration = Duration::from_secs(10);
+
+/// What the user can do about missing credentials.
+pub(super) const WAY_OUT: &str = "set AZURE_STORAGE_KEY, AZURE_STORAGE_SAS_TOKEN or \
+    AZURE_STORAGE_CONNECTION_STRING, or AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET, \
+    or run 'az login'";
+
+/// Who the environment says that this process is.
+#[derive(Clone, Default)]
+pub struct ServicePrincipal {
+    /// The directory.
+    pub tenant: Option<String>,
+    /// The application.
+    pub client: Option<String>,
+    /// Its secret.
+    pub secret: Option<String>,
+    /// File with a token that a platform such as Kubernetes keeps fresh.
+    pub token_file: Option<String>,
+}
+
+impl fmt::Debug for ServicePrincipal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServicePrincipal")
+            .field("tenant", &self.tenant)
+            .field("client", &self.client)
+            .finish_non_exhaustive()
+    }
+}
+
+type Way = (&'static str, azure_core::Result<Arc<dyn TokenCredential>>);
+
+/// Who requests are made as.
+pub(super) struct Identity {
+    ways: Vec<Way>,
+    /// The place in `ways` of what gave the first token.
+    chosen: OnceLock<usize>,
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity").field("chosen", &self.chosen).finish_non_exhaustive()
+    }
+}
+
+impl Identity {
+    /// Prepares the ways that the environment names, and those that need no name.
+    pub(super) fn new(principal: &ServicePrincipal) -> Self {
+        let mut ways: Vec<Way> = Vec::new();
+        let ServicePrincipal { tenant, client, secret, token_file } = principal.clone();
+        if let (Some(tenant), Some(client), Some(secret)) = (&tenant, &client, secret) {
+            let secret = Secret::new(secret);
+            let options = ClientSecretCredentialOptions { client_options: once() };
+            let made = ClientSecretCredential::new(tenant, client.clone(), secret, Some(options));
+            ways.push(("service principal", made.map(|made| made as _)));
+        }
+        if let Some(file) = token_file {
+            let made = WorkloadIdentityCredential::new(Some(WorkloadIdentityCredentialOptions {
+                credential_options: ClientAssertionCredentialOptions { client_options: once() },
+                client_id: client.clone(),
+                tenant_id: tenant,
+                token_file_path: Some(file.into()),
+            }));
+            ways.push(("workload identity", made.map(|made| made as _)));
+        }
+        let made = AzureCliCredential::new(None);
+        ways.push(("Azure CLI", made.map(|made| made as _)));
+        let made = ManagedIdentityCredential::new(Some(ManagedIdentityCredentialOptions {
+            user_assigned_id: client.map(UserAssignedId::ClientId),
+            client_options: once(),
+        }));
+        ways.push(("managed identity", made.map(|made| made as _)));
+        Self { ways, chosen: OnceLock::new() }
+    }
+
+    /// Which way gives tokens, once one did.
+    pub(super) fn chosen(&self) -> Option<&'static str> {
+        self.chosen.get().and_then(|&place| self.ways.get(place)).map(|(name, _)| *name)
+    }
+
+    /// A token that is good for a while.
+    pub(super) async fn token(&self) -> Result<String, Failed> {
+        if let Some((name, Ok(way))) = self.chosen.get().and_then(|&place| self.ways.get(place)) {
+            return ask(name, way.as_ref()).await.map_err(|(code, reason)| {
+                Failed::Other(code, format!("{name} gives no token: {reason}"))
+            });
+        }
+        let mut reasons = Vec::new();
+        for (place, (name, way)) in self.ways.iter().enumerate() {
+            let asked = match way {
+                Ok(way) => ask(name, way.as_ref()).await.map_err(|(_, reason)| reason),
+                Err(error) => Err(first_line(&error.to_string())),
+            };
+            match asked {
+                Ok(token) => {
+                    // Another request may have been first: any way that gave a token will do.
+                    let _ = self.chosen.set(place);
+                    return Ok(token);
+                }
+                Err(reason) => reasons.push(format!("{name}: {reason}")),
+            }
+        }
+        let reasons = reasons.join("; ");
+        let text = format!("no credentials were found: {WAY_OUT} ({reasons})");
+        Err(Failed::Other(ErrorCode::Unauthorized, text))
+    }
+}
+
+/// A token is asked for once: the agent decides what is tried again.
+fn once() -> ClientOptions {
+    ClientOptions { retry: RetryOptions::none(), ..ClientOptions::default() }
+}
+
+async fn ask(name: &str, way: &dyn TokenCredential) -> Result<String, (ErrorCode, String)> {
+    match tokio::time::timeout(WAIT, way.get_token(&[SCOPE], None)).await {
+        Ok(Ok(token)) => Ok(token.token.secret().to_owned()),
+        Ok(Err(error)) => {
+            let code = match error.kind() {
+                ErrorKind::Io | ErrorKind::Connection => ErrorCode::Unavailable,
+                _ => ErrorCode::Unauthorized,
+            };
+            Err((code, first_line(&error.to_string())))
+        }
+        Err(_) => {
+            let seconds = WAIT.as_secs();
+            tracing::debug!(way = name, seconds, "no token in time");
+            Err((ErrorCode::TimedOut, format!("no answer within {seconds} s")))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ways_are_tried_in_their_order_and_secrets_stay_hidden() {
+        let principal = ServicePrincipal {
+            tenant: Some("00000000-0000-0000-0000-000000000000".into()),
+            client: Some("client".into()),
+            secret: Some("hidden".into()),
+            token_file: Some("/nowhere".into()),
+        };
+        let names = |identity: &Identity| -> Vec<&str> {
+            identity.ways.iter().map(|(name, _)| *name).collect()
+        };
+        let all = Identity::new(&principal);
+        let expected = ["service principal", "workload identity", "Azure CLI", "managed identity"];
+        assert_eq!(names(&all), expected);
+        assert!(!format!("{principal:?} {all:?}").contains("hidden"));
+        assert_eq!(names(&Identity::new(&ServicePrincipal::default())), expected[2..]);
+    }
+}

@@ -1,0 +1,41 @@
+//! Many requests at once, and never more than a service should have to bear from one node; and many
+//! chunks as the one body of a request.
+
+use bytes::{Bytes, BytesMut};
+use futures::{StreamExt, stream};
+
+use super::contiguous;
+use crate::pipeline::chunk::VerifiedChunk;
+
+/// Requests for small objects that run at the same time.
+pub(super) const REQUESTS_MAX: usize = 32;
+
+/// Runs `request` for every item, up to [`REQUESTS_MAX`] at a time; results in order.
+pub(super) async fn for_each<T, R, F>(items: Vec<T>, request: impl Fn(T) -> F) -> Vec<R>
+where
+    F: Future<Output = R>,
+{
+    let mut results: Vec<(usize, R)> = stream::iter(items.into_iter().enumerate())
+        .map(|(index, item)| {
+            let result = request(item);
+            async move { (index, result.await) }
+        })
+        .buffer_unordered(REQUESTS_MAX)
+        .collect()
+        .await;
+    results.sort_by_key(|(index, _)| *index);
+    results.into_iter().map(|(_, result)| result).collect()
+}
+
+/// The bytes of consecutive chunks. Each chunk is let go as soon as it is copied.
+pub(super) fn joined(mut chunks: Vec<VerifiedChunk>) -> Bytes {
+    if chunks.len() == 1 {
+        return chunks.pop().map_or_else(Bytes::new, |chunk| contiguous(chunk.payload()));
+    }
+    let length: u64 = chunks.iter().map(|chunk| chunk.payload().len()).sum();
+    let mut bytes = BytesMut::with_capacity(length as usize);
+    for chunk in chunks {
+        bytes.extend_from_slice(&contiguous(chunk.payload()));
+    }
+    bytes.freeze()
+}

@@ -1,0 +1,46 @@
+//! Deleting what still is as listed: the service itself compares the generation.
+
+use std::sync::Arc;
+
+use airlift_protocol::error::ErrorCode;
+use airlift_protocol::manifest::Entry;
+
+use super::bucket::Bucket;
+use super::error::is_condition;
+use crate::store::StoreError;
+use crate::store::each::for_each;
+
+impl Bucket {
+    async fn delete_listed(&self, entry: &Entry) -> Result<(), StoreError> {
+        let key = &entry.key;
+        let changed = || {
+            let text = "it changed since it was listed and was not deleted: run again";
+            self.complaint(ErrorCode::SourceChanged, key, text)
+        };
+        let Some(found) = self.find(key).await? else { return Ok(()) };
+        let now = self.described(key, &found)?;
+        // Without a generation, the time has to tell one state from another.
+        let same_time = found.generation().is_some() || now.mtime_ns == entry.mtime_ns;
+        if (now.size, &now.version) != (entry.size, &entry.version) || !same_time {
+            return Err(changed());
+        }
+        let name = self.names.full(key)?;
+        self.fence.check()?;
+        match self.remove(&name, found.generation()).await {
+            Ok(()) => Ok(()),
+            Err(failed) if is_condition(&failed) => Err(changed()),
+            Err(failed) => Err(self.error("delete", key, &failed)),
+        }
+    }
+}
+
+pub(super) async fn delete(
+    bucket: &Arc<Bucket>,
+    entries: Vec<Entry>,
+) -> Vec<Result<(), StoreError>> {
+    let delete = |entry: Entry| {
+        let bucket = Arc::clone(bucket);
+        async move { bucket.delete_listed(&entry).await }
+    };
+    for_each(entries, delete).await
+}

@@ -1,0 +1,252 @@
+//! Listing, page by page with one page read ahead, and looking up keys by the cheaper way.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use airlift_protocol::error::ErrorCode;
+use airlift_protocol::key::Key;
+use airlift_protocol::manifest::Entry;
+use reqwest::Method;
+use serde::Deserialize;
+use tokio::sync::mpsc;
+
+use super::bucket::{Bucket, Subject};
+use super::error::store_error;
+use super::names::is_staged;
+use super::resource::Resource;
+use crate::store::each::for_each;
+use crate::store::http::{Failed, Patience};
+use crate::store::{ListRequest, Listed, StoreError};
+
+/// Objects that are asked for in one page, and handed on at a time.
+const PAGE_ENTRIES: usize = 1_000;
+
+/// Pages without an object that may follow each other: the service may send them, and one that
+/// sends nothing else never ends.
+const EMPTY_PAGES_MAX: u32 = 1_000;
+
+/// Keys from which one listing may be cheaper than a request for each.
+const LISTED_KEYS_MIN: usize = 16;
+
+/// What a listing needs to know of an object.
+const FIELDS: &str = "nextPageToken,items(name,size,generation,timeCreated,crc32c)";
+
+/// One answer to a listing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct ListedPage {
+    pub(super) items: Vec<Resource>,
+    pub(super) next_page_token: Option<String>,
+}
+
+impl Bucket {
+    /// One page of the objects whose names begin with `prefix`, from `start` on.
+    pub(super) async fn page(
+        &self,
+        prefix: &str,
+        start: Option<&str>,
+        token: Option<&str>,
+    ) -> Result<ListedPage, Failed> {
+        let entries = PAGE_ENTRIES.to_string();
+        let mut query =
+            vec![("prefix", prefix), ("maxResults", entries.as_str()), ("fields", FIELDS)];
+        query.extend(start.map(|start| ("startOffset", start)));
+        query.extend(token.map(|token| ("pageToken", token)));
+        let request = self.request(Method::GET, Subject::Objects, &query)?;
+        self.ask(request, Patience::Normal).await
+    }
+
+    pub(super) async fn list(
+        &self,
+        request: ListRequest,
+        found: mpsc::Sender<Listed>,
+    ) -> Result<(), StoreError> {
+        let mut listing = Listing::new(self, &request)?;
+        let mut page = listing.page().await?;
+        while let Some(entries) = page {
+            let hand_on = async {
+                let mut rest = entries;
+                while !rest.is_empty() {
+                    let tail = rest.split_off(rest.len().min(PAGE_ENTRIES));
+                    if found.send(Listed::Entries(rest)).await.is_err() {
+                        return false;
+                    }
+                    rest = tail;
+                }
+                !found.is_closed()
+            };
+            let (is_wanted, next) = tokio::join!(hand_on, listing.page());
+            if !is_wanted {
+                return Ok(());
+            }
+            page = next?;
+        }
+        Ok(())
+    }
+
+    fn list_error(&self, text: &str) -> StoreError {
+        StoreError::new(ErrorCode::Protocol, format!("list {}: {text}", self.place()))
+    }
+}
+
+/// A listing in progress, with the checks that keep a wrong answer from becoming a wrong manifest.
+#[derive(Debug)]
+struct Listing<'a> {
+    bucket: &'a Bucket,
+    request: ListRequest,
+    /// The name that the first page begins with.
+    start: Option<String>,
+    token: Option<String>,
+    is_over: bool,
+    last: Option<String>,
+    empty_pages: u32,
+    objects_seen: u64,
+}
+
+impl<'a> Listing<'a> {
+    fn new(bucket: &'a Bucket, request: &ListRequest) -> Result<Self, StoreError> {
+        let start = match &request.after {
+            // Before the first key below the prefix there is nothing to skip.
+            Some(after) if after.as_bytes().is_empty() => None,
+            Some(after) => Some(bucket.names.full(after)?),
+            None => None,
+        };
+        Ok(Self {
+            bucket,
+            request: request.clone(),
+            start,
+            token: None,
+            is_over: false,
+            last: None,
+            empty_pages: 0,
+            objects_seen: 0,
+        })
+    }
+
+    /// The entries of the next page, which may be none; `None` at the end.
+    async fn page(&mut self) -> Result<Option<Vec<Entry>>, StoreError> {
+        if self.is_over {
+            return Ok(None);
+        }
+        let prefix = self.bucket.names.prefix();
+        let page = self.bucket.page(prefix, self.start.as_deref(), self.token.as_deref()).await;
+        let page = page.map_err(|failed| store_error("list", &self.bucket.place(), &failed))?;
+        let next = page.next_page_token.filter(|token| !token.is_empty());
+        if next.is_some() && next == self.token {
+            return Err(self.bucket.list_error("the service repeats a page of the listing"));
+        }
+        self.empty_pages = if page.items.is_empty() { self.empty_pages + 1 } else { 0 };
+        if self.empty_pages > EMPTY_PAGES_MAX {
+            return Err(self.bucket.list_error("the service sends nothing but empty pages"));
+        }
+        self.is_over = next.is_none();
+        self.token = next;
+        self.objects_seen += page.items.len() as u64;
+        let mut entries = Vec::with_capacity(page.items.len());
+        for object in &page.items {
+            entries.extend(self.take(object)?);
+        }
+        if let Some(until) = &self.request.until {
+            let within = entries.partition_point(|entry| entry.key <= *until);
+            self.is_over |= within < entries.len();
+            entries.truncate(within);
+        }
+        Ok(Some(entries))
+    }
+
+    /// The entry of a listed object, unless it is none of the location's or before what is wanted.
+    fn take(&mut self, object: &Resource) -> Result<Option<Entry>, StoreError> {
+        let name = Key::from(object.name.as_str());
+        if self.last.as_ref().is_some_and(|last| *last >= object.name) {
+            let text = format!("the object '{name}' is listed out of order");
+            return Err(self.bucket.list_error(&text));
+        }
+        self.last = Some(object.name.clone());
+        let names = &self.bucket.names;
+        if names.is_own_marker(&object.name) || is_staged(&object.name) {
+            return Ok(None);
+        }
+        let key = names.relative(&object.name).ok_or_else(|| {
+            self.bucket.list_error(&format!("the object '{name}' is outside the prefix"))
+        })?;
+        let is_before = self.request.after.as_ref().is_some_and(|after| key <= *after);
+        if is_before {
+            return Ok(None);
+        }
+        let entry = object.entry(key);
+        let no_size = || self.bucket.list_error(&format!("the object '{name}' has no size"));
+        entry.ok_or_else(no_size).map(Some)
+    }
+}
+
+/// Looks up `keys`, which ascend: few by a request each, many by one listing, as long as what lies
+/// between them does not make that the dearer way.
+pub(super) async fn lookup(
+    bucket: &Arc<Bucket>,
+    keys: Vec<Key>,
+) -> Vec<Result<Option<Entry>, StoreError>> {
+    if keys.len() < LISTED_KEYS_MIN {
+        return describe_each(bucket, keys).await;
+    }
+    let (mut known, reached) = list_range(bucket, &keys).await;
+    let rest: Vec<Key> = keys.iter().filter(|key| !is_within(key, &reached)).cloned().collect();
+    let mut described: VecDeque<_> = describe_each(bucket, rest).await.into();
+    keys.iter()
+        .map(|key| match is_within(key, &reached) {
+            true => Ok(known.remove(key)),
+            false => described.pop_front().unwrap_or(Ok(None)),
+        })
+        .collect()
+}
+
+/// Whether a listing that went from one key to another says all about `key`.
+fn is_within(key: &Key, reached: &Option<(Key, Key)>) -> bool {
+    reached.as_ref().is_some_and(|(after, until)| key > after && key <= until)
+}
+
+async fn describe_each(
+    bucket: &Arc<Bucket>,
+    keys: Vec<Key>,
+) -> Vec<Result<Option<Entry>, StoreError>> {
+    let describe = |key: Key| {
+        let bucket = Arc::clone(bucket);
+        async move { Ok(bucket.stat(&key).await?.map(|info| info.entry)) }
+    };
+    for_each(keys, describe).await
+}
+
+/// Lists from the first key (which the listing itself leaves out) to the last. Returns the entries
+/// of keys asked for, and the range within which they are all. A listing that fails or finds too
+/// much between the keys just ends early.
+async fn list_range(bucket: &Bucket, keys: &[Key]) -> (BTreeMap<Key, Entry>, Option<(Key, Key)>) {
+    let mut known = BTreeMap::new();
+    let (Some(first), Some(last)) = (keys.first(), keys.last()) else { return (known, None) };
+    let request = ListRequest { after: Some(first.clone()), until: Some(last.clone()) };
+    let Ok(mut listing) = Listing::new(bucket, &request) else { return (known, None) };
+    let objects_max = 4 * keys.len() as u64 + 1_000;
+    let mut reached = first.clone();
+    while listing.objects_seen <= objects_max {
+        match listing.page().await {
+            Ok(Some(entries)) => {
+                if let Some(entry) = entries.last() {
+                    reached = entry.key.clone();
+                }
+                let asked = entries
+                    .into_iter()
+                    .filter(|entry| keys.binary_search(&entry.key).is_ok())
+                    .map(|entry| (entry.key.clone(), entry));
+                known.extend(asked);
+            }
+            Ok(None) => {
+                reached = last.clone();
+                break;
+            }
+            Err(error) => {
+                // The requests for the remaining keys meet the same trouble, and report it by key.
+                tracing::debug!(%error, "a listing for a lookup ended early");
+                break;
+            }
+        }
+    }
+    (known, Some((first.clone(), reached)))
+}

@@ -1,0 +1,276 @@
+//! How the stores of Azure and Google take answers that the emulators never give.
+
+use airlift_node::store::azure::{AzureEnvironment, AzureOptions, AzureStore};
+use airlift_node::store::gcs::{GcsOptions, GcsStore};
+use airlift_node::store::{Access, Store, StoreError};
+use airlift_protocol::assignment::UploadToken;
+use airlift_protocol::chunk::Root;
+use airlift_protocol::error::ErrorCode;
+use airlift_protocol::id::JobId;
+use airlift_protocol::key::Key;
+use airlift_protocol::manifest::{Entry, Kind, Version};
+use airlift_tests::canned::{Answer, CannedServer};
+use airlift_tests::conformance::fixture::{data, keys, new_object, object, read, read_small};
+use tokio::sync::mpsc;
+
+async fn azure(
+    answer: impl Fn(&str) -> Answer + Send + Sync + 'static,
+) -> (CannedServer, AzureStore) {
+    let server = CannedServer::start(move |line| answer(line).with("x-ms-request-id", "1")).await;
+    let key = Some("a2V5".to_owned());
+    let options = AzureOptions {
+        account: Some("account".to_owned()),
+        endpoint: Some(format!("{}/account", server.access().endpoint)),
+        environment: AzureEnvironment { key, ..AzureEnvironment::default() },
+        ..AzureOptions::new("container", "p/", JobId([7; 16]))
+    };
+    let store = AzureStore::open(options).expect("a store");
+    (server, store)
+}
+
+async fn google(
+    answer: impl Fn(&str) -> Answer + Send + Sync + 'static,
+) -> (CannedServer, GcsStore) {
+    let server = CannedServer::start(answer).await;
+    let endpoint = Some(server.access().endpoint.clone());
+    let options = GcsOptions { endpoint, ..GcsOptions::new("bucket", "p/", JobId([7; 16])) };
+    let store = GcsStore::open(options).expect("a store");
+    (server, store)
+}
+
+fn listed(size: u64, version: &str) -> Entry {
+    let version = Version::ETag(version.into());
+    Entry {
+        key: Key::from("x"),
+        kind: Kind::Object,
+        size,
+        mtime_ns: None,
+        version,
+        is_archived: false,
+    }
+}
+
+async fn list(store: &dyn Store) -> Result<(), StoreError> {
+    let (sender, mut found) = mpsc::channel(4);
+    let drain = async { while found.recv().await.is_some() {} };
+    let (listed, ()) = futures::join!(store.list(Default::default(), sender), drain);
+    listed
+}
+
+async fn put_one(store: &dyn Store) -> StoreError {
+    let mut results = store.put_small(vec![object("x", data(1, 10))]).await;
+    results.remove(0).expect_err("the answer proves nothing good")
+}
+
+fn blobs(names: &[&str], next: &str) -> Answer {
+    let blob = |name: &&str| {
+        format!(
+            "<Blob><Name>{name}</Name><Properties><Etag>1</Etag>\
+             <Content-Length>1</Content-Length></Properties></Blob>"
+        )
+    };
+    let blobs: String = names.iter().map(blob).collect();
+    let body = format!("<R><Blobs>{blobs}</Blobs><NextMarker>{next}</NextMarker></R>");
+    Answer::new("200 OK", &body)
+}
+
+#[tokio::test]
+async fn empty_pages_of_azure_are_followed_and_repeated_ones_refused() {
+    let (server, store) = azure(|line| match line {
+        line if line.contains("marker=two") => blobs(&["p/b"], ""),
+        line if line.contains("marker=one") => blobs(&[], "two"),
+        _ => blobs(&["p/a"], "one"),
+    })
+    .await;
+    assert_eq!(keys(&store).await, ["a", "b"].map(Key::from));
+    assert_eq!(server.requests().len(), 3);
+    let (_server, store) = azure(|_| blobs(&[], "same")).await;
+    assert_eq!(list(&store).await.unwrap_err().code, ErrorCode::Protocol);
+    let (_server, store) = azure(|_| blobs(&["p/b", "p/a"], "")).await;
+    assert_eq!(list(&store).await.unwrap_err().code, ErrorCode::Protocol);
+}
+
+#[tokio::test]
+async fn refusals_of_azure_have_their_class() {
+    for (status, code, expected) in [
+        ("503 Busy", "ServerBusy", ErrorCode::Throttled),
+        ("500 Error", "InternalError", ErrorCode::Unavailable),
+        ("500 Error", "OperationTimedOut", ErrorCode::TimedOut),
+        ("403 No", "AuthenticationFailed", ErrorCode::Unauthorized),
+        ("403 No", "AuthorizationPermissionMismatch", ErrorCode::PermissionDenied),
+        ("404 No", "ContainerNotFound", ErrorCode::LocationMissing),
+    ] {
+        let (_server, store) = azure(move |_| Answer::error(status, code)).await;
+        let error = list(&store).await.unwrap_err();
+        assert_eq!(error.code, expected, "{code}: {error}");
+        assert!(!error.detail().contains('\n') && error.detail().contains(code), "{error}");
+    }
+    let (_server, store) = azure(|_| Answer::error("403 No", "AuthorizationFailure")).await;
+    let error = store.preflight(Access::Write).await.unwrap_err();
+    assert_eq!(
+        error.code,
+        ErrorCode::Unauthorized,
+        "a job that may not list cannot begin: {error}"
+    );
+    let foreign = CannedServer::start(|_| Answer::new("404 Not Found", "<html>")).await;
+    let options = AzureOptions {
+        endpoint: Some(foreign.access().endpoint.clone()),
+        environment: AzureEnvironment {
+            sas_token: Some("sig=secret".to_owned()),
+            ..AzureEnvironment::default()
+        },
+        ..AzureOptions::new("container", "", JobId([7; 16]))
+    };
+    let error = list(&AzureStore::open(options).unwrap()).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::Protocol, "{error}");
+    assert!(!error.detail().contains("secret"), "{error}");
+}
+
+#[tokio::test]
+async fn a_blob_of_another_state_or_cut_off_is_not_read_as_the_listed_one() {
+    let answer = |etag: &'static str, missing| {
+        move |_: &str| Answer::new("200 OK", "0123456789").with("etag", etag).broken_off(missing)
+    };
+    let (_server, store) = azure(answer("\"other\"", 0)).await;
+    let error = read(&store, &listed(10, "1")).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::SourceChanged, "{error}");
+    let (_server, store) = azure(answer("\"1\"", 0)).await;
+    assert_eq!(read(&store, &listed(10, "1")).await.unwrap(), "0123456789");
+    let (_server, store) =
+        azure(|_| Answer::new("200 OK", "01234").with("etag", "\"1\"").broken_off(5)).await;
+    let error = read(&store, &listed(10, "1")).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::Unavailable, "{error}");
+    let error = read_small(&store, vec![listed(10, "1")]).await.remove(0).unwrap_err();
+    assert_eq!(error.code, ErrorCode::Unavailable, "{error}");
+}
+
+#[tokio::test]
+async fn a_blob_that_is_not_what_was_sent_or_always_changes_is_not_called_written() {
+    let (_server, store) =
+        azure(|_| Answer::new("201 Created", "").with("content-md5", "1B2M2Y8AsgTpgAmY7PhCfg=="))
+            .await;
+    assert_eq!(put_one(&store).await.code, ErrorCode::CorruptTarget);
+    // An answer without any evidence has the bytes read back.
+    let (_server, store) = azure(|line| match line {
+        line if line.starts_with("PUT") => Answer::new("201 Created", ""),
+        _ => Answer::new("200 OK", "other byte").with("etag", "\"1\""),
+    })
+    .await;
+    assert_eq!(put_one(&store).await.code, ErrorCode::CorruptTarget);
+    let (server, store) = azure(|line| match line {
+        line if line.starts_with("PUT") => Answer::error("412 No", "ConditionNotMet"),
+        _ => Answer::new("200 OK", "").with("etag", "\"1\""),
+    })
+    .await;
+    assert_eq!(put_one(&store).await.code, ErrorCode::Unavailable);
+    assert_eq!(server.requests().len(), 6, "three looks, three writes");
+}
+
+fn items(items: &str, next: Option<&str>) -> Answer {
+    let next = next.map(|next| format!(",\"nextPageToken\":\"{next}\"")).unwrap_or_default();
+    Answer::new("200 OK", &format!("{{\"items\":[{items}]{next}}}"))
+}
+
+fn item(name: &str) -> String {
+    format!("{{\"name\":\"{name}\",\"size\":\"1\",\"generation\":\"1\"}}")
+}
+
+#[tokio::test]
+async fn pages_of_google_are_followed_and_wrong_ones_refused() {
+    let (server, store) = google(|line| match line {
+        line if line.contains("pageToken=two") => items(&item("p/b"), None),
+        line if line.contains("pageToken=one") => items("", Some("two")),
+        _ => items(&item("p/a"), Some("one")),
+    })
+    .await;
+    assert_eq!(keys(&store).await, ["a", "b"].map(Key::from));
+    assert_eq!(server.requests().len(), 3);
+    let after = airlift_node::store::ListRequest { after: Some("a".into()), until: None };
+    let (sender, mut found) = mpsc::channel(4);
+    let drain = async { while found.recv().await.is_some() {} };
+    let (listed, ()) = futures::join!(store.list(after, sender), drain);
+    listed.unwrap();
+    assert!(server.requests()[3].contains("startOffset=p%2Fa"), "{:?}", server.requests());
+    for wrong in ["", "p/b\",\"x\":\"", "other"] {
+        let page = match wrong {
+            "" => format!("{},{}", item("p/b"), item("p/a")),
+            wrong => item(wrong).replace("\"size\":\"1\",", ""),
+        };
+        let (_server, store) = google(move |_| items(&page, None)).await;
+        assert_eq!(list(&store).await.unwrap_err().code, ErrorCode::Protocol, "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn refusals_of_google_have_their_class() {
+    for (status, reason, expected) in [
+        ("429 Slow", "rateLimitExceeded", ErrorCode::Throttled),
+        ("503 No", "backendError", ErrorCode::Unavailable),
+        ("401 No", "authError", ErrorCode::Unauthorized),
+        ("403 No", "forbidden", ErrorCode::PermissionDenied),
+        ("408 No", "requestTimeout", ErrorCode::TimedOut),
+    ] {
+        let body = format!(
+            "{{\"error\":{{\"message\":\"Some words.\",\"errors\":[{{\"reason\":\"{reason}\"}}]}}}}"
+        );
+        let (_server, store) = google(move |_| Answer::new(status, &body)).await;
+        let error = list(&store).await.unwrap_err();
+        assert_eq!(error.code, expected, "{reason}: {error}");
+        assert!(error.detail().contains("Some words"), "{error}");
+    }
+    let (_server, store) = google(|_| Answer::new("200 OK", "<html>")).await;
+    assert_eq!(list(&store).await.unwrap_err().code, ErrorCode::Protocol);
+}
+
+#[tokio::test]
+async fn another_generation_is_not_read_as_the_listed_one() {
+    let answer = |generation: &'static str| {
+        move |_: &str| Answer::new("200 OK", "0123456789").with("x-goog-generation", generation)
+    };
+    let (_server, store) = google(answer("2")).await;
+    let error = read(&store, &listed(10, "1")).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::SourceChanged, "{error}");
+    let (server, store) = google(answer("1")).await;
+    assert_eq!(read(&store, &listed(10, "1")).await.unwrap(), "0123456789");
+    let requests = server.requests();
+    assert_eq!(requests.len(), 1, "what names its generation needs no second look");
+    assert!(requests[0].contains("ifGenerationMatch=1"), "{requests:?}");
+    let (_server, store) = google(|_| Answer::new("412 No", "")).await;
+    let error = read(&store, &listed(10, "1")).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::SourceChanged, "{error}");
+}
+
+#[tokio::test]
+async fn an_object_whose_sum_is_another_is_not_called_written() {
+    let wrong = "{\"name\":\"p/x\",\"size\":\"10\",\"generation\":\"2\",\"crc32c\":\"AAAAAA==\"}";
+    let (_server, store) = google(move |_| Answer::new("200 OK", wrong)).await;
+    assert_eq!(put_one(&store).await.code, ErrorCode::CorruptTarget);
+
+    // The same of one that is put together from its parts: each is there, and the whole is wrong.
+    let (server, store) = google(move |line| {
+        if line.contains("/compose") {
+            return Answer::new("200 OK", wrong);
+        }
+        match line.split_once("prefix=").and_then(|(_, rest)| rest.split('&').next()) {
+            Some(folder) => {
+                let folder = folder.replace("%2F", "/");
+                let part = format!(
+                    "{{\"name\":\"{folder}part-00000\",\"size\":\"10\",\"generation\":\"5\",\
+                     \"crc32c\":\"yZRlqg==\"}}"
+                );
+                items(&format!("{},{part}", item(&format!("{folder}open"))), None)
+            }
+            None => Answer::new("404 Not Found", ""),
+        }
+    })
+    .await;
+    let object = new_object("x", Kind::Object, 10);
+    let token = UploadToken("24:0102030405060708".to_owned());
+    let error = store.commit(&object, &token, Root::of(&data(1, 10))).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::CorruptTarget, "{error}");
+    let composed: Vec<String> =
+        server.requests().into_iter().filter(|line| line.contains("/compose")).collect();
+    assert_eq!(composed.len(), 1);
+    assert!(composed[0].contains("ifGenerationMatch=0"), "nothing was there: {composed:?}");
+    assert!(!server.requests().iter().any(|line| line.starts_with("DELETE")), "the parts are kept");
+}
