@@ -26,8 +26,10 @@ pub mod local;
 pub mod meter;
 pub mod object;
 pub mod pack;
+pub mod places;
 pub mod range;
 pub mod remove;
+pub mod slots;
 pub mod source;
 pub mod verify;
 

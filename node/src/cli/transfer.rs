@@ -244,7 +244,9 @@ impl Watcher {
         let meter = Arc::default();
         Ok(Self {
             mode: spec.mode,
-            explainer: watch.explain.then(|| Explainer::new(spec.id(), &meter)),
+            explainer: watch
+                .explain
+                .then(|| Explainer::new(spec.id(), &meter, &config.stores.paces)),
             is_listing: true,
             meter,
             progress: Progress::start(style, console),

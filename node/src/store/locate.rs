@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 
 use super::fence::Fence;
 use super::files::{FileOptions, FileStore};
+use super::pace::Paces;
 pub use super::s3::Addressing as S3Addressing;
 use super::s3::{S3Options, S3Store};
 use super::{Access, ListRequest, Store, StoreError};
@@ -22,6 +23,8 @@ use super::{Access, ListRequest, Store, StoreError};
 /// How stores are reached.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StoreOptions {
+    /// The gates of the places that this process talks to.
+    pub paces: Paces,
     /// S3 and what speaks its protocol.
     pub s3: S3Settings,
 }
@@ -139,6 +142,7 @@ pub async fn open(
                 profile,
                 addressing,
                 fence,
+                paces: options.paces.clone(),
                 ..S3Options::new(bucket, prefix.as_bytes(), job)
             };
             Ok(Arc::new(S3Store::open(s3).await?))

@@ -13,7 +13,8 @@
 //!
 //! Keys are sent and received byte for byte: the SDK percent-encodes them segment by segment
 //! without normalising the path, and listings are asked for in url encoding, because XML cannot
-//! carry every character. The SDK's own retries are off; the agent decides.
+//! carry every character. The SDK's own retries are off; the agent decides. Every request passes a
+//! gate of the bucket (`store/pace`), which knows how many at once and a second do it good.
 
 mod attributes;
 mod blank;
@@ -45,20 +46,19 @@ use tokio::sync::mpsc;
 
 use self::client::Bucket;
 use super::fence::Fence;
+use super::pace::{Pace, Paces};
 use super::{
     Access, Capabilities, ListRequest, Listed, NewObject, ObjectInfo, OpenedUpload, RangeReader,
     ReadResult, Store, StoreError, Upload,
 };
 use crate::pipeline::chunk::VerifiedObject;
 
-/// Requests for small objects that run at the same time.
-const REQUESTS_MAX: usize = 32;
-
-/// Parts of one upload that are sent at the same time.
+/// Parts of one upload that are sent at the same time, as far as the bucket's gate lets them.
 const PARTS_AT_ONCE: usize = 4;
 
-/// Runs `request` for every item, up to [`REQUESTS_MAX`] at a time; results in order.
-async fn for_each<T, R, F>(items: Vec<T>, request: impl Fn(T) -> F) -> Vec<R>
+/// Runs `request` for every item, as many at a time as may ever pass the gates of `bucket`; results in
+/// order.
+async fn for_each<T, R, F>(bucket: &Bucket, items: Vec<T>, request: impl Fn(T) -> F) -> Vec<R>
 where
     F: Future<Output = R>,
 {
@@ -67,7 +67,7 @@ where
             let result = request(item);
             async move { (index, result.await) }
         })
-        .buffer_unordered(REQUESTS_MAX)
+        .buffer_unordered(bucket.requests_max)
         .collect()
         .await;
     results.sort_by_key(|(index, _)| *index);
@@ -119,6 +119,8 @@ pub struct S3Options {
     pub credentials: Option<Credentials>,
     /// What is asked before anything becomes visible.
     pub fence: Fence,
+    /// The gates of the places that this process talks to.
+    pub paces: Paces,
 }
 
 impl S3Options {
@@ -135,6 +137,7 @@ impl S3Options {
             checksums: Checksums::default(),
             credentials: None,
             fence: Fence::default(),
+            paces: Paces::default(),
         }
     }
 }
@@ -169,6 +172,10 @@ impl S3Store {
 impl Store for S3Store {
     fn capabilities(&self) -> &Capabilities {
         &self.capabilities
+    }
+
+    fn pace(&self) -> Option<&Arc<Pace>> {
+        Some(&self.bucket.pace)
     }
 
     fn check_key(&self, entry: &Entry) -> Option<String> {

@@ -1,6 +1,7 @@
 //! The client of one bucket: configuration, credentials, and what all requests share.
 
 use std::error::Error;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use super::keys::Names;
 use super::{Addressing, Checksums, S3Options};
 use crate::store::StoreError;
 use crate::store::fence::Fence;
+use crate::store::pace::Pace;
 
 /// Region of a store that has its own endpoint and cares little about regions.
 const DEFAULT_REGION: &str = "us-east-1";
@@ -49,6 +51,10 @@ pub(super) struct Bucket {
     pub(super) is_encrypted: bool,
     /// What is asked before anything becomes visible.
     pub(super) fence: Fence,
+    /// What every request passes; those to other prefixes of the bucket pass it too.
+    pub(super) pace: Arc<Pace>,
+    /// Requests of a kind that may ever be on their way at once.
+    pub(super) requests_max: usize,
     client: Client,
     bulk_client: Client,
     /// Whether the store was seen to confirm a CRC32C, so that no MD5 need be computed.
@@ -89,11 +95,15 @@ impl Bucket {
             Client::from_conf(config)
         };
         let is_encrypted = endpoint.as_ref().is_none_or(|url| url.starts_with("https://"));
+        let (small, bulk) = (client(READ_TIMEOUT), client(BULK_READ_TIMEOUT));
+        let place = endpoint.unwrap_or_else(|| format!("AWS S3 in {region}"));
         Ok(Self {
             fence: options.fence,
-            client: client(READ_TIMEOUT),
-            bulk_client: client(BULK_READ_TIMEOUT),
-            endpoint: endpoint.unwrap_or_else(|| format!("AWS S3 in {region}")),
+            pace: options.paces.of(&format!("s3://{} at {place}", options.bucket)),
+            requests_max: options.paces.requests_max(),
+            client: small,
+            bulk_client: bulk,
+            endpoint: place,
             name: options.bucket,
             names,
             checksums: options.checksums,
