@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod conformance;
 pub mod corpus;
 pub mod moto;
+pub mod narrow;
 pub mod raw;
 pub mod room;
 pub mod s3;
