@@ -114,7 +114,7 @@ fn run(cli: Cli, console: &Console) -> Result<ExitCode, CliError> {
             return block_on(cluster::run(command, global, &config, console))?;
         }
         Command::Node(args) => {
-            let config = load(global, Vec::new())?.config;
+            let config = load(global, args.pace.settings())?.config;
             return block_on(node::run(args, config))?;
         }
         Command::Cp(args) => Transfer::copy(args),

@@ -20,6 +20,7 @@ pub use self::setting::{SETTINGS, Setting};
 pub use self::store::StoreValue;
 use crate::api::client::{Secret, parse_urls};
 use crate::network::data::Transport;
+use crate::store::pace::Paces;
 use crate::store::s3::Addressing;
 use crate::store::settings::{AzureSettings, GcsSettings, S3Settings, StoreOptions};
 
@@ -30,10 +31,12 @@ const LOG_ENTRIES_DEFAULT: u64 = 16_384;
 /// for long.
 const LOG_ENTRIES_RANGE: (u64, u64) = (16, 1_000_000);
 
-/// Assignments at once when nothing else is said.
-pub const SLOTS_DEFAULT: usize = 4;
+/// Assignments at once when nothing else is said, at most.
+pub const SLOTS_DEFAULT: usize = 32;
 /// The most assignments at once.
 pub const SLOTS_MAX: usize = 256;
+/// The most requests to a bucket at once that can be allowed.
+const REQUESTS_MAX: usize = 4096;
 /// Byte budget of the pipeline when nothing else is said.
 pub const MEMORY_BYTES_DEFAULT: u64 = 256 << 20;
 /// The smallest byte budget that lets one large part and one pack be in flight.
@@ -70,7 +73,7 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// Bytes per second that a job may move.
     pub bwlimit: Option<ByteRate>,
-    /// Assignments at once.
+    /// Assignments at once, at most.
     pub slots: usize,
     /// Byte budget of the pipeline.
     pub memory_bytes: u64,
@@ -178,6 +181,7 @@ fn resolve(values: &[Value]) -> Result<Config, ConfigError> {
         log_entries: value("log_entries").parse(parse_entries)?.unwrap_or(LOG_ENTRIES_DEFAULT),
         transport: value("transport").parse(parse_transport)?.unwrap_or_default(),
         stores: StoreOptions {
+            paces: value("requests_max").parse(parse_requests)?.map(Paces::new).unwrap_or_default(),
             s3: S3Settings {
                 endpoint: value("s3.endpoint").parse(parse_endpoint)?,
                 region: value("s3.region").parse(parse_plain)?,
@@ -224,6 +228,13 @@ fn parse_slots(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(slots) if (1..=SLOTS_MAX).contains(&slots) => Ok(slots),
         _ => Err(format!("write a whole number from 1 to {SLOTS_MAX}")),
+    }
+}
+
+fn parse_requests(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(requests) if (1..=REQUESTS_MAX).contains(&requests) => Ok(requests),
+        _ => Err(format!("write a whole number from 1 to {REQUESTS_MAX}")),
     }
 }
 

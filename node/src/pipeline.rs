@@ -29,8 +29,10 @@ pub mod meter;
 mod names;
 pub mod object;
 pub mod pack;
+pub mod places;
 pub mod range;
 pub mod remove;
+pub mod slots;
 pub mod source;
 pub mod verify;
 

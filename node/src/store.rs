@@ -19,10 +19,12 @@ mod http;
 pub mod locate;
 pub mod memory;
 mod metadata;
+pub mod pace;
 pub mod s3;
 pub mod settings;
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use airlift_protocol::assignment::UploadToken;
 pub use airlift_protocol::attributes::{AttributeKind, AttributeSet, Attributes, ObjectInfo};
@@ -38,6 +40,7 @@ use tokio::sync::mpsc;
 
 pub use self::class::Classes;
 pub use self::error::StoreError;
+use self::pace::Pace;
 use crate::pipeline::chunk::{Payload, VerifiedChunk, VerifiedObject};
 
 /// What a store can and cannot do.
@@ -106,6 +109,11 @@ pub type ReadResult = (usize, Result<(Payload, Attributes), StoreError>);
 pub trait Store: Debug + Send + Sync {
     /// What the store can do.
     fn capabilities(&self) -> &Capabilities;
+
+    /// The gates that its requests pass; `None` where nobody but this machine is asked.
+    fn pace(&self) -> Option<&Arc<Pace>> {
+        None
+    }
 
     /// Why the store cannot hold `entry` under its key, or `None` when it can. Pure.
     fn check_key(&self, entry: &Entry) -> Option<String>;

@@ -8,6 +8,7 @@ use std::ops::{Index, IndexMut};
 
 use serde::{Deserialize, Serialize};
 
+use crate::assignment::End;
 use crate::id::JobId;
 
 /// A stage of the pipeline, or what holds it back.
@@ -73,6 +74,27 @@ impl Figures {
     #[must_use]
     pub fn since(self, earlier: Self) -> Self {
         self.map(earlier, u64::saturating_sub)
+    }
+
+    /// Microseconds in which requests to the store of `end` waited because it had asked for fewer,
+    /// however many waited at once.
+    ///
+    /// They have the places of what no stage counts, so that the encoding is what it always was: a hasher
+    /// does not say that it rests, and a limit does not work.
+    pub fn spared_us(&self, end: End) -> u64 {
+        match end {
+            End::Source => self[Stage::Encode].wait_us,
+            End::Target => self[Stage::Limit].busy_us,
+        }
+    }
+
+    /// Adds to [`spared_us`](Self::spared_us).
+    pub fn spare(&mut self, end: End, us: u64) {
+        let sum = match end {
+            End::Source => &mut self[Stage::Encode].wait_us,
+            End::Target => &mut self[Stage::Limit].busy_us,
+        };
+        *sum = sum.saturating_add(us);
     }
 
     /// Both together.

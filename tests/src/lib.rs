@@ -9,6 +9,7 @@ pub mod corpus;
 pub mod gate;
 pub mod gcs;
 pub mod moto;
+pub mod narrow;
 pub mod raw;
 pub mod room;
 pub mod s3;

@@ -4,6 +4,7 @@
 //! directory, and `ledger` between them keeps keys apart from file names, so that every key that S3
 //! allows can be held.
 
+pub mod front;
 mod ledger;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -26,6 +27,7 @@ use s3s::{HttpError, HttpResponse};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
+use self::front::Front;
 use self::ledger::Ledger;
 
 const REGION: &str = "us-east-1";
@@ -96,6 +98,10 @@ impl S3Server {
     /// # Panics
     /// When no directory, port or thread is to be had.
     pub fn start() -> Self {
+        Self::start_behind(Front::default())
+    }
+
+    fn start_behind(front: Front) -> Self {
         let root = crate::airlift::fast_directory();
         let ledger = Ledger::new(root.path());
         let access = |address: SocketAddr| Access {
@@ -115,7 +121,7 @@ impl S3Server {
             .enable_all()
             .build()
             .expect("a runtime");
-        runtime.spawn(serve(listener, service));
+        runtime.spawn(serve(listener, service, front));
         Self { access, root, ledger, runtime: Some(runtime) }
     }
 
@@ -125,6 +131,16 @@ impl S3Server {
     /// As [`start`](Self::start).
     pub fn with_bucket(bucket: &str) -> Self {
         let server = Self::start();
+        server.create_bucket(bucket);
+        server
+    }
+
+    /// Starts a server with one bucket, behind a front.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    pub fn with_bucket_behind(front: &Front, bucket: &str) -> Self {
+        let server = Self::start_behind(front.clone());
         server.create_bucket(bucket);
         server
     }
@@ -175,20 +191,25 @@ impl Drop for S3Server {
 /// asked for is not left half done.
 async fn to_its_end(
     service: S3Service,
+    front: Front,
     request: Request<Incoming>,
 ) -> Result<HttpResponse, HttpError> {
+    let _on_its_way = match front.admit(&request).await {
+        Ok(on_its_way) => on_its_way,
+        Err(refusal) => return Ok(refusal),
+    };
     let answer = tokio::spawn(hyper::service::Service::call(&service, request));
     answer.await.expect("the server answers without a panic")
 }
 
-async fn serve(listener: TcpListener, service: S3Service) {
+async fn serve(listener: TcpListener, service: S3Service, front: Front) {
     let listener = tokio::net::TcpListener::from_std(listener).expect("a nonblocking listener");
     let http = Builder::new(TokioExecutor::new());
     // The listener fails only when the process runs out of files: the test sees that by itself.
     while let Ok((socket, _)) = listener.accept().await {
         let service = service_fn({
-            let service = service.clone();
-            move |request| to_its_end(service.clone(), request)
+            let (service, front) = (service.clone(), front.clone());
+            move |request| to_its_end(service.clone(), front.clone(), request)
         });
         let connection = http.serve_connection(TokioIo::new(socket), service).into_owned();
         // A connection that the client breaks off is the client's affair.

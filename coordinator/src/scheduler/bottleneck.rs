@@ -6,7 +6,11 @@
 //! hashing, or the other node, which again reads, hashes or sends? So each moment of the writing end
 //! is put down to one stage, and the stage with most of them is named, if it has a good part of all.
 //! A stage before the one that holds up the others waits too, but nobody waits for it.
+//!
+//! Of the time that goes to a store, the part in which requests to it waited because it had asked for
+//! fewer is not the store's: it is throttled.
 
+use airlift_protocol::assignment::End;
 use airlift_protocol::figures::{Figures, JobFigures, Stage};
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +30,8 @@ pub enum Bottleneck {
     Cpu,
     /// The job's bandwidth limit.
     Limit,
+    /// A store at an end has asked for fewer requests.
+    Throttled,
     /// There is nothing to move yet: an end is being listed.
     Listing,
     /// Nodes wait for the next order to be on record.
@@ -44,6 +50,7 @@ impl Bottleneck {
             Self::Target => "target",
             Self::Cpu => "cpu",
             Self::Limit => "limit",
+            Self::Throttled => "throttled",
             Self::Listing => "listing",
             Self::Consensus => "consensus",
             Self::None => "none",
@@ -52,7 +59,7 @@ impl Bottleneck {
 }
 
 /// Time by what it is put down to, in microseconds.
-type Shares = [(Bottleneck, u64); 5];
+type Shares = [(Bottleneck, u64); 6];
 
 /// What keeps a job from going faster, by what its nodes did lately; `is_listing` while one of its
 /// ends is listed.
@@ -67,7 +74,8 @@ pub fn of_job(nodes: &[Recent], is_listing: bool) -> Bottleneck {
         };
     }
     let sum = |of: fn(&JobFigures) -> Figures| {
-        nodes.iter().fold(Figures::default(), |sum, node| sum.plus(of(&node.figures)))
+        let each = nodes.iter().map(|node| spared(of(&node.figures), node.elapsed_ms));
+        each.fold(Figures::default(), Figures::plus)
     };
     let served = serving(&sum(|figures| figures.serving));
     largest(&moving(&sum(|figures| figures.moving), &served))
@@ -75,8 +83,10 @@ pub fn of_job(nodes: &[Recent], is_listing: bool) -> Bottleneck {
 
 /// The busiest stage of one node's work on a job, as far as it can tell by itself.
 pub fn of_node(node: &Recent) -> Bottleneck {
-    let mut shares = moving(&node.figures.moving, &none());
-    for (share, (_, served)) in shares.iter_mut().zip(serving(&node.figures.serving)) {
+    let (moved, served) = (node.figures.moving, node.figures.serving);
+    let mut shares = moving(&spared(moved, node.elapsed_ms), &none());
+    let served = serving(&spared(served, node.elapsed_ms));
+    for (share, (_, served)) in shares.iter_mut().zip(served) {
         share.1 = share.1.saturating_add(served);
     }
     largest(&shares)
@@ -88,8 +98,38 @@ fn is_at_work(node: &Recent) -> bool {
 }
 
 fn none() -> Shares {
-    use Bottleneck::{Cpu, Limit, Link, Source, Target};
-    [(Source, 0), (Link, 0), (Target, 0), (Cpu, 0), (Limit, 0)]
+    use Bottleneck::{Cpu, Limit, Link, Source, Target, Throttled};
+    [(Source, 0), (Link, 0), (Target, 0), (Cpu, 0), (Limit, 0), (Throttled, 0)]
+}
+
+/// Figures of a window of which the time that stores were spared is not that which has passed, but its
+/// part of what went to them.
+fn spared(figures: Figures, elapsed_ms: u64) -> Figures {
+    let elapsed_us = elapsed_ms.saturating_mul(1000);
+    let part = |end, of: u64| part(of, figures.spared_us(end).min(elapsed_us), elapsed_us);
+    let mut scaled = figures;
+    scaled[Stage::Encode].wait_us = 0;
+    scaled[Stage::Limit].busy_us = 0;
+    scaled.spare(End::Source, part(End::Source, figures[Stage::Source].busy_us));
+    scaled.spare(End::Target, part(End::Target, figures[Stage::Target].busy_us));
+    scaled
+}
+
+/// As much of `of` as `some` is of `all`.
+fn part(of: u64, some: u64, all: u64) -> u64 {
+    let part = u128::from(of) * u128::from(some) / u128::from(all.max(1));
+    u64::try_from(part).unwrap_or(u64::MAX)
+}
+
+/// Adds time that went to the store of `end`, which held requests back for `held_us` of `all_us`.
+fn add_store(shares: &mut Shares, end: End, time_us: u64, (held_us, all_us): (u64, u64)) {
+    let held = part(time_us, held_us.min(all_us), all_us);
+    let store = match end {
+        End::Source => Bottleneck::Source,
+        End::Target => Bottleneck::Target,
+    };
+    add(shares, Bottleneck::Throttled, held);
+    add(shares, store, time_us - held);
 }
 
 fn add(shares: &mut Shares, to: Bottleneck, time_us: u64) {
@@ -118,30 +158,37 @@ fn serving(served: &Figures) -> Shares {
     let mut shares = none();
     add(&mut shares, Bottleneck::Link, served[Stage::Link].busy_us);
     let mut before = none();
-    add(&mut before, Bottleneck::Source, served[Stage::Source].busy_us);
+    add_source(&mut before, served);
     add(&mut before, Bottleneck::Cpu, served[Stage::Encode].busy_us);
     divide(&mut shares, served[Stage::Link].wait_us, &before);
     shares
 }
 
+fn add_source(shares: &mut Shares, figures: &Figures) {
+    let time_us = figures[Stage::Source].busy_us;
+    add_store(shares, End::Source, time_us, (figures.spared_us(End::Source), time_us));
+}
+
 /// The time of the nodes that write; `served` is that of those they read from.
 fn moving(moved: &Figures, served: &Shares) -> Shares {
     let mut before = none();
-    add(&mut before, Bottleneck::Source, moved[Stage::Source].busy_us);
+    add_source(&mut before, moved);
     add(&mut before, Bottleneck::Cpu, moved[Stage::Encode].busy_us);
     if !divide(&mut before, moved[Stage::Link].wait_us, served) {
         add(&mut before, Bottleneck::Link, moved[Stage::Link].wait_us);
     }
     // Memory is short because of whoever holds it, which is what takes long: writing counts here
     // with all that is written at once.
+    let writing_us = moved[Stage::Target].busy_us;
+    let spared = (moved.spared_us(End::Target), writing_us);
     let mut holders = before;
-    add(&mut holders, Bottleneck::Target, moved[Stage::Target].busy_us);
+    add_store(&mut holders, End::Target, writing_us, spared);
     add(&mut holders, Bottleneck::Cpu, moved[Stage::Decode].busy_us);
     add(&mut before, Bottleneck::Limit, moved[Stage::Limit].wait_us);
     divide(&mut before, moved[Stage::Memory].wait_us, &holders);
 
     let mut shares = none();
-    add(&mut shares, Bottleneck::Target, moved[Stage::Decode].wait_us);
+    add_store(&mut shares, End::Target, moved[Stage::Decode].wait_us, spared);
     add(&mut shares, Bottleneck::Cpu, moved[Stage::Decode].busy_us);
     divide(&mut shares, moved[Stage::Target].wait_us, &before);
     shares
@@ -186,7 +233,7 @@ mod tests {
         Recent { elapsed_ms: 10_000, figures }
     }
 
-    use Bottleneck::{Cpu, Limit, Link, Source, Target};
+    use Bottleneck::{Cpu, Limit, Link, Source, Target, Throttled};
     use Stage::{Decode, Encode, Memory};
 
     #[test]
@@ -273,6 +320,40 @@ mod tests {
     }
 
     #[test]
+    fn a_store_that_has_asked_for_fewer_requests_is_not_slow() {
+        const SLOW_SOURCE: &[Row] =
+            &[(Stage::Source, 340, 0), (Encode, 5, 0), (Decode, 5, 0), (Stage::Target, 20, 380)];
+        const SLOW_TARGET: &[Row] = &[
+            (Stage::Source, 20, 360),
+            (Encode, 5, 0),
+            (Decode, 10, 380),
+            (Stage::Target, 390, 10),
+        ];
+        const NO_MEMORY: &[Row] =
+            &[(Memory, 0, 90), (Stage::Source, 5, 0), (Decode, 5, 0), (Stage::Target, 380, 90)];
+        for (rows, end, slow) in [
+            (SLOW_SOURCE, End::Source, Source),
+            (SLOW_TARGET, End::Target, Target),
+            (NO_MEMORY, End::Target, Target),
+        ] {
+            for (seconds, expected) in
+                [(0, slow), (3, slow), (8, Throttled), (10, Throttled), (90, Throttled)]
+            {
+                let mut moving = node(100, rows, &[]);
+                moving.figures.moving.spare(end, seconds * 1_000_000);
+                assert_eq!(of_job(&[moving], false), expected, "{seconds} of 10 s, {rows:?}");
+                assert_eq!(of_node(&moving), expected, "{seconds} of 10 s, {rows:?}");
+            }
+        }
+        let waits = node(100, &[(Stage::Link, 0, 90), (Stage::Target, 20, 92)], &[]);
+        let reads = [(Stage::Source, 85, 0), (Encode, 10, 0), (Stage::Link, 5, 92)];
+        let mut serves = node(0, &[], &reads);
+        assert_eq!(of_job(&[waits, serves], false), Source);
+        serves.figures.serving.spare(End::Source, 9_000_000);
+        assert_eq!(of_job(&[waits, serves], false), Throttled);
+    }
+
+    #[test]
     fn nodes_without_orders_wait_for_the_listing_or_for_the_log() {
         let rows: &[Row] = &[(Stage::Source, 10, 0), (Stage::Target, 10, 10)];
         for (active, is_listing, expected) in [
@@ -308,7 +389,8 @@ mod tests {
 
     #[test]
     fn words_are_those_of_the_encoding() {
-        for word in [Source, Link, Target, Cpu, Limit, Bottleneck::Listing, Bottleneck::Consensus] {
+        let words = [Source, Link, Target, Cpu, Limit, Throttled];
+        for word in words.into_iter().chain([Bottleneck::Listing, Bottleneck::Consensus]) {
             assert_eq!(format!("{word:?}").to_lowercase(), word.as_str());
         }
     }

@@ -205,6 +205,18 @@ pub(crate) fn cluster() -> ClusterView {
     }
 }
 
+fn requests(requests_per_second: Option<f64>) -> RequestFigures {
+    let throttled = if requests_per_second.is_some() { 3 } else { 0 };
+    RequestFigures {
+        limit: 32,
+        in_flight: 7,
+        requests: 1_000,
+        throttled,
+        requests_per_second,
+        spared_seconds: throttled as f64,
+    }
+}
+
 /// What a voter has done.
 pub(crate) fn figures() -> NodeFigures {
     NodeFigures {
@@ -216,6 +228,12 @@ pub(crate) fn figures() -> NodeFigures {
         control: Traffic { sent_bytes: 1 << 20, received_bytes: 2 << 20 },
         data: Traffic { sent_bytes: 3 << 30, received_bytes: 0 },
         log: Some(LogFigures { entries: 12, bytes: 4096, syncs: 9, elections: 1 }),
+        slots: 6,
+        stores: vec![StoreFigures {
+            store: "s3://data at AWS S3 in eu-west-1".to_owned(),
+            reads: requests(None),
+            writes: requests(Some(480.0)),
+        }],
     }
 }
 

@@ -1,5 +1,7 @@
 //! What the API shows: jobs, the cluster, and answers to orders. JSON in `snake_case`.
 
+use std::sync::Arc;
+
 use airlift_coordinator::scheduler::bottleneck::Bottleneck;
 use airlift_coordinator::state::Phase;
 use airlift_coordinator::totals::{ByteCounts, DroppedCounts, ObjectCounts, Totals};
@@ -12,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::line::JsonKey;
 use super::text::{ByteText, job_id};
 use crate::runtime::clock;
+use crate::store::pace::{GateFigures, Pace, Paces};
 
 /// Errors that a job's view names; the report has them all.
 pub const ERRORS_SHOWN_MAX: usize = 100;
@@ -389,7 +392,7 @@ pub struct ClusterView {
 }
 
 /// What the node that was asked has done since its process started.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeFigures {
     /// Its name.
     pub name: String,
@@ -409,6 +412,65 @@ pub struct NodeFigures {
     pub data: Traffic,
     /// What it has written to its log; `None` on a node that is no voter.
     pub log: Option<LogFigures>,
+    /// Orders that move or read objects which it works on at once: at most as many as its setting says.
+    #[serde(default)]
+    pub slots: u64,
+    /// The buckets that its process has to do with.
+    #[serde(default)]
+    pub stores: Vec<StoreFigures>,
+}
+
+/// How hard a bucket is worked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StoreFigures {
+    /// Which one, and where.
+    pub store: String,
+    /// What reads, lists or describes.
+    pub reads: RequestFigures,
+    /// What changes something.
+    pub writes: RequestFigures,
+}
+
+/// How hard one kind of requests works a bucket; what is counted is since the process began.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RequestFigures {
+    /// Requests that may be on their way at once.
+    pub limit: u64,
+    /// Requests that are on their way.
+    pub in_flight: u64,
+    /// Requests that have begun.
+    pub requests: u64,
+    /// Requests that were too much for the store.
+    pub throttled: u64,
+    /// Requests a second that it is asked for since; `None` without bound.
+    pub requests_per_second: Option<f64>,
+    /// Seconds in which requests have waited because of that.
+    pub spared_seconds: f64,
+}
+
+impl StoreFigures {
+    /// All buckets that were asked for anything.
+    pub(crate) fn all(paces: &Paces) -> Vec<Self> {
+        let of = |(store, pace): (String, Arc<Pace>)| Self {
+            store,
+            reads: RequestFigures::of(pace.reads.figures()),
+            writes: RequestFigures::of(pace.writes.figures()),
+        };
+        paces.places().into_iter().map(of).collect()
+    }
+}
+
+impl RequestFigures {
+    fn of(gate: GateFigures) -> Self {
+        Self {
+            limit: gate.limit as u64,
+            in_flight: gate.in_flight as u64,
+            requests: gate.requests,
+            throttled: gate.throttled,
+            requests_per_second: gate.per_second.map(f64::round),
+            spared_seconds: gate.spared.as_secs_f64(),
+        }
+    }
 }
 
 /// Bytes that were exchanged.

@@ -216,6 +216,17 @@ pub struct WorkArgs {
     pub priority: Option<Priority>,
 }
 
+/// How hard this process works.
+#[derive(Clone, Debug, Args)]
+pub struct PaceArgs {
+    /// Do at most this many pieces of work at once; fewer where more bring nothing [default: 32]
+    #[arg(long, value_name = "N", help_heading = WORK)]
+    pub slots: Option<OsString>,
+    /// Have at most this many reads, and as many writes, on their way to a bucket; fewer as it answers [default: 256]
+    #[arg(long, value_name = "N", help_heading = WORK)]
+    pub requests_max: Option<OsString>,
+}
+
 /// How a job that runs is shown.
 #[derive(Clone, Debug, Args)]
 pub struct WatchArgs {
@@ -236,6 +247,9 @@ pub struct TransferArgs {
     /// What is moved.
     #[command(flatten)]
     pub work: WorkArgs,
+    /// How hard this process works for it; nodes of a cluster have settings of their own.
+    #[command(flatten)]
+    pub pace: PaceArgs,
     /// How it is shown.
     #[command(flatten)]
     pub watch: WatchArgs,
@@ -431,6 +445,16 @@ impl WorkArgs {
     }
 }
 
+impl PaceArgs {
+    /// Key, flag and text of each flag that sets something.
+    pub fn settings(&self) -> Vec<FlagSetting> {
+        given([
+            ("slots", "--slots", self.slots.clone()),
+            ("requests_max", "--requests-max", self.requests_max.clone()),
+        ])
+    }
+}
+
 impl WatchArgs {
     /// Key, flag and text of each flag that sets something.
     pub fn settings(&self) -> Vec<FlagSetting> {
@@ -442,6 +466,7 @@ impl TransferArgs {
     /// Key, flag and text of each flag that sets something.
     pub fn settings(&self) -> Vec<FlagSetting> {
         let mut settings = self.work.settings();
+        settings.extend(self.pace.settings());
         settings.extend(self.watch.settings());
         settings.extend(self.cluster.settings());
         settings

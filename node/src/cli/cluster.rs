@@ -12,6 +12,7 @@ use super::args::{FlagSetting, Global};
 use super::connect::{Cluster, ClusterArgs};
 use super::console::{Console, unless_closed};
 use super::exit::{CliError, ExitCode};
+use super::explain::throttled;
 use super::format::{clock, count};
 use super::job::print;
 use super::node::{ReachArgs, parse_name, resolve_api, resolve_host};
@@ -327,7 +328,9 @@ fn figures(own: &NodeFigures) -> String {
         format!("; log {entries} entries, {} in {syncs} writes", ByteCount(log.bytes))
     });
     let (name, control, data) = (&own.name, traffic(&own.control), traffic(&own.data));
-    format!("asked    {name}, up {up}{memory}; control {control}; data {data}{log}")
+    let asked = format!("asked    {name}, up {up}{memory}; control {control}; data {data}{log}");
+    let stores = throttled(&own.stores).into_iter().map(|store| format!("store    {store}"));
+    std::iter::once(asked).chain(stores).collect::<Vec<_>>().join("\n")
 }
 
 fn head(view: &ClusterView) -> String {

@@ -10,9 +10,11 @@ use airlift_protocol::id::JobId;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::format::span;
+use super::format::{count, span};
+use crate::api::view::{RequestFigures, StoreFigures};
 use crate::pipeline::meter::Meter;
 use crate::runtime::clock;
+use crate::store::pace::Paces;
 
 /// Time between two looks at a job of this process.
 const LOOK_PERIOD: Duration = Duration::from_millis(500);
@@ -21,6 +23,8 @@ const LOOK_PERIOD: Duration = Duration::from_millis(500);
 #[derive(Clone, Debug, Default)]
 pub(super) struct Explanation {
     spans: Vec<(Bottleneck, Duration)>,
+    /// How hard this process has worked the buckets.
+    stores: Vec<StoreFigures>,
 }
 
 impl Explanation {
@@ -45,8 +49,8 @@ impl Explanation {
         self.ranked().first().map_or(Bottleneck::None, |(bottleneck, _)| *bottleneck)
     }
 
-    /// The lines that people read: where the time went, and what would help.
-    pub(super) fn lines(&self) -> [String; 2] {
+    /// The lines that people read: where the time went, what would help, and which stores had enough.
+    pub(super) fn lines(&self) -> Vec<String> {
         let ranked = self.ranked();
         let total = ranked.iter().map(|(_, span)| *span).sum::<Duration>().as_secs_f64();
         let part = |(bottleneck, time): &(Bottleneck, Duration)| {
@@ -56,7 +60,11 @@ impl Explanation {
         let parts: Vec<String> = ranked.iter().map(part).collect();
         let parts =
             if parts.is_empty() { "too short to tell".to_owned() } else { parts.join(", ") };
-        [format!("  time      {parts}"), format!("  advice    {}", advice(self.top()))]
+        let time = format!("  time      {parts}");
+        let advice = format!("  advice    {}", advice(self.top()));
+        let stores =
+            throttled(&self.stores).into_iter().map(|store| format!("  store     {store}"));
+        [time, advice].into_iter().chain(stores).collect()
     }
 
     /// The same for scripts: seconds by word, the word with most of them, and what would help.
@@ -68,25 +76,48 @@ impl Explanation {
             "seconds": Value::Object(seconds.collect()),
             "bottleneck": self.top().as_str(),
             "advice": advice(self.top()),
+            "stores": self.stores,
         })
     }
+}
+
+/// What is to be said of the stores that have asked for fewer requests.
+pub(super) fn throttled(stores: &[StoreFigures]) -> Vec<String> {
+    let kinds = stores.iter().flat_map(|StoreFigures { store, reads, writes }| {
+        [("reads", store, reads), ("writes", store, writes)]
+    });
+    let spared = kinds.filter(|(.., figures)| figures.throttled > 0);
+    spared.map(|(kind, store, figures)| throttled_line(kind, store, figures)).collect()
+}
+
+fn throttled_line(kind: &str, store: &str, figures: &RequestFigures) -> String {
+    let RequestFigures { requests, throttled, requests_per_second, spared_seconds, .. } = *figures;
+    let rate = count(requests_per_second.unwrap_or_default() as u64);
+    let waited = span(Duration::from_secs_f64(spared_seconds));
+    let (requests, throttled) = (count(requests), count(throttled));
+    format!(
+        "{store} refused {throttled} of {requests} {kind} as too many: held to {rate} a second, waited {waited}"
+    )
 }
 
 fn advice(bottleneck: Bottleneck) -> &'static str {
     match bottleneck {
         Bottleneck::Source => {
-            "the source is read more slowly than the rest could go: a faster disk or store there, more --slots, or more nodes near a bucket"
+            "the source is read more slowly than the rest could go: a faster disk or store there, or more nodes near a bucket; --slots and --requests-max if they are set low"
         }
         Bottleneck::Link => {
             "the network between two nodes takes the time: a faster one, or more nodes at both ends; airlift doctor looks at what it can see of it"
         }
         Bottleneck::Target => {
-            "the target writes more slowly than bytes arrive: a faster disk or store there, more --slots, or more nodes near a bucket"
+            "the target writes more slowly than bytes arrive: a faster disk or store there, or more nodes near a bucket; --slots and --requests-max if they are set low"
         }
         Bottleneck::Cpu => {
             "hashing, compressing and verifying take the time: more or faster cores, or more nodes near a bucket"
         }
         Bottleneck::Limit => "the limit holds: a higher --bwlimit",
+        Bottleneck::Throttled => {
+            "a store has asked for fewer requests, and gets as many as it grants: fewer and larger objects, more prefixes, or a higher limit there"
+        }
         Bottleneck::Listing => {
             "an end was being listed and there was nothing to move yet: narrower prefixes or filters, or nodes nearer to it"
         }
@@ -102,15 +133,16 @@ fn advice(bottleneck: Bottleneck) -> &'static str {
 pub(super) struct Explainer {
     job: JobId,
     meter: Arc<Meter>,
+    paces: Paces,
     last: (Instant, JobFigures),
     explanation: Explanation,
 }
 
 impl Explainer {
-    /// Looks at what `meter` counts from now on.
-    pub(super) fn new(job: JobId, meter: &Arc<Meter>) -> Self {
+    /// Looks at what `meter` counts from now on, and at the end at the gates of `paces`.
+    pub(super) fn new(job: JobId, meter: &Arc<Meter>, paces: &Paces) -> Self {
         let (meter, last) = (Arc::clone(meter), (clock::now(), meter.of_job(job)));
-        Self { job, meter, last, explanation: Explanation::default() }
+        Self { job, meter, paces: paces.clone(), last, explanation: Explanation::default() }
     }
 
     /// Looks again, unless it did just now; `is_listing` while an end is listed.
@@ -132,6 +164,7 @@ impl Explainer {
     /// The explanation, up to now.
     pub(super) fn finish(mut self, is_listing: bool) -> Explanation {
         self.look(is_listing);
+        self.explanation.stores = StoreFigures::all(&self.paces);
         self.explanation
     }
 }
@@ -154,20 +187,30 @@ mod tests {
         ] {
             explanation.add(bottleneck, Duration::from_millis(ms));
         }
-        let [time, advice] = explanation.lines();
+        let lines = explanation.lines();
+        let [time, advice] = &lines[..] else { panic!("{lines:?}") };
         assert_eq!(time, "  time      target 6.0 s (80 %), listing 1.5 s (20 %)");
         assert!(advice.starts_with("  advice    the target writes"), "{advice}");
         let value = explanation.json();
         assert_eq!(value["seconds"], json!({ "target": 6.0, "listing": 1.5 }));
         assert_eq!(value["bottleneck"], "target");
-        let [time, _] = Explanation::default().lines();
-        assert_eq!(time, "  time      too short to tell");
+        assert_eq!(Explanation::default().lines()[0], "  time      too short to tell");
+    }
+
+    #[test]
+    fn stores_that_have_asked_for_fewer_requests_are_named() {
+        let stores = crate::api::fake::figures().stores;
+        let explanation = Explanation { stores, ..Explanation::default() };
+        let expected = "  store     s3://data at AWS S3 in eu-west-1 refused 3 of 1,000 writes as too \
+                        many: held to 480 a second, waited 3.0 s";
+        assert_eq!(explanation.lines()[2..], [expected]);
+        assert_eq!(explanation.json()["stores"][0]["writes"]["throttled"], 3);
     }
 
     #[tokio::test(start_paused = true)]
     async fn each_moment_is_put_down_to_what_held_the_job_up_then() {
         let meter = Arc::new(Meter::default());
-        let mut explainer = Explainer::new(JobId([1; 16]), &meter);
+        let mut explainer = Explainer::new(JobId([1; 16]), &meter, &Paces::default());
         let pass = async |explainer: &mut Explainer, ms: u64, is_listing| {
             for _ in 0..ms / 100 {
                 tokio::time::sleep(Duration::from_millis(100)).await;

@@ -7,6 +7,7 @@ use std::pin::pin;
 use clap::{Args, ValueHint};
 use tokio::sync::watch;
 
+use super::args::PaceArgs;
 use super::connect::read_token;
 use super::console::words;
 use super::exit::{CliError, ExitCode};
@@ -52,6 +53,9 @@ pub struct NodeArgs {
     /// Look for the other nodes by multicast in the local network, in case their addresses change
     #[arg(long)]
     pub mdns: bool,
+    /// How hard the node works.
+    #[command(flatten)]
+    pub pace: PaceArgs,
     /// Token by which the node joins a cluster; other users of this machine may see it
     #[arg(long, value_name = "TOKEN", conflicts_with = "join_file")]
     pub join: Option<String>,

@@ -298,7 +298,9 @@ impl Watcher {
         Ok(Self {
             mode: spec.mode,
             pass,
-            explainer: watch.explain.then(|| Explainer::new(spec.id(), &meter)),
+            explainer: watch
+                .explain
+                .then(|| Explainer::new(spec.id(), &meter, &config.stores.paces)),
             is_listing: true,
             meter,
             progress: Progress::start(style, console),

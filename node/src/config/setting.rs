@@ -14,7 +14,7 @@ pub struct Setting {
 }
 
 /// Every setting, in the order they are shown.
-pub const SETTINGS: [Setting; 17] = [
+pub const SETTINGS: [Setting; 18] = [
     Setting {
         key: "state_dir",
         env: "AIRLIFT_STATE_DIR",
@@ -30,8 +30,14 @@ pub const SETTINGS: [Setting; 17] = [
     Setting {
         key: "slots",
         env: "AIRLIFT_SLOTS",
-        meaning: "pieces of work done at once",
-        default: Some("4"),
+        meaning: "pieces of work done at once, at most",
+        default: Some("32"),
+    },
+    Setting {
+        key: "requests_max",
+        env: "AIRLIFT_REQUESTS_MAX",
+        meaning: "requests to a bucket at once, reads and writes each, at most",
+        default: Some("256"),
     },
     Setting {
         key: "memory",

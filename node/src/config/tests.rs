@@ -52,12 +52,13 @@ fn default_texts_are_the_default_values() {
 
 #[test]
 fn a_flag_wins_over_the_environment_over_the_file() {
-    let file = "slots = 2\nmemory = '128M'\nbwlimit = 1000\n[s3]\nendpoint = 'http://h:1'\n";
+    let file = "slots = 2\nrequests_max = 9\nmemory = '128M'\nbwlimit = 1000\n[s3]\nendpoint = 'http://h:1'\n";
     let mut bench = bench(file, &[HOME, ("AIRLIFT_SLOTS", "3"), ("AIRLIFT_BWLIMIT", "2K")]);
     bench.sources.flags.push(("bwlimit", "--bwlimit", "3K".into()));
     let resolved = load(&bench.sources).unwrap();
     assert_eq!(resolved.config.memory_bytes, 128 << 20);
     assert_eq!(resolved.config.slots, 3);
+    assert_eq!(resolved.config.stores.paces.requests_max(), 9);
     assert_eq!(resolved.config.bwlimit, Some(ByteRate(3 << 10)));
     assert_eq!(resolved.config.stores.s3.endpoint.as_deref(), Some("http://h:1"));
     let path = bench.directory.path().join("airlift.toml");
@@ -94,6 +95,8 @@ fn unknown_variables_are_refused_but_not_those_of_tests() {
 fn wrong_values_name_key_and_origin() {
     for (file, part) in [
         ("slots = 0", "slots = '0' (file "),
+        ("requests_max = 0", "requests_max = '0' (file "),
+        ("requests_max = 5000", "write a whole number from 1 to 4096"),
         ("slots = true", "is a boolean: write a text or a whole number"),
         ("memory = '1M'", "at least 64.0 MiB are needed"),
         ("bwlimit = 'fast'", "'fast' is not a size"),

@@ -168,9 +168,8 @@ pub(super) async fn roots_of(
         (0..entries.len()).partition(|&place| shard::is_ranged(entries[place].size));
     let wanted: Vec<Entry> = small.iter().map(|&place| entries[place].clone()).collect();
     let bytes: u64 = wanted.iter().map(|entry| entry.size).sum();
-    // Both ends read at the same time, so each takes half of what a bundle may have.
     let reading = Reading { bounds, end };
-    let permit = reading.bounded(bounds.wait_for_memory(bytes / 2)).await;
+    let permit = reading.bounded(bounds.wait_for_memory(bytes)).await;
     let (found, mut arrived) = mpsc::channel::<ReadResult>(READ_AHEAD);
     let hash_small = async {
         while let Some((index, outcome)) = reading.read(arrived.recv()).await {

@@ -8,11 +8,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use airlift_protocol::assignment::End;
 use airlift_protocol::figures::{Figures, JobFigures, Stage, StageFigures};
 use airlift_protocol::id::JobId;
 use tokio::time::Instant;
 
 use crate::runtime::clock;
+use crate::store::Store;
+use crate::store::pace::Pace;
 
 /// How long after its last order a job's figures are worth telling: longer than they are looked at.
 const FRESH: Duration = Duration::from_secs(15);
@@ -28,6 +31,8 @@ pub struct Meter {
     /// Orders, or requests of other nodes, in work.
     orders: Stopwatch,
     orders_done: AtomicU64,
+    /// The gates of the stores at the ends.
+    paces: Mutex<Vec<(End, Arc<Pace>)>>,
 }
 
 #[derive(Debug, Default)]
@@ -38,6 +43,20 @@ struct StageMeter {
 }
 
 impl Meter {
+    /// Counts the time in which requests to the store of `end` wait because it has asked for fewer.
+    pub fn watch(&self, end: End, store: &dyn Store) {
+        let Some(pace) = store.pace() else { return };
+        let mut paces = self.paces.lock().unwrap_or_else(PoisonError::into_inner);
+        if !paces.iter().any(|(of, known)| *of == end && Arc::ptr_eq(known, pace)) {
+            paces.push((end, Arc::clone(pace)));
+        }
+    }
+
+    /// Bytes that were found to be what their source has sent.
+    pub fn verified(&self) -> u64 {
+        self.stages[Stage::Decode as usize].bytes.load(Ordering::Relaxed)
+    }
+
     /// Counts `bytes` as written.
     pub fn add_sent(&self, bytes: u64) {
         self.sent.fetch_add(bytes, Ordering::Relaxed);
@@ -83,6 +102,13 @@ impl Meter {
                 busy_us: micros(meter.busy.read(now).sum),
                 wait_us: micros(meter.wait.read(now).sum),
             };
+        }
+        for (end, pace) in &*self.paces.lock().unwrap_or_else(PoisonError::into_inner) {
+            let spared = match end {
+                End::Source => pace.reads.spared(),
+                End::Target => pace.reads.spared() + pace.writes.spared(),
+            };
+            figures.spare(*end, micros(spared));
         }
         figures
     }
@@ -155,11 +181,11 @@ fn micros(time: Duration) -> u64 {
 
 /// Time of everything that is in a place.
 #[derive(Debug, Default)]
-struct Stopwatch(Mutex<Reading>);
+pub(crate) struct Stopwatch(Mutex<Reading>);
 
 /// A stopwatch as it was at an instant.
 #[derive(Clone, Copy, Debug, Default)]
-struct Reading {
+pub(crate) struct Reading {
     /// How many are inside.
     inside: u32,
     /// When this was so; `None` while nothing was ever inside.
@@ -167,7 +193,7 @@ struct Reading {
     /// Time inside, each counted for itself.
     sum: Duration,
     /// Time during which any was inside.
-    any: Duration,
+    pub(crate) any: Duration,
 }
 
 impl Reading {
@@ -184,14 +210,14 @@ impl Reading {
 }
 
 impl Stopwatch {
-    fn enter(&self) -> Span<'_> {
+    pub(crate) fn enter(&self) -> Span<'_> {
         let mut reading = self.lock();
         reading.advance(clock::now());
         reading.inside += 1;
         Span(self)
     }
 
-    fn read(&self, now: Instant) -> Reading {
+    pub(crate) fn read(&self, now: Instant) -> Reading {
         let mut reading = *self.lock();
         if reading.inside > 0 {
             reading.advance(now);

@@ -96,7 +96,7 @@ pub struct ClusterOptions {
     pub join: Option<String>,
     /// How stores are reached.
     pub stores: StoreOptions,
-    /// Assignments at once.
+    /// Assignments at once, at most.
     pub slots: usize,
     /// Bytes that the pipeline may hold at once.
     pub memory_bytes: u64,
@@ -319,6 +319,7 @@ async fn serve(options: ClusterOptions, networks: Networks, rest: Rest) -> Resul
         figures: Arc::clone(&figures),
         control: Arc::clone(&control),
         data: Arc::clone(&data),
+        workshop: Arc::clone(&workshop),
         started,
     };
     let service = ClusterService::new(
@@ -338,7 +339,6 @@ async fn serve(options: ClusterOptions, networks: Networks, rest: Rest) -> Resul
         node: identity.node(),
         boot,
         addresses,
-        slots: options.slots,
         coordinator,
         file,
         records,

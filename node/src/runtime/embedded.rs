@@ -18,6 +18,7 @@ use airlift_coordinator::totals::Totals;
 use airlift_coordinator::{
     Agent, AgentEffect, AgentInput, Coordinator, Effect, Input, Request, RequestId,
 };
+use airlift_protocol::assignment::End;
 use airlift_protocol::cluster::{Addresses, Boot};
 use airlift_protocol::control::Heartbeat;
 use airlift_protocol::error::{ErrorCode, Failure};
@@ -29,7 +30,7 @@ use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior};
 
 use self::state::StateDir;
 use super::clock;
@@ -42,6 +43,7 @@ use crate::pipeline::compress::{Compression, Encoder};
 use crate::pipeline::limit::RateLimit;
 use crate::pipeline::local::LocalSource;
 use crate::pipeline::meter::Meter;
+use crate::pipeline::slots::{Slots, takes_slot};
 use crate::pipeline::{FaultHook, Transfer};
 use crate::storage::log::LogFile;
 use crate::store::fence::Fence;
@@ -56,7 +58,7 @@ pub struct EmbeddedOptions {
     pub state_dir: PathBuf,
     /// How stores are reached.
     pub stores: StoreOptions,
-    /// Assignments at once.
+    /// Assignments at once, at most.
     pub slots: usize,
     /// Bytes that the pipeline may hold at once.
     pub memory_bytes: u64,
@@ -120,6 +122,9 @@ impl From<StoreError> for RunError {
 /// Outcomes on their way to the agent; each may be a manifest page.
 const OUTCOMES_MAX: usize = 4;
 
+/// Time between two looks at whether more orders at once would move more.
+const LOOK_PERIOD: Duration = Duration::from_millis(250);
+
 /// Runs one job to its end in this process. `events` must be drained; `stop` turning true stops
 /// the job where it is, so that it can be run again.
 ///
@@ -170,6 +175,8 @@ pub async fn run_between(
     if spec.mode != Mode::Verify && !spec.policy.dry_run {
         target.preflight(Access::Write).await?;
     }
+    meter.watch(End::Source, &*source);
+    meter.watch(End::Target, &*target);
     let state = StateDir::open(&options.state_dir, job).await?;
     let bounds = Bounds {
         budget: Budget::new(options.memory_bytes),
@@ -187,7 +194,7 @@ pub async fn run_between(
         target,
         journal: Arc::clone(&state.journal),
         bounds,
-        meter,
+        meter: Arc::clone(&meter),
         spec: Arc::new(spec.clone()),
     };
     let inventory = match &spec.policy.inventory {
@@ -208,8 +215,9 @@ pub async fn run_between(
         outcomes: outcome_sender,
     };
     let coordinator = state.replay().await?;
-    let mut driver = Driver::new(coordinator, &state, executor, events);
-    let end = driver.run(spec, options.slots, outcomes, stop).await;
+    let work = (Slots::new(options.slots), meter);
+    let mut driver = Driver::new(coordinator, &state, executor, work, events);
+    let end = driver.run(spec, outcomes, stop).await;
     driver.abort();
     drop(driver);
     let end = end?;
@@ -228,15 +236,22 @@ struct Driver {
     coordinator: Coordinator,
     agent: Agent,
     node: NodeId,
-    slots: usize,
+    slots: Slots,
+    meter: Arc<Meter>,
     executor: Executor,
     log: Arc<LogFile>,
     events: mpsc::Sender<Event>,
     /// Reads and writes of the log under way; at most one write.
     disk: FuturesUnordered<BoxFuture<'static, DiskAnswer>>,
-    tasks: BTreeMap<AssignmentId, JoinHandle<()>>,
+    tasks: BTreeMap<AssignmentId, Task>,
     started: Instant,
     end: Option<JobEnd>,
+}
+
+/// An attempt that is carried out.
+struct Task {
+    handle: JoinHandle<()>,
+    takes_slot: bool,
 }
 
 impl Driver {
@@ -244,6 +259,7 @@ impl Driver {
         coordinator: Coordinator,
         state: &StateDir,
         executor: Executor,
+        (slots, meter): (Slots, Arc<Meter>),
         events: mpsc::Sender<Event>,
     ) -> Self {
         // The only node of its cluster: any fixed name serves. The seed of its retries need not
@@ -255,7 +271,8 @@ impl Driver {
             coordinator,
             agent: Agent::new(Timestamp(0), seed, boot),
             node,
-            slots: 0,
+            slots,
+            meter,
             executor,
             log: Arc::clone(&state.log),
             events,
@@ -269,12 +286,12 @@ impl Driver {
     async fn run(
         &mut self,
         spec: JobSpec,
-        slots: usize,
         mut outcomes: mpsc::Receiver<AgentInput>,
         mut stop: watch::Receiver<bool>,
     ) -> Result<JobEnd, RunError> {
         let job = spec.id();
-        self.slots = slots;
+        let mut looks = tokio::time::interval(LOOK_PERIOD);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.ask(Request::Submit(Box::new(spec))).await?;
         self.feed_agent(AgentInput::Timeout).await?;
         let mut is_stopping = false;
@@ -296,11 +313,23 @@ impl Driver {
                         self.ask(Request::Stop(job, interrupted())).await?;
                     }
                 }
+                _ = looks.tick() => self.look_at_slots().await?,
                 () = tokio::time::sleep_until(timeout) => {
                     self.feed_agent(AgentInput::Timeout).await?;
                     self.feed(Input::Timeout).await?;
                 }
             }
+        }
+    }
+
+    /// Asks for more orders at once where that moves more, and for fewer where it does not.
+    async fn look_at_slots(&mut self) -> Result<(), RunError> {
+        let is_at_work = |task: &&Task| task.takes_slot && !task.handle.is_finished();
+        let in_work = self.tasks.values().filter(is_at_work).count();
+        let now = clock::now() - self.started;
+        match self.slots.look(now, self.meter.verified(), in_work) {
+            true => self.feed_agent(AgentInput::Beat).await,
+            false => Ok(()),
         }
     }
 
@@ -381,14 +410,14 @@ impl Driver {
         match effect {
             AgentEffect::Start { assignment, attempt } => {
                 let executor = self.executor.clone();
-                let id = assignment.id;
-                let task = tokio::spawn(executor.run(id, attempt, assignment.work));
-                self.tasks.insert(id, task);
-                self.tasks.retain(|_, task| !task.is_finished());
+                let (id, takes_slot) = (assignment.id, takes_slot(&assignment.work));
+                let handle = tokio::spawn(executor.run(id, attempt, assignment.work));
+                self.tasks.insert(id, Task { handle, takes_slot });
+                self.tasks.retain(|_, task| !task.handle.is_finished());
             }
             AgentEffect::Cancel(assignment) => {
                 if let Some(task) = self.tasks.remove(&assignment) {
-                    task.abort();
+                    task.handle.abort();
                 }
             }
             AgentEffect::Report(report) => {
@@ -407,7 +436,7 @@ impl Driver {
         Heartbeat {
             boot,
             addresses: Addresses::default(),
-            slots: u32::try_from(self.slots).unwrap_or(u32::MAX),
+            slots: u32::try_from(self.slots.now()).unwrap_or(u32::MAX),
             held,
             written: Vec::new(),
             members_version: 0,
@@ -451,7 +480,7 @@ impl Driver {
     /// Stops what still runs.
     fn abort(&mut self) {
         for task in self.tasks.values() {
-            task.abort();
+            task.handle.abort();
         }
     }
 }

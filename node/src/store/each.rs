@@ -7,11 +7,15 @@ use futures::{StreamExt, stream};
 use super::contiguous;
 use crate::pipeline::chunk::VerifiedChunk;
 
-/// Requests for small objects that run at the same time.
+/// Requests for small objects that run at the same time at a store that has no gate of its own.
 pub(super) const REQUESTS_MAX: usize = 32;
 
-/// Runs `request` for every item, up to [`REQUESTS_MAX`] at a time; results in order.
-pub(super) async fn for_each<T, R, F>(items: Vec<T>, request: impl Fn(T) -> F) -> Vec<R>
+/// Runs `request` for every item, up to `at_once` at a time; results in order.
+pub(super) async fn for_each<T, R, F>(
+    at_once: usize,
+    items: Vec<T>,
+    request: impl Fn(T) -> F,
+) -> Vec<R>
 where
     F: Future<Output = R>,
 {
@@ -20,7 +24,7 @@ where
             let result = request(item);
             async move { (index, result.await) }
         })
-        .buffer_unordered(REQUESTS_MAX)
+        .buffer_unordered(at_once)
         .collect()
         .await;
     results.sort_by_key(|(index, _)| *index);

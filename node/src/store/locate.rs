@@ -116,13 +116,14 @@ pub async fn open(
         }
         Location::Bucket { scheme, bucket, prefix } => match options.settings(scheme)? {
             StoreSettings::S3(provider, settings) => {
-                let options = S3Options {
+                let s3 = S3Options {
                     scheme: scheme.clone(),
                     tags: handling.tags,
                     fence,
+                    paces: options.paces.clone(),
                     ..s3_options(provider, settings, bucket, prefix, job)
                 };
-                Ok(Arc::new(S3Store::open(options).await?))
+                Ok(Arc::new(S3Store::open(s3).await?))
             }
             StoreSettings::Azure(settings) => {
                 let azure = settings.options(bucket, prefix.as_bytes(), job);

@@ -15,7 +15,8 @@
 //!
 //! Keys are sent and received byte for byte: the SDK percent-encodes them segment by segment
 //! without normalising the path, and listings are asked for in url encoding, because XML cannot
-//! carry every character. The SDK's own retries are off; the agent decides.
+//! carry every character. The SDK's own retries are off; the agent decides. Every request passes a
+//! gate of the bucket (`store/pace`), which knows how many at once and a second do it good.
 
 mod archive;
 mod attributes;
@@ -54,15 +55,16 @@ pub use self::client::inspect;
 use self::credentials::CredentialSource;
 pub(crate) use self::keys::url_decode;
 use self::provider::Provider;
-use super::each::{REQUESTS_MAX, for_each};
+use super::each::for_each;
 use super::fence::Fence;
+use super::pace::{Pace, Paces};
 use super::{
     Access, AttributeKind, Capabilities, Classes, ListRequest, Listed, NewObject, ObjectInfo,
     OpenedUpload, RangeReader, ReadResult, Store, StoreError, Upload, digest,
 };
 use crate::pipeline::chunk::VerifiedObject;
 
-/// Parts of one upload that are sent at the same time.
+/// Parts of one upload that are sent at the same time, as far as the bucket's gate lets them.
 const PARTS_AT_ONCE: usize = 4;
 
 /// How a bucket is named in a request.
@@ -116,6 +118,8 @@ pub struct S3Options {
     pub tags: TagPolicy,
     /// What is asked before anything becomes visible.
     pub fence: Fence,
+    /// The gates of the places that this process talks to.
+    pub paces: Paces,
 }
 
 impl S3Options {
@@ -135,6 +139,7 @@ impl S3Options {
             credentials: CredentialSource::default(),
             tags: TagPolicy::default(),
             fence: Fence::default(),
+            paces: Paces::default(),
         }
     }
 }
@@ -173,6 +178,10 @@ impl S3Store {
 impl Store for S3Store {
     fn capabilities(&self) -> &Capabilities {
         &self.capabilities
+    }
+
+    fn pace(&self) -> Option<&Arc<Pace>> {
+        Some(&self.bucket.pace)
     }
 
     fn check_key(&self, entry: &Entry) -> Option<String> {

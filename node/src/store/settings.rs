@@ -12,6 +12,7 @@ use airlift_protocol::id::JobId;
 use super::StoreError;
 use super::azure::{AzureEnvironment, AzureOptions};
 use super::gcs::GcsOptions;
+use super::pace::Paces;
 use super::s3::Addressing;
 use super::s3::credentials::CredentialSource;
 use super::s3::provider::{PROVIDERS, Provider};
@@ -19,6 +20,8 @@ use super::s3::provider::{PROVIDERS, Provider};
 /// How stores are reached.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StoreOptions {
+    /// The gates of the places that this process talks to.
+    pub paces: Paces,
     /// S3, as far as it is not a store with a name.
     pub s3: S3Settings,
     /// Azure Blob Storage, as far as it is not a store with a name.

@@ -143,6 +143,17 @@ async fn a_node_shows_its_own_figures() {
     let server = Fake::default().serve(Limits::default()).await;
     let answer = send(&server, Method::GET, "/api/v1/node", "read").await;
     let body: Value = answer.json().await.unwrap();
+    let requests = |throttled: u64, bound: Value| {
+        json!({
+            "limit": 32, "in_flight": 7, "requests": 1000, "throttled": throttled,
+            "requests_per_second": bound, "spared_seconds": throttled as f64,
+        })
+    };
+    let store = json!({
+        "store": "s3://data at AWS S3 in eu-west-1",
+        "reads": requests(0, Value::Null),
+        "writes": requests(3, 480.0.into()),
+    });
     assert_eq!(
         body,
         json!({
@@ -151,6 +162,8 @@ async fn a_node_shows_its_own_figures() {
             "control": { "sent_bytes": 1_048_576, "received_bytes": 2_097_152 },
             "data": { "sent_bytes": 3_221_225_472_u64, "received_bytes": 0 },
             "log": { "entries": 12, "bytes": 4096, "syncs": 9, "elections": 1 },
+            "slots": 6,
+            "stores": [store],
         })
     );
 }

@@ -5,7 +5,7 @@ use airlift_sim::whatif::{Failures, Group, Link, NodeShape, Scenario, Site, Stor
 use serde::Deserialize;
 
 use crate::cli::duration;
-use crate::config::SLOTS_DEFAULT;
+use crate::pipeline::slots::SLOTS_START;
 
 /// Bytes a second that one node reads, hashes, compresses, encrypts and writes, unless it is said
 /// otherwise: what a machine with a few cores was measured to do (docs/performance.md).
@@ -140,7 +140,7 @@ fn site(table: &SiteTable) -> Result<Site, String> {
             Some(text) => rate(&named("processing"), text)?,
             None => PROCESSING_DEFAULT,
         },
-        slots: table.slots.unwrap_or(SLOTS_DEFAULT as u32),
+        slots: table.slots.unwrap_or(SLOTS_START as u32),
         hour_nanos: nanos(&named("usd_per_node_hour"), table.usd_per_node_hour)?,
     };
     Ok(Site { name: table.name.clone(), nodes: table.nodes, shape })

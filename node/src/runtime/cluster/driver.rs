@@ -28,7 +28,7 @@ use futures::future::{AbortHandle as FutureAbortHandle, BoxFuture, abortable};
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior};
 
 use self::disk::{Write, Writes};
 use self::leave::Leaving;
@@ -59,6 +59,9 @@ const PAGE_PAUSE: Duration = Duration::from_secs(1);
 /// Answers in a row, one for each sign of life, from which this node concludes that another process
 /// has its identity: a voter takes at most two seconds to notice that its leader has ceased to be.
 const TWIN_SIGNS: u32 = 4;
+
+/// Time between two looks at whether more orders at once would move more.
+const LOOK_PERIOD: Duration = Duration::from_millis(250);
 
 /// Time for the leader to answer a sign of life.
 const ALIVE_TIMEOUT: Duration = Duration::from_millis(1500);
@@ -92,7 +95,6 @@ pub(super) struct Parts {
     pub(super) node: NodeId,
     pub(super) boot: Boot,
     pub(super) addresses: Addresses,
-    pub(super) slots: usize,
     pub(super) coordinator: Option<Coordinator>,
     pub(super) file: Option<Arc<ConsensusFile>>,
     pub(super) records: Arc<RecordFile>,
@@ -181,6 +183,8 @@ impl Driver {
     /// Runs until it is told to stop, or cannot go on.
     pub(super) async fn run(mut self, mut sources: Sources) -> Result<(), RunError> {
         self.begin();
+        let mut looks = tokio::time::interval(LOOK_PERIOD);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             self.drain();
             if let Some(failure) = self.failure.take() {
@@ -214,8 +218,17 @@ impl Driver {
                         tracing::error!(%error, "a task of this node");
                     }
                 }
+                _ = looks.tick() => self.look_at_slots(),
                 () = tokio::time::sleep_until(deadline) => self.on_timeout(),
             }
+        }
+    }
+
+    /// Tells the leader at once when another number of orders is wanted than before.
+    fn look_at_slots(&mut self) {
+        if self.parts.workshop.look_at_slots() {
+            let now = self.now();
+            self.agent.handle(now, AgentInput::Beat);
         }
     }
 
@@ -527,7 +540,7 @@ impl Driver {
         let heartbeat = Heartbeat {
             boot,
             addresses: self.parts.addresses.clone(),
-            slots: u32::try_from(orders_wanted(self.parts.slots)).unwrap_or(u32::MAX),
+            slots: u32::try_from(orders_wanted(self.parts.workshop.slots())).unwrap_or(u32::MAX),
             held,
             written: self.parts.workshop.written(),
             members_version: self.members.version,

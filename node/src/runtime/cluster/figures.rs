@@ -8,7 +8,8 @@ use airlift_protocol::raft::LogPayload;
 use tokio::time::Instant;
 
 use super::service::Meters;
-use crate::api::view::{LogFigures, NodeFigures, Traffic};
+use super::work::Workshop;
+use crate::api::view::{LogFigures, NodeFigures, StoreFigures, Traffic};
 use crate::network::control::ControlNetwork;
 use crate::network::data::DataNetwork;
 use crate::network::identity::peer_id;
@@ -56,6 +57,7 @@ pub(super) struct NodeMeters {
     pub(super) figures: Arc<Figures>,
     pub(super) control: Arc<ControlNetwork>,
     pub(super) data: Arc<DataNetwork>,
+    pub(super) workshop: Arc<Workshop>,
     pub(super) started: Instant,
 }
 
@@ -80,6 +82,8 @@ impl Meters for NodeMeters {
                 syncs: count(&self.figures.syncs),
                 elections: count(&self.figures.elections),
             }),
+            slots: self.workshop.slots() as u64,
+            stores: StoreFigures::all(self.workshop.paces()),
         }
     }
 }

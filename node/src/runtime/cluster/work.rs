@@ -20,7 +20,8 @@ use airlift_protocol::limits::{JOBS_MEASURED_MAX, LOG_ENTRY_BYTES_MAX, TERM_MS};
 use airlift_protocol::location::Location;
 use async_trait::async_trait;
 use bytes::Bytes;
-use tokio::sync::{OnceCell, Semaphore, mpsc};
+use tokio::sync::{OnceCell, mpsc};
+use tokio::time::Instant;
 
 use super::archive::Archive;
 use super::ask::Asker;
@@ -37,13 +38,17 @@ use crate::pipeline::budget::Budget;
 use crate::pipeline::compress::{Compression, Encoder};
 use crate::pipeline::local::LocalSource;
 use crate::pipeline::meter::JobMeters;
+use crate::pipeline::places::Places;
+use crate::pipeline::slots::{Slots, takes_slot};
 use crate::pipeline::source::Source;
 use crate::runtime::blocking::blocking;
+use crate::runtime::clock;
 use crate::runtime::executor::{Executor, caught};
 use crate::runtime::filter::Filter;
 use crate::storage::journal::Journal;
 use crate::store::fence::{Fence, Term};
 use crate::store::locate;
+use crate::store::pace::Paces;
 use crate::store::settings::StoreOptions;
 use crate::store::{Access, Handling, Store, StoreError};
 
@@ -60,7 +65,7 @@ pub(super) struct Setup {
     pub(super) stores: StoreOptions,
     pub(super) control: Arc<ControlNetwork>,
     pub(super) asker: Asker,
-    /// Orders that move or read objects at once; others wait for their turn.
+    /// Orders that move or read objects at once, at most; others wait for their turn.
     pub(super) slots: usize,
     /// Bytes that the pipeline may hold at once.
     pub(super) memory_bytes: u64,
@@ -70,7 +75,9 @@ pub(super) struct Setup {
 /// What all jobs of this node share.
 pub(super) struct Workshop {
     setup: Setup,
-    turns: Semaphore,
+    turns: Places,
+    slots: Mutex<Slots>,
+    begun: Instant,
     /// Bound on the bytes that are received.
     receiving: Budget,
     /// Bound on the bytes that are read for others. Were it the same, two nodes that read from each
@@ -118,12 +125,15 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Workshop {
     pub(super) fn new(setup: Setup) -> Self {
         let half = setup.memory_bytes / 2;
+        let slots = Slots::new(setup.slots);
         let on_disk = setup.directory.jobs().unwrap_or_else(|error| {
             tracing::warn!(%error, "journals of earlier jobs stay where they are");
             BTreeSet::new()
         });
         Self {
-            turns: Semaphore::new(setup.slots),
+            turns: Places::new(slots.now()),
+            slots: Mutex::new(slots),
+            begun: clock::now(),
             setup,
             on_disk: Mutex::new(on_disk),
             receiving: Budget::new(half),
@@ -150,6 +160,27 @@ impl Workshop {
     /// Learns whom to ask about jobs.
     pub(super) fn set_leader(&self, leader: Option<NodeId>) {
         *locked(&self.leader) = leader;
+    }
+
+    /// How hard buckets are worked.
+    pub(super) fn paces(&self) -> &Paces {
+        &self.setup.stores.paces
+    }
+
+    /// Orders that move or read objects at once.
+    pub(super) fn slots(&self) -> usize {
+        locked(&self.slots).now()
+    }
+
+    /// Works on more orders at once where that moves more, and on fewer where it does not. Returns
+    /// whether another number is wanted than before.
+    pub(super) fn look_at_slots(&self) -> bool {
+        let verified = |job: &Arc<Job>| job.meters.moving.verified();
+        let bytes = locked(&self.jobs).values().map(verified).sum();
+        let mut slots = locked(&self.slots);
+        let has_changed = slots.look(clock::now() - self.begun, bytes, self.turns.taken());
+        self.turns.set(slots.now());
+        has_changed
     }
 
     /// Bytes verified and written since the process started, by job: of every job of which there is
@@ -295,6 +326,10 @@ impl Workshop {
         if let Some(access) = access {
             store.preflight(access).await?;
         }
+        job.meters.moving.watch(end, &*store);
+        if end == End::Source {
+            job.meters.serving.watch(end, &*store);
+        }
         Ok(store)
     }
 
@@ -340,8 +375,8 @@ impl Workshop {
         attempt: u32,
     ) {
         let id = assignment.id;
-        let _turn = match takes_turn(&assignment.work) {
-            true => self.turns.acquire().await.ok(),
+        let _turn = match takes_slot(&assignment.work) {
+            true => Some(self.turns.take().await),
             false => None,
         };
         match caught(self.executor(data, &assignment)).await {
@@ -431,11 +466,6 @@ impl Job {
 /// there when one has ended, however far away the leader is.
 pub(super) fn orders_wanted(slots: usize) -> usize {
     slots + slots.div_ceil(2)
-}
-
-/// Whether `work` is one that a node carries out so many of at once as it has slots.
-fn takes_turn(work: &Work) -> bool {
-    matches!(work, Work::MoveRange { .. } | Work::MovePack { .. } | Work::Verify { .. })
 }
 
 /// Where the data plane of `node` is dialled.

@@ -10,7 +10,7 @@ use super::container::{Container, Subject, set};
 use super::error::is_absent;
 use crate::store::StoreError;
 use crate::store::digest::quoted;
-use crate::store::each::for_each;
+use crate::store::each::{REQUESTS_MAX, for_each};
 use crate::store::http::Patience;
 
 impl Container {
@@ -52,5 +52,5 @@ pub(super) async fn delete(
         let container = Arc::clone(container);
         async move { container.delete_listed(&entry).await }
     };
-    for_each(entries, delete).await
+    for_each(REQUESTS_MAX, entries, delete).await
 }

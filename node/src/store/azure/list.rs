@@ -19,7 +19,7 @@ use super::container::{Container, Subject, parse_date};
 use super::error::store_error;
 use super::xml::Element;
 use crate::store::digest::unquoted;
-use crate::store::each::for_each;
+use crate::store::each::{REQUESTS_MAX, for_each};
 use crate::store::http::{Patience, body, path};
 use crate::store::{ListRequest, Listed, StoreError};
 
@@ -313,7 +313,7 @@ async fn describe_each(
         let container = Arc::clone(container);
         async move { Ok(container.stat(&key).await?.map(|info| info.entry)) }
     };
-    for_each(keys, describe).await
+    for_each(REQUESTS_MAX, keys, describe).await
 }
 
 /// Lists from the first key (which the listing itself leaves out) to the last. Returns the entries

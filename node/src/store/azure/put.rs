@@ -22,7 +22,7 @@ use super::error::is_condition;
 use super::read::etag;
 use crate::pipeline::chunk::VerifiedObject;
 use crate::store::digest::{self, base64, md5};
-use crate::store::each::for_each;
+use crate::store::each::{REQUESTS_MAX, for_each};
 use crate::store::http::{Body, ChunkReader, Failed, Patience};
 use crate::store::{NewObject, RangeReader, StoreError, contiguous};
 
@@ -174,5 +174,5 @@ pub(super) async fn put_small(
         let container = Arc::clone(container);
         async move { container.put_object(&object, &content).await }
     };
-    for_each(objects, put).await
+    for_each(REQUESTS_MAX, objects, put).await
 }

@@ -23,7 +23,7 @@ use super::xml::Element;
 use crate::pipeline::chunk::VerifiedChunk;
 use crate::store::chance::{NONCE_BYTES, nonce};
 use crate::store::digest::{self, base64, md5};
-use crate::store::each::{for_each, joined};
+use crate::store::each::{REQUESTS_MAX, for_each, joined};
 use crate::store::http::{Failed, Patience, body};
 use crate::store::{NewObject, OpenedUpload, StoreError, Upload};
 
@@ -193,7 +193,10 @@ impl Container {
                 let staged = self.stage(key, &name, byte).await;
                 staged.map_err(|failed| self.error("drop the upload of", key, &failed))
             };
-            for_each(some, empty).await.into_iter().collect::<Result<(), StoreError>>()?;
+            for_each(REQUESTS_MAX, some, empty)
+                .await
+                .into_iter()
+                .collect::<Result<(), StoreError>>()?;
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use super::bucket::{Bucket, Subject};
 use super::error::{is_absent, is_condition};
 use super::part::{self, UploadId, composed_crc32c};
 use super::resource::{Resource, description};
-use crate::store::each::for_each;
+use crate::store::each::{REQUESTS_MAX, for_each};
 use crate::store::http::{Failed, Patience};
 use crate::store::{NewObject, StoreError};
 
@@ -102,7 +102,7 @@ impl Bucket {
             async move { self.compose(&name, sources, Map::new(), None).await }
         };
         let composed: Result<Vec<Resource>, Failed> =
-            for_each(groups, compose).await.into_iter().collect();
+            for_each(REQUESTS_MAX, groups, compose).await.into_iter().collect();
         composed.map_err(|failed| self.compose_error(key, &failed))
     }
 

@@ -8,7 +8,7 @@ use airlift_protocol::manifest::Entry;
 use super::bucket::Bucket;
 use super::error::is_condition;
 use crate::store::StoreError;
-use crate::store::each::for_each;
+use crate::store::each::{REQUESTS_MAX, for_each};
 
 impl Bucket {
     async fn delete_listed(&self, entry: &Entry) -> Result<(), StoreError> {
@@ -42,5 +42,5 @@ pub(super) async fn delete(
         let bucket = Arc::clone(bucket);
         async move { bucket.delete_listed(&entry).await }
     };
-    for_each(entries, delete).await
+    for_each(REQUESTS_MAX, entries, delete).await
 }

@@ -14,7 +14,7 @@ use super::bucket::{Bucket, Subject};
 use super::error::store_error;
 use super::names::is_staged;
 use super::resource::Resource;
-use crate::store::each::for_each;
+use crate::store::each::{REQUESTS_MAX, for_each};
 use crate::store::http::{Failed, Patience};
 use crate::store::{ListRequest, Listed, StoreError};
 
@@ -212,7 +212,7 @@ async fn describe_each(
         let bucket = Arc::clone(bucket);
         async move { Ok(bucket.stat(&key).await?.map(|info| info.entry)) }
     };
-    for_each(keys, describe).await
+    for_each(REQUESTS_MAX, keys, describe).await
 }
 
 /// Lists from the first key (which the listing itself leaves out) to the last. Returns the entries

@@ -20,7 +20,7 @@ use super::resource::{Resource, description};
 use crate::pipeline::chunk::VerifiedObject;
 use crate::store::chance::nonce;
 use crate::store::digest::{self, crc32c};
-use crate::store::each::for_each;
+use crate::store::each::{REQUESTS_MAX, for_each};
 use crate::store::http::{self, ChunkReader, Failed, Patience};
 use crate::store::{NewObject, RangeReader, StoreError, contiguous};
 
@@ -121,7 +121,7 @@ pub(super) async fn put_small(
         let bucket = Arc::clone(bucket);
         async move { bucket.put(&object, &content).await }
     };
-    for_each(objects, put).await
+    for_each(REQUESTS_MAX, objects, put).await
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use super::resource::Resource;
 use crate::pipeline::chunk::VerifiedChunk;
 use crate::store::chance::nonce;
 use crate::store::digest::{self, crc32c};
-use crate::store::each::{for_each, joined};
+use crate::store::each::{REQUESTS_MAX, for_each, joined};
 use crate::store::{NewObject, OpenedUpload, StoreError, Upload};
 
 /// Pages of a listing of temporary objects that are asked for before the service is not believed.
@@ -129,7 +129,10 @@ impl Bucket {
                 let removed = self.remove(&name, None).await;
                 removed.map_err(|failed| store_error("drop an upload at", &self.place(), &failed))
             };
-            for_each(some, remove).await.into_iter().collect::<Result<(), StoreError>>()?;
+            for_each(REQUESTS_MAX, some, remove)
+                .await
+                .into_iter()
+                .collect::<Result<(), StoreError>>()?;
         }
         Ok(())
     }

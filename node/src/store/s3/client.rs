@@ -1,6 +1,7 @@
 //! The client of one bucket: configuration, credentials, and what all requests share.
 
 use std::error::Error;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ use super::provider::{ACCOUNT_VARIABLES, Endpoint, Missing, Region as KnownRegio
 use super::{Addressing, Checksums, S3Options};
 use crate::store::StoreError;
 use crate::store::fence::Fence;
+use crate::store::pace::Pace;
 
 /// Region of a store that has its own endpoint and cares little about regions.
 const DEFAULT_REGION: &str = "us-east-1";
@@ -54,6 +56,10 @@ pub(super) struct Bucket {
     pub(super) tags: TagPolicy,
     /// What is asked before anything becomes visible.
     pub(super) fence: Fence,
+    /// What every request passes; those to other prefixes of the bucket pass it too.
+    pub(super) pace: Arc<Pace>,
+    /// Requests of a kind that may ever be on their way at once.
+    pub(super) requests_max: usize,
     client: Client,
     bulk_client: Client,
     /// Whether the store was seen to confirm a CRC32C, so that no MD5 need be computed.
@@ -89,14 +95,18 @@ impl Bucket {
             Client::from_conf(config)
         };
         let is_encrypted = endpoint.as_ref().is_none_or(|url| url.starts_with("https://"));
+        let (small, bulk) = (client(READ_TIMEOUT), client(BULK_READ_TIMEOUT));
+        let place = endpoint.unwrap_or_else(|| format!("AWS S3 in {region}"));
         Ok(Self {
             tags: options.tags,
             fence: options.fence,
-            client: client(READ_TIMEOUT),
-            bulk_client: client(BULK_READ_TIMEOUT),
+            pace: options.paces.of(&format!("{}://{} at {place}", options.scheme, options.bucket)),
+            requests_max: options.paces.requests_max(),
+            client: small,
+            bulk_client: bulk,
             service: Service {
                 provider,
-                endpoint: endpoint.unwrap_or_else(|| format!("AWS S3 in {region}")),
+                endpoint: place,
                 credentials_way_out: options.credentials.way_out(provider),
             },
             scheme: options.scheme,

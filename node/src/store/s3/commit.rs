@@ -99,15 +99,20 @@ impl Bucket {
             .key(self.sendable(key)?)
             .upload_id(&upload.id)
             .multipart_upload(assembled);
-        self.fence.check()?;
-        match request.send().await {
-            Ok(_) => Ok(()),
-            Err(error) if code_of(&error) == Some("InvalidPart") => {
-                let text = "the store lost a part between its listing and the commit";
-                Err(self.complaint(ErrorCode::UploadLost, key, text))
+        let commit = async {
+            self.fence.check()?;
+            match request.send().await {
+                Ok(_) => Ok(()),
+                Err(error) if code_of(&error) == Some("InvalidPart") => {
+                    let text = "the store lost a part between its listing and the commit";
+                    Err(self.complaint(ErrorCode::UploadLost, key, text))
+                }
+                Err(error) => Err(self.error("commit the upload of", key, &error)),
             }
-            Err(error) => Err(self.error("commit the upload of", key, &error)),
-        }
+        };
+        // The store goes through all of it.
+        let bytes = upload.part_bytes().saturating_mul(parts.len() as u64);
+        self.pace.writes.pass(bytes, commit).await
     }
 
     /// Compares what the store now holds with the parts, each of which was confirmed when it was
@@ -158,11 +163,14 @@ impl Bucket {
             .bucket(&self.name)
             .key(self.sendable(key)?)
             .checksum_mode(ChecksumMode::Enabled);
-        match request.send().await {
-            Ok(answer) => Ok(Some(answer)),
-            Err(error) if is_absent(&error) => Ok(None),
-            Err(error) => Err(self.error("describe", key, &error)),
-        }
+        let describe = async {
+            match request.send().await {
+                Ok(answer) => Ok(Some(answer)),
+                Err(error) if is_absent(&error) => Ok(None),
+                Err(error) => Err(self.error("describe", key, &error)),
+            }
+        };
+        self.pace.reads.pass(0, describe).await
     }
 }
 

@@ -24,12 +24,15 @@ impl Bucket {
             return Err(self.complaint(ErrorCode::SourceChanged, key, text));
         }
         let request = self.client().delete_object().bucket(&self.name).key(self.sendable(key)?);
-        self.fence.check()?;
-        match request.send().await {
-            Ok(_) => Ok(()),
-            Err(error) if is_absent(&error) => Ok(()),
-            Err(error) => Err(self.error("delete", key, &error)),
-        }
+        let delete = async {
+            self.fence.check()?;
+            match request.send().await {
+                Ok(_) => Ok(()),
+                Err(error) if is_absent(&error) => Ok(()),
+                Err(error) => Err(self.error("delete", key, &error)),
+            }
+        };
+        self.pace.writes.pass(0, delete).await
     }
 }
 
@@ -41,5 +44,5 @@ pub(super) async fn delete(
         let bucket = Arc::clone(bucket);
         async move { bucket.delete_listed(&entry).await }
     };
-    for_each(entries, delete).await
+    for_each(bucket.requests_max, entries, delete).await
 }

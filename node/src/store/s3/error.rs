@@ -123,6 +123,7 @@ fn classify(code: Option<&str>, status: u16) -> ErrorCode {
         | "BandwidthLimitExceeded"
         | "SlowDownRead"
         | "SlowDownWrite" => ErrorCode::Throttled,
+        "ServiceUnavailable" => ErrorCode::Unavailable,
         "RequestTimeout" => ErrorCode::TimedOut,
         "InvalidAccessKeyId"
         | "SignatureDoesNotMatch"
@@ -158,7 +159,8 @@ fn classify_status(status: u16) -> ErrorCode {
         404 => ErrorCode::NotFound,
         408 => ErrorCode::TimedOut,
         412 | 416 => ErrorCode::SourceChanged,
-        429 => ErrorCode::Throttled,
+        // Answers without a body, as to HEAD, cannot say SlowDown.
+        429 | 503 => ErrorCode::Throttled,
         507 => ErrorCode::NoSpace,
         501 => ErrorCode::Protocol,
         500..=599 => ErrorCode::Unavailable,
@@ -254,7 +256,8 @@ mod tests {
             (Some("NoSuchBucket"), 404, ErrorCode::LocationMissing),
             (Some("NoSuchUpload"), 404, ErrorCode::UploadLost),
             (Some("SlowDown"), 503, ErrorCode::Throttled),
-            (None, 503, ErrorCode::Unavailable),
+            (None, 503, ErrorCode::Throttled),
+            (Some("ServiceUnavailable"), 503, ErrorCode::Unavailable),
             (Some("InternalError"), 500, ErrorCode::Unavailable),
             (None, 429, ErrorCode::Throttled),
             (Some("ExpiredToken"), 400, ErrorCode::Unauthorized),

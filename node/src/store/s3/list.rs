@@ -26,6 +26,9 @@ const EMPTY_PAGES_MAX: u32 = 1_000;
 /// Keys from which one listing may be cheaper than a request for each.
 const LISTED_KEYS_MIN: usize = 16;
 
+/// About what an answer to a listing has.
+const PAGE_BYTES: u64 = 256 << 10;
+
 const NS_PER_SECOND: i64 = 1_000_000_000;
 
 /// Where the next page begins.
@@ -149,10 +152,11 @@ impl Bucket {
             Next::Token(token) => request.continuation_token(token),
             Next::End => return Ok(ListedPage { entries: Vec::new(), next: Next::End }),
         };
-        let answer = request
-            .send()
-            .await
-            .map_err(|error| store_error("list", &self.place(), &self.service, &error))?;
+        let list = async {
+            let answer = request.send().await;
+            answer.map_err(|error| store_error("list", &self.place(), &self.service, &error))
+        };
+        let answer = self.pace.reads.pass(PAGE_BYTES, list).await?;
         self.read_page(&answer)
     }
 
@@ -264,7 +268,7 @@ async fn describe_each(
         let bucket = Arc::clone(bucket);
         async move { Ok(bucket.stat(&key).await?.map(|info| info.entry)) }
     };
-    for_each(keys, describe).await
+    for_each(bucket.requests_max, keys, describe).await
 }
 
 /// Lists from the first key (which the listing itself leaves out) to the last. Returns the entries

@@ -109,18 +109,23 @@ impl Bucket {
             .set_metadata(Some(headers.metadata))
             .set_storage_class(headers.storage_class)
             .set_tagging(tagging(&object.attributes.tags));
-        self.fence.check()?;
-        let sent = match self.is_encrypted {
-            true => request.customize().disable_payload_signing().send().await,
-            false => request.send().await,
+        let write = async {
+            self.fence.check()?;
+            let sent = match self.is_encrypted {
+                true => request.customize().disable_payload_signing().send().await,
+                false => request.send().await,
+            };
+            sent.map_err(|error| self.error("write", key, &error))
         };
-        sent.map_err(|error| self.error("write", key, &error))
+        self.pace.writes.pass(body.len() as u64, write).await
     }
 
     /// Reads an object back and compares it with the hash it should have.
     pub(super) async fn read_back(&self, key: &Key, root: Root) -> Result<(), StoreError> {
         let request = self.client().get_object().bucket(&self.name).key(self.sendable(key)?);
-        let answer = request.send().await.map_err(|error| self.error("read back", key, &error))?;
+        let read =
+            async { request.send().await.map_err(|error| self.error("read back", key, &error)) };
+        let answer = self.pace.reads.pass(0, read).await?;
         let mut body = answer.body;
         let mut hasher = blake3::Hasher::new();
         let mut pending = Vec::with_capacity(2 * HASH_BYTES);
@@ -153,5 +158,5 @@ pub(super) async fn put_small(
         let bucket = Arc::clone(bucket);
         async move { bucket.put(&object, &content).await }
     };
-    for_each(objects, put).await
+    for_each(bucket.requests_max, objects, put).await
 }

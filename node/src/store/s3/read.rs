@@ -1,6 +1,7 @@
 //! Reading: descriptions, small objects whole, ranges chunk by chunk. Every read is pinned to the
 //! listed state, by `If-Match` where there is an ETag and by comparing the answer always.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use airlift_protocol::error::ErrorCode;
@@ -16,7 +17,6 @@ use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, stream};
 use tokio::sync::mpsc;
 
-use super::REQUESTS_MAX;
 use super::archive;
 use super::attributes::Headers;
 use super::client::Bucket;
@@ -31,11 +31,15 @@ impl Bucket {
     pub(super) async fn head(&self, key: &Key) -> Result<Option<HeadObjectOutput>, StoreError> {
         // No key that cannot be held is there.
         let Ok(sendable) = self.sendable(key) else { return Ok(None) };
-        match self.client().head_object().bucket(&self.name).key(sendable).send().await {
-            Ok(answer) => Ok(Some(answer)),
-            Err(error) if is_absent(&error) => Ok(None),
-            Err(error) => Err(self.error("describe", key, &error)),
-        }
+        let request = self.client().head_object().bucket(&self.name).key(sendable);
+        let describe = async {
+            match request.send().await {
+                Ok(answer) => Ok(Some(answer)),
+                Err(error) if is_absent(&error) => Ok(None),
+                Err(error) => Err(self.error("describe", key, &error)),
+            }
+        };
+        self.pace.reads.pass(0, describe).await
     }
 
     pub(super) async fn stat(&self, key: &Key) -> Result<Option<ObjectInfo>, StoreError> {
@@ -120,7 +124,12 @@ impl Bucket {
         self.complaint(ErrorCode::SourceChanged, key, "it changed since it was listed")
     }
 
+    /// A small object. Nobody else is waited for until its last byte is there.
     async fn read_whole(&self, entry: &Entry) -> Result<(Payload, Attributes), StoreError> {
+        self.pace.reads.pass(entry.size, self.fetch_whole(entry)).await
+    }
+
+    async fn fetch_whole(&self, entry: &Entry) -> Result<(Payload, Attributes), StoreError> {
         let mut answer = self.get(entry, ByteRange::new(0, entry.size)).await?;
         let mut body = std::mem::take(&mut answer.body);
         let tag_count = answer.tag_count();
@@ -185,11 +194,22 @@ pub(super) async fn read_small(
         let bucket = Arc::clone(bucket);
         async move { (index, bucket.read_whole(&entry).await) }
     };
-    let mut results =
-        stream::iter(objects.into_iter().enumerate().map(read)).buffer_unordered(REQUESTS_MAX);
-    while let Some(result) = results.next().await {
-        if found.send(result).await.is_err() {
-            return;
+    let reads = stream::iter(objects.into_iter().enumerate().map(read));
+    let mut results = reads.buffer_unordered(bucket.requests_max);
+    // Whoever takes the results may be slow. Requests are not left alone on their way meanwhile: what is
+    // read waits here, and the caller has memory for all of it.
+    let mut ready = VecDeque::new();
+    let mut is_at_end = false;
+    while !(is_at_end && ready.is_empty()) {
+        tokio::select! {
+            result = results.next(), if !is_at_end => match result {
+                Some(result) => ready.push_back(result),
+                None => is_at_end = true,
+            },
+            place = found.reserve(), if !ready.is_empty() => match (place, ready.pop_front()) {
+                (Ok(place), Some(result)) => place.send(result),
+                _ => return,
+            },
         }
     }
 }
@@ -202,7 +222,9 @@ pub(super) async fn read_range(
     let body = match range.is_empty() && object.size > 0 {
         // An empty range cannot be asked for.
         true => ByteStream::default(),
-        false => bucket.get(object, range).await?.body,
+        // The bytes come as fast as they are taken, which may depend on others that have to pass: the
+        // gate is for the question, and for the begin of its answer.
+        false => bucket.pace.reads.pass(0, bucket.get(object, range)).await?.body,
     };
     Ok(Box::new(S3RangeReader {
         bucket: Arc::clone(bucket),

@@ -129,9 +129,7 @@ impl Bucket {
         };
         let with_crc32c = self.checksums() == Checksums::Crc32c;
         let headers = Headers::of(object);
-        // An upload that a node begins which lost its lease is dropped by nobody.
-        self.fence.check()?;
-        let answer = self
+        let request = self
             .client()
             .create_multipart_upload()
             .bucket(&self.name)
@@ -144,10 +142,13 @@ impl Bucket {
             .set_cache_control(headers.cache_control)
             .set_metadata(Some(headers.metadata))
             .set_storage_class(headers.storage_class)
-            .set_tagging(tagging(&object.attributes.tags))
-            .send()
-            .await
-            .map_err(|error| self.error("begin the upload of", key, &error))?;
+            .set_tagging(tagging(&object.attributes.tags));
+        let begin = async {
+            // An upload that a node begins which lost its lease is dropped by nobody.
+            self.fence.check()?;
+            request.send().await.map_err(|error| self.error("begin the upload of", key, &error))
+        };
+        let answer = self.pace.writes.pass(0, begin).await?;
         match answer.upload_id {
             Some(id) if !id.is_empty() => Ok(UploadId { part_shift, with_crc32c, id }.to_token()),
             _ => {
@@ -171,7 +172,10 @@ impl Bucket {
             .key(self.sendable(key)?)
             .upload_id(&upload.id)
             .set_part_number_marker(marker);
-        request.send().await.map_err(|error| self.error("list the parts of", key, &error))
+        let list = async {
+            request.send().await.map_err(|error| self.error("list the parts of", key, &error))
+        };
+        self.pace.reads.pass(0, list).await
     }
 
     /// The parts that the store holds of an upload, by number.
@@ -215,20 +219,22 @@ impl Bucket {
     }
 
     async fn abort(&self, key: &Key, id: &str) -> Result<(), StoreError> {
-        // It may be the one that another node fills by now.
-        self.fence.check()?;
         let request = self
             .client()
             .abort_multipart_upload()
             .bucket(&self.name)
             .key(self.sendable(key)?)
             .upload_id(id);
-        match request.send().await {
+        let drop = async {
+            // It may be the one that another node fills by now.
+            self.fence.check()?;
+            let dropped = request.send().await;
+            dropped.map_err(|error| self.error("drop the upload of", key, &error))
+        };
+        match self.pace.writes.pass(0, drop).await {
             Ok(_) => Ok(()),
-            Err(error) => match self.error("drop the upload of", key, &error) {
-                gone if matches!(gone.code, ErrorCode::UploadLost | ErrorCode::NotFound) => Ok(()),
-                error => Err(error),
-            },
+            Err(gone) if matches!(gone.code, ErrorCode::UploadLost | ErrorCode::NotFound) => Ok(()),
+            Err(error) => Err(error),
         }
     }
 
@@ -264,10 +270,10 @@ impl Bucket {
                 .encoding_type(EncodingType::Url)
                 .set_key_marker(key_marker.clone())
                 .set_upload_id_marker(id_marker.clone());
-            let page = request
-                .send()
-                .await
-                .map_err(|error| self.error("list the uploads of", key, &error))?;
+            let list = async {
+                request.send().await.map_err(|error| self.error("list the uploads of", key, &error))
+            };
+            let page = self.pace.reads.pass(0, list).await?;
             let next = (decoded(&page, page.next_key_marker()), page.next_upload_id_marker.clone());
             let is_last = page.is_truncated != Some(true)
                 || next.0.is_none()
@@ -378,11 +384,14 @@ impl Upload for S3Upload {
             .content_length(i64::try_from(length).unwrap_or(i64::MAX))
             .set_content_md5(sums.md5.as_ref().map(|digest| base64(digest)))
             .set_checksum_crc32_c(sums.crc32c.clone());
-        let sent = match bucket.is_encrypted {
-            true => request.customize().disable_payload_signing().send().await,
-            false => request.send().await,
+        let write = async {
+            let sent = match bucket.is_encrypted {
+                true => request.customize().disable_payload_signing().send().await,
+                false => request.send().await,
+            };
+            sent.map_err(|error| bucket.error("write a part of", &self.key, &error))
         };
-        let answer = sent.map_err(|error| bucket.error("write a part of", &self.key, &error))?;
+        let answer = bucket.pace.writes.pass(length, write).await?;
         match bucket.proof(&body, &sums, answer.checksum_crc32_c(), answer.e_tag()).await {
             Some(false) => Err(bucket.corrupt(&self.key)),
             // A part cannot be read back: without proof here, the commit reads the whole object.

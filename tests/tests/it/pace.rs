@@ -1,0 +1,82 @@
+//! How hard stores are worked: as hard as they like, as the server sees it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use airlift_tests::airlift::{Airlift, fast_directory};
+use airlift_tests::s3::S3Server;
+use airlift_tests::s3::front::{Front, Rule, Seen};
+use airlift_tests::tree;
+use serde_json::Value;
+
+/// Requests at once, and orders, that a process begins with.
+const REQUESTS_START: usize = 16;
+const SLOTS_START: usize = 4;
+
+fn plant(root: &Path, count: u64, bytes: usize) {
+    for i in 0..count {
+        tree::write(root, format!("{i:04}"), &tree::noise(i, bytes));
+    }
+}
+
+/// Copies `count` files of so many bytes into a bucket behind a front; what was said of it.
+fn upload(front: &Front, (count, bytes): (u64, usize), flags: &[&str]) -> Value {
+    let server = S3Server::with_bucket_behind(front, "bucket");
+    let source = fast_directory();
+    plant(source.path(), count, bytes);
+    let from = source.path().to_str().unwrap();
+    let words = ["cp", from, "s3://bucket/up", "--json", "--explain"];
+    let airlift = Airlift::new().with_s3(server.access());
+    let copied = airlift.run(words.iter().chain(flags)).expect(0).json();
+    assert_eq!(copied["objects"]["done"], count, "{copied}");
+    assert_eq!(server.keys("bucket").len() as u64, count);
+    copied
+}
+
+fn refused(seen: &[bool]) -> usize {
+    seen.iter().filter(|refused| **refused).count()
+}
+
+#[test]
+fn a_store_that_refuses_what_is_too_much_is_soon_asked_for_what_it_grants() {
+    const PER_SECOND: u32 = 150;
+    let bound = Rule { per_second: Some(PER_SECOND), ..Rule::default() };
+    let front = Front::new(Rule::default(), bound);
+    let copied = upload(&front, (1_500, 100), &[]);
+    let Seen { refused: seen, .. } = front.writes();
+    let (ramp, later) = seen.split_at(500);
+    assert!(refused(ramp) > 0, "it was never too much");
+    let (too_much, all) = (refused(later), later.len());
+    assert!(too_much * 50 < all, "{too_much} of {all} were too much after the ramp");
+    let writes = &copied["explanation"]["stores"][0]["writes"];
+    assert_eq!(writes["throttled"].as_u64().unwrap() as usize, refused(&seen), "{copied}");
+    assert_eq!(writes["requests"].as_u64().unwrap() as usize, seen.len(), "{copied}");
+    let rate = writes["requests_per_second"].as_f64().unwrap();
+    assert!(rate < 2.0 * f64::from(PER_SECOND), "{copied}");
+}
+
+#[test]
+fn a_store_that_answers_slowly_has_more_requests_at_once_than_at_the_begin() {
+    let slow = Rule { delay: Duration::from_millis(300), ..Rule::default() };
+    let front = Front::new(Rule::default(), slow);
+    upload(&front, (400, 100), &[]);
+    let most = front.writes().at_once_max;
+    assert!(most > 2 * REQUESTS_START, "{most} at once");
+
+    let front = Front::new(Rule::default(), slow);
+    upload(&front, (40, 100), &["--requests-max", "5"]);
+    assert_eq!(front.writes().at_once_max, 5, "as the user says");
+}
+
+#[test]
+fn large_objects_on_a_slow_way_are_moved_by_more_orders_than_at_the_begin() {
+    let slow = Rule { body_rate: Some(4 << 20), ..Rule::default() };
+    let front = Front::new(Rule::default(), slow);
+    upload(&front, (48, 9 << 20), &[]);
+    let most = front.writes().at_once_max;
+    assert!(most > SLOTS_START, "{most} parts at once");
+
+    let front = Front::new(Rule::default(), slow);
+    upload(&front, (6, 9 << 20), &["--slots", "2"]);
+    assert_eq!(front.writes().at_once_max, 2, "as the user says");
+}
