@@ -11,8 +11,11 @@ pub mod fence;
 pub mod files;
 pub mod locate;
 pub mod memory;
+pub(crate) mod path;
 pub mod s3;
 pub mod settings;
+pub mod sftp;
+mod staged;
 
 use std::fmt::Debug;
 
@@ -92,6 +95,12 @@ pub type ReadResult = (usize, Result<(Payload, Attributes), StoreError>);
 pub trait Store: Debug + Send + Sync {
     /// What the store can do.
     fn capabilities(&self) -> &Capabilities;
+
+    /// The step of the times that the store keeps, where it keeps them: a nanosecond unless it says
+    /// something else.
+    fn mtime_step_ns(&self) -> i64 {
+        1
+    }
 
     /// Why the store cannot hold `entry` under its key, or `None` when it can. Pure.
     fn check_key(&self, entry: &Entry) -> Option<String>;

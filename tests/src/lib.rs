@@ -9,5 +9,6 @@ pub mod moto;
 pub mod raw;
 pub mod room;
 pub mod s3;
+pub mod sshd;
 pub mod tree;
 pub mod trial;

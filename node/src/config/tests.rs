@@ -160,10 +160,10 @@ fn stores_are_read_by_their_kind_and_shown_as_they_are_written() {
     let path = bench.directory.path().join("airlift.toml");
     let stores = &resolved.config.stores;
     assert_eq!(stores.file.as_ref(), Some(&path));
-    let StoreSettings::S3(provider, oss) = stores.settings("backup").unwrap();
+    let Ok(StoreSettings::S3(provider, oss)) = stores.settings("backup") else { panic!() };
     assert_eq!((provider.scheme, oss.region.as_deref()), ("oss", Some("cn-beijing")));
     assert_eq!(oss.credentials, CredentialSource::Variables("BACKUP_".to_owned()));
-    let StoreSettings::S3(_, lab) = stores.settings("lab-1").unwrap();
+    let Ok(StoreSettings::S3(_, lab)) = stores.settings("lab-1") else { panic!() };
     assert_eq!(lab.credentials, CredentialSource::File(bench.directory.path().join("keys")));
     let rows: Vec<(&str, &str)> =
         resolved.stores.iter().map(|row| (row.key.as_str(), row.text.as_str())).collect();

@@ -13,6 +13,9 @@ use super::s3::Addressing;
 use super::s3::credentials::CredentialSource;
 use super::s3::provider::{PROVIDERS, Provider};
 
+/// Scheme of servers that speak SFTP, and the kind of their configured stores.
+pub const SFTP: &str = "sftp";
+
 /// How stores are reached.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StoreOptions {
@@ -31,6 +34,62 @@ pub struct StoreOptions {
 pub enum StoreSettings {
     /// A service that speaks S3.
     S3(&'static Provider, S3Settings),
+    /// A server that speaks SFTP; `None` when the location itself names it, as its bucket.
+    Sftp(Option<SftpRoot>),
+}
+
+/// A directory of a server that speaks SFTP: the buckets of the store are in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SftpRoot {
+    /// The server.
+    pub server: SftpSettings,
+    /// Absolute path of the directory.
+    pub path: PathBuf,
+}
+
+/// How a server that speaks SFTP is reached. What is not set is as `~/.ssh/config` says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SftpSettings {
+    /// Name of the server, or of an entry of `~/.ssh/config`.
+    pub host: String,
+    /// Its port.
+    pub port: Option<u16>,
+    /// Who logs in.
+    pub user: Option<String>,
+    /// File of the private key; by default what the agent and `~/.ssh/config` have.
+    pub identity: Option<PathBuf>,
+    /// File of known host keys, in place of the user's and the system's.
+    pub known_hosts: Option<PathBuf>,
+}
+
+impl SftpSettings {
+    /// The server that a location names as `[user@]host[:port]`.
+    ///
+    /// # Errors
+    /// When the port is no number.
+    pub fn parse(authority: &str) -> Result<Self, StoreError> {
+        let (user, rest) = match authority.rsplit_once('@') {
+            Some((user, rest)) => (Some(user.to_owned()), rest),
+            None => (None, authority),
+        };
+        let (host, port) = match rest.rsplit_once(':') {
+            Some((host, port)) if !port.contains(']') => (host, Some(port)),
+            _ => (rest, None),
+        };
+        let port = port.map(str::parse).transpose().map_err(|_| {
+            let text =
+                format!("sftp://{authority}: the port is no number: write [user@]host[:port]");
+            StoreError::new(ErrorCode::LocationMissing, text)
+        })?;
+        Ok(Self { host: host.to_owned(), port, user, ..Self::default() })
+    }
+
+    /// `user@host:port`, for people.
+    pub fn name(&self) -> String {
+        let user = self.user.as_ref().map_or_else(String::new, |user| format!("{user}@"));
+        let port = self.port.map_or_else(String::new, |port| format!(":{port}"));
+        format!("{user}{}{port}", self.host)
+    }
 }
 
 /// How a service that speaks S3 is reached. What is not set follows the service's profile, and the
@@ -53,7 +112,7 @@ pub struct S3Settings {
 
 /// Schemes that this build serves without any configuration.
 pub fn schemes() -> impl Iterator<Item = &'static str> {
-    PROVIDERS.iter().map(|provider| provider.scheme)
+    PROVIDERS.iter().map(|provider| provider.scheme).chain([SFTP])
 }
 
 /// Whether this build serves locations of `scheme` without any configuration.
@@ -80,6 +139,7 @@ impl StoreOptions {
                 Ok(StoreSettings::S3(provider, self.s3.clone()))
             }
             Some(provider) => Ok(StoreSettings::S3(provider, S3Settings::default())),
+            None if scheme == SFTP => Ok(StoreSettings::Sftp(None)),
             None => Err(StoreError::new(ErrorCode::LocationMissing, self.unknown(scheme))),
         }
     }
@@ -92,6 +152,7 @@ impl StoreOptions {
                     && here.endpoint == there.endpoint
                     && here.account == there.account
             }
+            (Ok(StoreSettings::Sftp(one)), Ok(StoreSettings::Sftp(other))) => one == other,
             _ => one == other,
         }
     }
@@ -128,6 +189,25 @@ mod tests {
         assert!(text.starts_with("node paris: unknown scheme 'backup://'"), "{text}");
         assert!(text.ends_with("/etc/airlift.toml has no [stores.backup]"), "{text}");
         assert!(options.settings("oss").is_ok() && !options.serves("backup"));
+    }
+
+    #[test]
+    fn a_server_is_named_with_user_and_port() {
+        for (text, host, port, user) in [
+            ("h", "h", None, None),
+            ("me@h:2222", "h", Some(2222), Some("me")),
+            ("me@corp@h", "h", None, Some("me@corp")),
+            ("[::1]:22", "[::1]", Some(22), None),
+            ("[::1]", "[::1]", None, None),
+        ] {
+            let found = SftpSettings::parse(text).unwrap();
+            assert_eq!(
+                (found.host.as_str(), found.port, found.user.as_deref()),
+                (host, port, user)
+            );
+            assert_eq!(found.name(), text);
+        }
+        assert!(SftpSettings::parse("h:x").is_err() && SftpSettings::parse("h:70000").is_err());
     }
 
     #[test]

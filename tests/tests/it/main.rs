@@ -17,3 +17,4 @@ mod hostile;
 mod providers;
 mod s3;
 mod scale;
+mod sftp;

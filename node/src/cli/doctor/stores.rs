@@ -2,16 +2,20 @@
 //!
 //! Nothing is listed or written: which bucket a job will want, the configuration does not say.
 
+use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 use airlift_protocol::id::JobId;
+use airlift_protocol::job::LinkPolicy;
 use airlift_protocol::key::Key;
 
 use super::Check;
 use super::s3::answers;
+use crate::store::fence::Fence;
 use crate::store::locate::s3_options;
 use crate::store::s3::inspect;
-use crate::store::settings::{StoreOptions, StoreSettings};
+use crate::store::settings::{SftpRoot, StoreOptions, StoreSettings};
+use crate::store::sftp::{SftpOptions, SftpStore};
 
 const NAME: &str = "store";
 
@@ -46,6 +50,20 @@ async fn look(settings: &StoreSettings) -> Result<String, String> {
             };
             answers(&url).await?;
             Ok(format!("{}, credentials found, {url} answers", provider.name))
+        }
+        StoreSettings::Sftp(named) => {
+            let SftpRoot { server, path } = named.clone().ok_or("it names no server")?;
+            let name = server.name();
+            let store = SftpStore::open(SftpOptions {
+                server,
+                root: path.as_os_str().as_bytes().to_vec(),
+                place: format!("sftp://{name}{}", path.display()),
+                job: JobId([0; 16]),
+                links: LinkPolicy::Skip,
+                fence: Fence::default(),
+            });
+            store.map_err(|error| error.to_string())?.greet().await.map_err(|e| e.to_string())?;
+            Ok(format!("SFTP, {name} lets us in"))
         }
     }
 }
