@@ -6,7 +6,7 @@ use futures::FutureExt;
 use crate::api::request::{Submission, SubmitRequest};
 use crate::network::control::check_stream;
 use crate::runtime::cluster::TokenText;
-use crate::store::files::check_key;
+use crate::store::path::check_laws as check_key;
 
 /// What people and clients write; the first byte says what.
 pub fn text(data: &[u8]) {

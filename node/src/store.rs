@@ -20,8 +20,11 @@ pub mod locate;
 pub mod memory;
 mod metadata;
 pub mod pace;
+pub(crate) mod path;
 pub mod s3;
 pub mod settings;
+pub mod sftp;
+mod staged;
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -113,6 +116,12 @@ pub trait Store: Debug + Send + Sync {
     /// The gates that its requests pass; `None` where nobody but this machine is asked.
     fn pace(&self) -> Option<&Arc<Pace>> {
         None
+    }
+
+    /// The step of the times that the store keeps, where it keeps them: a nanosecond unless it says
+    /// something else.
+    fn mtime_step_ns(&self) -> i64 {
+        1
     }
 
     /// Why the store cannot hold `entry` under its key, or `None` when it can. Pure.

@@ -14,5 +14,6 @@ pub mod raw;
 pub mod room;
 pub mod s3;
 pub mod server;
+pub mod sshd;
 pub mod tree;
 pub mod trial;

@@ -10,7 +10,8 @@ use super::{ConfigError, parse_addressing, parse_endpoint, parse_plain};
 use crate::store::s3::credentials::CredentialSource;
 use crate::store::s3::provider::Provider;
 use crate::store::settings::{
-    AZURE, AzureSettings, GCS, GcsSettings, S3Settings, StoreSettings, schemes,
+    AZURE, AzureSettings, GCS, GcsSettings, S3Settings, SFTP, SftpRoot, SftpSettings,
+    StoreSettings, schemes,
 };
 
 /// Schemes that are no names of stores, although this build serves nothing by them.
@@ -34,6 +35,9 @@ const SECRETS: [&str; 10] = [
 ];
 
 const S3_FIELDS: [&str; 6] = ["kind", "endpoint", "region", "account", "addressing", "credentials"];
+
+const SFTP_FIELDS: [&str; 7] =
+    ["kind", "host", "port", "user", "root", "known_hosts", "credentials"];
 
 /// One `[stores.NAME]` table, its values as text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,6 +147,7 @@ impl Fields<'_> {
         match (kind, Provider::of(kind)) {
             (AZURE, _) => self.azure(),
             (GCS, _) => self.gcs(),
+            (SFTP, _) => Ok(StoreSettings::Sftp(Some(self.sftp()?))),
             (_, Some(provider)) => Ok(StoreSettings::S3(provider, self.s3()?)),
             (_, None) => {
                 Err(format!("unknown kind '{kind}': {}", advice(kind, kinds.iter().copied())))
@@ -182,6 +187,35 @@ impl Fields<'_> {
             addressing: self.parse("addressing", parse_addressing)?.unwrap_or_default(),
             credentials,
         })
+    }
+
+    fn sftp(&self) -> Result<SftpRoot, String> {
+        self.refuse_unknown(&SFTP_FIELDS)?;
+        let host = self.parse("host", parse_plain)?;
+        let host = host.ok_or("it has no host: write the server's name, as for ssh")?;
+        let identity = match self.get("credentials").map(Reference::parse).transpose()? {
+            None => None,
+            Some(Reference::File(path)) => Some(self.beside(path)),
+            Some(Reference::Variables(_) | Reference::Profile(_)) => {
+                return Err(
+                    "credentials of sftp are a private key: write \"file:/path\", or leave \
+                            it to ssh and its agent"
+                        .to_owned(),
+                );
+            }
+        };
+        let server = SftpSettings {
+            host,
+            port: self.parse("port", |text| text.parse().map_err(|_| "write a port".to_owned()))?,
+            user: self.parse("user", parse_plain)?,
+            identity,
+            known_hosts: self.get("known_hosts").map(|path| self.beside(path)),
+        };
+        let path = PathBuf::from(self.get("root").unwrap_or("/"));
+        if !path.is_absolute() {
+            return Err("root is no absolute path: write it from / on".to_owned());
+        }
+        Ok(SftpRoot { server, path })
     }
 
     fn get(&self, field: &str) -> Option<&str> {

@@ -137,7 +137,8 @@ async fn is_equal_by_time(
     source: &Entry,
     target: &Entry,
 ) -> Result<bool, airlift_protocol::error::Failure> {
-    if source.mtime_ns.is_some() && source.mtime_ns == target.mtime_ns {
+    let step = transfer.target.mtime_step_ns();
+    if is_same_time(source.mtime_ns, target.mtime_ns, step) {
         return Ok(true);
     }
     if transfer.source.keeps_mtime().await? {
@@ -145,10 +146,31 @@ async fn is_equal_by_time(
     }
     let info = transfer.source.stat(&source.key).await?;
     let mtime = info.and_then(|info| info.attributes.mtime_ns);
-    Ok(mtime.is_some() && mtime == target.mtime_ns)
+    Ok(is_same_time(mtime, target.mtime_ns, step))
+}
+
+/// Whether two times are known and are the same as far as steps of `step` nanoseconds tell.
+fn is_same_time(one: Option<i64>, other: Option<i64>, step: i64) -> bool {
+    let steps = |time: i64| time.div_euclid(step);
+    one.is_some() && one.map(steps) == other.map(steps)
 }
 
 /// Whether an ETag is the MD5 of the content: stores give other values to multipart objects.
 fn is_md5(tag: &str) -> bool {
     tag.len() == 32 && tag.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_compared_in_the_steps_that_the_target_keeps() {
+        assert!(is_same_time(Some(5), Some(5), 1) && !is_same_time(Some(5), Some(6), 1));
+        let second = 1_000_000_000;
+        assert!(is_same_time(Some(3 * second + 7), Some(3 * second), second));
+        assert!(!is_same_time(Some(4 * second), Some(3 * second), second));
+        assert!(is_same_time(Some(-1), Some(-second), second));
+        assert!(!is_same_time(None, None, 1) && !is_same_time(Some(1), None, 1));
+    }
 }

@@ -10,7 +10,6 @@
 mod directories;
 mod list;
 mod names;
-mod path;
 mod read;
 mod remove;
 mod root;
@@ -18,9 +17,6 @@ mod small;
 mod status;
 mod upload;
 mod write;
-
-#[cfg(any(test, fuzzing))]
-pub(crate) use path::check_laws as check_key;
 
 #[cfg(test)]
 mod tests;
@@ -44,9 +40,9 @@ use rustix::fs::Dir;
 use tokio::sync::mpsc;
 
 use self::directories::Directories;
-use self::path::KeyPath;
 use self::root::Root;
 use super::fence::Fence;
+use super::path::{self, KeyPath};
 use super::{
     Access, AttributeKind, Capabilities, Classes, ListRequest, Listed, NewObject, ObjectInfo,
     OpenedUpload, RangeReader, ReadResult, Store, StoreError, Upload,

@@ -16,9 +16,11 @@ use super::azure::{AzureOptions, AzureStore};
 use super::fence::Fence;
 use super::files::{FileOptions, FileStore};
 use super::gcs::{GcsOptions, GcsStore};
+use super::path::KeyPath;
 use super::s3::provider::Provider;
 use super::s3::{S3Options, S3Store};
-use super::settings::{S3Settings, StoreOptions, StoreSettings};
+use super::settings::{S3Settings, SftpRoot, SftpSettings, StoreOptions, StoreSettings};
+use super::sftp::{SftpOptions, SftpStore};
 use super::{Access, Handling, ListRequest, Store, StoreError};
 
 /// What a location of a store turned out to be.
@@ -45,7 +47,10 @@ pub async fn probe(location: &Location, options: &StoreOptions) -> Result<Probe,
     let whole =
         open(&below(Key::default()), no_job, Handling::of_target(), Fence::default(), options)
             .await?;
-    whole.preflight(Access::Read).await?;
+    let is_tree = whole.capabilities().directories;
+    if !is_tree {
+        whole.preflight(Access::Read).await?;
+    }
     let is_written_as_prefix = location.is_written_as_container();
     if !is_written_as_prefix && whole.stat(prefix).await?.is_some() {
         return Ok(Probe::Object);
@@ -57,6 +62,14 @@ pub async fn probe(location: &Location, options: &StoreOptions) -> Result<Probe,
     let store =
         open(&below(Key::new(directory)), no_job, Handling::of_target(), Fence::default(), options)
             .await?;
+    if is_tree {
+        // Where directories exist by themselves, an empty one is a place too.
+        return match store.preflight(Access::Read).await {
+            Ok(()) => Ok(Probe::Container),
+            Err(error) if error.code == ErrorCode::LocationMissing => Ok(Probe::Missing),
+            Err(error) => Err(error),
+        };
+    }
     let (sender, mut found) = mpsc::channel(1);
     let first = async {
         let first = found.recv().await;
@@ -133,10 +146,42 @@ pub async fn open(
                 let gcs = settings.options(bucket, prefix.as_bytes(), job);
                 Ok(Arc::new(GcsStore::open(GcsOptions { fence, ..gcs })?))
             }
+            StoreSettings::Sftp(named) => {
+                let (server, root) = sftp_root(named, bucket, prefix, location)?;
+                let place = location.to_string();
+                let links = handling.links;
+                let options = SftpOptions { server, root, place, job, links, fence };
+                Ok(Arc::new(SftpStore::open(options)?))
+            }
         },
         Location::Node { .. } => {
             let text = format!("{location}: only the node itself opens its paths");
             Err(StoreError::new(ErrorCode::LocationMissing, text))
+        }
+    }
+}
+
+/// The server of a location and the directory there: of a configured store one below its root, else
+/// the location's path on the server that it names.
+fn sftp_root(
+    named: Option<SftpRoot>,
+    bucket: &str,
+    prefix: &Key,
+    location: &Location,
+) -> Result<(SftpSettings, Vec<u8>), StoreError> {
+    let path = |key: &Key| match key.as_bytes().is_empty() {
+        true => Ok(Vec::new()),
+        false => KeyPath::parse(key).map(|path| [b"/", path.whole].concat()).map_err(|reason| {
+            StoreError::new(ErrorCode::LocationMissing, format!("{location}: {reason}"))
+        }),
+    };
+    let below = path(prefix)?;
+    match named {
+        None => Ok((SftpSettings::parse(bucket)?, below)),
+        Some(SftpRoot { server, path: root }) => {
+            let root = root.as_os_str().as_bytes().to_vec();
+            let first = path(&Key::from(bucket))?;
+            Ok((server, [root, first, below].concat()))
         }
     }
 }

@@ -17,6 +17,9 @@ use super::s3::Addressing;
 use super::s3::credentials::CredentialSource;
 use super::s3::provider::{PROVIDERS, Provider};
 
+/// Scheme of servers that speak SFTP, and the kind of their configured stores.
+pub const SFTP: &str = "sftp";
+
 /// How stores are reached.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StoreOptions {
@@ -45,6 +48,62 @@ pub enum StoreSettings {
     Azure(AzureSettings),
     /// Google Cloud Storage.
     Gcs(GcsSettings),
+    /// A server that speaks SFTP; `None` when the location itself names it, as its bucket.
+    Sftp(Option<SftpRoot>),
+}
+
+/// A directory of a server that speaks SFTP: the buckets of the store are in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SftpRoot {
+    /// The server.
+    pub server: SftpSettings,
+    /// Absolute path of the directory.
+    pub path: PathBuf,
+}
+
+/// How a server that speaks SFTP is reached. What is not set is as `~/.ssh/config` says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SftpSettings {
+    /// Name of the server, or of an entry of `~/.ssh/config`.
+    pub host: String,
+    /// Its port.
+    pub port: Option<u16>,
+    /// Who logs in.
+    pub user: Option<String>,
+    /// File of the private key; by default what the agent and `~/.ssh/config` have.
+    pub identity: Option<PathBuf>,
+    /// File of known host keys, in place of the user's and the system's.
+    pub known_hosts: Option<PathBuf>,
+}
+
+impl SftpSettings {
+    /// The server that a location names as `[user@]host[:port]`.
+    ///
+    /// # Errors
+    /// When the port is no number.
+    pub fn parse(authority: &str) -> Result<Self, StoreError> {
+        let (user, rest) = match authority.rsplit_once('@') {
+            Some((user, rest)) => (Some(user.to_owned()), rest),
+            None => (None, authority),
+        };
+        let (host, port) = match rest.rsplit_once(':') {
+            Some((host, port)) if !port.contains(']') => (host, Some(port)),
+            _ => (rest, None),
+        };
+        let port = port.map(str::parse).transpose().map_err(|_| {
+            let text =
+                format!("sftp://{authority}: the port is no number: write [user@]host[:port]");
+            StoreError::new(ErrorCode::LocationMissing, text)
+        })?;
+        Ok(Self { host: host.to_owned(), port, user, ..Self::default() })
+    }
+
+    /// `user@host:port`, for people.
+    pub fn name(&self) -> String {
+        let user = self.user.as_ref().map_or_else(String::new, |user| format!("{user}@"));
+        let port = self.port.map_or_else(String::new, |port| format!(":{port}"));
+        format!("{user}{}{port}", self.host)
+    }
 }
 
 /// How a service that speaks S3 is reached. What is not set follows the service's profile, and the
@@ -112,7 +171,7 @@ pub const GCS: &str = "gs";
 
 /// Schemes that this build serves without any configuration.
 pub fn schemes() -> impl Iterator<Item = &'static str> {
-    PROVIDERS.iter().map(|provider| provider.scheme).chain([AZURE, GCS])
+    PROVIDERS.iter().map(|provider| provider.scheme).chain([AZURE, GCS, SFTP])
 }
 
 /// Whether this build serves locations of `scheme` without any configuration.
@@ -137,6 +196,7 @@ impl StoreOptions {
         match scheme {
             AZURE => return Ok(StoreSettings::Azure(self.azure.clone())),
             GCS => return Ok(StoreSettings::Gcs(self.gcs.clone())),
+            SFTP => return Ok(StoreSettings::Sftp(None)),
             _ => {}
         }
         match Provider::of(scheme) {
@@ -193,6 +253,25 @@ mod tests {
         assert!(text.starts_with("node paris: unknown scheme 'backup://'"), "{text}");
         assert!(text.ends_with("/etc/airlift.toml has no [stores.backup]"), "{text}");
         assert!(options.settings("oss").is_ok() && !options.serves("backup"));
+    }
+
+    #[test]
+    fn a_server_is_named_with_user_and_port() {
+        for (text, host, port, user) in [
+            ("h", "h", None, None),
+            ("me@h:2222", "h", Some(2222), Some("me")),
+            ("me@corp@h", "h", None, Some("me@corp")),
+            ("[::1]:22", "[::1]", Some(22), None),
+            ("[::1]", "[::1]", None, None),
+        ] {
+            let found = SftpSettings::parse(text).unwrap();
+            assert_eq!(
+                (found.host.as_str(), found.port, found.user.as_deref()),
+                (host, port, user)
+            );
+            assert_eq!(found.name(), text);
+        }
+        assert!(SftpSettings::parse("h:x").is_err() && SftpSettings::parse("h:70000").is_err());
     }
 
     #[test]

@@ -27,3 +27,4 @@ mod pace;
 mod providers;
 mod s3;
 mod scale;
+mod sftp;

@@ -2,18 +2,22 @@
 //!
 //! Nothing is listed or written: which bucket a job will want, the configuration does not say.
 
+use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 use airlift_protocol::id::JobId;
+use airlift_protocol::job::LinkPolicy;
 use airlift_protocol::key::Key;
 
 use super::Check;
 use super::endpoint::answers;
 use crate::store::azure::AzureStore;
+use crate::store::fence::Fence;
 use crate::store::gcs::GcsStore;
 use crate::store::locate::s3_options;
 use crate::store::s3::inspect;
-use crate::store::settings::{StoreOptions, StoreSettings};
+use crate::store::settings::{SftpRoot, StoreOptions, StoreSettings};
+use crate::store::sftp::{SftpOptions, SftpStore};
 
 const NAME: &str = "store";
 
@@ -62,6 +66,20 @@ async fn look(settings: &StoreSettings) -> Result<String, String> {
             let found = store.credentials().await.map_err(|error| error.to_string())?;
             answers(store.endpoint()).await?;
             Ok(format!("Google Cloud Storage, {found}, {} answers", store.endpoint()))
+        }
+        StoreSettings::Sftp(named) => {
+            let SftpRoot { server, path } = named.clone().ok_or("it names no server")?;
+            let name = server.name();
+            let store = SftpStore::open(SftpOptions {
+                server,
+                root: path.as_os_str().as_bytes().to_vec(),
+                place: format!("sftp://{name}{}", path.display()),
+                job: JobId([0; 16]),
+                links: LinkPolicy::Skip,
+                fence: Fence::default(),
+            });
+            store.map_err(|error| error.to_string())?.greet().await.map_err(|e| e.to_string())?;
+            Ok(format!("SFTP, {name} lets us in"))
         }
     }
 }

@@ -12,10 +12,10 @@ use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, fsync, mkdirat, openat, statat, syncfs};
 use rustix::io::Errno;
 
-use super::path::split;
 use super::root::{OPEN_DIRECTORY, Root};
 use super::status::Status;
 use crate::store::StoreError;
+use crate::store::path::split;
 
 /// Directories that one piece of work keeps open.
 const OPEN_MAX: usize = 32;

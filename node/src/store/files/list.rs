@@ -12,9 +12,9 @@ use tokio::sync::mpsc;
 
 use super::directories::Directories;
 use super::names::Names;
-use super::path::{KeyPath, is_staging, split};
 use super::root::Root;
 use super::status::{Status, directory_entry};
+use crate::store::path::{KeyPath, is_staging, split};
 use crate::store::{ListRequest, Listed, StoreError};
 
 /// Entries that go into the channel at a time.

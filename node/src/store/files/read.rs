@@ -20,10 +20,10 @@ use tokio::sync::mpsc;
 use super::blocking;
 use super::directories::{Directories, as_path, follow_error};
 use super::list::link_text;
-use super::path::KeyPath;
 use super::root::Root;
 use super::status::{Status, changed};
 use crate::pipeline::chunk::Payload;
+use crate::store::path::KeyPath;
 use crate::store::{Attributes, RangeReader, ReadResult, StoreError};
 
 /// How a file is opened: not through a link, and without waiting for what turns out to be a pipe.

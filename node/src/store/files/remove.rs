@@ -7,10 +7,10 @@ use rustix::io::Errno;
 
 use super::directories::Directories;
 use super::list::link_text;
-use super::path::KeyPath;
 use super::root::Root;
 use super::write::remove_staged;
 use crate::store::StoreError;
+use crate::store::path::KeyPath;
 
 /// Deletes `entries`; results in order. Directories that this leaves empty stay: whether they go
 /// is for the caller to say, who knows the source.

@@ -15,9 +15,9 @@ use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, openat, unlinkat};
 use rustix::io::Errno;
 
-use super::path::staging_name;
 use crate::store::StoreError;
 use crate::store::fence::Fence;
+use crate::store::path::staging_name;
 
 /// How a directory is opened: to be read and synced, never through a link.
 pub(super) const OPEN_DIRECTORY: OFlags =

@@ -6,11 +6,12 @@ use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, symlinkat, utimensat};
 
 use super::directories::{Directories, SYNCED_ALONE_MAX};
-use super::path::KeyPath;
 use super::root::Root;
 use super::status::timestamps;
-use super::write::{StagedFile, mtime_ns, publish, remove_staged};
+use super::write::{StagedFile, publish, remove_staged};
 use crate::pipeline::chunk::{Payload, VerifiedObject};
+use crate::store::path::KeyPath;
+use crate::store::staged::mtime_ns;
 use crate::store::{NewObject, StoreError};
 
 /// Writes `objects`; results in order.

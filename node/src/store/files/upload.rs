@@ -1,8 +1,6 @@
 //! Uploads of large objects: a staged file of the final length, written chunk by chunk.
 //!
-//! The token is the name of the staged file: a hash of the key, by which an upload is found whose
-//! token was never reported; the fingerprint of the source state; and what no other file ever has,
-//! so that whatever a journal says was written under a token was written to this very file.
+//! The token is the name of the staged file (`store/staged`).
 
 use std::sync::Arc;
 
@@ -19,16 +17,14 @@ use rustix::io::Errno;
 
 use super::blocking;
 use super::directories::Directories;
-use super::path::KeyPath;
 use super::read::PinnedFile;
 use super::root::Root;
 use super::status::Status;
-use super::write::{StagedFile, mtime_ns, publish, remove_staged, write_at, write_error, zero_at};
+use super::write::{StagedFile, publish, remove_staged, write_at, write_error, zero_at};
 use crate::pipeline::chunk::{Payload, VerifiedChunk};
+use crate::store::path::KeyPath;
+use crate::store::staged::{is_token_of, is_token_of_key, key_prefix, mtime_ns, token_prefix};
 use crate::store::{NewObject, OpenedUpload, StoreError, Upload};
-
-/// What names of staged files of uploads begin with.
-const PREFIX: &str = "upload-";
 
 /// Bits that the staged file of an upload has until it is committed, so that it can be taken up.
 const MODE_MIN: u32 = 0o600;
@@ -134,7 +130,7 @@ pub(super) fn discard(
         None => remove_uploads(root, &staging, key, None),
         Some(token) => {
             // A token of another key, or no token of ours, names nothing that could be removed.
-            if !token.0.starts_with(&key_prefix(key)) || token.0.contains('/') {
+            if !is_token_of_key(key, token) {
                 return Ok(());
             }
             remove_staged(root, &staging, token.0.as_bytes()).map(drop)
@@ -187,21 +183,6 @@ fn find(
     let status = Status::from(stat);
     let is_whole = status.file_type == FileType::RegularFile && status.size == object.entry.size;
     Ok(is_whole.then_some(file))
-}
-
-fn key_prefix(key: &Key) -> String {
-    let hash = blake3::derive_key("airlift 2026-11 staged upload", key.as_bytes());
-    let hex = data_encoding::HEXLOWER.encode(&hash[..16]);
-    format!("{PREFIX}{hex}-")
-}
-
-fn token_prefix(object: &NewObject) -> String {
-    format!("{}{}-", key_prefix(&object.entry.key), object.entry.fingerprint())
-}
-
-/// Whether `token` was given for this state of `object`, and so is a plain name.
-fn is_token_of(object: &NewObject, token: &UploadToken) -> bool {
-    token.0.starts_with(&token_prefix(object)) && !token.0.contains('/')
 }
 
 fn lost(shown: &str) -> StoreError {

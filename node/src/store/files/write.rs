@@ -11,9 +11,10 @@ use rustix::fs::{
 use rustix::io::{Errno, pwrite, retry_on_intr};
 
 use super::directories::Directories;
-use super::path::KeyPath;
 use super::root::Root;
 use super::status::{Status, timestamps};
+use crate::store::path::KeyPath;
+use crate::store::staged::mtime_ns;
 use crate::store::{NewObject, StoreError};
 
 /// How a staged file is made: it must not have been there.
@@ -27,11 +28,6 @@ const CREATE_FILE: OFlags = OFlags::RDWR
 const MODE_DEFAULT: u32 = 0o666;
 
 static ZEROS: [u8; CHUNK_BYTES as usize] = [0; CHUNK_BYTES as usize];
-
-/// The time of last modification that an object gets: its own, else the one it was listed with.
-pub(super) fn mtime_ns(object: &NewObject) -> Option<i64> {
-    object.attributes.mtime_ns.or(object.entry.mtime_ns)
-}
 
 /// A file that is being written in the staging directory.
 pub(super) struct StagedFile {

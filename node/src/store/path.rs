@@ -5,7 +5,7 @@ use airlift_protocol::id::JobId;
 use airlift_protocol::key::Key;
 use airlift_protocol::manifest::{Entry, Kind};
 
-use crate::store::StoreError;
+use super::StoreError;
 
 /// Bytes of one name, as of every file system in use.
 const NAME_BYTES_MAX: usize = 255;
