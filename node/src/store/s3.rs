@@ -168,7 +168,8 @@ impl S3Store {
             directories: false,
             object_bytes_max,
             keeps: AttributeKind::ALL.into_iter().collect(),
-            classes: Classes::S3,
+            // Other services have classes of their own.
+            classes: if bucket.has_classes_of_amazon() { Classes::S3 } else { Classes::None },
         };
         Ok(Self { bucket: Arc::new(bucket), capabilities })
     }

@@ -22,7 +22,9 @@ use aws_types::service_config::ServiceConfigKey;
 use super::blank::{TakeOutMark, marked};
 use super::error::{Response, Service, store_error};
 use super::keys::Names;
-use super::provider::{ACCOUNT_VARIABLES, Endpoint, Missing, Region as KnownRegion, Styles};
+use super::provider::{
+    ACCOUNT_VARIABLES, Endpoint, Missing, Provider, Region as KnownRegion, Styles,
+};
 use super::{Addressing, Checksums, S3Options};
 use crate::store::StoreError;
 use crate::store::fence::Fence;
@@ -120,6 +122,11 @@ impl Bucket {
     /// Which checksum goes with the bytes that are written.
     pub(super) fn checksums(&self) -> Checksums {
         self.service.provider.checksums
+    }
+
+    /// Whether classes of storage have the names that Amazon gives them.
+    pub(super) fn has_classes_of_amazon(&self) -> bool {
+        self.service.provider.scheme == Provider::s3().scheme
     }
 
     /// The client for requests with a small body or none.
