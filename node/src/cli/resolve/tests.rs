@@ -57,7 +57,7 @@ fn schemes_that_are_not_served_are_wrong_usage() {
         copy("tape://x/y", "/b"),
         "unknown scheme 'tape://': this build serves files, s3://, az:// and gs://",
     );
-    usage(copy("/a", "gs://x/y"), "'gs://' is not yet supported by this build");
+    usage(copy("/a", "oss://x/y"), "'oss://' is not yet supported by this build");
     usage(copy("berlin:/data", "/b"), "needs a cluster");
     usage(copy("", "/b"), "a location is empty");
     usage(copy("s3://", "/b"), "names no bucket");
