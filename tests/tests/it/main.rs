@@ -20,5 +20,6 @@ mod faults;
 mod figures;
 mod gcs;
 mod hostile;
+mod killed_clouds;
 mod s3;
 mod scale;
