@@ -137,4 +137,30 @@ impl Azurite {
         assert_eq!(answer.status(), 200, "{path}?{query}");
         answer.text().await.expect("a document")
     }
+
+    /// Names of blobs with staged blocks that still have bytes: what is dropped is emptied, since blocks
+    /// cannot be deleted without touching the blob.
+    ///
+    /// # Panics
+    /// When the server does not say.
+    pub async fn staged(&self, container: &str) -> Vec<String> {
+        let query = "restype=container&comp=list&include=uncommittedblobs";
+        let listed = self.document(container, query).await;
+        let mut staged = Vec::new();
+        for name in texts(&listed, "Name") {
+            let path = format!("{container}/{}", name.replace(' ', "%20"));
+            let blocks = self.document(&path, "comp=blocklist&blocklisttype=uncommitted").await;
+            if texts(&blocks, "Size").any(|size| size != "1") {
+                staged.push(name.to_owned());
+            }
+        }
+        staged
+    }
+}
+
+/// The texts of all elements of a name.
+fn texts<'a>(document: &'a str, name: &str) -> impl Iterator<Item = &'a str> {
+    let (open, close) = (format!("<{name}>"), format!("</{name}>"));
+    let parts: Vec<&str> = document.split(&open).skip(1).collect();
+    parts.into_iter().filter_map(move |part| part.split(&close).next())
 }

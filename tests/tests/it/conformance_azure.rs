@@ -55,30 +55,9 @@ impl Place for Container {
         self.server.put(&path, &[], bytes.to_vec()).await;
     }
 
-    /// Blocks that were staged and still have bytes: what is dropped is emptied, since blocks cannot
-    /// be deleted without touching the blob.
     async fn leftovers(&self) -> Vec<String> {
-        let query = "restype=container&comp=list&include=uncommittedblobs";
-        let listed = self.server.document(&self.name, query).await;
-        let mut leftovers = Vec::new();
-        for name in texts(&listed, "Name") {
-            let path = format!("{}/{}", self.name, name.replace(' ', "%20"));
-            let blocks = self.server.document(&path, "comp=blocklist&blocklisttype=uncommitted");
-            let sizes = blocks.await;
-            let full = texts(&sizes, "Size").filter(|size| *size != "1").count();
-            if full > 0 {
-                leftovers.push(name.to_owned());
-            }
-        }
-        leftovers
+        self.server.staged(&self.name).await
     }
-}
-
-/// The texts of all elements of a name.
-fn texts<'a>(document: &'a str, name: &str) -> impl Iterator<Item = &'a str> {
-    let (open, close) = (format!("<{name}>"), format!("</{name}>"));
-    let parts: Vec<&str> = document.split(&open).skip(1).collect();
-    parts.into_iter().filter_map(move |part| part.split(&close).next())
 }
 
 conformance!(optional azurite, Container::new(Right::Key));

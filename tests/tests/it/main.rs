@@ -23,6 +23,7 @@ mod gcs;
 mod hostile;
 mod inventory;
 mod keys;
+mod killed_clouds;
 mod pace;
 mod providers;
 mod s3;

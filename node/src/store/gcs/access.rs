@@ -1,6 +1,8 @@
 //! Where the service is, and by what right requests are made: Application Default Credentials, or
 //! none for an emulator.
 
+use std::time::Duration;
+
 use airlift_protocol::error::ErrorCode;
 use google_cloud_auth::credentials::{Builder, CacheableResource, Credentials};
 use reqwest::Url;
@@ -16,6 +18,9 @@ const SERVICE: &str = "https://storage.googleapis.com";
 
 /// What tokens are asked for.
 const SCOPE: &str = "https://www.googleapis.com/auth/devstorage.read_write";
+
+/// Time for a token. A machine that is not Google's does not say so, it says nothing.
+const WAIT: Duration = Duration::from_secs(20);
 
 /// What the user can do about missing credentials.
 pub(super) const WAY_OUT: &str = "set GOOGLE_APPLICATION_CREDENTIALS, or run \
@@ -80,7 +85,12 @@ impl Right {
             let text = format!("the credentials cannot be used: {reason}: {WAY_OUT}");
             Failed::Other(ErrorCode::Unauthorized, text)
         })?;
-        match credentials.headers(Default::default()).await {
+        let asked = credentials.headers(Default::default());
+        let Ok(answered) = tokio::time::timeout(WAIT, asked).await else {
+            let text = format!("no token within {} s: {WAY_OUT}", WAIT.as_secs());
+            return Err(Failed::Other(ErrorCode::TimedOut, text));
+        };
+        match answered {
             Ok(CacheableResource::New { data, .. }) => Ok(data),
             Ok(CacheableResource::NotModified) => Ok(HeaderMap::new()),
             Err(error) => {
