@@ -446,10 +446,28 @@ impl Submission {
                 (parent, target, Some(SingleObject { source_key, target_key }))
             }
         };
+        check_inventory(&source, self.policy.inventory.as_ref())?;
         let Self { mode, filters, policy, .. } = self;
         let spec = JobSpec { mode, source, target, single, filters, policy };
         check_overlap(&spec)?;
         Ok(spec)
+    }
+}
+
+/// The node that lists the source has to reach the inventory: any node that reaches one bucket is taken
+/// to reach others.
+fn check_inventory(source: &Location, file: Option<&InventoryFile>) -> Result<(), ApiError> {
+    let Some(InventoryFile { location, .. }) = file else { return Ok(()) };
+    let is_reached = match (source, location) {
+        (Location::Node { node: here, .. }, Location::Node { node, .. }) => here == node,
+        (_, Location::Bucket { .. }) => true,
+        _ => false,
+    };
+    match is_reached {
+        true => Ok(()),
+        false => Err(ApiError::invalid(format!(
+            "the inventory {location} is not where {source} is listed: put it on that node, or into a bucket"
+        ))),
     }
 }
 

@@ -181,3 +181,23 @@ fn a_limit_of_nothing_is_refused() {
     assert!(refused.detail.contains("pause them"), "{refused}");
     assert!(serde_json::from_str::<LimitRequest>(r#"{"bandwidth":5}"#).is_err());
 }
+
+#[test]
+fn an_inventory_lies_where_the_source_is_listed_or_in_a_bucket() {
+    let with = |source: &str, inventory: &str| {
+        let mut submission = submission(Mode::Copy, source, "c:/z");
+        let location = at(inventory);
+        submission.policy.inventory = Some(InventoryFile { form: InventoryForm::Keys, location });
+        let found = |text, kind| Found { location: at(text), kind };
+        submission.spec(found(source, Probe::Container), found("c:/z", Probe::Missing))
+    };
+    for (source, inventory) in
+        [("a:/x", "a:/list"), ("a:/x", "s3://b/list"), ("s3://b", "s3://c/l")]
+    {
+        assert!(with(source, inventory).is_ok(), "{source} {inventory}");
+    }
+    for (source, inventory) in [("a:/x", "b:/list"), ("s3://b", "a:/list")] {
+        let error = with(source, inventory).unwrap_err();
+        assert!(error.detail.contains("into a bucket"), "{}", error.detail);
+    }
+}

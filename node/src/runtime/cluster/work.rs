@@ -342,7 +342,7 @@ impl Workshop {
         let Some(file) = &job.spec.policy.inventory else { return Ok(None) };
         if !self.reaches(&file.location) {
             let text = format!("the inventory {} is not on this node", file.location);
-            return Err(StoreError::new(ErrorCode::NodeLost, text));
+            return Err(StoreError::new(ErrorCode::LocationMissing, text));
         }
         let (location, source) = (here(&file.location), job.spec.source.clone());
         let (directory, id) = (self.setup.directory.clone(), job.id);
