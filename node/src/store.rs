@@ -6,6 +6,7 @@
 //!
 //! Stores do not retry: errors carry a class, and the agent decides.
 
+pub mod dal;
 pub mod error;
 pub mod fence;
 pub mod files;

@@ -12,3 +12,4 @@ pub mod s3;
 pub mod sshd;
 pub mod tree;
 pub mod trial;
+pub mod wsgidav;

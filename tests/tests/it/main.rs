@@ -18,3 +18,4 @@ mod providers;
 mod s3;
 mod scale;
 mod sftp;
+mod webdav;
