@@ -9,6 +9,7 @@
 pub mod azure;
 mod chance;
 pub mod class;
+pub mod dal;
 mod digest;
 mod each;
 pub mod error;

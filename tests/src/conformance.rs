@@ -21,6 +21,12 @@ pub trait Place: Send + Sync {
     /// Another handle on the location, for the same job, as a process started later would have.
     async fn open(&self) -> Box<dyn Store>;
 
+    /// A store that puts objects there and deletes them: another one where the store under test only
+    /// reads.
+    async fn writer(&self) -> Box<dyn Store> {
+        self.open().await
+    }
+
     /// Replaces the bytes under `key`, or puts them there, as another program would.
     async fn overwrite(&self, key: &Key, bytes: &[u8]);
 
@@ -44,6 +50,8 @@ pub trait Place: Send + Sync {
 /// future of an empty [`Place`](crate::conformance::Place), evaluated once for each test.
 /// `conformance!(optional moto, …)`: the future gives `None` where the place cannot be made on this
 /// machine, and says so; the tests then pass without having tested anything.
+/// `conformance!(source webdav, …)`: the same for a store that is a source only, with everything that
+/// a source promises.
 #[macro_export]
 macro_rules! conformance {
     ($module:ident, $place:expr) => {
@@ -51,6 +59,24 @@ macro_rules! conformance {
     };
     (optional $module:ident, $place:expr) => {
         $crate::conformance! { @module $module; $place }
+    };
+    (source $module:ident, $place:expr) => {
+        mod $module {
+            use super::*;
+
+            $crate::conformance! { @tests $place;
+                listing::a_listing_has_every_key_in_byte_order,
+                listing::a_listing_honours_its_bounds,
+                listing::a_long_listing_comes_in_batches_and_loses_nothing,
+                listing::a_listing_ends_when_nobody_listens,
+                listing::a_lookup_says_what_a_listing_says,
+                reading::small_objects_come_back_as_they_were_put,
+                reading::ranges_come_chunk_by_chunk,
+                reading::an_object_that_changed_is_not_read_as_the_listed_one,
+                reading::an_object_that_is_gone_is_an_error_of_its_own,
+                reading::zeros_come_back_as_zeros,
+            }
+        }
     };
     (@module $module:ident; $place:expr) => {
         mod $module {

@@ -17,3 +17,4 @@ pub mod server;
 pub mod sshd;
 pub mod tree;
 pub mod trial;
+pub mod wsgidav;

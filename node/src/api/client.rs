@@ -172,6 +172,8 @@ impl Client {
             // A token must go where the user said, and nowhere else.
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
+            // It speaks plain text only, and must work where no certificates are installed.
+            .tls_certs_only([])
             .connect_timeout(CONNECT_TIMEOUT)
             .read_timeout(SILENCE_MAX)
             .build();

@@ -11,7 +11,7 @@ use crate::store::s3::credentials::CredentialSource;
 use crate::store::s3::provider::Provider;
 use crate::store::settings::{
     AZURE, AzureSettings, GCS, GcsSettings, S3Settings, SFTP, SftpRoot, SftpSettings,
-    StoreSettings, schemes,
+    StoreSettings, WEBDAV, WEBDAVS, WebdavPlace, WebdavSettings, schemes,
 };
 
 /// Schemes that are no names of stores, although this build serves nothing by them.
@@ -38,6 +38,8 @@ const S3_FIELDS: [&str; 6] = ["kind", "endpoint", "region", "account", "addressi
 
 const SFTP_FIELDS: [&str; 7] =
     ["kind", "host", "port", "user", "root", "known_hosts", "credentials"];
+
+const WEBDAV_FIELDS: [&str; 3] = ["kind", "endpoint", "credentials"];
 
 /// One `[stores.NAME]` table, its values as text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,6 +150,7 @@ impl Fields<'_> {
             (AZURE, _) => self.azure(),
             (GCS, _) => self.gcs(),
             (SFTP, _) => Ok(StoreSettings::Sftp(Some(self.sftp()?))),
+            (WEBDAV | WEBDAVS, _) => Ok(StoreSettings::Webdav(WebdavPlace::Url(self.webdav()?))),
             (_, Some(provider)) => Ok(StoreSettings::S3(provider, self.s3()?)),
             (_, None) => {
                 Err(format!("unknown kind '{kind}': {}", advice(kind, kinds.iter().copied())))
@@ -216,6 +219,24 @@ impl Fields<'_> {
             return Err("root is no absolute path: write it from / on".to_owned());
         }
         Ok(SftpRoot { server, path })
+    }
+
+    fn webdav(&self) -> Result<WebdavSettings, String> {
+        self.refuse_unknown(&WEBDAV_FIELDS)?;
+        let url = self.parse("endpoint", parse_endpoint)?;
+        let url = url.ok_or("it has no endpoint: write the URL below which its directories are")?;
+        let variables = match self.get("credentials").map(Reference::parse).transpose()? {
+            None => None,
+            Some(Reference::Variables(prefix)) => Some(prefix.to_owned()),
+            Some(Reference::Profile(_) | Reference::File(_)) => {
+                return Err(
+                    "credentials of webdav are a user and a password: write \"env:PREFIX_\" \
+                            for PREFIX_USERNAME and PREFIX_PASSWORD"
+                        .to_owned(),
+                );
+            }
+        };
+        Ok(WebdavSettings { url: url.trim_end_matches('/').to_owned(), variables })
     }
 
     fn get(&self, field: &str) -> Option<&str> {

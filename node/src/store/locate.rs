@@ -13,13 +13,16 @@ use airlift_protocol::location::Location;
 use tokio::sync::mpsc;
 
 use super::azure::{AzureOptions, AzureStore};
+use super::dal::{DalStore, WebdavOptions};
 use super::fence::Fence;
 use super::files::{FileOptions, FileStore};
 use super::gcs::{GcsOptions, GcsStore};
 use super::path::KeyPath;
 use super::s3::provider::Provider;
 use super::s3::{S3Options, S3Store};
-use super::settings::{S3Settings, SftpRoot, SftpSettings, StoreOptions, StoreSettings};
+use super::settings::{
+    S3Settings, SftpRoot, SftpSettings, StoreOptions, StoreSettings, WebdavPlace, WebdavSettings,
+};
 use super::sftp::{SftpOptions, SftpStore};
 use super::{Access, Handling, ListRequest, Store, StoreError};
 
@@ -153,12 +156,38 @@ pub async fn open(
                 let options = SftpOptions { server, root, place, job, links, fence };
                 Ok(Arc::new(SftpStore::open(options)?))
             }
+            StoreSettings::Webdav(place) => {
+                let below = path_below(prefix, location)?;
+                let (server, root) = match place {
+                    WebdavPlace::Location(transport) => {
+                        (WebdavSettings::at(bucket, transport), below)
+                    }
+                    WebdavPlace::Url(server) => {
+                        let first = path_below(&Key::from(bucket.as_str()), location)?;
+                        (server, [first, below].concat())
+                    }
+                };
+                let root = root.strip_prefix(b"/").unwrap_or_default().to_vec();
+                let options = WebdavOptions { server, root, place: location.to_string() };
+                Ok(Arc::new(DalStore::webdav(options)?))
+            }
         },
         Location::Node { .. } => {
             let text = format!("{location}: only the node itself opens its paths");
             Err(StoreError::new(ErrorCode::LocationMissing, text))
         }
     }
+}
+
+/// What follows a root for `key`: nothing, or a `/` and a path that leads nowhere else.
+fn path_below(key: &Key, location: &Location) -> Result<Vec<u8>, StoreError> {
+    if key.as_bytes().is_empty() {
+        return Ok(Vec::new());
+    }
+    let path = KeyPath::parse(key).map(|path| [b"/", path.whole].concat());
+    path.map_err(|reason| {
+        StoreError::new(ErrorCode::LocationMissing, format!("{location}: {reason}"))
+    })
 }
 
 /// The server of a location and the directory there: of a configured store one below its root, else
@@ -169,18 +198,12 @@ fn sftp_root(
     prefix: &Key,
     location: &Location,
 ) -> Result<(SftpSettings, Vec<u8>), StoreError> {
-    let path = |key: &Key| match key.as_bytes().is_empty() {
-        true => Ok(Vec::new()),
-        false => KeyPath::parse(key).map(|path| [b"/", path.whole].concat()).map_err(|reason| {
-            StoreError::new(ErrorCode::LocationMissing, format!("{location}: {reason}"))
-        }),
-    };
-    let below = path(prefix)?;
+    let below = path_below(prefix, location)?;
     match named {
         None => Ok((SftpSettings::parse(bucket)?, below)),
         Some(SftpRoot { server, path: root }) => {
             let root = root.as_os_str().as_bytes().to_vec();
-            let first = path(&Key::from(bucket))?;
+            let first = path_below(&Key::from(bucket), location)?;
             Ok((server, [root, first, below].concat()))
         }
     }

@@ -20,6 +20,14 @@ use super::s3::provider::{PROVIDERS, Provider};
 /// Scheme of servers that speak SFTP, and the kind of their configured stores.
 pub const SFTP: &str = "sftp";
 
+/// Scheme of servers that speak WebDAV, and the kind of their configured stores.
+pub const WEBDAV: &str = "webdav";
+/// The same over TLS.
+pub const WEBDAVS: &str = "webdavs";
+
+/// What the variables of a server that a location names begin with.
+const WEBDAV_VARIABLES: &str = "WEBDAV_";
+
 /// How stores are reached.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StoreOptions {
@@ -50,6 +58,35 @@ pub enum StoreSettings {
     Gcs(GcsSettings),
     /// A server that speaks SFTP; `None` when the location itself names it, as its bucket.
     Sftp(Option<SftpRoot>),
+    /// A server that speaks WebDAV.
+    Webdav(WebdavPlace),
+}
+
+/// Where a server that speaks WebDAV is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WebdavPlace {
+    /// The location itself names it, as its bucket, and says by its scheme whether TLS is spoken.
+    Location(Transport),
+    /// At a configured URL: the buckets of the store are below it.
+    Url(WebdavSettings),
+}
+
+/// What WebDAV is spoken over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// Plain text.
+    Http,
+    /// TLS.
+    Https,
+}
+
+/// How a server that speaks WebDAV is reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WebdavSettings {
+    /// Its URL, without a `/` at the end.
+    pub url: String,
+    /// What the variables with user and password begin with; without it nobody logs in.
+    pub variables: Option<String>,
 }
 
 /// A directory of a server that speaks SFTP: the buckets of the store are in it.
@@ -74,6 +111,56 @@ pub struct SftpSettings {
     pub identity: Option<PathBuf>,
     /// File of known host keys, in place of the user's and the system's.
     pub known_hosts: Option<PathBuf>,
+}
+
+impl WebdavSettings {
+    /// The server that a location names as `host[:port]`. Who logs in say `WEBDAV_USERNAME` and
+    /// `WEBDAV_PASSWORD`, where they are set.
+    pub fn at(authority: &str, transport: Transport) -> Self {
+        let scheme = match transport {
+            Transport::Http => "http",
+            Transport::Https => "https",
+        };
+        let is_set = std::env::var_os(format!("{WEBDAV_VARIABLES}USERNAME")).is_some();
+        let variables = is_set.then(|| WEBDAV_VARIABLES.to_owned());
+        Self { url: format!("{scheme}://{authority}"), variables }
+    }
+
+    /// User and password, when somebody logs in.
+    ///
+    /// # Errors
+    /// When they are named and not there, or would be sent for everybody to read.
+    pub fn login(&self) -> Result<Option<(String, String)>, StoreError> {
+        let Some(prefix) = &self.variables else { return Ok(None) };
+        if !self.keeps_secrets() {
+            let text = format!(
+                "{} would send the password for everybody on the way to read: use webdavs:// or an \
+                 https:// URL",
+                self.url
+            );
+            return Err(StoreError::new(ErrorCode::Unauthorized, text));
+        }
+        let [user, password] = ["USERNAME", "PASSWORD"].map(|name| format!("{prefix}{name}"));
+        match (std::env::var(&user), std::env::var(&password)) {
+            (Ok(user), Ok(password)) => Ok(Some((user, password))),
+            _ => {
+                let text = format!("no credentials were found: set {user} and {password}");
+                Err(StoreError::new(ErrorCode::Unauthorized, text))
+            }
+        }
+    }
+
+    /// Whether what is sent crosses no network in plain text.
+    fn keeps_secrets(&self) -> bool {
+        let Some(rest) = self.url.strip_prefix("http://") else { return true };
+        let authority = rest.split('/').next().unwrap_or_default();
+        let host = match authority.rsplit_once(':') {
+            Some((host, port)) if !port.contains(']') => host,
+            _ => authority,
+        };
+        let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+        host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    }
 }
 
 impl SftpSettings {
@@ -171,7 +258,8 @@ pub const GCS: &str = "gs";
 
 /// Schemes that this build serves without any configuration.
 pub fn schemes() -> impl Iterator<Item = &'static str> {
-    PROVIDERS.iter().map(|provider| provider.scheme).chain([AZURE, GCS, SFTP])
+    let others = [AZURE, GCS, SFTP, WEBDAV, WEBDAVS];
+    PROVIDERS.iter().map(|provider| provider.scheme).chain(others)
 }
 
 /// Whether this build serves locations of `scheme` without any configuration.
@@ -197,6 +285,12 @@ impl StoreOptions {
             AZURE => return Ok(StoreSettings::Azure(self.azure.clone())),
             GCS => return Ok(StoreSettings::Gcs(self.gcs.clone())),
             SFTP => return Ok(StoreSettings::Sftp(None)),
+            WEBDAV => {
+                return Ok(StoreSettings::Webdav(WebdavPlace::Location(Transport::Http)));
+            }
+            WEBDAVS => {
+                return Ok(StoreSettings::Webdav(WebdavPlace::Location(Transport::Https)));
+            }
             _ => {}
         }
         match Provider::of(scheme) {
@@ -272,6 +366,24 @@ mod tests {
             assert_eq!(found.name(), text);
         }
         assert!(SftpSettings::parse("h:x").is_err() && SftpSettings::parse("h:70000").is_err());
+    }
+
+    #[test]
+    fn passwords_are_not_sent_in_plain_text_over_a_network() {
+        for (url, is_kept) in [
+            ("https://h/x", true),
+            ("http://h", false),
+            ("http://127.0.0.1:80/x", true),
+            ("http://[::1]:8080", true),
+            ("http://localhost", true),
+            ("http://127.0.0.1.example.org", false),
+        ] {
+            let variables = Some("AIRLIFT_TEST_NOBODY_".to_owned());
+            let error = WebdavSettings { url: url.to_owned(), variables }.login().unwrap_err();
+            assert_eq!(error.detail().contains("everybody"), !is_kept, "{url}: {error}");
+        }
+        let nobody = WebdavSettings { url: "http://h".to_owned(), variables: None };
+        assert_eq!(nobody.login().unwrap(), None);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::fixture::{find, keys, list, object, put};
 const TREE: [&str; 9] = ["a-b", "a.txt", "a/b", "a/b.c", "a/c/d", "a0", "b/a/a", "b/a0", "é/ü"];
 
 async fn put_all(place: &dyn Place, names: impl IntoIterator<Item = &str>) {
-    let store = place.open().await;
+    let store = place.writer().await;
     let objects =
         names.into_iter().map(|name| object(name, Bytes::copy_from_slice(name.as_bytes())));
     put(&*store, objects.collect()).await;

@@ -20,7 +20,7 @@ pub async fn small_objects_come_back_as_they_were_put(place: &dyn Place) {
     let named = |&size: &u64| (format!("size/{size:08}"), data(size, size));
     let contents: Vec<(String, Bytes)> = sizes.iter().map(named).collect();
     let objects = contents.iter().map(|(name, bytes)| object(name.as_str(), bytes.clone()));
-    put(&*store, objects.collect()).await;
+    put(&*place.writer().await, objects.collect()).await;
     let mut entries = Vec::new();
     for (name, bytes) in &contents {
         let entry = entry(&*store, name.as_str()).await;
@@ -42,7 +42,7 @@ pub async fn ranges_come_chunk_by_chunk(place: &dyn Place) {
     let store = place.open().await;
     let size = 3 * CHUNK_BYTES + 77;
     let bytes = data(1, size);
-    put(&*store, vec![object("ranged", bytes.clone())]).await;
+    put(&*place.writer().await, vec![object("ranged", bytes.clone())]).await;
     let entry = entry(&*store, "ranged").await;
     for (start, end) in [
         (0, size),
@@ -62,7 +62,11 @@ pub async fn ranges_come_chunk_by_chunk(place: &dyn Place) {
 /// Reads are pinned: other bytes of the same size are not taken for those that were listed.
 pub async fn an_object_that_changed_is_not_read_as_the_listed_one(place: &dyn Place) {
     let store = place.open().await;
-    put(&*store, vec![object("changes", data(1, 5000)), object("stays", data(2, 5000))]).await;
+    put(
+        &*place.writer().await,
+        vec![object("changes", data(1, 5000)), object("stays", data(2, 5000))],
+    )
+    .await;
     let listed = entry(&*store, "changes").await;
     let stays = entry(&*store, "stays").await;
     for other in [data(3, 5000), data(4, 4000), data(5, 6000)] {
@@ -81,10 +85,12 @@ pub async fn an_object_that_changed_is_not_read_as_the_listed_one(place: &dyn Pl
 /// Neither panics nor spoils the rest of the batch.
 pub async fn an_object_that_is_gone_is_an_error_of_its_own(place: &dyn Place) {
     let store = place.open().await;
-    put(&*store, vec![object("goes", data(1, 100)), object("stays", data(2, 100))]).await;
+    put(&*place.writer().await, vec![object("goes", data(1, 100)), object("stays", data(2, 100))])
+        .await;
     let goes = entry(&*store, "goes").await;
     let stays = entry(&*store, "stays").await;
-    for result in store.delete(vec![goes.clone()]).await {
+    let writer = place.writer().await;
+    for result in writer.delete(vec![entry(&*writer, "goes").await]).await {
         result.expect("an object can be deleted");
     }
     let gone = [ErrorCode::NotFound, ErrorCode::SourceChanged];
@@ -104,7 +110,7 @@ pub async fn zeros_come_back_as_zeros(place: &dyn Place) {
         let key = format!("zeros/{size}");
         (new_object(key.as_str(), Kind::Object, size), verified(Payload::Zero(size)))
     };
-    put(&*store, sizes.iter().map(zeros).collect()).await;
+    put(&*place.writer().await, sizes.iter().map(zeros).collect()).await;
     for size in sizes {
         let entry = entry(&*store, format!("zeros/{size}").as_str()).await;
         assert_eq!(entry.size, size);

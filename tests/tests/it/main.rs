@@ -29,3 +29,4 @@ mod providers;
 mod s3;
 mod scale;
 mod sftp;
+mod webdav;

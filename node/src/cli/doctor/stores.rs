@@ -12,12 +12,14 @@ use airlift_protocol::key::Key;
 use super::Check;
 use super::endpoint::answers;
 use crate::store::azure::AzureStore;
+use crate::store::dal::{DalStore, WebdavOptions};
 use crate::store::fence::Fence;
 use crate::store::gcs::GcsStore;
 use crate::store::locate::s3_options;
 use crate::store::s3::inspect;
-use crate::store::settings::{SftpRoot, StoreOptions, StoreSettings};
+use crate::store::settings::{SftpRoot, StoreOptions, StoreSettings, WebdavPlace};
 use crate::store::sftp::{SftpOptions, SftpStore};
+use crate::store::{Access, Store};
 
 const NAME: &str = "store";
 
@@ -80,6 +82,14 @@ async fn look(settings: &StoreSettings) -> Result<String, String> {
             });
             store.map_err(|error| error.to_string())?.greet().await.map_err(|e| e.to_string())?;
             Ok(format!("SFTP, {name} lets us in"))
+        }
+        StoreSettings::Webdav(WebdavPlace::Location(_)) => Err("it names no server".to_owned()),
+        StoreSettings::Webdav(WebdavPlace::Url(server)) => {
+            let url = server.url.clone();
+            let options = WebdavOptions { server: server.clone(), root: Vec::new(), place: url };
+            let store = DalStore::webdav(options).map_err(|error| error.to_string())?;
+            store.preflight(Access::Read).await.map_err(|error| error.to_string())?;
+            Ok(format!("WebDAV, {} answers", server.url))
         }
     }
 }

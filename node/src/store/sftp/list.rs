@@ -227,6 +227,11 @@ async fn scan(
         names.push(Name { bytes, status });
     }
     names.sort_unstable_by(|one, other| one.bytes.cmp(&other.bytes));
+    if let Some(twice) = names.windows(2).find(|pair| pair[0].bytes == pair[1].bytes) {
+        let name = Key::new(&twice[0].bytes[..]);
+        let text = format!("list {shown}: the server names '{name}' twice");
+        return Err(StoreError::new(ErrorCode::Protocol, text));
+    }
     Ok(Some(names))
 }
 
