@@ -7,7 +7,7 @@ use std::path::Path;
 use airlift_coordinator::command::{Command, Grant};
 use airlift_coordinator::state::{Phase, Task};
 use airlift_protocol::assignment::{Assignment, End, Object, UploadToken, Work};
-use airlift_protocol::attributes::{Attributes, ObjectInfo};
+use airlift_protocol::attributes::{AttributeKind, AttributeSet, Attributes, ObjectInfo};
 use airlift_protocol::bitmap::Bitmap;
 use airlift_protocol::chunk::{Root, SpanValue};
 use airlift_protocol::cluster::{
@@ -65,7 +65,14 @@ fn tagged(tag: u8, value: &impl Serialize) -> Vec<u8> {
 
 fn entry(size: u64) -> Entry {
     let version = Version::File { device: 1, inode: 2 };
-    Entry { key: Key::from("a/b"), kind: Kind::Object, size, mtime_ns: Some(-5), version, is_archived: false }
+    Entry {
+        key: Key::from("a/b"),
+        kind: Kind::Object,
+        size,
+        mtime_ns: Some(-5),
+        version,
+        is_archived: false,
+    }
 }
 
 fn others() -> Vec<Entry> {
@@ -135,6 +142,7 @@ fn failure() -> Failure {
 }
 
 fn completions() -> Vec<Completion> {
+    let dropped = [AttributeKind::Tags].into_iter().collect();
     let (root, bytes) = (Root([7; 32]), 5);
     let changed = ChangedObject { bytes_before: 5, entry: entry(6) };
     let skipped = SkipReason::Unrepresentable("no".to_owned());
@@ -156,13 +164,13 @@ fn completions() -> Vec<Completion> {
         Completion::Opened(UploadToken("u".to_owned())),
         Completion::RangeMoved { value: SpanValue([8; 32]), bytes_sent: 5 },
         Completion::PackMoved(vec![
-            ObjectResult::Done { root, bytes },
+            ObjectResult::Done { root, bytes, dropped },
             ObjectResult::Changed(changed.clone()),
             ObjectResult::Skipped(skipped.clone()),
             ObjectResult::Failed(failure()),
         ]),
-        Completion::PackMoved(vec![ObjectResult::Done { root, bytes }]),
-        Completion::Committed,
+        Completion::PackMoved(vec![ObjectResult::Done { root, bytes, dropped }]),
+        Completion::Committed { dropped },
         Completion::Changed(changed),
         Completion::Discarded,
         Completion::Verified(vec![
@@ -452,7 +460,7 @@ fn log() -> Vec<Vec<u8>> {
             answered(3, Completion::RangeMoved { value: SpanValue([1; 32]), bytes_sent: 5 }),
             answered(4, Completion::RangeMoved { value: SpanValue([2; 32]), bytes_sent: 5 }),
             grant(Task::Commit(position)),
-            answered(5, Completion::Committed),
+            answered(5, Completion::Committed { dropped: AttributeSet::NONE }),
         ],
         vec![
             listed(End::Source, 100 << 20),
@@ -525,7 +533,11 @@ fn member() -> Vec<Vec<u8>> {
     let small = [
         answer(page(5)),
         answer(Completion::Compared(vec![Comparison::Move])),
-        answer(Completion::PackMoved(vec![ObjectResult::Done { root: Root([1; 32]), bytes: 5 }])),
+        answer(Completion::PackMoved(vec![ObjectResult::Done {
+            root: Root([1; 32]),
+            bytes: 5,
+            dropped: AttributeSet::NONE,
+        }])),
         block(&[0, 3], &codec::encode(&Ok::<_, Failure>(end()))),
         block(&[3, 20], b""),
         block(&[4, 1], b""),
