@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use airlift_node::store::Store;
 use airlift_node::store::gcs::GcsStore;
-use airlift_node::store::{AttributeKind, AttributeSet, Store};
 use airlift_protocol::key::Key;
 use airlift_tests::conformance;
 use airlift_tests::conformance::Place;
@@ -50,11 +50,6 @@ impl Place for Bucket {
     /// service has no paths: only the whole names `.` and `..` are refused.
     fn refuses(&self, key: &Key) -> bool {
         key.as_bytes().split(|byte| *byte == b'/').any(|part| part == b"..")
-    }
-
-    /// It says `STANDARD` of every object, whatever it was written as.
-    fn forgets(&self) -> AttributeSet {
-        [AttributeKind::StorageClass].into_iter().collect()
     }
 }
 
