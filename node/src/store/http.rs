@@ -9,6 +9,6 @@ pub(super) mod client;
 pub(super) mod error;
 pub(super) mod path;
 
-pub(super) use self::body::{Body, ChunkReader};
+pub(super) use self::body::{Body, ChunkReader, total_of};
 pub(super) use self::client::{Http, Patience};
 pub(super) use self::error::{Failed, Refusal};

@@ -168,7 +168,7 @@ async fn a_blob_that_is_not_what_was_sent_or_always_changes_is_not_called_writte
 
 fn items(items: &str, next: Option<&str>) -> Answer {
     let next = next.map(|next| format!(",\"nextPageToken\":\"{next}\"")).unwrap_or_default();
-    Answer::new("200 OK", &format!("{{\"items\":[{items}]{next}}}"))
+    Answer::new("200 OK", &format!("{{\"kind\":\"storage#objects\",\"items\":[{items}]{next}}}"))
 }
 
 fn item(name: &str) -> String {

@@ -146,7 +146,16 @@ impl Access {
             }
         };
         let endpoint = endpoint.trim_end_matches('/').to_owned();
-        let url = Url::parse(&endpoint).ok().filter(Url::has_host);
+        // Whatever else a URL can have might be a secret, and this one is shown.
+        let is_plain = |url: &Url| {
+            url.has_host()
+                && matches!(url.scheme(), "http" | "https")
+                && url.username().is_empty()
+                && url.password().is_none()
+                && url.query().is_none()
+                && url.fragment().is_none()
+        };
+        let url = Url::parse(&endpoint).ok().filter(is_plain);
         let url = url.ok_or_else(|| {
             wrong("the endpoint is no URL: write https://HOST or http://HOST:PORT/ACCOUNT".into())
         })?;

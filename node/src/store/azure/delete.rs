@@ -7,7 +7,7 @@ use airlift_protocol::manifest::{Entry, Version};
 use reqwest::Method;
 
 use super::container::{Container, Subject, set};
-use super::error::is_absent;
+use super::error::{is_absent, is_condition};
 use crate::store::StoreError;
 use crate::store::digest::quoted;
 use crate::store::each::{REQUESTS_MAX, for_each};
@@ -33,7 +33,7 @@ impl Container {
         match deleted.await {
             Ok(_) => Ok(()),
             Err(failed) if is_absent(&failed) => Ok(()),
-            Err(failed) if failed.status() == Some(412) => Err(self.changed_before_delete(entry)),
+            Err(failed) if is_condition(&failed) => Err(self.changed_before_delete(entry)),
             Err(failed) => Err(self.error("delete", key, &failed)),
         }
     }

@@ -50,7 +50,10 @@ pub(super) fn is_absent(failed: &Failed) -> bool {
 /// Whether a condition on what is there did not hold.
 pub(super) fn is_condition(failed: &Failed) -> bool {
     match failed.status() {
-        Some(412) => true,
+        // A lease that somebody else holds is a 412 too.
+        Some(412) => {
+            matches!(failed.code(), None | Some("ConditionNotMet" | "TargetConditionNotMet"))
+        }
         Some(409) => matches!(failed.code(), Some("BlobAlreadyExists")),
         _ => false,
     }
@@ -185,6 +188,7 @@ mod tests {
         assert!(is_absent(&failed(404, None)) && is_absent(&failed(404, Some("BlobNotFound"))));
         assert!(!is_absent(&failed(404, Some("ContainerNotFound"))));
         assert!(is_condition(&failed(412, None)));
+        assert!(!is_condition(&failed(412, Some("LeaseIdMissing"))));
         assert!(is_condition(&failed(409, Some("BlobAlreadyExists"))));
         assert!(!is_condition(&failed(409, Some("LeaseIdMissing"))));
         assert!(is_foreign_block(&failed(400, Some("InvalidBlobOrBlock"))));

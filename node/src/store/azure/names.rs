@@ -54,11 +54,11 @@ impl Names {
 
     /// The name of the blob that is written for `entry`.
     pub(super) fn blob(&self, entry: &Entry) -> Result<String, StoreError> {
-        let mut full = self.full(&entry.key)?;
-        if entry.kind == Kind::Directory && full.ends_with('/') {
-            full.pop();
-        }
-        Ok(full)
+        let full = self.full(&entry.key)?;
+        Ok(match entry.kind {
+            Kind::Directory => marker(&full).to_owned(),
+            Kind::Object | Kind::Symlink(_) | Kind::Special => full,
+        })
     }
 
     /// The key below the prefix for a key of the container, or `None` when it is not below it.
@@ -87,14 +87,20 @@ impl Names {
         }
         let full = format!("{}{key}", self.prefix);
         let blob = match entry.kind {
-            Kind::Directory => full.strip_suffix('/').unwrap_or(&full),
+            Kind::Directory => marker(&full),
             _ => &full,
         };
-        if blob.is_empty() {
+        if entry.kind == Kind::Directory && blob == "/" {
             return Some("the directory marker '/' would be a blob without a name".to_owned());
         }
         check_name(blob)
     }
+}
+
+/// The blob of the directory marker `full`: without its slash, as the service's own tools name it. Where
+/// another slash or nothing is left, that would be the name of something else, and the slash stays.
+fn marker(full: &str) -> &str {
+    full.strip_suffix('/').filter(|blob| !blob.is_empty() && !blob.ends_with('/')).unwrap_or(full)
 }
 
 const NOT_UTF8: &str = "the name is not UTF-8, which Azure requires of names";
@@ -180,6 +186,8 @@ mod tests {
         let blob = |key: &[u8], kind| names.blob(&entry(key, kind)).unwrap();
         assert_eq!(blob(b"dir/", Kind::Directory), "a/dir");
         assert_eq!(blob(b"dir/", Kind::Object), "a/dir/");
+        assert_eq!(blob(b"dir//", Kind::Directory), "a/dir//", "a/dir/ is another key");
+        assert_eq!(blob(b"/", Kind::Directory), "a//", "a/ is the prefix's own");
         assert_eq!(blob(b"/b", Kind::Object), "a//b");
         let whole = Names::new(Vec::new()).unwrap();
         assert!(whole.check(&entry(b"/", Kind::Directory)).is_some());

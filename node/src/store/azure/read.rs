@@ -19,7 +19,7 @@ use super::list::{ARCHIVE, new_entry};
 use crate::pipeline::chunk::Payload;
 use crate::store::digest::{quoted, unquoted};
 use crate::store::each::REQUESTS_MAX;
-use crate::store::http::{Body, ChunkReader, Patience};
+use crate::store::http::{Body, ChunkReader, Patience, total_of};
 use crate::store::{Attributes, ObjectInfo, RangeReader, ReadResult, StoreError};
 
 /// The blob that a key stands for, and what its headers say.
@@ -115,10 +115,14 @@ impl Container {
         let length = size_of(headers);
         let total = match range.len() == entry.size {
             true => length,
-            false => headers.get("content-range").and_then(|range| {
-                text_of(range).rsplit_once('/').and_then(|(_, total)| total.parse().ok())
-            }),
+            false => headers
+                .get("content-range")
+                .and_then(|answered| total_of(range, &text_of(answered))),
         };
+        if total.is_none() && range.len() != entry.size {
+            let text = "the answer does not say that it has the range that was asked for";
+            return Err(self.complaint(ErrorCode::Protocol, &entry.key, text));
+        }
         let is_listed = total.is_none_or(|total| total == entry.size)
             && match (&entry.version, etag(headers)) {
                 (Version::ETag(listed), Some(etag)) => **listed == etag,

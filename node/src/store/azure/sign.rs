@@ -69,7 +69,8 @@ impl SharedKey {
             .filter(|(name, _)| name.as_str().starts_with("x-ms-"))
             .map(|(name, value)| (name.as_str(), text_of(value.as_bytes()).trim()))
             .collect();
-        own.sort_unstable();
+        // The service sorts as .NET does by culture: `_` comes before digits, and those before letters.
+        own.sort_unstable_by_key(|(name, _)| name.replace('_', "/"));
         for (name, value) in own {
             text.push_str(&format!("{name}:{value}\n"));
         }
@@ -133,11 +134,13 @@ mod tests {
                 ("content-type", "text/plain"),
                 ("if-none-match", "*"),
                 ("x-ms-meta-b", "2"),
+                ("x-ms-meta-b2", "4"),
+                ("x-ms-meta-b_a", "3"),
                 ("x-ms-meta-a", "1 x"),
             ],
         );
         let expected = "PUT\n\n\n11\nbWQ1\ntext/plain\n\n\n\n*\n\n\n\
-             x-ms-meta-a:1 x\nx-ms-meta-b:2\n/myaccount/myaccount/c/a%20b//c";
+             x-ms-meta-a:1 x\nx-ms-meta-b:2\nx-ms-meta-b_a:3\nx-ms-meta-b2:4\n/myaccount/myaccount/c/a%20b//c";
         assert_eq!(key.string_to_sign(&put), expected);
         let empty = request(Method::PUT, "http://h/c/b", &[("content-length", "0")]);
         assert!(key.string_to_sign(&empty).starts_with("PUT\n\n\n\n"));

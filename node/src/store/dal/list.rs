@@ -148,8 +148,7 @@ impl Lister<'_> {
                 self.levels.push(names.into_iter());
                 Some(())
             }
-            // Gone since its name was read.
-            Err(error) if error.code == ErrorCode::NotFound => Some(()),
+            // A server that does not know what it has just named may have it all the same.
             Err(error) => self.unreadable(key, error).await,
         }
     }

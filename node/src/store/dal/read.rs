@@ -10,7 +10,7 @@ use airlift_protocol::manifest::{Entry, Kind, Version};
 use airlift_protocol::shard;
 use airlift_protocol::units::ByteRange;
 use async_trait::async_trait;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, stream};
 use opendal::{Metadata, Reader};
 use tokio::sync::mpsc;
@@ -94,8 +94,18 @@ async fn read(
     range: ByteRange,
 ) -> Result<Bytes, StoreError> {
     let shown = source.show(&entry.key);
-    let buffer = answer(reader.read(range.start..range.end)).await;
-    let bytes = buffer.map_err(|error| store_error("read", &shown, &error))?.to_bytes();
+    // A server that does not know ranges sends the whole object: no more is taken than was asked for.
+    let read = async {
+        let mut stream = reader.clone().into_stream(range.start..range.end).await?;
+        let mut bytes = BytesMut::new();
+        while bytes.len() as u64 <= range.len()
+            && let Some(buffer) = stream.next().await
+        {
+            bytes.extend_from_slice(&buffer?.to_bytes());
+        }
+        Ok(bytes.freeze())
+    };
+    let bytes = answer(read).await.map_err(|error| store_error("read", &shown, &error))?;
     if bytes.len() as u64 == range.len() {
         return Ok(bytes);
     }

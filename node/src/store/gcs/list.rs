@@ -28,13 +28,18 @@ const EMPTY_PAGES_MAX: u32 = 1_000;
 /// Keys from which one listing may be cheaper than a request for each.
 const LISTED_KEYS_MIN: usize = 16;
 
+/// What the service calls a listing.
+const LISTING: &str = "storage#objects";
+
 /// What a listing needs to know of an object.
-const FIELDS: &str = "nextPageToken,items(name,size,generation,timeCreated,crc32c)";
+const FIELDS: &str = "kind,nextPageToken,items(name,size,generation,timeCreated,crc32c)";
 
 /// One answer to a listing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct ListedPage {
+    /// What the document is: one of something else would look like an empty last page.
+    kind: String,
     pub(super) items: Vec<Resource>,
     pub(super) next_page_token: Option<String>,
 }
@@ -53,7 +58,11 @@ impl Bucket {
         query.extend(start.map(|start| ("startOffset", start)));
         query.extend(token.map(|token| ("pageToken", token)));
         let request = self.request(Method::GET, Subject::Objects, &query)?;
-        self.ask(request, Patience::Normal).await
+        let page: ListedPage = self.ask(request, Patience::Normal).await?;
+        match page.kind == LISTING {
+            true => Ok(page),
+            false => Err(Failed::protocol("the answer to a listing is no listing")),
+        }
     }
 
     pub(super) async fn list(

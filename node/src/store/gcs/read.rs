@@ -18,7 +18,7 @@ use super::bucket::{Bucket, Subject};
 use super::resource::Resource;
 use crate::pipeline::chunk::Payload;
 use crate::store::each::REQUESTS_MAX;
-use crate::store::http::{Body, ChunkReader, Failed, Patience};
+use crate::store::http::{Body, ChunkReader, Failed, Patience, total_of};
 use crate::store::{Attributes, ObjectInfo, RangeReader, ReadResult, StoreError};
 
 /// Bytes are taken as they are stored: without this, the service decompresses what is stored with
@@ -103,10 +103,12 @@ impl Bucket {
         let length: Option<u64> = text("content-length").and_then(|length| length.parse().ok());
         let total = match range.len() == entry.size {
             true => length,
-            false => text("content-range")
-                .and_then(|range| range.rsplit_once('/'))
-                .and_then(|(_, total)| total.parse().ok()),
+            false => text("content-range").and_then(|answered| total_of(range, answered)),
         };
+        if total.is_none() && range.len() != entry.size {
+            let text = "the answer does not say that it has the range that was asked for";
+            return Err(self.complaint(ErrorCode::Protocol, &entry.key, text));
+        }
         let generation = text("x-goog-generation");
         let is_listed = total.is_none_or(|total| total == entry.size)
             && match (&entry.version, generation) {

@@ -220,11 +220,19 @@ impl Upload for GcsUpload {
             return Err(bucket.complaint(ErrorCode::Bug, &self.key, &text));
         }
         let sum = digest::of(&bytes, crc32c).await;
-        let put = bucket.put_plain(&part::part(&self.folder, index), bytes).await;
+        let name = part::part(&self.folder, index);
+        // A part that a node writes whose lease is over is removed by nobody.
+        bucket.fence.check()?;
+        let put = bucket.put_plain(&name, bytes).await;
         let answered = put.map_err(|failed| bucket.error("write a part of", &self.key, &failed))?;
         match answered.crc32c.as_deref() == Some(sum.as_str()) && answered.size() == Some(length) {
             true => Ok(()),
-            false => Err(bucket.corrupt(&self.key)),
+            false => {
+                // It must not be taken for the part that a journal knows.
+                let removed = bucket.remove(&name, answered.generation()).await;
+                removed.map_err(|failed| bucket.error("remove a part of", &self.key, &failed))?;
+                Err(bucket.corrupt(&self.key))
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! Bodies of answers: whole, when they are small, or cut into chunks.
 
 use std::fmt;
+use std::time::Duration;
 
 use airlift_protocol::error::ErrorCode;
 use airlift_protocol::limits::CHUNK_BYTES;
@@ -10,10 +11,15 @@ use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use reqwest::Response;
+use tokio::time::timeout;
 
 use super::error::{Failed, body_failed};
 use crate::pipeline::chunk::Payload;
 use crate::store::{RangeReader, StoreError};
+
+/// From each piece of a body to the next. It counts only while somebody waits for it: a reader that
+/// waits for memory or bandwidth in between says nothing about the service.
+const PIECE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The bytes of one answer, as they arrive.
 pub(in crate::store) struct Body {
@@ -46,7 +52,11 @@ impl Body {
         if !self.piece.is_empty() {
             return Ok(Some(std::mem::take(&mut self.piece)));
         }
-        self.stream.next().await.transpose().map_err(|error| {
+        let piece = timeout(PIECE_TIMEOUT, self.stream.next()).await.map_err(|_| {
+            let text = format!("read {}: nothing came for {PIECE_TIMEOUT:?}", self.what);
+            StoreError::new(ErrorCode::TimedOut, text)
+        })?;
+        piece.transpose().map_err(|error| {
             let (code, reason) = body_failed(error);
             StoreError::new(code, format!("read {}: {reason}", self.what))
         })
@@ -89,6 +99,14 @@ impl Body {
     }
 }
 
+/// The bytes of the whole object, by the `Content-Range` of an answer about exactly `range` of it; `None`
+/// when the answer is about something else.
+pub(in crate::store) fn total_of(range: ByteRange, content_range: &str) -> Option<u64> {
+    let (answered, total) = content_range.strip_prefix("bytes ")?.rsplit_once('/')?;
+    let is_asked = answered == format!("{}-{}", range.start, range.end.saturating_sub(1));
+    total.parse().ok().filter(|_| is_asked)
+}
+
 /// The bytes of an answer that is not an object's: a document, of `bytes_max` at most.
 pub(in crate::store) async fn document(
     response: Response,
@@ -96,7 +114,9 @@ pub(in crate::store) async fn document(
 ) -> Result<Bytes, Failed> {
     let mut stream = response.bytes_stream();
     let mut bytes = BytesMut::new();
-    while let Some(piece) = stream.next().await {
+    while let Some(piece) = timeout(PIECE_TIMEOUT, stream.next()).await.map_err(|_| {
+        Failed::Other(ErrorCode::TimedOut, format!("nothing came for {PIECE_TIMEOUT:?}"))
+    })? {
         let piece = piece.map_err(|error| {
             let (code, reason) = body_failed(error);
             Failed::Other(code, reason)
@@ -159,6 +179,15 @@ mod tests {
             pieces.iter().map(|&length| Ok(Bytes::from(vec![7; length]))).collect();
         let stream = futures::stream::iter(pieces).boxed();
         Body { what: "x".to_owned(), stream, piece: Bytes::new() }
+    }
+
+    #[test]
+    fn a_range_is_the_one_that_was_asked_for_or_none() {
+        let range = ByteRange::new(10, 20);
+        assert_eq!(total_of(range, "bytes 10-19/100"), Some(100));
+        for other in ["bytes 0-9/100", "bytes 10-19/*", "10-19/100", "bytes 10-20/100", ""] {
+            assert_eq!(total_of(range, other), None, "{other}");
+        }
     }
 
     #[tokio::test]

@@ -193,6 +193,11 @@ impl Connection {
         &mut self,
         requests: &[Request],
     ) -> Result<Vec<Reply>, StoreError> {
+        if self.is_midway {
+            // The next answer would be to what nobody asks any more.
+            let text = format!("the connection to sftp://{} broke off before", self.name);
+            return Err(StoreError::new(ErrorCode::Unavailable, text));
+        }
         self.is_midway = true;
         let first = self.next_id;
         let count = u32::try_from(requests.len()).unwrap_or(u32::MAX);

@@ -151,17 +151,22 @@ impl Lister<'_> {
             return Ok((!self.found.is_closed()).then_some(()));
         }
         let batch = std::mem::take(&mut self.batch);
-        let batch = with_texts(self.server, connection, batch).await?;
-        Ok(self.found.send(Listed::Entries(batch)).await.ok())
+        for listed in with_texts(self.server, connection, batch).await? {
+            if self.found.send(listed).await.is_err() {
+                return Ok(None);
+            }
+        }
+        Ok(Some(()))
     }
 }
 
-/// Entries with the texts of those that are links; a link that is gone meanwhile is left out.
+/// Entries with the texts of those that are links; a link that is gone meanwhile is left out, and one
+/// whose text the server refuses is named.
 async fn with_texts(
     server: &Server,
     connection: &mut Connection,
     entries: Vec<Entry>,
-) -> Result<Vec<Entry>, StoreError> {
+) -> Result<Vec<Listed>, StoreError> {
     let is_link = |entry: &&Entry| matches!(entry.kind, Kind::Symlink(_));
     let requests: Vec<Request> = entries
         .iter()
@@ -169,17 +174,26 @@ async fn with_texts(
         .map(|link| Request::Readlink(server.full(link.key.as_bytes())))
         .collect();
     let mut texts = connection.exchange(&requests).await?.into_iter();
+    let mut listed = Vec::new();
     let mut complete = Vec::with_capacity(entries.len());
     for mut entry in entries {
         if is_link(&&entry) {
             let shown = server.show(entry.key.as_bytes());
-            let reply = texts.next().map(|reply| reply.link_text(&shown)).transpose()?;
-            let Some(text) = reply.flatten() else { continue };
-            entry.kind = Kind::Symlink(text);
+            match texts.next().map(|reply| reply.link_text(&shown)).transpose() {
+                Ok(Some(Some(text))) => entry.kind = Kind::Symlink(text),
+                Ok(_) => continue,
+                Err(error) => {
+                    listed.push(Listed::Entries(std::mem::take(&mut complete)));
+                    listed.push(Listed::Unreadable(entry.key, error));
+                    continue;
+                }
+            }
         }
         complete.push(entry);
     }
-    Ok(complete)
+    listed.push(Listed::Entries(complete));
+    listed.retain(|listed| !matches!(listed, Listed::Entries(entries) if entries.is_empty()));
+    Ok(listed)
 }
 
 /// The names in the directory `path`, in byte order of the keys below them; `None` when there is no
@@ -190,11 +204,7 @@ async fn scan(
     path: &[u8],
 ) -> Result<Option<Vec<Name>>, StoreError> {
     let shown = server.show(path);
-    let opened = server.ask(connection, Request::Opendir(server.full(path))).await?;
-    if opened.is_nothing() {
-        return Ok(None);
-    }
-    let handle = opened.handle("list", &shown)?;
+    let Some(handle) = open_directory(server, connection, path).await? else { return Ok(None) };
     let read = read_names(connection, &handle, &shown).await;
     // Closed whatever came of it, as long as there is a connection to close it on.
     let closed = match connection.is_sound() {
@@ -233,6 +243,33 @@ async fn scan(
         return Err(StoreError::new(ErrorCode::Protocol, text));
     }
     Ok(Some(names))
+}
+
+/// A handle on the directory `path`; `None` when there is no such directory. A directory that may be read
+/// and not searched is refused: OpenSSH leaves out of a listing whatever it cannot look at, so that
+/// such a directory would seem to be empty.
+pub(super) async fn open_directory(
+    server: &Server,
+    connection: &mut Connection,
+    path: &[u8],
+) -> Result<Option<Bytes>, StoreError> {
+    let shown = server.show(path);
+    let full = server.full(path);
+    let inside = Request::Lstat([&full[..], b"/."].concat());
+    let replies = connection.exchange(&[Request::Opendir(full), inside]).await?;
+    let [opened, searched] = <[Reply; 2]>::try_from(replies)
+        .map_err(|_| StoreError::new(ErrorCode::Bug, "two requests without two answers"))?;
+    if opened.is_nothing() {
+        return Ok(None);
+    }
+    let handle = opened.handle("list", &shown)?;
+    match searched.status(&shown) {
+        Ok(Some(_)) => Ok(Some(handle)),
+        refused => {
+            server.ask(connection, Request::Close(handle)).await?.done("close", &shown)?;
+            refused.map(|_| None)
+        }
+    }
 }
 
 /// Names of the files and links in the staging directory; `None` when there is none.

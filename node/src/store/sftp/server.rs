@@ -10,6 +10,7 @@ use airlift_protocol::key::Key;
 
 use super::SftpOptions;
 use super::connection::Connection;
+use super::list::open_directory;
 use super::pool::Pool;
 use super::status::{FileType, Status};
 use super::wire::{FSYNC, POSIX_RENAME, Reply, Request};
@@ -168,10 +169,12 @@ impl Server {
         }
     }
 
-    /// Proves that the root can be listed.
+    /// Proves that the root can be listed, and what is in it looked at.
     async fn check_readable(&self, connection: &mut Connection) -> Result<(), StoreError> {
-        let opened = self.ask(connection, Request::Opendir(self.full(b""))).await?;
-        let handle = opened.handle("list", &self.place)?;
+        let handle = open_directory(self, connection, b"").await?.ok_or_else(|| {
+            let text = format!("{} does not exist", self.place);
+            StoreError::new(ErrorCode::LocationMissing, text)
+        })?;
         self.ask(connection, Request::Close(handle)).await?.done("close", &self.place)
     }
 }

@@ -81,6 +81,8 @@ async fn try_put_batch(
     let mut steps: Vec<Result<Step, StoreError>> =
         batch.iter().map(|(object, _)| plan(server, object)).collect();
     stage(server, connection, batch, &mut steps).await?;
+    // A directory is visible as soon as it is made.
+    server.fence.check()?;
     let mut directories = Directories::default();
     for (step, (object, _)) in steps.iter_mut().zip(batch) {
         let path = KeyPath::of(&object.entry.key);
