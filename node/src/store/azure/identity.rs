@@ -53,6 +53,9 @@ impl fmt::Debug for ServicePrincipal {
 
 type Way = (&'static str, azure_core::Result<Arc<dyn TokenCredential>>);
 
+const SERVICE_PRINCIPAL: &str = "service principal";
+const WORKLOAD_IDENTITY: &str = "workload identity";
+
 /// Who requests are made as.
 pub(super) struct Identity {
     ways: Vec<Way>,
@@ -75,7 +78,7 @@ impl Identity {
             let secret = Secret::new(secret);
             let options = ClientSecretCredentialOptions { client_options: once() };
             let made = ClientSecretCredential::new(tenant, client.clone(), secret, Some(options));
-            ways.push(("service principal", made.map(|made| made as _)));
+            ways.push((SERVICE_PRINCIPAL, made.map(|made| made as _)));
         }
         if let Some(file) = token_file {
             let made = WorkloadIdentityCredential::new(Some(WorkloadIdentityCredentialOptions {
@@ -84,7 +87,7 @@ impl Identity {
                 tenant_id: tenant,
                 token_file_path: Some(file.into()),
             }));
-            ways.push(("workload identity", made.map(|made| made as _)));
+            ways.push((WORKLOAD_IDENTITY, made.map(|made| made as _)));
         }
         let made = AzureCliCredential::new(None);
         ways.push(("Azure CLI", made.map(|made| made as _)));
@@ -111,16 +114,23 @@ impl Identity {
         let mut reasons = Vec::new();
         for (place, (name, way)) in self.ways.iter().enumerate() {
             let asked = match way {
-                Ok(way) => ask(name, way.as_ref()).await.map_err(|(_, reason)| reason),
-                Err(error) => Err(first_line(&error.to_string())),
+                Ok(way) => ask(name, way.as_ref()).await,
+                Err(error) => Err((ErrorCode::Unauthorized, first_line(&error.to_string()))),
             };
+            // Who the environment says we are is not given up for somebody else because the network
+            // failed: another identity would have other rights, for as long as the store is open.
+            let is_named = matches!(*name, SERVICE_PRINCIPAL | WORKLOAD_IDENTITY);
             match asked {
                 Ok(token) => {
                     // Another request may have been first: any way that gave a token will do.
                     let _ = self.chosen.set(place);
                     return Ok(token);
                 }
-                Err(reason) => reasons.push(format!("{name}: {reason}")),
+                Err((code, reason)) if is_named && code != ErrorCode::Unauthorized => {
+                    let text = format!("{name} gives no token: {reason}");
+                    return Err(Failed::Other(code, text));
+                }
+                Err((_, reason)) => reasons.push(format!("{name}: {reason}")),
             }
         }
         let reasons = reasons.join("; ");
@@ -154,7 +164,39 @@ async fn ask(name: &str, way: &dyn TokenCredential) -> Result<String, (ErrorCode
 
 #[cfg(test)]
 mod tests {
+    use azure_core::credentials::{AccessToken, TokenRequestOptions};
+
     use super::*;
+
+    /// Gives no token, for this reason.
+    #[derive(Debug)]
+    struct Silent(fn() -> ErrorKind);
+
+    #[async_trait::async_trait]
+    impl TokenCredential for Silent {
+        async fn get_token(
+            &self,
+            _scopes: &[&str],
+            _options: Option<TokenRequestOptions<'_>>,
+        ) -> azure_core::Result<AccessToken> {
+            Err(azure_core::Error::with_message((self.0)(), "no token"))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_network_that_fails_changes_nobody_s_identity() {
+        let silent = |name, kind: fn() -> ErrorKind| -> Way { (name, Ok(Arc::new(Silent(kind)))) };
+        for (first, kind, expected) in [
+            (SERVICE_PRINCIPAL, (|| ErrorKind::Io) as fn() -> ErrorKind, ErrorCode::Unavailable),
+            (SERVICE_PRINCIPAL, || ErrorKind::Credential, ErrorCode::Unauthorized),
+            ("Azure CLI", || ErrorKind::Io, ErrorCode::Unauthorized),
+        ] {
+            let ways = vec![silent(first, kind), silent("managed identity", || ErrorKind::Other)];
+            let identity = Identity { ways, chosen: OnceLock::new() };
+            let Err(Failed::Other(code, text)) = identity.token().await else { panic!("a token") };
+            assert_eq!(code, expected, "{text}");
+        }
+    }
 
     #[test]
     fn the_ways_are_tried_in_their_order_and_secrets_stay_hidden() {

@@ -300,26 +300,34 @@ async fn read_names(
     }
 }
 
-/// What stands under each of `paths`: `None` where nothing does, or only behind a link.
+/// What stands under each of `paths`: `None` where nothing does, or only behind a link. What the server
+/// refuses to say of one of them says nothing of the others.
 pub(super) async fn statuses(
     server: &Server,
     connection: &mut Connection,
     directories: &mut Directories,
     paths: &[KeyPath<'_>],
-) -> Result<Vec<Option<Status>>, StoreError> {
+) -> Result<Vec<Result<Option<Status>, StoreError>>, StoreError> {
     let mut found = Vec::with_capacity(paths.len());
     for paths in paths.chunks(ASKED_AT_ONCE) {
         let mut is_there = Vec::with_capacity(paths.len());
         for path in paths {
-            is_there.push(directories.find(server, connection, path.parent).await?);
+            let found = directories.find(server, connection, path.parent).await;
+            if let Err(error) = &found
+                && !connection.is_sound()
+            {
+                return Err(error.clone());
+            }
+            is_there.push(found);
         }
         let requests: Vec<Request> =
             paths.iter().map(|path| Request::Lstat(server.full(path.whole))).collect();
         let replies = connection.exchange(&requests).await?;
         for ((path, is_there), reply) in paths.iter().zip(is_there).zip(replies) {
             found.push(match is_there {
-                true => reply.status(&server.show(path.whole))?,
-                false => None,
+                Ok(true) => reply.status(&server.show(path.whole)),
+                Ok(false) => Ok(None),
+                Err(error) => Err(error),
             });
         }
     }
@@ -332,23 +340,29 @@ pub(super) async fn lookup(
     keys: &[Key],
 ) -> Vec<Result<Option<Entry>, StoreError>> {
     match find(server, keys).await {
-        Ok(found) => found.into_iter().map(|found| Ok(found.map(|(entry, _)| entry))).collect(),
+        Ok(found) => {
+            let entry = |found: Found| Ok(found?.map(|(entry, _)| entry));
+            found.into_iter().map(entry).collect()
+        }
         Err(error) => keys.iter().map(|_| Err(error.clone())).collect(),
     }
 }
 
 pub(super) async fn stat(server: &Server, key: &Key) -> Result<Option<ObjectInfo>, StoreError> {
-    let found = find(server, std::slice::from_ref(key)).await?.pop().flatten();
+    let found = find(server, std::slice::from_ref(key)).await?.pop().transpose()?.flatten();
     Ok(found.map(|(entry, status)| ObjectInfo { entry, attributes: status.attributes() }))
 }
 
-async fn find(server: &Server, keys: &[Key]) -> Result<Vec<Option<(Entry, Status)>>, StoreError> {
+/// What is under one key.
+type Found = Result<Option<(Entry, Status)>, StoreError>;
+
+async fn find(server: &Server, keys: &[Key]) -> Result<Vec<Found>, StoreError> {
     // What cannot be a path is not there.
     let parsed: Vec<Option<KeyPath<'_>>> =
         keys.iter().map(|key| KeyPath::parse(key).ok()).collect();
     let paths: Vec<KeyPath<'_>> = parsed.iter().flatten().copied().collect();
     if paths.is_empty() {
-        return Ok(keys.iter().map(|_| None).collect());
+        return Ok(keys.iter().map(|_| Ok(None)).collect());
     }
     let mut lent = server.pool.lend().await?;
     let mut directories = Directories::default();
@@ -356,8 +370,13 @@ async fn find(server: &Server, keys: &[Key]) -> Result<Vec<Option<(Entry, Status
     let mut statuses = statuses.into_iter();
     let mut found = Vec::with_capacity(keys.len());
     for (key, path) in keys.iter().zip(parsed) {
-        let status = path.and_then(|path| Some((path, statuses.next().flatten()?)));
-        found.push(status.and_then(|(path, status)| {
+        let status = match &path {
+            Some(_) => statuses.next().transpose().map(Option::flatten),
+            None => Ok(None),
+        };
+        let here = status.map(|status| path.zip(status));
+        found.push(here.map(|here| {
+            let (path, status) = here?;
             let is_directory = status.file_type == FileType::Directory;
             let entry = match (is_directory, path.is_directory) {
                 (true, true) => directory_entry(key.clone()),
@@ -378,18 +397,19 @@ async fn find(server: &Server, keys: &[Key]) -> Result<Vec<Option<(Entry, Status
 async fn add_texts(
     server: &Server,
     connection: &mut Connection,
-    found: &mut [Option<(Entry, Status)>],
+    found: &mut [Found],
 ) -> Result<(), StoreError> {
     for place in found {
-        let Some((entry, _)) = place else { continue };
+        let Ok(Some((entry, _))) = place else { continue };
         if !matches!(entry.kind, Kind::Symlink(_)) {
             continue;
         }
         let path = entry.key.as_bytes();
         let reply = server.ask(connection, Request::Readlink(server.full(path))).await?;
-        match reply.link_text(&server.show(path))? {
-            Some(text) => entry.kind = Kind::Symlink(text),
-            None => *place = None,
+        match reply.link_text(&server.show(path)) {
+            Ok(Some(text)) => entry.kind = Kind::Symlink(text),
+            Ok(None) => *place = Ok(None),
+            Err(error) => *place = Err(error),
         }
     }
     Ok(())

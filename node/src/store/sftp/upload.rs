@@ -137,6 +137,7 @@ async fn is_committed(
     let mut lent = server.pool.lend().await?;
     let found = statuses(server, &mut lent, &mut Directories::default(), &[*path]).await?;
     drop(lent);
+    let found = found.into_iter().collect::<Result<Vec<_>, StoreError>>()?;
     let seconds = |time: i64| time.div_euclid(NANOSECONDS);
     let is_alike = |status: &Status| {
         status.file_type == FileType::Regular
