@@ -421,10 +421,10 @@ mod tests {
     fn requests_have_the_bytes_they_always_had() {
         let range = ByteRange::new(0, 200);
         let sent = header(Request::Range { entry: entry(200), range });
-        let mut golden = vec![1, 0, 32, 0, 0, 0]; // version, length
+        let mut golden = vec![1, 0, 33, 0, 0, 0]; // version, length
         golden.extend_from_slice(&[7; 16]); // job
         golden.extend_from_slice(&[9, 251, 44, 1]); // assignment, epoch
-        golden.extend_from_slice(&[0, 1, b'a', 0, 200, 1, 1, 1, 1, b'x']); // range: entry
+        golden.extend_from_slice(&[0, 1, b'a', 0, 200, 1, 1, 1, 1, b'x', 0]); // range: entry
         golden.extend_from_slice(&[0, 200]); // start, end
         assert_eq!(encode_request(&sent).unwrap(), golden);
         let (preamble, rest) = golden.split_at(PREAMBLE_BYTES);
@@ -437,8 +437,8 @@ mod tests {
         let mut golden = vec![44, 0, 0, 0, 0, 2, 252, 0, 0, 16, 0];
         golden.extend_from_slice(&[5; 32]);
         golden.extend_from_slice(&[251, 44, 1, 1, 20]);
-        let mut head = vec![44, 0, 0, 0, 1, 2];
-        head.extend_from_slice(&[0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        let mut head = vec![46, 0, 0, 0, 1, 2];
+        head.extend_from_slice(&[0; 11]);
         head.extend_from_slice(&[6; 32]);
         head.push(3);
         let object = Frame::ObjectHead {
