@@ -112,7 +112,14 @@ async fn add_file(
             Err(Trouble::Store(error)) => return Err(error),
         }
     }
-    match unpacker.finish(schema, sorter, &file.md5) {
+    let (mut taken, schema, md5) = (std::mem::take(sorter), schema.clone(), file.md5.clone());
+    let work = move || {
+        let outcome = unpacker.finish(&schema, &mut taken, &md5);
+        (outcome, taken)
+    };
+    let (outcome, filled) = blocking(work).await;
+    *sorter = filled;
+    match outcome {
         Ok(()) => Ok(()),
         Err(Trouble::Wrong(why)) => Err(wrong(why)),
         Err(Trouble::Store(error)) => Err(error),
