@@ -301,7 +301,8 @@ impl Coordinator {
         let Some(lease) = job.leases.get(id) else { return true };
         let node = lease.node;
         let Some(boot) = self.state.boots.get(&node).copied() else { return true };
-        let assignment = work::assignment((id, boot), (job_id, job), lease, &self.pages);
+        let around = (&self.pages, self.state.bandwidth.is_some());
+        let assignment = work::assignment((id, boot), (job_id, job), lease, around);
         let Some(assignment) = assignment else { return false };
         self.order(node, Order::Assign(Box::new(assignment)));
         true

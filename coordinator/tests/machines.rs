@@ -266,7 +266,8 @@ fn pack_of(keys: &[&str]) -> Assignment {
     });
     let work = Work::MovePack { objects: objects.collect() };
     let (id, job, epoch) = (AssignmentId(3), JobId([0; 16]), Epoch(9));
-    Assignment { id, job, run: 1, epoch, work, source: None, bandwidth: None, boot: BOOT }
+    let (source, bandwidth, is_total_limited) = (None, None, false);
+    Assignment { id, job, run: 1, epoch, work, source, bandwidth, is_total_limited, boot: BOOT }
 }
 
 fn effects(agent: &mut Agent) -> Vec<AgentEffect> {

@@ -134,6 +134,9 @@ pub struct Assignment {
     /// The job's bandwidth, when it is limited: the node moves no more than its share of it, which
     /// the leader tells it with its signs of life.
     pub bandwidth: Option<ByteRate>,
+    /// Whether all jobs together have a limit: a node that the leader has told nothing yet moves
+    /// nothing until it is told its share.
+    pub is_total_limited: bool,
     /// For which start of the node's work: one that arrives after the next start is void.
     pub boot: Boot,
 }

@@ -33,7 +33,7 @@ pub struct Formats {
 
 impl Formats {
     /// Those of this build. What came before the oldest was in no release.
-    pub const BUILD: Self = Self { oldest: FormatVersion(8), newest: FormatVersion(8) };
+    pub const BUILD: Self = Self { oldest: FormatVersion(9), newest: FormatVersion(9) };
 
     /// Whether it reads and writes `format`.
     pub fn has(self, format: FormatVersion) -> bool {

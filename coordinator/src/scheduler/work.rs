@@ -14,13 +14,14 @@ pub(crate) fn assignment(
     (id, boot): (AssignmentId, Boot),
     (job_id, job): (JobId, &Job),
     lease: &Lease,
-    pages: &Pages,
+    (pages, is_total_limited): (&Pages, bool),
 ) -> Option<Assignment> {
     let resolver = Resolver { id: job_id, job, pages };
     let work = resolver.resolve(&lease.task)?;
     let bandwidth = job.spec.policy.bandwidth;
     let (run, epoch, source) = (job.run, lease.epoch, lease.source);
-    Some(Assignment { id, job: job_id, run, epoch, work, source, bandwidth, boot })
+    let job = job_id;
+    Some(Assignment { id, job, run, epoch, work, source, bandwidth, is_total_limited, boot })
 }
 
 struct Resolver<'a> {

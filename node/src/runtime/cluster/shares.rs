@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use airlift_protocol::assignment::Assignment;
 use airlift_protocol::control::Shares;
 use airlift_protocol::id::JobId;
 use airlift_protocol::limits::SHARE_MS;
@@ -17,6 +18,22 @@ const EARLY_PAUSE: Duration = Duration::from_millis(500);
 
 /// Nothing passes.
 const CLOSED: Flow = Flow::At { rate: ByteRate(0), until: None };
+
+/// Whose limits hold for the bytes of an order.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limited {
+    job: JobId,
+    /// The job has one.
+    own: bool,
+    /// All jobs together have one.
+    total: bool,
+}
+
+impl From<&Assignment> for Limited {
+    fn from(order: &Assignment) -> Self {
+        Self { job: order.job, own: order.bandwidth.is_some(), total: order.is_total_limited }
+    }
+}
 
 /// The limits of this node, and what they are set by.
 #[derive(Debug)]
@@ -54,7 +71,14 @@ impl ShareBook {
     /// What a sign of life that goes out `now` says of shares in use.
     pub(super) fn held(&self, now: Instant) -> Option<Shares> {
         let book = self.book();
-        book.until.is_some_and(|until| now < until).then(|| book.held.clone())
+        if book.until.is_some_and(|until| now < until) {
+            return Some(book.held.clone());
+        }
+        // Without this, a leader that has lent nothing and knows no limit would say nothing, and
+        // nothing would pass here any more.
+        let is_closed = book.total.flow() != Flow::Open;
+        let nothing = Some(ByteRate(0));
+        is_closed.then(|| Shares { number: book.held.number, jobs: Vec::new(), total: nothing })
     }
 
     /// The leader answered the sign of life that went out at `sent`: that is from when it holds. What
@@ -81,20 +105,22 @@ impl ShareBook {
         book.held = shares;
     }
 
-    /// The limit for the work of a job, which may have one of its own.
-    pub(super) fn limit(&self, job: JobId, is_limited: bool) -> Arc<RateLimit> {
+    /// The limit for the work of an order.
+    pub(super) fn limit(&self, order: Limited) -> Arc<RateLimit> {
         let mut book = self.book();
-        if is_limited { book.limit(job) } else { Arc::clone(&book.total) }
+        book.expect(order);
+        if order.own { book.limit(order.job) } else { Arc::clone(&book.total) }
     }
 
     /// Whether the leader is to be asked at once, since nothing of the job can pass before.
-    pub(super) fn is_to_be_asked(&self, now: Instant, job: JobId, is_limited: bool) -> bool {
+    pub(super) fn is_to_be_asked(&self, now: Instant, order: Limited) -> bool {
         let mut book = self.book();
+        book.expect(order);
         let is_closed = |limit: &RateLimit| match limit.flow() {
             Flow::Open => false,
             Flow::At { rate, until } => rate.0 == 0 || until.is_some_and(|until| until <= now),
         };
-        let is_waiting = is_closed(&book.total) || (is_limited && is_closed(&book.limit(job)));
+        let is_waiting = is_closed(&book.total) || (order.own && is_closed(&book.limit(order.job)));
         let is_time = book.early.is_none_or(|early| now.duration_since(early) >= EARLY_PAUSE);
         if is_waiting && is_time {
             book.early = Some(now);
@@ -104,6 +130,14 @@ impl ShareBook {
 }
 
 impl Book {
+    /// Closes what has a limit that the leader has not told this node of yet: right after its start,
+    /// or right after the first limit was set.
+    fn expect(&self, order: Limited) {
+        if order.total && self.held.number == 0 {
+            self.total.set(CLOSED);
+        }
+    }
+
     fn limit(&mut self, job: JobId) -> Arc<RateLimit> {
         let total = &self.total;
         let fresh = || Arc::new(RateLimit::with(CLOSED, Some(Arc::clone(total))));
@@ -117,6 +151,9 @@ mod tests {
     use crate::runtime::clock;
 
     const JOB: JobId = JobId([1; 16]);
+    const OWN: Limited = Limited { job: JOB, own: true, total: false };
+    const FREE: Limited = Limited { job: JOB, own: false, total: false };
+    const TOTAL: Limited = Limited { job: JOB, own: false, total: true };
 
     fn shares(number: u64, job: u64, total: Option<u64>) -> Shares {
         Shares { number, jobs: vec![(JOB, ByteRate(job))], total: total.map(ByteRate) }
@@ -132,28 +169,28 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_share_holds_from_when_it_was_asked_for() {
         let book = ShareBook::new();
-        let limit = book.limit(JOB, true);
-        assert_eq!((rate(&limit), rate(&book.limit(JOB, false))), (Some(0), None));
+        let limit = book.limit(OWN);
+        assert_eq!((rate(&limit), rate(&book.limit(FREE))), (Some(0), None));
         let sent = clock::now();
         assert_eq!(book.held(sent), None);
         tokio::time::sleep(Duration::from_secs(1)).await;
         book.hear(shares(3, 100, Some(7)), sent);
         let until = Some(sent + Duration::from_millis(SHARE_MS));
         assert_eq!(limit.flow(), Flow::At { rate: ByteRate(100), until });
-        assert_eq!(rate(&book.limit(JOB, false)), Some(7));
+        assert_eq!(rate(&book.limit(FREE)), Some(7));
         assert_eq!(book.held(clock::now()), Some(shares(3, 100, Some(7))));
         book.hear(shares(2, 900, None), clock::now());
         assert_eq!(rate(&limit), Some(100), "an earlier word");
         book.hear(Shares { number: 4, ..Shares::default() }, clock::now());
-        assert_eq!((rate(&limit), rate(&book.limit(JOB, false))), (Some(0), None));
+        assert_eq!((rate(&limit), rate(&book.limit(FREE))), (Some(0), None));
         tokio::time::sleep(Duration::from_millis(SHARE_MS)).await;
-        assert_eq!(book.held(clock::now()), None, "its time is over");
+        assert_eq!(book.held(clock::now()), None, "its time is over, and no limit closes the node");
     }
 
     #[tokio::test(start_paused = true)]
     async fn limits_that_nobody_uses_are_forgotten() {
         let book = ShareBook::new();
-        let limit = book.limit(JOB, true);
+        let limit = book.limit(OWN);
         book.hear(Shares { number: 1, ..Shares::default() }, clock::now());
         assert_eq!(book.book().jobs.len(), 1);
         drop(limit);
@@ -165,12 +202,35 @@ mod tests {
     async fn the_leader_is_asked_early_by_who_has_no_share_and_not_all_the_time() {
         let book = ShareBook::new();
         let now = clock::now();
-        assert!(!book.is_to_be_asked(now, JOB, false));
-        assert!(book.is_to_be_asked(now, JOB, true));
-        assert!(!book.is_to_be_asked(now, JOB, true));
-        assert!(book.is_to_be_asked(now + EARLY_PAUSE, JOB, true));
+        assert!(!book.is_to_be_asked(now, FREE));
+        assert!(book.is_to_be_asked(now, OWN));
+        assert!(!book.is_to_be_asked(now, OWN));
+        assert!(book.is_to_be_asked(now + EARLY_PAUSE, OWN));
         book.hear(shares(1, 5, None), now);
-        assert!(!book.is_to_be_asked(now + 2 * EARLY_PAUSE, JOB, true));
-        assert!(book.is_to_be_asked(now + Duration::from_millis(SHARE_MS), JOB, true));
+        assert!(!book.is_to_be_asked(now + 2 * EARLY_PAUSE, OWN));
+        assert!(book.is_to_be_asked(now + Duration::from_millis(SHARE_MS), OWN));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_that_was_told_nothing_moves_nothing_under_the_limit_of_all_jobs() {
+        let book = ShareBook::new();
+        assert_eq!((book.held(clock::now()), rate(&book.limit(FREE))), (None, None));
+        let limit = book.limit(TOTAL);
+        assert_eq!(rate(&limit), Some(0));
+        assert!(book.is_to_be_asked(clock::now(), TOTAL));
+        let nothing = Shares { number: 0, jobs: Vec::new(), total: Some(ByteRate(0)) };
+        assert_eq!(book.held(clock::now()), Some(nothing), "so that the leader answers");
+        book.hear(Shares { number: 1, ..Shares::default() }, clock::now());
+        assert_eq!(rate(&limit), None, "the limit was lifted meanwhile");
+        assert_eq!(rate(&book.limit(TOTAL)), None, "an order of before");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_whose_share_is_over_says_that_it_moves_nothing() {
+        let book = ShareBook::new();
+        book.hear(shares(3, 100, Some(7)), clock::now());
+        tokio::time::sleep(Duration::from_millis(SHARE_MS)).await;
+        let nothing = Shares { number: 3, jobs: Vec::new(), total: Some(ByteRate(0)) };
+        assert_eq!(book.held(clock::now()), Some(nothing));
     }
 }

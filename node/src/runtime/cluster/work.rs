@@ -403,7 +403,7 @@ impl Workshop {
             let inventory = self.inventory(&job).await?;
             return Ok(Executor { spec, transfer: None, source, inventory, filter, outcomes });
         }
-        let limit = self.shares.limit(job.id, assignment.bandwidth.is_some());
+        let limit = self.shares.limit(assignment.into());
         let (budget, meter) = (self.receiving.clone(), Arc::clone(&job.meters.moving));
         let bounds = Bounds { budget, limit: Some(limit), meter: Arc::clone(&meter) };
         let transfer = Transfer {

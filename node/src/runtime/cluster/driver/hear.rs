@@ -189,8 +189,7 @@ impl Driver {
 
     /// Without a share the work would wait for the next sign of life: it is given now.
     pub(super) fn ask_for_share(&mut self, assignment: &Assignment) {
-        let (shares, is_limited) = (&self.parts.workshop.shares, assignment.bandwidth.is_some());
-        if shares.is_to_be_asked(clock::now(), assignment.job, is_limited) {
+        if self.parts.workshop.shares.is_to_be_asked(clock::now(), assignment.into()) {
             let now = self.now();
             self.agent.handle(now, AgentInput::Beat);
         }
