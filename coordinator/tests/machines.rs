@@ -9,7 +9,7 @@ use airlift_coordinator::state::Phase;
 use airlift_coordinator::{
     Agent, AgentEffect, AgentInput, Answer, Coordinator, Effect, Input, Request, RequestId,
 };
-use airlift_protocol::assignment::{Assignment, Object, Work};
+use airlift_protocol::assignment::{Assignment, End, Object, Work};
 use airlift_protocol::attributes::AttributeSet;
 use airlift_protocol::chunk::Root;
 use airlift_protocol::cluster::{Addresses, Boot};
@@ -22,7 +22,9 @@ use airlift_protocol::key::Key;
 use airlift_protocol::limits::{HEARTBEAT_MS, LEASE_MS, LOG_ENTRY_BYTES_MAX};
 use airlift_protocol::location::Location;
 use airlift_protocol::manifest::{Entry, Kind, Version};
-use airlift_protocol::report::{Comparison, Completion, ListingEnd, ObjectResult, Report};
+use airlift_protocol::report::{
+    Comparison, Completion, ListingEnd, ObjectResult, Report, Unreadable,
+};
 use airlift_protocol::time::Timestamp;
 use airlift_protocol::version::Formats;
 
@@ -37,6 +39,10 @@ fn spec() -> JobSpec {
         filters: Filters::default(),
         policy: Policy::default(),
     }
+}
+
+fn listed(page: u32, entries: Vec<Entry>) -> Completion {
+    Completion::Page { page: PageId(page), entries, unreadable: Unreadable::default() }
 }
 
 fn entry(key: &str, size: u64) -> Entry {
@@ -148,7 +154,7 @@ impl Desk {
         let list = self.last().clone();
         assert!(matches!(list.work, Work::List { after: None, .. }));
         let entries = vec![entry("a", 1), entry("b", 2)];
-        self.answer(1, &list, Completion::Page { page: PageId(0), entries });
+        self.answer(1, &list, listed(0, entries));
         let compare = self.last().clone();
         assert!(matches!(&compare.work, Work::Compare { page } if page.entries.len() == 2));
         let end = ListingEnd { pages: PageId(1), unreadable: Vec::new(), unreadable_count: 0 };
@@ -320,8 +326,8 @@ fn a_listing_that_breaks_off_goes_on_after_its_last_page() {
     let mut agent = Agent::new(Timestamp(0), 1, BOOT);
     agent.handle(Timestamp(0), AgentInput::Timeout);
     assert_eq!(effects(&mut agent), [AgentEffect::Heartbeat { boot: BOOT, held: Vec::new() }]);
-    let work =
-        Work::List { end: airlift_protocol::assignment::End::Source, after: None, next: PageId(0) };
+    let (end, after, until, next) = (End::Source, None, None, PageId(0));
+    let work = Work::List { end, after, next, until, cuts: 15, pages: 16 };
     let assignment = Assignment { work, ..pack_of(&[]) };
     agent.handle(Timestamp(0), AgentInput::Order(Order::Assign(Box::new(assignment))));
     effects(&mut agent);
@@ -330,16 +336,19 @@ fn a_listing_that_breaks_off_goes_on_after_its_last_page() {
         AgentInput::Outcome { assignment, attempt: 1, result, wire_bytes: 0 }
     };
     let entries = vec![entry("a", 1), entry("b", 1)];
-    let page = Completion::Page { page: PageId(0), entries };
-    agent.handle(Timestamp(0), outcome(Ok(page)));
-    assert!(matches!(effects(&mut agent)[..], [AgentEffect::Report(_)]));
+    let cut = Completion::Cut { page: PageId(1), at: vec![Key::from("k"), Key::from("m")] };
+    for completion in [listed(0, entries), cut] {
+        agent.handle(Timestamp(0), outcome(Ok(completion)));
+        assert!(matches!(effects(&mut agent)[..], [AgentEffect::Report(_)]));
+    }
     agent.handle(Timestamp(0), outcome(Err(Failure::new(ErrorCode::TimedOut, ""))));
     let due = agent.poll_timeout().unwrap();
     agent.handle(due, AgentInput::Timeout);
     let started = effects(&mut agent);
     let [AgentEffect::Start { assignment, .. }] = &started[..] else { panic!("{started:?}") };
-    let Work::List { after, next, .. } = &assignment.work else { panic!("{assignment:?}") };
-    assert_eq!((after, *next), (&Some(Key::from("b")), PageId(1)));
+    let (after, until) = (Some(Key::from("b")), Some(Key::from("k")));
+    let work = Work::List { end, after, next: PageId(2), until, cuts: 0, pages: 16 };
+    assert_eq!(assignment.work, work, "the rest up to the first cut");
 }
 
 #[test]
@@ -384,8 +393,7 @@ fn what_a_dead_process_said_does_not_turn_its_successor_away() {
 fn a_page_counts_once_and_a_listing_ends_only_with_all_its_pages() {
     let mut desk = Desk::begin(Vec::new());
     let list = desk.last().clone();
-    let page =
-        |number, key| Completion::Page { page: PageId(number), entries: vec![entry(key, 1)] };
+    let page = |number, key| listed(number, vec![entry(key, 1)]);
     let end = |pages| {
         let unreadable = Vec::new();
         Completion::Listed(ListingEnd { pages: PageId(pages), unreadable, unreadable_count: 0 })

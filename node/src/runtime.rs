@@ -3,7 +3,9 @@
 pub(crate) mod blocking;
 pub mod clock;
 pub mod cluster;
+mod cut;
 pub mod embedded;
 mod executor;
 mod filter;
+mod lister;
 pub(crate) mod memory;

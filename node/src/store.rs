@@ -61,6 +61,9 @@ pub struct Capabilities {
     pub keeps_mtime: bool,
     /// Whether directories exist by themselves, so that deleting objects may leave empty ones.
     pub directories: bool,
+    /// Whether a listing can begin behind any key at no cost, so that ranges of keys are listed beside
+    /// each other.
+    pub lists_ranges: bool,
     /// Largest object the store can hold.
     pub object_bytes_max: u64,
     /// What it holds of all that an object can carry.
@@ -137,6 +140,29 @@ pub trait Store: Debug + Send + Sync {
         request: ListRequest,
         found: mpsc::Sender<Listed>,
     ) -> Result<(), StoreError>;
+
+    /// The first key after `after`, by about one request: where a range of keys is cut depends on it.
+    async fn next_key(&self, after: &Key) -> Result<Option<Key>, StoreError> {
+        let (found, mut listed) = mpsc::channel(1);
+        let request = ListRequest { after: Some(after.clone()), until: None };
+        let first = async {
+            while let Some(finding) = listed.recv().await {
+                if let Listed::Entries(entries) = finding
+                    && let Some(entry) = entries.into_iter().next()
+                {
+                    // The listing ends when nobody takes what it finds.
+                    listed.close();
+                    return Some(entry.key);
+                }
+            }
+            None
+        };
+        let (listing, key) = tokio::join!(self.list(request, found), first);
+        match key {
+            Some(key) => Ok(Some(key)),
+            None => listing.map(|()| None),
+        }
+    }
 
     /// Looks up many keys, given in ascending order, by whatever is cheapest: `None` where the
     /// store has no such key. Entries are as a listing gives them.

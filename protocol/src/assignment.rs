@@ -37,14 +37,21 @@ pub enum End {
 /// What a node is to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Work {
-    /// List one end in key order and report page after page.
+    /// List a range of the keys of one end in order, and report page after page.
     List {
         /// The end to list.
         end: End,
         /// Only keys after this one.
         after: Option<Key>,
-        /// The id of the first page reported.
+        /// The number of the first page, or cut, that is reported.
         next: PageId,
+        /// Only keys up to and including this one.
+        until: Option<Key>,
+        /// How many other ranges may be made of what is left of this one, by one cut.
+        cuts: u32,
+        /// Pages after which the rest of the range is left for another order, where the store can begin
+        /// anywhere at no cost.
+        pages: u32,
     },
     /// Say which objects of a page the target already holds.
     Compare {

@@ -29,6 +29,16 @@ pub const PAGE_ENTRIES_MAX: usize = 10_000;
 /// Encoded bytes of one manifest page.
 pub const PAGE_BYTES_MAX: usize = 512 << 10;
 
+/// Ranges into which the keys of one end are cut at once. A service answers a request for 1,000 keys in
+/// about a tenth of a second, so that so many together list a hundred thousand keys a second: what a log
+/// takes. Services allow some thousand such requests a second.
+pub const LIST_RANGES_MAX: usize = 16;
+
+/// Pages that one order lists where a listing can begin at any key. Then what is left of the range is
+/// given out anew, with as many cuts as other ranges have made room for meanwhile: of a skewed source the
+/// long ranges are cut again. The cost is what was read ahead, about one page.
+pub const LIST_PAGES_MAX: u32 = 16;
+
 /// Encoded bytes of one log entry: a page, or a batch of reports.
 pub const LOG_ENTRY_BYTES_MAX: usize = 8 << 20;
 

@@ -74,17 +74,23 @@ impl Running {
         Self { assignment, attempt, retry, results, due: None, wire_bytes: 0 }
     }
 
-    /// A page of a listing was reported: another attempt would go on after it, with its full number
-    /// of retries.
+    /// A page of a listing was reported, or a cut: another attempt would go on after it, with its full
+    /// number of retries.
     pub(super) fn listed_up_to(&mut self, completion: &Completion, seed: u64) {
-        if let (Work::List { after, next, .. }, Completion::Page { page, entries }) =
-            (&mut self.assignment.work, completion)
-            && let Some(last) = entries.last()
-        {
-            *after = Some(last.key.clone());
-            *next = page.next();
-            self.retry = Retry::new(seed ^ self.assignment.id.0);
-        }
+        let Work::List { after, next, until, cuts, .. } = &mut self.assignment.work else { return };
+        let turn = match completion {
+            Completion::Page { page, entries, .. } => {
+                entries.last().map(|last| (page, after.insert(last.key.clone())))
+            }
+            Completion::Cut { page, at } => at.first().map(|first| {
+                *cuts = 0;
+                (page, until.insert(first.clone()))
+            }),
+            _ => None,
+        };
+        let Some((turn, _)) = turn else { return };
+        *next = turn.next();
+        self.retry = Retry::new(seed ^ self.assignment.id.0);
     }
 
     /// Takes the results of an attempt into those of the order.

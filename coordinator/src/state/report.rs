@@ -1,7 +1,6 @@
 //! What a report does: it ends a lease, and brings objects to their end or back among those to be
 //! given out. A report of a lease that is not there, or under another epoch, does nothing.
 
-use airlift_protocol::assignment::End;
 use airlift_protocol::attributes::AttributeSet;
 use airlift_protocol::error::{ErrorCode, Failure, Scope};
 use airlift_protocol::id::{AssignmentId, JobId, PageId, Position};
@@ -9,7 +8,7 @@ use airlift_protocol::job::Mode;
 use airlift_protocol::key::Key;
 use airlift_protocol::limits::OBJECT_BYTES_MAX;
 use airlift_protocol::report::{
-    ChangedObject, Comparison, Completion, ListingEnd, ObjectResult, Report, SkipReason, Verdict,
+    ChangedObject, Comparison, Completion, ObjectResult, Report, SkipReason, Verdict,
 };
 use airlift_protocol::time::Timestamp;
 use airlift_protocol::units::ByteCount;
@@ -40,12 +39,16 @@ pub(super) fn apply(state: &mut State, report: Report, at: Timestamp) -> Vec<Fac
     change.facts
 }
 
-/// Whether a report answers the lease: under its epoch, and the end of a listing only when every
-/// page of it is on record.
+/// Whether a report answers the lease: under its epoch, and the end of a listing only when all that
+/// was reported of it before is on record.
 fn is_meant(job: &Job, lease: &Lease, report: &Report) -> bool {
     let is_whole = match (&lease.task, &report.result) {
-        (Task::List(end), Ok(Completion::Listed(listing))) => {
-            listing.pages == job.listing(*end).next_page()
+        (
+            Task::List(end, range),
+            Ok(Completion::Listed(listed) | Completion::PartListed(listed)),
+        ) => {
+            let range = job.listing(*end).open_range(*range);
+            range.is_some_and(|range| range.next == listed.pages)
         }
         _ => true,
     };
@@ -64,7 +67,15 @@ struct Change<'a> {
 impl Change<'_> {
     fn completed(&mut self, lease: Lease, completion: Completion) {
         match (lease.task, completion) {
-            (Task::List(end), Completion::Listed(listing)) => self.listed(end, listing),
+            (Task::List(end, range), Completion::Listed(listed)) => {
+                let listing = self.job.listing_mut(end);
+                listing.end_order(range, listed);
+                listing.finish(range);
+                self.facts.push(Fact::Listing(self.id, end));
+            }
+            (Task::List(end, range), Completion::PartListed(listed)) => {
+                self.job.listing_mut(end).end_order(range, listed);
+            }
             (Task::Compare(page), Completion::Compared(entries)) => self.compared(page, entries),
             (Task::Open(position, upload, _), Completion::Opened(token)) => {
                 if let Some(object) = self.job.objects.get_mut(&position) {
@@ -131,7 +142,7 @@ impl Change<'_> {
             Scope::Object => {}
         }
         match lease.task {
-            Task::List(_) | Task::Compare(_) => self.stop(failure),
+            Task::List(..) | Task::Compare(_) => self.stop(failure),
             Task::Open(position, ..) | Task::Range(position, _) | Task::Commit(position) => {
                 self.object_failed(position, &failure);
             }
@@ -170,11 +181,6 @@ impl Change<'_> {
     fn stop(&mut self, failure: Failure) {
         let facts = stop(self.job, self.id, failure, self.at);
         self.facts.extend(facts);
-    }
-
-    fn listed(&mut self, end: End, listing: ListingEnd) {
-        self.job.listing_mut(end).end = Some(listing);
-        self.facts.push(Fact::Listing(self.id, end));
     }
 
     fn compared(&mut self, page: PageId, entries: Vec<Comparison>) {
@@ -392,5 +398,7 @@ fn kind(completion: &Completion) -> &'static str {
         Completion::ReadBack => "ReadBack",
         Completion::Deleted(_) => "Deleted",
         Completion::Cleaned => "Cleaned",
+        Completion::Cut { .. } => "Cut",
+        Completion::PartListed(_) => "PartListed",
     }
 }

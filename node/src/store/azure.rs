@@ -117,6 +117,7 @@ impl AzureStore {
             symlinks: false,
             keeps_mtime: false,
             directories: false,
+            lists_ranges: false,
             object_bytes_max: block::OBJECT_BYTES_MAX,
             keeps: AttributeKind::ALL
                 .into_iter()

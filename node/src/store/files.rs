@@ -90,6 +90,7 @@ impl FileStore {
             symlinks: true,
             keeps_mtime: true,
             directories: true,
+            lists_ranges: false,
             object_bytes_max: i64::MAX as u64,
             keeps: [AttributeKind::Mtime, AttributeKind::Mode].into_iter().collect(),
             classes: Classes::None,

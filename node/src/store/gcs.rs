@@ -101,6 +101,7 @@ impl GcsStore {
             symlinks: false,
             keeps_mtime: false,
             directories: false,
+            lists_ranges: true,
             object_bytes_max: part::OBJECT_BYTES_MAX,
             keeps: AttributeKind::ALL
                 .into_iter()
@@ -141,6 +142,10 @@ impl Store for GcsStore {
         found: mpsc::Sender<Listed>,
     ) -> Result<(), StoreError> {
         self.bucket.list(request, found).await
+    }
+
+    async fn next_key(&self, after: &Key) -> Result<Option<Key>, StoreError> {
+        list::next_key(&self.bucket, after).await
     }
 
     async fn lookup(&self, keys: Vec<Key>) -> Vec<Result<Option<Entry>, StoreError>> {

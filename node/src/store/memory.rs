@@ -75,6 +75,7 @@ impl MemoryStore {
             symlinks: true,
             keeps_mtime: true,
             directories: false,
+            lists_ranges: true,
             object_bytes_max: u64::MAX,
             keeps: AttributeKind::ALL.into_iter().collect(),
             classes: Classes::S3,

@@ -162,6 +162,7 @@ impl S3Store {
         let bucket = Bucket::open(options).await?;
         let capabilities = Capabilities {
             concurrent_parts: PARTS_AT_ONCE,
+            lists_ranges: true,
             writes_are_durable: true,
             symlinks: false,
             keeps_mtime: false,
@@ -195,6 +196,10 @@ impl Store for S3Store {
         found: mpsc::Sender<Listed>,
     ) -> Result<(), StoreError> {
         self.bucket.list(request, found).await
+    }
+
+    async fn next_key(&self, after: &Key) -> Result<Option<Key>, StoreError> {
+        list::next_key(&self.bucket, after).await
     }
 
     async fn lookup(&self, keys: Vec<Key>) -> Vec<Result<Option<Entry>, StoreError>> {
