@@ -20,7 +20,7 @@ use airlift_protocol::control::{
 };
 use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::frame::{
-    self, ChunkHead, Description, EncodingKind, Frame, Request, RequestHeader,
+    self, ChunkHead, Description, Digest, EncodingKind, Frame, Request, RequestHeader, ToDigest,
 };
 use airlift_protocol::id::{
     AssignmentId, Epoch, JobId, KeyRangeId, LogIndex, NodeId, PageId, Position,
@@ -37,6 +37,7 @@ use airlift_protocol::report::{
     ChangedObject, Comparison, Completion, ListingEnd, ObjectResult, Report, SkipReason, Unreadable,
     Verdict,
 };
+use airlift_protocol::sum::{StoredSum, Sum, SumKind};
 use airlift_protocol::time::Timestamp;
 use airlift_protocol::units::{ByteRange, ByteRate};
 use airlift_protocol::version::Formats;
@@ -182,6 +183,7 @@ fn completions() -> Vec<Completion> {
             Verdict::Missing,
             Verdict::Skipped(skipped),
             Verdict::Failed(failure()),
+            Verdict::EqualBySum { kind: SumKind::Crc64Nvme, root: Some(root), bytes },
         ]),
         Completion::ReadBack,
         Completion::Deleted(vec![None, Some(failure())]),
@@ -352,8 +354,11 @@ fn frames() -> Vec<Vec<u8>> {
         Request::Pack { entries: vec![entry(5)] },
         Request::Stat { key: Key::from("a") },
         Request::Lookup { keys: vec![Key::from("a"), Key::from("b")] },
-        Request::Roots { entries: vec![entry(5)] },
+        Request::Digests {
+            objects: vec![ToDigest { entry: entry(5), sum: Some(SumKind::Crc32c) }],
+        },
         Request::Describe,
+        Request::StoredSums { entries: vec![entry(5)] },
     ];
     let requests = requests.into_iter().map(|request| {
         let header = RequestHeader { order, request };
@@ -379,11 +384,14 @@ fn frames() -> Vec<Vec<u8>> {
         bytes: 3,
     };
     let info = ObjectInfo { entry: entry(3), attributes: Attributes::default() };
+    let sum = Sum::Crc64Nvme(1);
+    let digest = Digest { root: Root([1; 32]), sum: Some(sum) };
     let answers = [
         vec![object, Frame::Chunk(head), Frame::End],
         vec![Frame::ObjectError { place: 0, failure: failure() }, Frame::Error(failure())],
         vec![Frame::Found { place: 0, entry: Some(entry(3)) }, Frame::End],
-        vec![Frame::ObjectRoot { place: 0, root: Root([1; 32]) }, Frame::Info(Some(info))],
+        vec![Frame::ObjectDigest { place: 0, digest }, Frame::Info(Some(info))],
+        vec![Frame::ObjectSums { place: 0, sums: vec![StoredSum::computed(sum)] }, Frame::End],
         vec![Frame::Description(Description { keeps_mtime: true }), Frame::End],
     ];
     let answers = answers.into_iter().map(|frames| {

@@ -24,6 +24,7 @@ use airlift_protocol::id::{
     AssignmentId, Epoch, JobId, KeyRangeId, LogIndex, NodeId, PageId, Position,
 };
 use airlift_protocol::key::Key;
+use airlift_protocol::sum::SumKind;
 use airlift_protocol::units::ByteRate;
 use airlift_protocol::version::FormatVersion;
 use serde::{Deserialize, Serialize};
@@ -147,11 +148,13 @@ pub struct ObjectFact {
     pub reason: Option<(Option<ErrorCode>, String)>,
     /// What it carried at the source and the target cannot hold.
     pub dropped: AttributeSet,
+    /// Verify: the kind of sum kept by a store that showed equality, where not both ends were read.
+    pub sum: Option<SumKind>,
 }
 
 impl ObjectFact {
     fn plain(status: Status) -> Self {
-        Self { status, root: None, reason: None, dropped: AttributeSet::NONE }
+        Self { status, root: None, reason: None, dropped: AttributeSet::NONE, sum: None }
     }
 
     fn failed(failure: &Failure) -> Self {

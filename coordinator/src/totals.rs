@@ -20,6 +20,10 @@ pub struct ObjectCounts {
     pub deleted: u64,
     /// Verify: same content at both ends.
     pub equal: u64,
+    /// Verify: of `equal`, those of which at least one end was not read, because a sum that its store
+    /// keeps shows it.
+    #[serde(default)]
+    pub equal_by_sum: u64,
     /// Verify: different content.
     pub differs: u64,
     /// Verify: not at the target.

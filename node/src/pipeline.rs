@@ -10,7 +10,7 @@
 //! | [`pack`] | many small objects, whole |
 //! | [`object`] | begin, commit and discard the upload of a large object |
 //! | [`compare`] | what has to move at all |
-//! | [`content`] | hash what a store holds, for verify and read-back |
+//! | [`content`] | whether both ends hold the same bytes; hashing what a store holds |
 //! | [`remove`] | deletes of a sync |
 
 pub mod bounds;
@@ -20,6 +20,8 @@ mod clash;
 pub mod compare;
 pub mod compress;
 pub mod content;
+mod digest;
+mod equal;
 pub mod hash;
 pub mod level;
 pub mod limit;

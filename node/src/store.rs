@@ -26,6 +26,7 @@ pub mod s3;
 pub mod settings;
 pub mod sftp;
 mod staged;
+pub mod sum;
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -35,7 +36,8 @@ pub use airlift_protocol::attributes::{AttributeKind, AttributeSet, Attributes, 
 use airlift_protocol::chunk::Root;
 use airlift_protocol::job::{LinkPolicy, Policy, TagPolicy};
 use airlift_protocol::key::Key;
-use airlift_protocol::manifest::Entry;
+use airlift_protocol::manifest::{Entry, Version};
+use airlift_protocol::sum::StoredSum;
 use airlift_protocol::time::Timestamp;
 use airlift_protocol::units::ByteRange;
 use async_trait::async_trait;
@@ -168,6 +170,13 @@ pub trait Store: Debug + Send + Sync {
     /// store has no such key. Entries are as a listing gives them.
     async fn lookup(&self, keys: Vec<Key>) -> Vec<Result<Option<Entry>, StoreError>>;
 
+    /// The sums that the store itself keeps of whole objects, at most one of a kind: none where it
+    /// keeps none, or where the object is not the listed one any more. Reads no content; results in
+    /// order.
+    async fn stored_sums(&self, objects: Vec<Entry>) -> Vec<Result<Vec<StoredSum>, StoreError>> {
+        objects.iter().map(|_| Ok(Vec::new())).collect()
+    }
+
     /// Everything about one object.
     async fn stat(&self, key: &Key) -> Result<Option<ObjectInfo>, StoreError>;
 
@@ -298,6 +307,12 @@ pub trait Upload: Debug + Send + Sync {
 
     /// Makes what was written durable.
     async fn sync(&self) -> Result<(), StoreError>;
+}
+
+/// Whether an object is as it was listed, as far as its store can tell.
+fn is_still(listed: &Entry, now: &Entry) -> bool {
+    (now.size, &now.version) == (listed.size, &listed.version)
+        && (now.version != Version::None || now.mtime_ns == listed.mtime_ns)
 }
 
 /// Bytes of a payload that has to be contiguous, zeros included.

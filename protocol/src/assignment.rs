@@ -100,7 +100,7 @@ pub enum Work {
         /// As for [`Work::Open`].
         orphan_since: Option<Timestamp>,
     },
-    /// Read both ends and say which objects differ.
+    /// Say which objects differ, by the sums that the stores have or by reading.
     Verify {
         /// The objects, in key order.
         #[serde(deserialize_with = "bounded::list::<_, _, VERIFY_OBJECTS_MAX>")]

@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use crate::bounded;
 use crate::codec;
-use crate::id::JobId;
+use crate::id::{JobId, Position};
 use crate::key::Key;
 use crate::limits::{CLASS_NAME_BYTES_MAX, CLASS_RULES_MAX};
 use crate::location::Location;
@@ -30,7 +30,7 @@ pub enum Mode {
 pub enum Comparison {
     /// By what the stores say: time, ETag, recorded fingerprint.
     Attributes,
-    /// By reading and hashing both.
+    /// By their content: sums that the stores have, else by reading both.
     Content,
 }
 
@@ -50,8 +50,20 @@ pub enum LinkPolicy {
 pub enum VerifyLevel {
     /// Every object is compared with what the store says it holds (always done).
     Committed,
-    /// Besides, this share of the moved objects, in percent, is read back and hashed.
+    /// Besides, this share of the moved objects, in percent, is read back and hashed; of objects that
+    /// are compared, this share is read at both ends, whatever sums the stores have.
     ReadBack(u8),
+}
+
+impl VerifyLevel {
+    /// Whether the object at `position` is in the share: a fixed choice for each position.
+    pub fn is_sampled(self, position: Position) -> bool {
+        let Self::ReadBack(percent) = self else { return false };
+        let place = u64::from(position.page.0) << 16 | u64::from(position.index);
+        // Fibonacci hashing: spreads consecutive positions evenly over the percentages.
+        let spread = place.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        spread % 100 < u64::from(percent)
+    }
 }
 
 /// What is done with the tags of objects, which stores keep apart and guard by rights of their own.

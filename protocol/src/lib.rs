@@ -31,6 +31,7 @@ pub mod raft;
 pub mod report;
 pub mod shard;
 mod shared;
+pub mod sum;
 pub mod time;
 pub mod units;
 pub mod version;

@@ -112,6 +112,9 @@ pub const OBJECTS_OPEN_MAX: usize = 4096;
 /// Keys of one delete assignment.
 pub const DELETE_KEYS_MAX: usize = 1000;
 
+/// Sums that a store keeps of one object: no more than there are kinds.
+pub const STORED_SUMS_MAX: usize = 6;
+
 /// Objects of one verify assignment (their bytes are bounded by [`VERIFY_BYTES_MAX`]).
 pub const VERIFY_OBJECTS_MAX: usize = 1024;
 

@@ -14,6 +14,7 @@ use crate::limits::{
     VERIFY_OBJECTS_MAX,
 };
 use crate::manifest::Entry;
+use crate::sum::SumKind;
 
 /// Why an object was left out on purpose.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,6 +90,15 @@ pub enum Verdict {
     Skipped(SkipReason),
     /// Could not be compared.
     Failed(Failure),
+    /// Both ends have the same bytes, by a sum that a store keeps: at least one end was not read.
+    EqualBySum {
+        /// Which sum.
+        kind: SumKind,
+        /// Their hash, if one end was read.
+        root: Option<Root>,
+        /// How many.
+        bytes: u64,
+    },
 }
 
 /// How the target stands to one object of a page, before anything moves.

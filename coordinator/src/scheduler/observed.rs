@@ -95,6 +95,7 @@ fn judge(report: &Report) -> Judgement {
         Ok(Completion::Verified(items)) => of_items(items, |item| match item {
             Verdict::Failed(failure) => Some(failure),
             Verdict::Equal { .. }
+            | Verdict::EqualBySum { .. }
             | Verdict::Differs(_)
             | Verdict::Missing
             | Verdict::Skipped(_) => None,

@@ -6,7 +6,7 @@ use airlift_protocol::assignment::{End, UploadToken};
 use airlift_protocol::bitmap::Bitmap;
 use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::id::{PageId, Position};
-use airlift_protocol::job::{JobSpec, Mode, VerifyLevel};
+use airlift_protocol::job::{JobSpec, Mode};
 use airlift_protocol::key::Key;
 use airlift_protocol::limits::{FAILURES_KEPT_MAX, LEFT_OVER_NAMED_MAX};
 use airlift_protocol::manifest::{Entry, Page};
@@ -244,13 +244,9 @@ impl Job {
                 .any(|listing| listing.end.as_ref().is_some_and(|end| end.unreadable_count > 0))
     }
 
-    /// Whether a moved object is to be read back: a fixed choice for each position.
+    /// Whether a moved object is to be read back.
     pub(super) fn is_sampled(&self, position: Position) -> bool {
-        let VerifyLevel::ReadBack(percent) = self.spec.policy.verify else { return false };
-        let place = u64::from(position.page.0) << 16 | u64::from(position.index);
-        // Fibonacci hashing: spreads consecutive positions evenly over the percentages.
-        let spread = place.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-        spread % 100 < u64::from(percent)
+        self.spec.policy.verify.is_sampled(position)
     }
 
     /// The phase after this one.
@@ -297,7 +293,10 @@ impl Job {
             Status::Failed => objects.failed += 1,
             Status::Skipped => objects.skipped += 1,
             Status::Deleted | Status::WouldDelete => objects.deleted += 1,
-            Status::Equal => objects.equal += 1,
+            Status::Equal => {
+                objects.equal += 1;
+                objects.equal_by_sum += u64::from(fact.sum.is_some());
+            }
             Status::Differs => objects.differs += 1,
             Status::Missing => objects.missing += 1,
             Status::Extra => objects.extra += 1,

@@ -340,6 +340,9 @@ impl Change<'_> {
             Verdict::Equal { root, bytes } => {
                 (ObjectFact { root: Some(root), ..ObjectFact::plain(Status::Equal) }, bytes)
             }
+            Verdict::EqualBySum { kind, root, bytes } => {
+                (ObjectFact { root, sum: Some(kind), ..ObjectFact::plain(Status::Equal) }, bytes)
+            }
             Verdict::Differs(how) => {
                 (ObjectFact { reason: reason(how), ..ObjectFact::plain(Status::Differs) }, 0)
             }

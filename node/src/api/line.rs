@@ -57,6 +57,10 @@ pub struct ReportLine {
     /// What the object carried at the source and the target cannot hold.
     #[serde(default, skip_serializing_if = "AttributeSet::is_empty")]
     pub dropped: AttributeSet,
+    /// Of an `equal` object of which not both ends were read: the kind of sum, kept by a store, that
+    /// shows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sum: Option<String>,
     /// For a place that could not be listed, and for what was left over: `source` or `target`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<String>,
@@ -91,6 +95,7 @@ impl ReportLine {
             reason: reason.map(|(_, text)| text.clone()),
             code,
             dropped: object.dropped,
+            sum: object.sum.map(|kind| kind.as_str().to_owned()),
             end: None,
         }
     }
@@ -104,6 +109,7 @@ impl ReportLine {
             reason: Some(failure.detail().to_owned()),
             code: Some(failure.code.as_str().to_owned()),
             dropped: AttributeSet::NONE,
+            sum: None,
             end: Some(match end {
                 End::Source => "source".to_owned(),
                 End::Target => "target".to_owned(),

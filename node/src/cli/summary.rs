@@ -199,10 +199,21 @@ impl Summary<'_> {
         let mut lines = vec![self.headline()];
         lines.push(format!("  objects   {}", self.objects()));
         lines.push(format!("  bytes     {}", self.bytes()));
+        lines.extend(self.by_sums());
         lines.extend(self.dropped());
         lines.extend(self.explanation.map(Explanation::lines).into_iter().flatten());
         lines.extend(self.troubles());
         lines.join("\n")
+    }
+
+    /// How equality was shown, where not all was read.
+    fn by_sums(&self) -> Option<String> {
+        let objects = &self.end.totals.objects;
+        let (by_sum, read) = (objects.equal_by_sum, objects.equal - objects.equal_by_sum);
+        (by_sum > 0).then(|| {
+            let (by_sum, read) = (count(by_sum), count(read));
+            format!("  shown     {by_sum} equal by sums that the stores keep, {read} by reading both ends")
+        })
     }
 
     /// What the target could not hold of what objects carry beside their bytes, if anything.

@@ -72,7 +72,7 @@ impl Transfer {
 
     /// The transfer that `verify` means.
     pub(super) fn verify(args: &VerifyArgs) -> Self {
-        let (args, policy) = (args.transfer.clone(), verify_policy());
+        let (args, policy) = (args.transfer.clone(), verify_policy(args.verify));
         Self { mode: Mode::Verify, args, policy, preflight: false }
     }
 
@@ -107,8 +107,9 @@ pub(super) fn sync_policy(
 }
 
 /// The policy of a comparison.
-pub(super) fn verify_policy() -> Policy {
-    Policy { comparison: Comparison::Content, ..Policy::default() }
+pub(super) fn verify_policy(verify: Option<VerifyLevel>) -> Policy {
+    let verify = verify.unwrap_or(VerifyLevel::Committed);
+    Policy { comparison: Comparison::Content, verify, ..Policy::default() }
 }
 
 /// What is asked for, with what the configuration adds.

@@ -6,10 +6,12 @@ use airlift_protocol::assignment::End;
 use airlift_protocol::chunk::{self, Root, SpanValue};
 use airlift_protocol::error::ErrorCode;
 use airlift_protocol::figures::Stage;
+use airlift_protocol::frame::{Digest, ToDigest};
 use airlift_protocol::key::Key;
 use airlift_protocol::limits::CHUNK_BYTES;
 use airlift_protocol::manifest::Entry;
 use airlift_protocol::shard;
+use airlift_protocol::sum::StoredSum;
 use airlift_protocol::units::ByteRange;
 use async_trait::async_trait;
 use tokio::sync::mpsc;
@@ -51,14 +53,12 @@ impl Source for LocalSource {
         self.store.lookup(keys).await
     }
 
-    async fn roots(&self, entries: Vec<Entry>) -> Vec<Result<Root, StoreError>> {
-        // One object alone is read chunk by chunk, however small: many may be asked for at once.
-        match &entries[..] {
-            [single] => {
-                vec![content::root_of(&self.bounds, End::Source, &self.store, single).await]
-            }
-            _ => content::roots_of(&self.bounds, End::Source, &self.store, entries).await,
-        }
+    async fn stored_sums(&self, entries: Vec<Entry>) -> Vec<Result<Vec<StoredSum>, StoreError>> {
+        self.store.stored_sums(entries).await
+    }
+
+    async fn digests(&self, objects: Vec<ToDigest>) -> Vec<Result<Digest, StoreError>> {
+        content::digests_of(&self.bounds, End::Source, &self.store, objects).await
     }
 
     async fn read_range(

@@ -13,8 +13,10 @@
 use std::fmt::Debug;
 
 use airlift_protocol::chunk::Root;
+use airlift_protocol::frame::{Digest, ToDigest};
 use airlift_protocol::key::Key;
 use airlift_protocol::manifest::Entry;
+use airlift_protocol::sum::StoredSum;
 use airlift_protocol::units::ByteRange;
 use async_trait::async_trait;
 use tokio::sync::mpsc;
@@ -56,8 +58,11 @@ pub trait Source: Debug + Send + Sync {
     /// Looks up many keys, given in ascending order; results in order.
     async fn lookup(&self, keys: Vec<Key>) -> Vec<Result<Option<Entry>, StoreError>>;
 
-    /// Hashes of objects, each pinned to its listed state; results in order.
-    async fn roots(&self, entries: Vec<Entry>) -> Vec<Result<Root, StoreError>>;
+    /// The sums that the store keeps of objects as they were listed; results in order.
+    async fn stored_sums(&self, entries: Vec<Entry>) -> Vec<Result<Vec<StoredSum>, StoreError>>;
+
+    /// What objects come to, each read once and pinned to its listed state; results in order.
+    async fn digests(&self, objects: Vec<ToDigest>) -> Vec<Result<Digest, StoreError>>;
 
     /// Sends the chunks of `range`, which begins with a chunk, in order into `link`, pinned to the
     /// listed state. The receiver may hold `part_bytes` of them, a power of two, before it lets any

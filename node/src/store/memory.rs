@@ -15,6 +15,7 @@ use airlift_protocol::key::Key;
 use airlift_protocol::limits::CHUNK_BYTES;
 use airlift_protocol::manifest::{Entry, Kind, Version};
 use airlift_protocol::shard;
+use airlift_protocol::sum::StoredSum;
 use airlift_protocol::time::Timestamp;
 use airlift_protocol::units::ByteRange;
 use async_trait::async_trait;
@@ -51,6 +52,7 @@ struct Stored {
     bytes: Bytes,
     attributes: Attributes,
     generation: u64,
+    sums: Vec<StoredSum>,
 }
 
 #[derive(Debug)]
@@ -99,6 +101,15 @@ impl MemoryStore {
         self.contents().put(key.into(), kind, Bytes::new(), Attributes::default());
     }
 
+    /// Keeps these sums of the object under `key`, right or wrong, until it is written again.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn keep_sums(&self, key: &Key, sums: Vec<StoredSum>) {
+        let mut contents = self.contents();
+        contents.objects.get_mut(key).expect("an object of that key").sums = sums;
+    }
+
     /// Removes whatever is under `key`; whether there was something.
     pub fn remove(&self, key: &Key) -> bool {
         self.contents().objects.remove(key).is_some()
@@ -127,8 +138,8 @@ impl MemoryStore {
 impl Contents {
     fn put(&mut self, key: Key, kind: Kind, bytes: Bytes, attributes: Attributes) {
         self.generation += 1;
-        let generation = self.generation;
-        self.objects.insert(key, Stored { kind, bytes, attributes, generation });
+        let (generation, sums) = (self.generation, Vec::new());
+        self.objects.insert(key, Stored { kind, bytes, attributes, generation, sums });
     }
 
     /// The entry and bytes of `listed`, if it still is what was listed.
@@ -235,6 +246,12 @@ impl Store for MemoryStore {
         keys.iter()
             .map(|key| Ok(contents.objects.get(key).map(|stored| stored.entry(key))))
             .collect()
+    }
+
+    async fn stored_sums(&self, objects: Vec<Entry>) -> Vec<Result<Vec<StoredSum>, StoreError>> {
+        let contents = self.contents();
+        let sums_of = |entry| contents.pinned(entry).map(|stored| stored.sums.clone());
+        objects.iter().map(|entry| Ok(sums_of(entry).unwrap_or_default())).collect()
     }
 
     async fn stat(&self, key: &Key) -> Result<Option<ObjectInfo>, StoreError> {

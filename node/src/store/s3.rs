@@ -10,7 +10,7 @@
 //! error       the SDK's errors as ours        preflight  is the bucket usable at all
 //! blank       keys that the SDK would refuse   provider  what is known of each service, as data
 //! credentials where they are taken from        tags      read, written, confirmed
-//! archive     what cannot be read at once
+//! archive     what cannot be read at once      stored    sums that the store keeps
 //! ```
 //!
 //! Keys are sent and received byte for byte: the SDK percent-encodes them segment by segment
@@ -34,6 +34,7 @@ pub mod provider;
 mod providers;
 mod put;
 mod read;
+mod stored;
 mod tags;
 mod upload;
 
@@ -45,6 +46,7 @@ use airlift_protocol::id::JobId;
 use airlift_protocol::job::TagPolicy;
 use airlift_protocol::key::Key;
 use airlift_protocol::manifest::Entry;
+use airlift_protocol::sum::StoredSum;
 use airlift_protocol::time::Timestamp;
 use airlift_protocol::units::ByteRange;
 use async_trait::async_trait;
@@ -204,6 +206,10 @@ impl Store for S3Store {
 
     async fn lookup(&self, keys: Vec<Key>) -> Vec<Result<Option<Entry>, StoreError>> {
         list::lookup(&self.bucket, keys).await
+    }
+
+    async fn stored_sums(&self, objects: Vec<Entry>) -> Vec<Result<Vec<StoredSum>, StoreError>> {
+        stored::stored_sums(&self.bucket, objects).await
     }
 
     async fn stat(&self, key: &Key) -> Result<Option<ObjectInfo>, StoreError> {

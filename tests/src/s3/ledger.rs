@@ -80,8 +80,13 @@ impl Ledger {
     }
 
     pub(super) fn content(&self, bucket: &str, key: &str) -> Option<Vec<u8>> {
+        std::fs::read(self.path(bucket, key)?).ok()
+    }
+
+    /// The file that holds an object.
+    pub(super) fn path(&self, bucket: &str, key: &str) -> Option<PathBuf> {
         let name = self.books().buckets.get(bucket)?.get(key)?.name.clone();
-        std::fs::read(self.root.join(bucket).join(name)).ok()
+        Some(self.root.join(bucket).join(name))
     }
 
     pub(super) fn uploads(&self, bucket: &str) -> Vec<String> {

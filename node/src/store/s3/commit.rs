@@ -6,13 +6,13 @@ use airlift_protocol::error::ErrorCode;
 use airlift_protocol::key::Key;
 use airlift_protocol::units::ByteRange;
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
-use aws_sdk_s3::types::{ChecksumMode, CompletedMultipartUpload, CompletedPart, Part};
+use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, Part};
 
 use super::attributes::source_fingerprint;
 use super::client::Bucket;
 use super::composite::{composite_crc32c, composite_etag};
 use super::digest::unquoted;
-use super::error::{code_of, is_absent};
+use super::error::code_of;
 use super::upload::UploadId;
 use crate::store::{NewObject, StoreError};
 
@@ -153,24 +153,6 @@ impl Bucket {
             return Err(lost);
         }
         self.read_back(key, root).await
-    }
-
-    /// A description with the checksum, where the store has one.
-    async fn describe_sums(&self, key: &Key) -> Result<Option<HeadObjectOutput>, StoreError> {
-        let request = self
-            .client()
-            .head_object()
-            .bucket(&self.name)
-            .key(self.sendable(key)?)
-            .checksum_mode(ChecksumMode::Enabled);
-        let describe = async {
-            match request.send().await {
-                Ok(answer) => Ok(Some(answer)),
-                Err(error) if is_absent(&error) => Ok(None),
-                Err(error) => Err(self.error("describe", key, &error)),
-            }
-        };
-        self.pace.reads.pass(0, describe).await
     }
 }
 
