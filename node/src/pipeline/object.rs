@@ -48,7 +48,13 @@ pub async fn commit(
 ) -> Result<Completion, Failure> {
     let work = async {
         let (new_object, dropped) = pinned(transfer, &object.entry).await?;
-        transfer.at_target(transfer.target.commit(&new_object, token, root)).await?;
+        let committed = transfer.at_target(transfer.target.commit(&new_object, token, root)).await;
+        if committed.as_ref().is_err_and(|error| error.code == ErrorCode::UploadLost) {
+            // It is begun anew, and nothing remembers this one: whatever the store still has of it goes.
+            let key = &new_object.entry.key;
+            transfer.at_target(transfer.target.discard(key, Some(token), None)).await?;
+        }
+        committed?;
         forget(transfer, token).await?;
         transfer.meter.add_objects(1);
         Ok(Completion::Committed { dropped })

@@ -10,7 +10,7 @@
 //! error       the SDK's errors as ours        preflight  is the bucket usable at all
 //! blank       keys that the SDK would refuse   provider  what is known of each service, as data
 //! credentials where they are taken from        tags      read, written, confirmed
-//! archive     what cannot be read at once
+//! archive     what cannot be read at once       orphan uploads that are dropped
 //! ```
 //!
 //! Keys are sent and received byte for byte: the SDK percent-encodes them segment by segment
@@ -27,8 +27,11 @@ mod composite;
 pub mod credentials;
 mod delete;
 mod error;
+#[cfg(test)]
+mod huge;
 mod keys;
 mod list;
+mod orphan;
 mod preflight;
 pub mod provider;
 mod providers;

@@ -21,6 +21,7 @@ mod faults;
 mod figures;
 mod gcs;
 mod hostile;
+mod hygiene;
 mod inventory;
 mod keys;
 mod killed_clouds;

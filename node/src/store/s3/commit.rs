@@ -60,18 +60,8 @@ impl Bucket {
         upload: &UploadId,
         parts: &[Part],
     ) -> Result<(), StoreError> {
-        let size = object.entry.size;
-        let is_whole = |part: &Part, number: i32| {
-            let range = upload.part_range(number, size);
-            let held = part.size.and_then(|size| u64::try_from(size).ok());
-            part.part_number == Some(number) && range.map(ByteRange::len) == held
-        };
-        let whole = parts.iter().zip(1..).take_while(|(part, number)| is_whole(part, *number));
-        let whole = whole.count() as u64;
-        if whole == upload.part_count(size) && parts.len() as u64 == whole {
-            return Ok(());
-        }
-        let text = format!("part {} of the upload is not there as it was written", whole + 1);
+        let Some(number) = first_missing(upload, object.entry.size, parts) else { return Ok(()) };
+        let text = format!("part {number} of the upload is not there as it was written");
         Err(self.complaint(ErrorCode::UploadLost, &object.entry.key, &text))
     }
 
@@ -174,12 +164,26 @@ impl Bucket {
     }
 }
 
+/// The number of the first part that is not there in its full size, or that no object of `size` bytes
+/// has.
+pub(super) fn first_missing(upload: &UploadId, size: u64, parts: &[Part]) -> Option<u64> {
+    let is_whole = |part: &Part, number: i32| {
+        let range = upload.part_range(number, size);
+        let held = part.size.and_then(|size| u64::try_from(size).ok());
+        part.part_number == Some(number) && range.map(ByteRange::len) == held
+    };
+    let whole = parts.iter().zip(1..).take_while(|(part, number)| is_whole(part, *number));
+    let whole = whole.count() as u64;
+    let is_complete = whole == upload.part_count(size) && parts.len() as u64 == whole;
+    (!is_complete).then_some(whole + 1)
+}
+
 fn has_size(answer: &HeadObjectOutput, size: u64) -> bool {
     answer.content_length().and_then(|length| u64::try_from(length).ok()) == Some(size)
 }
 
 /// Whether the checksum or the ETag of an object is the one that its parts compose to.
-fn is_proven(answer: &HeadObjectOutput, parts: &[Part]) -> bool {
+pub(super) fn is_proven(answer: &HeadObjectOutput, parts: &[Part]) -> bool {
     let crcs: Option<Vec<&str>> = parts.iter().map(Part::checksum_crc32_c).collect();
     let composed = crcs.and_then(|crcs| composite_crc32c(crcs.into_iter()));
     if composed.is_some() && composed.as_deref() == answer.checksum_crc32_c() {
