@@ -12,6 +12,7 @@
 //! | [`compare`] | what has to move at all |
 //! | [`content`] | hash what a store holds, for verify and read-back |
 //! | [`remove`] | deletes of a sync |
+//! | [`server`] | copies that the service of both ends makes itself |
 
 pub mod bounds;
 pub mod budget;
@@ -32,6 +33,7 @@ pub mod pack;
 pub mod places;
 pub mod range;
 pub mod remove;
+pub mod server;
 pub mod slots;
 pub mod source;
 pub mod verify;

@@ -118,7 +118,7 @@ pub async fn read_back(
 
 /// The object as the target is to hold it, with the attributes of exactly the listed state, and what
 /// of them is dropped.
-async fn pinned(
+pub(super) async fn pinned(
     transfer: &Transfer,
     entry: &Entry,
 ) -> Result<(NewObject, AttributeSet), StoreError> {
@@ -129,7 +129,7 @@ async fn pinned(
     Ok(transfer.adapt(entry, info.attributes))
 }
 
-async fn settle(
+pub(super) async fn settle(
     transfer: &Transfer,
     entry: &Entry,
     outcome: Result<Completion, StoreError>,
@@ -143,7 +143,7 @@ async fn settle(
     }
 }
 
-async fn forget(transfer: &Transfer, token: &UploadToken) -> Result<(), StoreError> {
+pub(super) async fn forget(transfer: &Transfer, token: &UploadToken) -> Result<(), StoreError> {
     let (journal, token) = (Arc::clone(&transfer.journal), token.clone());
     blocking(move || journal.forget(&token)).await
 }

@@ -29,5 +29,6 @@ mod pace;
 mod providers;
 mod s3;
 mod scale;
+mod server_side;
 mod sftp;
 mod webdav;

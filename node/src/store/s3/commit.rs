@@ -36,7 +36,7 @@ impl Bucket {
         root: Root,
     ) -> Result<(), StoreError> {
         let key = &object.entry.key;
-        let parts = match self.parts(key, upload).await {
+        let parts = match self.parts(key, &upload.id).await {
             Ok(parts) => parts,
             Err(error) if error.code == ErrorCode::UploadLost => {
                 return self.check_committed_before(object, root, error).await;
@@ -44,7 +44,8 @@ impl Bucket {
             Err(error) => return Err(error),
         };
         self.check_complete(object, upload, &parts)?;
-        match self.complete(key, upload, &parts).await {
+        let bytes = object.entry.size;
+        match self.complete(key, &upload.id, &parts, bytes).await {
             Ok(()) => self.check_committed(object, &parts, root).await,
             Err(error) if error.code == ErrorCode::UploadLost => {
                 self.check_committed_before(object, root, error).await
@@ -67,11 +68,12 @@ impl Bucket {
 
     /// Asks the store to assemble the parts. An error inside an answer of status 200 is an error to
     /// the SDK, and what the store assembled is checked in any case.
-    async fn complete(
+    pub(super) async fn complete(
         &self,
         key: &Key,
-        upload: &UploadId,
+        id: &str,
         parts: &[Part],
+        bytes: u64,
     ) -> Result<(), StoreError> {
         let completed = parts.iter().map(|part| {
             CompletedPart::builder()
@@ -87,7 +89,7 @@ impl Bucket {
             .complete_multipart_upload()
             .bucket(&self.name)
             .key(self.sendable(key)?)
-            .upload_id(&upload.id)
+            .upload_id(id)
             .multipart_upload(assembled);
         let commit = async {
             self.fence.check()?;
@@ -101,7 +103,6 @@ impl Bucket {
             }
         };
         // The store goes through all of it.
-        let bytes = upload.part_bytes().saturating_mul(parts.len() as u64);
         self.pace.writes.pass(bytes, commit).await
     }
 
@@ -146,7 +147,10 @@ impl Bucket {
     }
 
     /// A description with the checksum, where the store has one.
-    async fn describe_sums(&self, key: &Key) -> Result<Option<HeadObjectOutput>, StoreError> {
+    pub(super) async fn describe_sums(
+        &self,
+        key: &Key,
+    ) -> Result<Option<HeadObjectOutput>, StoreError> {
         let request = self
             .client()
             .head_object()
@@ -178,7 +182,7 @@ pub(super) fn first_missing(upload: &UploadId, size: u64, parts: &[Part]) -> Opt
     (!is_complete).then_some(whole + 1)
 }
 
-fn has_size(answer: &HeadObjectOutput, size: u64) -> bool {
+pub(super) fn has_size(answer: &HeadObjectOutput, size: u64) -> bool {
     answer.content_length().and_then(|length| u64::try_from(length).ok()) == Some(size)
 }
 

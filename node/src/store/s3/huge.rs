@@ -230,7 +230,7 @@ fn move_one(limits: &'static Limits, size: u64) -> usize {
                 Completion::RangeMoved { value, bytes_sent: range.len() }
             }
             Work::Commit { upload, root, .. } => {
-                bucket.commit(upload, *root);
+                bucket.commit(upload, root.expect("it was moved"));
                 Completion::Committed { dropped: AttributeSet::NONE }
             }
             Work::Clean => Completion::Cleaned,

@@ -16,6 +16,7 @@ use aws_sdk_s3::types::{ChecksumAlgorithm, EncodingType, MultipartUpload};
 use super::Checksums;
 use super::client::Bucket;
 use super::keys::url_decode;
+use super::server::CopyId;
 use super::upload::{PAGES_MAX, UploadId};
 use crate::store::StoreError;
 
@@ -33,8 +34,10 @@ impl Bucket {
         orphan_since: Option<Timestamp>,
     ) -> Result<(), StoreError> {
         // A token that was not made here names nothing that could be dropped.
-        if let Some(upload) = token.and_then(UploadId::parse) {
-            self.drop_upload(key, &upload.id).await?;
+        let moved = token.and_then(UploadId::parse).map(|upload| upload.id);
+        let copied = token.and_then(CopyId::parse).map(|upload| upload.id);
+        if let Some(id) = moved.or(copied) {
+            self.drop_upload(key, &id).await?;
         }
         match orphan_since {
             Some(since) => self.drop_orphans(key, since, None).await,
@@ -81,7 +84,7 @@ impl Bucket {
 
     /// Drops an upload until nothing is left of it: a part that is on its way meanwhile may arrive after
     /// it, and is kept, and paid for, until the upload is dropped again.
-    async fn drop_upload(&self, key: &Key, id: &str) -> Result<(), StoreError> {
+    pub(super) async fn drop_upload(&self, key: &Key, id: &str) -> Result<(), StoreError> {
         for _ in 0..DROPS_MAX {
             self.abort(key, id).await?;
             match self.parts_page(key, id, None).await {

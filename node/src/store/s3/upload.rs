@@ -20,6 +20,7 @@ use super::attributes::Headers;
 use super::client::Bucket;
 use super::digest::base64;
 use super::provider::Limits;
+use super::server::CopyId;
 use super::tags::tagging;
 use crate::pipeline::chunk::VerifiedChunk;
 use crate::store::each::joined;
@@ -102,6 +103,10 @@ impl Bucket {
     ) -> Result<OpenedUpload, StoreError> {
         let key = &object.entry.key;
         let known = resume.and_then(UploadId::parse);
+        if let Some(copy) = resume.and_then(CopyId::parse) {
+            // An earlier run had the service copy into it: nobody finishes that one.
+            self.drop_upload(key, &copy.id).await?;
+        }
         if let Some(since) = orphan_since {
             self.drop_orphans(key, since, known.as_ref().map(|upload| upload.id.as_str())).await?;
         }
@@ -130,13 +135,25 @@ impl Bucket {
             return Err(self.complaint(ErrorCode::TooLarge, key, &text));
         };
         let with_crc32c = self.checksums() == Checksums::Crc32c;
+        let algorithm = with_crc32c.then_some(ChecksumAlgorithm::Crc32C);
+        let id = self.create(object, algorithm).await?;
+        Ok(UploadId { part_shift, with_crc32c, id }.to_token())
+    }
+
+    /// Has the store begin an upload, and gives its name there.
+    pub(super) async fn create(
+        &self,
+        object: &NewObject,
+        algorithm: Option<ChecksumAlgorithm>,
+    ) -> Result<String, StoreError> {
+        let key = &object.entry.key;
         let headers = Headers::of(object);
         let request = self
             .client()
             .create_multipart_upload()
             .bucket(&self.name)
             .key(self.sendable(key)?)
-            .set_checksum_algorithm(with_crc32c.then_some(ChecksumAlgorithm::Crc32C))
+            .set_checksum_algorithm(algorithm)
             .set_content_type(headers.content_type)
             .set_content_encoding(headers.content_encoding)
             .set_content_disposition(headers.content_disposition)
@@ -152,7 +169,7 @@ impl Bucket {
         };
         let answer = self.pace.writes.pass(0, begin).await?;
         match answer.upload_id {
-            Some(id) if !id.is_empty() => Ok(UploadId { part_shift, with_crc32c, id }.to_token()),
+            Some(id) if !id.is_empty() => Ok(id),
             _ => {
                 let text = "the store began an upload without naming it";
                 Err(self.complaint(ErrorCode::Protocol, key, text))
@@ -181,15 +198,11 @@ impl Bucket {
     }
 
     /// The parts that the store holds of an upload, by number.
-    pub(super) async fn parts(
-        &self,
-        key: &Key,
-        upload: &UploadId,
-    ) -> Result<Vec<Part>, StoreError> {
+    pub(super) async fn parts(&self, key: &Key, id: &str) -> Result<Vec<Part>, StoreError> {
         let mut parts = Vec::new();
         let mut marker = None;
         for _ in 0..PAGES_MAX {
-            let page = self.parts_page(key, &upload.id, marker.clone()).await?;
+            let page = self.parts_page(key, id, marker.clone()).await?;
             parts.extend(page.parts.unwrap_or_default());
             if page.is_truncated != Some(true) {
                 parts.sort_by_key(|part| part.part_number);
@@ -248,7 +261,7 @@ impl Upload for S3Upload {
     }
 
     async fn present(&self) -> Result<Vec<ByteRange>, StoreError> {
-        let parts = self.bucket.parts(&self.key, &self.upload).await?;
+        let parts = self.bucket.parts(&self.key, &self.upload.id).await?;
         let mut ranges: Vec<ByteRange> = Vec::new();
         for part in parts {
             let range = part.part_number.and_then(|n| self.upload.part_range(n, self.size));
