@@ -214,10 +214,15 @@ fn work() -> Vec<Work> {
     vec![
         Work::List { end: End::Source, after: Some(Key::from("a")), next: PageId(1), until: Some(Key::from("q")), cuts: 3, pages: 16 },
         Work::Compare { page: Page { id: PageId(0), entries: vec![entry(5)] } },
-        Work::Open { object: object(), resume: Some(upload()), orphan_since: Some(Timestamp(1)) },
+        Work::Open {
+            object: object(),
+            resume: Some(upload()),
+            orphan_since: Some(Timestamp(1)),
+            may_copy: true,
+        },
         Work::MoveRange { object: object(), upload: upload(), range: ByteRange::new(0, 5) },
         Work::MovePack { objects: vec![object()] },
-        Work::Commit { object: object(), upload: upload(), root: Root([1; 32]) },
+        Work::Commit { object: object(), upload: upload(), root: Some(Root([1; 32])) },
         Work::Discard { key: Key::from("a"), upload: None, orphan_since: None },
         Work::Verify { objects: vec![object()] },
         Work::ReadBack { object: object(), root: Root([1; 32]) },

@@ -57,6 +57,15 @@ pub struct DroppedCounts {
     pub attributes: AttributeSet,
 }
 
+/// What the service of both ends copied itself: part of what is done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopiedCounts {
+    /// Objects.
+    pub objects: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
 /// Counts of a job.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
@@ -66,4 +75,6 @@ pub struct Totals {
     pub bytes: ByteCounts,
     /// What was dropped on the way.
     pub dropped: DroppedCounts,
+    /// What was copied by the service of both ends.
+    pub copied: CopiedCounts,
 }

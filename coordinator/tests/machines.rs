@@ -9,7 +9,7 @@ use airlift_coordinator::state::Phase;
 use airlift_coordinator::{
     Agent, AgentEffect, AgentInput, Answer, Coordinator, Effect, Input, Request, RequestId,
 };
-use airlift_protocol::assignment::{Assignment, End, Object, Work};
+use airlift_protocol::assignment::{Assignment, End, Object, UploadToken, Work};
 use airlift_protocol::attributes::AttributeSet;
 use airlift_protocol::chunk::Root;
 use airlift_protocol::cluster::{Addresses, Boot};
@@ -261,6 +261,65 @@ fn an_object_that_changed_is_moved_once_more_and_then_fails() {
     let totals = desk.coordinator.state().jobs[&pack.job].totals;
     assert_eq!((totals.objects.done, totals.objects.failed), (1, 1));
     assert_eq!(totals.bytes.total, 9);
+}
+
+/// Lists and compares one large object; the order to open it.
+fn up_to_open(desk: &mut Desk) -> Assignment {
+    let list = desk.last().clone();
+    let entries = vec![entry("large", LARGE)];
+    desk.answer(1, &list, Completion::Page { page: PageId(0), entries });
+    let compare = desk.last().clone();
+    let end = ListingEnd { pages: PageId(1), unreadable: Vec::new(), unreadable_count: 0 };
+    desk.answer(2, &list, Completion::Listed(end));
+    desk.answer(3, &compare, Completion::Compared(vec![Comparison::Move]));
+    desk.last().clone()
+}
+
+const LARGE: u64 = 300 << 20;
+
+#[test]
+fn an_object_that_its_service_copies_moves_no_shard_and_has_no_hash() {
+    let mut desk = Desk::begin(Vec::new());
+    let open = up_to_open(&mut desk);
+    assert!(matches!(open.work, Work::Open { may_copy: true, .. }), "{open:?}");
+    let token = UploadToken("copy".to_owned());
+    desk.answer(4, &open, Completion::Copying(token.clone()));
+    let commit = desk.last().clone();
+    let Work::Commit { upload, root, .. } = &commit.work else { panic!("{commit:?}") };
+    assert_eq!((upload, root), (&token, &None));
+    let again = Desk::new(desk.disk.clone());
+    assert_eq!(again.coordinator.state(), desk.coordinator.state());
+    desk.answer(5, &commit, Completion::Committed { dropped: AttributeSet::NONE });
+    let job = &desk.coordinator.state().jobs[&commit.job];
+    assert_eq!((job.totals.copied.objects, job.totals.copied.bytes), (1, LARGE));
+    assert_eq!((job.totals.objects.done, job.totals.bytes.sent), (1, 0));
+    assert!(job.uploads.is_empty());
+    assert_eq!(desk.last().work, Work::Clean);
+}
+
+#[test]
+fn an_object_whose_copy_is_not_proven_is_opened_again_to_be_moved() {
+    let mut desk = Desk::begin(Vec::new());
+    let open = up_to_open(&mut desk);
+    desk.answer(4, &open, Completion::Copying(UploadToken("copy".to_owned())));
+    let Assignment { id, job, epoch, .. } = *desk.last();
+    let result = Err(Failure::new(ErrorCode::UploadLost, "not proven"));
+    desk.report(5, Report { assignment: id, job, epoch, result, wire_bytes: 0 });
+    let open = desk.last().clone();
+    assert!(matches!(open.work, Work::Open { may_copy: false, resume: None, .. }), "{open:?}");
+    desk.answer(6, &open, Completion::Opened(UploadToken("moved".to_owned())));
+    assert!(matches!(desk.last().work, Work::MoveRange { .. }), "{:?}", desk.last());
+}
+
+#[test]
+fn an_object_that_its_service_copied_whole_needs_no_upload() {
+    let mut desk = Desk::begin(Vec::new());
+    let open = up_to_open(&mut desk);
+    desk.answer(4, &open, Completion::Copied { dropped: AttributeSet::NONE });
+    let job = &desk.coordinator.state().jobs[&open.job];
+    assert_eq!((job.totals.copied.objects, job.totals.objects.done), (1, 1));
+    assert!(job.uploads.is_empty() && job.objects.is_empty());
+    assert_eq!(desk.last().work, Work::Clean);
 }
 
 const BOOT: Boot = Boot(1 << 32 | 7);

@@ -12,6 +12,7 @@
 //! | [`compare`] | what has to move at all |
 //! | [`content`] | whether both ends hold the same bytes; hashing what a store holds |
 //! | [`remove`] | deletes of a sync |
+//! | [`server`] | copies that the service of both ends makes itself |
 
 pub mod bounds;
 pub mod budget;
@@ -34,6 +35,7 @@ pub mod pack;
 pub mod places;
 pub mod range;
 pub mod remove;
+pub mod server;
 pub mod slots;
 pub mod source;
 pub mod verify;

@@ -9,6 +9,7 @@
 pub mod azure;
 mod chance;
 pub mod class;
+pub mod copier;
 pub mod dal;
 mod digest;
 mod each;
@@ -28,6 +29,7 @@ pub mod sftp;
 mod staged;
 pub mod sum;
 
+use std::any::Any;
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -45,6 +47,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 pub use self::class::Classes;
+pub use self::copier::{Copier, Proof};
 pub use self::error::StoreError;
 use self::pace::Pace;
 use crate::pipeline::chunk::{Payload, VerifiedChunk, VerifiedObject};
@@ -115,7 +118,7 @@ pub type ReadResult = (usize, Result<(Payload, Attributes), StoreError>);
 
 /// Access to the objects below one location.
 #[async_trait]
-pub trait Store: Debug + Send + Sync {
+pub trait Store: Any + Debug + Send + Sync {
     /// What the store can do.
     fn capabilities(&self) -> &Capabilities;
 
@@ -242,6 +245,12 @@ pub trait Store: Debug + Send + Sync {
 
     /// Removes what jobs of this store's job id left behind beside objects. Idempotent.
     async fn clean(&self) -> Result<(), StoreError>;
+
+    /// The way to have the service copy objects of `source` into this store, when both are of one service and
+    /// reached alike; `None` where there is none.
+    fn copier(&self, _source: &dyn Store) -> Option<Arc<dyn Copier>> {
+        None
+    }
 
     /// Checks that the location can be used for what the job wants, before anything moves, with
     /// errors that name the location and the way out.

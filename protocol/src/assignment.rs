@@ -66,6 +66,9 @@ pub enum Work {
         resume: Option<UploadToken>,
         /// Wall-clock time since which an upload may have been begun without being reported.
         orphan_since: Option<Timestamp>,
+        /// Whether the service of both ends may copy the object, if the policy wants that: not once it was
+        /// tried and not proven.
+        may_copy: bool,
     },
     /// Move one range of a large object into its upload.
     MoveRange {
@@ -88,8 +91,9 @@ pub enum Work {
         object: Object,
         /// Its upload, all ranges of which were moved.
         upload: UploadToken,
-        /// The object's hash, merged from its shards.
-        root: Root,
+        /// The object's hash, merged from its shards; `None` when the service is to copy the object into
+        /// its upload.
+        root: Option<Root>,
     },
     /// Drop an upload that will not be finished.
     Discard {

@@ -76,6 +76,19 @@ pub enum TagPolicy {
     Skip,
 }
 
+/// Whether objects are copied by the service itself, where both ends are in one: their bytes are then not
+/// read, so that no hash of them is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum ServerSide {
+    /// Never: every byte is read, hashed and verified.
+    #[default]
+    Never,
+    /// Where sums that the service stores of both objects prove the copy; else bytes are moved.
+    Auto,
+    /// As [`Auto`](Self::Auto), but an object that cannot be copied so fails.
+    Always,
+}
+
 /// The form of a file that says what a source has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum InventoryForm {
@@ -273,6 +286,8 @@ pub struct Policy {
     /// What the source is believed to have; it is listed when this is not set. Only for a copy: what a
     /// file does not name is not missing.
     pub inventory: Option<InventoryFile>,
+    /// Whether the service of both ends copies objects itself.
+    pub server_side: ServerSide,
 }
 
 impl Default for Policy {
@@ -290,6 +305,7 @@ impl Default for Policy {
             class: ClassPolicy::default(),
             keys: KeyPolicy::default(),
             inventory: None,
+            server_side: ServerSide::default(),
         }
     }
 }

@@ -70,6 +70,13 @@ pub enum ObjectResult {
     Skipped(SkipReason),
     /// Could not be moved.
     Failed(Failure),
+    /// Copied by the service of both ends, and proven by the sums that it stores: its hash is not known.
+    Copied {
+        /// Its bytes.
+        bytes: u64,
+        /// What it carried at the source and the target cannot hold.
+        dropped: AttributeSet,
+    },
 }
 
 /// What a comparison of content said of one object.
@@ -217,6 +224,13 @@ pub enum Completion {
     },
     /// As many pages of the key range as the order is for; the rest of it is for another one.
     PartListed(ListingEnd),
+    /// The object was copied whole by the service of both ends, and proven by the sums that it stores.
+    Copied {
+        /// What it carried at the source and the target cannot hold.
+        dropped: AttributeSet,
+    },
+    /// An upload is open into which the service of both ends copies the object when it is committed.
+    Copying(UploadToken),
 }
 
 /// A node's answer to an assignment.

@@ -184,6 +184,11 @@ impl S3Server {
         self.ledger.uploads(bucket)
     }
 
+    /// Requests for the bytes of an object so far.
+    pub fn gets(&self) -> u64 {
+        self.ledger.gets()
+    }
+
     /// The directory that holds the bytes.
     pub fn root(&self) -> &Path {
         self.root.path()

@@ -47,6 +47,7 @@ impl Resolver<'_> {
                     object: self.object(*position)?,
                     resume: state.token.clone(),
                     orphan_since: Some(state.since),
+                    may_copy: !self.job.lost.contains(position),
                 }
             }
             Task::Range(position, shard) => {
@@ -63,12 +64,12 @@ impl Resolver<'_> {
                 Work::Commit {
                     object: self.object(*position)?,
                     upload: object.token.clone()?,
-                    root: object.root()?,
+                    root: if object.is_copied() { None } else { Some(object.root()?) },
                 }
             }
             Task::ReadBack(position) => Work::ReadBack {
                 object: self.object(*position)?,
-                root: self.job.read_backs.get(position)?.root,
+                root: self.job.read_backs.get(position)?.root?,
             },
             Task::Verify(page, indices) => Work::Verify { objects: self.objects(*page, indices)? },
             Task::Delete(page, indices) => {

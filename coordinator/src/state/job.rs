@@ -286,6 +286,12 @@ impl Job {
             dropped.objects += 1;
             dropped.attributes = dropped.attributes.union(fact.dropped);
         }
+        // What was moved has a hash.
+        if fact.status == Status::Done && fact.root.is_none() {
+            let copied = &mut self.totals.copied;
+            copied.objects += 1;
+            copied.bytes = copied.bytes.saturating_add(bytes);
+        }
         let objects = &mut self.totals.objects;
         match fact.status {
             Status::Done | Status::WouldCopy => objects.done += 1,

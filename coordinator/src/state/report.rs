@@ -2,6 +2,7 @@
 //! given out. A report of a lease that is not there, or under another epoch, does nothing.
 
 use airlift_protocol::attributes::AttributeSet;
+use airlift_protocol::chunk::Root;
 use airlift_protocol::error::{ErrorCode, Failure, Scope};
 use airlift_protocol::id::{AssignmentId, JobId, PageId, Position};
 use airlift_protocol::job::Mode;
@@ -16,7 +17,7 @@ use airlift_protocol::units::ByteCount;
 use super::apply::{give_back, return_to_page, stop};
 use super::job::{Job, Phase, UploadId};
 use super::leases::Lease;
-use super::object::Moved;
+use super::object::{LargeObject, Moved};
 use super::{Fact, ObjectFact, State, Task};
 use crate::event::Status;
 
@@ -84,6 +85,17 @@ impl Change<'_> {
                 if let Some(state) = self.job.uploads.get_mut(&upload) {
                     state.token = Some(token);
                 }
+            }
+            (Task::Open(position, upload, _), Completion::Copying(token)) => {
+                if let Some(object) = self.job.objects.get_mut(&position) {
+                    object.copy_into(token.clone());
+                }
+                if let Some(state) = self.job.uploads.get_mut(&upload) {
+                    state.token = Some(token);
+                }
+            }
+            (Task::Open(position, ..), Completion::Copied { dropped }) => {
+                self.copied(position, dropped);
             }
             (Task::Range(position, shard), Completion::RangeMoved { value, bytes_sent }) => {
                 self.range_moved(position, shard, value, bytes_sent);
@@ -234,7 +246,10 @@ impl Change<'_> {
                 let counts = &mut self.job.totals.bytes;
                 counts.sent = counts.sent.saturating_add(bytes);
                 counts.resent = counts.resent.saturating_add(again);
-                self.done(position, Moved { root, bytes, dropped });
+                self.done(position, Moved { root: Some(root), bytes, dropped });
+            }
+            ObjectResult::Copied { bytes, dropped } => {
+                self.done(position, Moved { root: None, bytes, dropped });
             }
             ObjectResult::Changed(changed) => self.changed(position, changed),
             ObjectResult::Skipped(reason) => self.skipped(position, &reason),
@@ -255,14 +270,36 @@ impl Change<'_> {
 
     fn committed(&mut self, position: Position, dropped: AttributeSet) {
         let Some(object) = self.job.objects.remove(&position) else { return };
-        let Some(root) = object.root() else { return };
+        if object.is_copied() {
+            return self.done_with(position, &object, None, dropped);
+        }
+        if let Some(root) = object.root() {
+            self.done_with(position, &object, Some(root), dropped);
+        }
+    }
+
+    /// The service has copied a large object whole.
+    fn copied(&mut self, position: Position, dropped: AttributeSet) {
+        if let Some(object) = self.job.objects.remove(&position) {
+            self.done_with(position, &object, None, dropped);
+        }
+    }
+
+    fn done_with(
+        &mut self,
+        position: Position,
+        object: &LargeObject,
+        root: Option<Root>,
+        dropped: AttributeSet,
+    ) {
         self.job.uploads.remove(&object.upload_id);
         self.done(position, Moved { root, bytes: object.size, dropped });
     }
 
     /// The object is at the target: it has come to its end, unless it is to be read back.
     fn done(&mut self, position: Position, moved: Moved) {
-        if self.job.is_sampled(position) {
+        // Without a hash there is nothing to compare with: such jobs do not let the service copy.
+        if moved.root.is_some() && self.job.is_sampled(position) {
             self.job.read_backs.insert(position, moved);
         } else {
             self.finish_done(position, moved);
@@ -272,7 +309,7 @@ impl Change<'_> {
     fn finish_done(&mut self, position: Position, moved: Moved) {
         let Moved { root, bytes, dropped } = moved;
         let plain = ObjectFact::plain(Status::Done);
-        self.finish(position, ObjectFact { root: Some(root), dropped, ..plain }, bytes);
+        self.finish(position, ObjectFact { root, dropped, ..plain }, bytes);
     }
 
     fn skipped(&mut self, position: Position, reason: &SkipReason) {
@@ -403,5 +440,7 @@ fn kind(completion: &Completion) -> &'static str {
         Completion::Cleaned => "Cleaned",
         Completion::Cut { .. } => "Cut",
         Completion::PartListed(_) => "PartListed",
+        Completion::Copied { .. } => "Copied",
+        Completion::Copying(_) => "Copying",
     }
 }

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use airlift_protocol::job::{
-    ClassPolicy, DeleteLimit, KeyPolicy, Priority, TagPolicy, VerifyLevel,
+    ClassPolicy, DeleteLimit, KeyPolicy, Priority, ServerSide, TagPolicy, VerifyLevel,
 };
 use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
@@ -287,6 +287,10 @@ pub struct AttributeArgs {
     /// commas between [default: default]
     #[arg(long, value_name = "CLASS", help_heading = WORK)]
     pub storage_class: Option<ClassPolicy>,
+    /// Let the service copy objects itself where both ends are in one: auto (where its stored sums prove the
+    /// copy), always (what cannot be copied so fails) or never, which hashes every byte [default: never]
+    #[arg(long, value_name = "WHEN", value_parser = parse_server_side, help_heading = WORK)]
+    pub server_side: Option<ServerSide>,
 }
 
 fn parse_map_keys(text: &str) -> Result<KeyPolicy, String> {
@@ -294,6 +298,15 @@ fn parse_map_keys(text: &str) -> Result<KeyPolicy, String> {
         "escape" => Ok(KeyPolicy::Escape),
         "restore" => Ok(KeyPolicy::Restore),
         _ => Err("write escape or restore".to_owned()),
+    }
+}
+
+fn parse_server_side(text: &str) -> Result<ServerSide, String> {
+    match text {
+        "never" => Ok(ServerSide::Never),
+        "auto" => Ok(ServerSide::Auto),
+        "always" => Ok(ServerSide::Always),
+        _ => Err("write auto, always or never".to_owned()),
     }
 }
 

@@ -223,10 +223,11 @@ async fn submit(
             "--dry-run and --checksum are about copies: --mode verify compares all and changes nothing",
         ));
     }
-    let AttributeArgs { tags, storage_class } = &args.attributes;
-    if args.mode == SubmitMode::Verify && (tags.is_some() || storage_class.is_some()) {
+    let AttributeArgs { tags, storage_class, server_side } = &args.attributes;
+    let is_given = tags.is_some() || storage_class.is_some() || server_side.is_some();
+    if args.mode == SubmitMode::Verify && is_given {
         return Err(CliError::usage(
-            "--tags and --storage-class are about copies: --mode verify changes nothing",
+            "--tags, --storage-class and --server-side are about copies: --mode verify changes nothing",
         ));
     }
     let (mode, policy) = match args.mode {

@@ -84,7 +84,7 @@ impl Transfer {
 
 /// The policy of a copy, as far as flags say it.
 pub(super) fn copy_policy(check: CheckArgs, attributes: &AttributeArgs) -> Policy {
-    let AttributeArgs { tags, storage_class } = attributes.clone();
+    let AttributeArgs { tags, storage_class, server_side } = attributes.clone();
     let comparison = if check.checksum { Comparison::Content } else { Comparison::Attributes };
     Policy {
         comparison,
@@ -92,6 +92,7 @@ pub(super) fn copy_policy(check: CheckArgs, attributes: &AttributeArgs) -> Polic
         dry_run: check.dry_run,
         tags: tags.unwrap_or_default(),
         class: storage_class.unwrap_or_default(),
+        server_side: server_side.unwrap_or_default(),
         ..Policy::default()
     }
 }

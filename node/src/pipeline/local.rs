@@ -103,6 +103,10 @@ impl Source for LocalSource {
         }
     }
 
+    fn store(&self) -> Option<&Arc<dyn Store>> {
+        Some(&self.store)
+    }
+
     async fn read_pack(&self, entries: Vec<Entry>, found: mpsc::Sender<PackResult>) {
         let (read, mut arrived) = mpsc::channel(READ_AHEAD);
         // Owns its end of the channel, so that the reader stops when nobody takes objects any more.

@@ -11,6 +11,7 @@
 //! only through `decompress` and `verify`.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use airlift_protocol::chunk::Root;
 use airlift_protocol::frame::{Digest, ToDigest};
@@ -24,7 +25,7 @@ use tokio::sync::mpsc;
 use super::budget::Permit;
 use super::chunk::Payload;
 use super::compress::CompressedChunk;
-use crate::store::{Attributes, ObjectInfo, StoreError};
+use crate::store::{Attributes, ObjectInfo, Store, StoreError};
 
 /// A chunk on its way, with its share of the budget.
 pub type InFlight = (CompressedChunk, Permit);
@@ -78,6 +79,11 @@ pub trait Source: Debug + Send + Sync {
     /// Sends whole small objects, in any order, each pinned to its listed state. The caller holds
     /// their share of the budget. Returns early when the receiver is gone.
     async fn read_pack(&self, entries: Vec<Entry>, found: mpsc::Sender<PackResult>);
+
+    /// The source's store, where this process has it.
+    fn store(&self) -> Option<&Arc<dyn Store>> {
+        None
+    }
 
     /// Bytes of another node's answers that arrived through this source, as they crossed the
     /// network.

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use super::filter::Filter;
 use super::lister::Range;
 use crate::inventory::Inventory;
-use crate::pipeline::{Transfer, compare, content, object, pack, range, remove};
+use crate::pipeline::{Transfer, compare, content, object, pack, range, remove, server};
 use crate::store::Store;
 
 /// Makes a panic a failure like any other: an attempt without outcome would hold its order for ever.
@@ -91,15 +91,21 @@ async fn carry_out(transfer: &Transfer, work: Work) -> Result<Completion, Failur
     match work {
         Work::List { .. } => Err(Failure::new(ErrorCode::Bug, "a listing was begun twice")),
         Work::Compare { page } => Ok(compare::compare(transfer, page).await),
-        Work::Open { object, resume, orphan_since } => {
-            object::open(transfer, &object, resume, orphan_since).await
+        Work::Open { object, resume, orphan_since, may_copy } => {
+            match server::open(transfer, &object, resume.as_ref(), orphan_since, may_copy).await? {
+                Some(completion) => Ok(completion),
+                None => object::open(transfer, &object, resume, orphan_since).await,
+            }
         }
         Work::MoveRange { object, upload, range } => {
             range::move_range(transfer, &object, &upload, range).await
         }
         Work::MovePack { objects } => Ok(pack::move_pack(transfer, objects).await),
-        Work::Commit { object, upload, root } => {
+        Work::Commit { object, upload, root: Some(root) } => {
             object::commit(transfer, &object, &upload, root).await
+        }
+        Work::Commit { object, upload, root: None } => {
+            server::commit(transfer, &object, &upload).await
         }
         Work::Discard { key, upload, orphan_since } => {
             object::discard(transfer, &key, upload.as_ref(), orphan_since).await

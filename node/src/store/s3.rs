@@ -11,6 +11,8 @@
 //! blank       keys that the SDK would refuse   provider  what is known of each service, as data
 //! credentials where they are taken from        tags      read, written, confirmed
 //! archive     what cannot be read at once      stored    sums that the store keeps
+//! archive     what cannot be read at once       orphan uploads that are dropped
+//! server      copies that the service makes itself
 //! ```
 //!
 //! Keys are sent and received byte for byte: the SDK percent-encodes them segment by segment
@@ -27,17 +29,22 @@ mod composite;
 pub mod credentials;
 mod delete;
 mod error;
+#[cfg(test)]
+mod huge;
 mod keys;
 mod list;
+mod orphan;
 mod preflight;
 pub mod provider;
 mod providers;
 mod put;
 mod read;
 mod stored;
+mod server;
 mod tags;
 mod upload;
 
+use std::any::Any;
 use std::sync::Arc;
 
 use airlift_protocol::assignment::UploadToken;
@@ -61,8 +68,8 @@ use super::each::for_each;
 use super::fence::Fence;
 use super::pace::{Pace, Paces};
 use super::{
-    Access, AttributeKind, Capabilities, Classes, ListRequest, Listed, NewObject, ObjectInfo,
-    OpenedUpload, RangeReader, ReadResult, Store, StoreError, Upload, digest,
+    Access, AttributeKind, Capabilities, Classes, Copier, ListRequest, Listed, NewObject,
+    ObjectInfo, OpenedUpload, RangeReader, ReadResult, Store, StoreError, Upload, digest,
 };
 use crate::pipeline::chunk::VerifiedObject;
 
@@ -277,6 +284,12 @@ impl Store for S3Store {
     async fn clean(&self) -> Result<(), StoreError> {
         // Nothing but uploads stands beside objects, and those are discarded by key.
         Ok(())
+    }
+
+    fn copier(&self, source: &dyn Store) -> Option<Arc<dyn Copier>> {
+        let source: &dyn Any = source;
+        let source = source.downcast_ref::<Self>()?;
+        server::copier(&self.bucket, &source.bucket)
     }
 
     async fn preflight(&self, access: Access) -> Result<(), StoreError> {

@@ -258,7 +258,7 @@ impl World {
                 Step::Answer(self.compare((place, reader), job, &page.entries))
             }
             Work::MovePack { objects } => self.move_next((place, reader), attempt, &objects),
-            Work::Open { object, resume, orphan_since } => {
+            Work::Open { object, resume, orphan_since, may_copy: _ } => {
                 self.check_writer(place, attempt.assignment.id);
                 Step::Answer(self.open((place, reader), job, &object, resume, orphan_since))
             }
@@ -266,6 +266,7 @@ impl World {
                 Step::Answer(self.move_range((place, reader), job, &object, &upload, range))
             }
             Work::Commit { object, upload, root } => {
+                let root = root.expect("invariant: no simulated store copies by itself");
                 match self.read((place, reader), job, &object.entry) {
                     Ok(_) => {
                         attempt.ready = Some(Change::Commit(object.entry.key, upload, root));

@@ -249,6 +249,7 @@ fn submission(target: &str) -> Submission {
         storage_class: None,
         keys: KeysText::default(),
         inventory: None,
+        server_side: Default::default(),
     };
     Submission::try_from(request).unwrap()
 }
