@@ -32,6 +32,7 @@ pub mod pack;
 pub mod places;
 pub mod range;
 pub mod remove;
+pub mod rivals;
 pub mod slots;
 pub mod source;
 pub mod verify;

@@ -5,5 +5,5 @@ pub mod clock;
 pub mod cluster;
 pub mod embedded;
 mod executor;
-mod filter;
+pub(crate) mod filter;
 pub(crate) mod memory;

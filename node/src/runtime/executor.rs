@@ -194,7 +194,7 @@ impl Executor {
 async fn carry_out(transfer: &Transfer, work: Work) -> Result<Completion, Failure> {
     match work {
         Work::List { .. } => Err(Failure::new(ErrorCode::Bug, "a listing was begun twice")),
-        Work::Compare { page } => Ok(compare::compare(transfer, page).await),
+        Work::Compare { page } => Ok(compare::compare(transfer, page).await?),
         Work::Open { object, resume, orphan_since } => {
             object::open(transfer, &object, resume, orphan_since).await
         }
