@@ -35,6 +35,7 @@ pub mod pack;
 pub mod places;
 pub mod range;
 pub mod remove;
+pub mod rivals;
 pub mod server;
 pub mod slots;
 pub mod source;

@@ -6,6 +6,6 @@ pub mod cluster;
 mod cut;
 pub mod embedded;
 mod executor;
-mod filter;
+pub(crate) mod filter;
 mod lister;
 pub(crate) mod memory;

@@ -16,6 +16,7 @@ mod each;
 pub mod error;
 pub mod fence;
 pub mod files;
+pub(crate) mod folding;
 pub mod gcs;
 mod http;
 pub mod locate;
@@ -26,6 +27,7 @@ pub(crate) mod path;
 pub mod s3;
 pub mod settings;
 pub mod sftp;
+mod spelling;
 mod staged;
 pub mod sum;
 
@@ -36,6 +38,7 @@ use std::sync::Arc;
 use airlift_protocol::assignment::UploadToken;
 pub use airlift_protocol::attributes::{AttributeKind, AttributeSet, Attributes, ObjectInfo};
 use airlift_protocol::chunk::Root;
+use airlift_protocol::folding::Folding;
 use airlift_protocol::job::{LinkPolicy, Policy, TagPolicy};
 use airlift_protocol::key::Key;
 use airlift_protocol::manifest::{Entry, Version};
@@ -131,6 +134,12 @@ pub trait Store: Any + Debug + Send + Sync {
     /// something else.
     fn mtime_step_ns(&self) -> i64 {
         1
+    }
+
+    /// Which names the place takes for one. Where that is found out only by writing, it is found out
+    /// with [`Access::Write`]; what can be seen without is said in any case.
+    async fn folding(&self, _access: Access) -> Result<Folding, StoreError> {
+        Ok(Folding::NONE)
     }
 
     /// Why the store cannot hold `entry` under its key, or `None` when it can. Pure.

@@ -17,10 +17,12 @@ use crate::chunk::{Root, SpanValue};
 use crate::codec::{self, DecodeError};
 use crate::control::RecordKey;
 use crate::error::Failure;
+use crate::folding::Folding;
 use crate::id::{AssignmentId, Epoch, JobId, LogIndex};
 use crate::key::Key;
 use crate::limits::{
     CHUNK_BYTES, KEY_BYTES_MAX, PACK_BYTES_MAX, PACK_OBJECTS_MAX, PACKED_OBJECT_BYTES_MAX,
+    RIVALS_NAMED_MAX,
     STORED_SUMS_MAX,
 };
 use crate::manifest::{Entry, Kind};
@@ -123,6 +125,14 @@ pub enum Request {
         /// The states that were listed.
         #[serde(deserialize_with = "bounded::list::<_, _, REQUEST_ITEMS_MAX>")]
         entries: Vec<Entry>,
+    },
+    /// Which names of the source a target would take for those of keys, or of directories above them.
+    Rivals {
+        /// Which names the target takes for one.
+        folding: Folding,
+        /// The keys.
+        #[serde(deserialize_with = "bounded::list::<_, _, REQUEST_ITEMS_MAX>")]
+        keys: Vec<Key>,
     },
 }
 
@@ -240,6 +250,14 @@ pub enum Frame {
         /// The sums; none when it has none of the listed state.
         #[serde(deserialize_with = "bounded::list::<_, _, STORED_SUMS_MAX>")]
         sums: Vec<StoredSum>,
+    },
+    /// Names of the source that the target would take for that of a key.
+    Rivals {
+        /// Place in the request.
+        place: u32,
+        /// The first of them; none where the key is safe.
+        #[serde(deserialize_with = "bounded::list::<_, _, RIVALS_NAMED_MAX>")]
+        names: Vec<Key>,
     },
 }
 
@@ -361,7 +379,7 @@ fn check_request(request: &Request) -> Result<(), FrameError> {
             require(bytes <= PACK_BYTES_MAX, "a pack is small")
         }
         Request::Stat { key } => check_key(key),
-        Request::Lookup { keys } => {
+        Request::Lookup { keys } | Request::Rivals { keys, .. } => {
             require(keys.len() <= REQUEST_ITEMS_MAX, "too many keys")?;
             keys.iter().try_for_each(check_key)
         }
@@ -397,6 +415,7 @@ fn check_frame(frame: &Frame) -> Result<(), FrameError> {
         Frame::ObjectHead { bytes, .. } => {
             require(*bytes <= PACKED_OBJECT_BYTES_MAX, "objects of a pack are small")
         }
+        Frame::Rivals { names, .. } => names.iter().try_for_each(check_key),
         Frame::ObjectError { .. }
         | Frame::Found { .. }
         | Frame::ObjectDigest { .. }

@@ -20,6 +20,7 @@ pub mod codec;
 pub mod control;
 pub mod error;
 pub mod figures;
+pub mod folding;
 pub mod frame;
 pub mod id;
 pub mod job;

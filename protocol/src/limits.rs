@@ -154,6 +154,9 @@ pub const ORDERS_MAX: usize = 16;
 /// Places that a listing could not read and that it names; the rest is counted.
 pub const UNREADABLE_NAMED_MAX: usize = 100;
 
+/// Names that a target takes for that of an object and that are named with it.
+pub const RIVALS_NAMED_MAX: usize = 8;
+
 /// Traces of a job that could not be removed from its target and that the state names; the rest is
 /// counted.
 pub const LEFT_OVER_NAMED_MAX: usize = 100;

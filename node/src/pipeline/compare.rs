@@ -13,17 +13,23 @@ use futures::stream::{self, StreamExt};
 use super::equal::Means;
 use super::lookup::lookup;
 use super::{Transfer, clash, content, names};
-use crate::store::StoreError;
+use crate::store::{Access, StoreError};
 
 /// Objects whose attributes are asked for at the same time.
 const ASKED_AT_ONCE: usize = 32;
 
 /// Says for each entry of `page` whether it has to move.
-pub async fn compare(transfer: &Transfer, page: Page) -> Completion {
+///
+/// # Errors
+/// When the target does not say which names it takes for one.
+pub async fn compare(transfer: &Transfer, page: Page) -> Result<Completion, StoreError> {
+    let access = if transfer.spec.policy.dry_run { Access::Read } else { Access::Write };
+    let folding = transfer.at_target(transfer.target.folding(access)).await?;
     let (page, entries) = (page.id, page.entries);
     let mut comparisons: Vec<Option<Comparison>> =
         entries.iter().map(|entry| exclude(transfer, entry)).collect();
     clash::exclude(transfer, &entries, &mut comparisons).await;
+    clash::exclude_rivals(transfer, folding, &entries, &mut comparisons).await;
     let open: Vec<usize> = (0..entries.len()).filter(|&i| comparisons[i].is_none()).collect();
     let keys = open.iter().map(|&i| transfer.target_key(&entries[i]));
     let found = lookup(transfer, keys.collect()).await;
@@ -40,7 +46,8 @@ pub async fn compare(transfer: &Transfer, page: Page) -> Completion {
         comparisons[place] = Some(comparison);
     }
     let comparisons = comparisons.into_iter();
-    Completion::Compared(comparisons.map(|entry| entry.unwrap_or(Comparison::Move)).collect())
+    let compared = comparisons.map(|entry| entry.unwrap_or(Comparison::Move)).collect();
+    Ok(Completion::Compared(compared))
 }
 
 /// What is left out, whatever the target holds.

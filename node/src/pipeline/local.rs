@@ -6,6 +6,7 @@ use airlift_protocol::assignment::End;
 use airlift_protocol::chunk::{self, Root, SpanValue};
 use airlift_protocol::error::ErrorCode;
 use airlift_protocol::figures::Stage;
+use airlift_protocol::folding::Folding;
 use airlift_protocol::frame::{Digest, ToDigest};
 use airlift_protocol::key::Key;
 use airlift_protocol::limits::CHUNK_BYTES;
@@ -19,6 +20,7 @@ use tokio::sync::mpsc;
 use super::bounds::Bounds;
 use super::chunk::Payload;
 use super::compress::Encoder;
+use super::rivals::Rivals;
 use super::source::{CompressedObject, InFlight, PackResult, Source};
 use super::{FaultHook, HASH_INLINE_BYTES, blocking, content, hash};
 use crate::store::{Attributes, ObjectInfo, ReadResult, Store, StoreError};
@@ -35,6 +37,8 @@ pub struct LocalSource {
     pub bounds: Bounds,
     /// What the link does to chunks.
     pub encoder: Arc<Encoder>,
+    /// Where to look for names that a target takes for one; `None` where no job asks.
+    pub rivals: Option<Arc<Rivals>>,
     /// Set by tests only.
     pub faults: Option<Arc<dyn FaultHook>>,
 }
@@ -51,6 +55,17 @@ impl Source for LocalSource {
 
     async fn lookup(&self, keys: Vec<Key>) -> Vec<Result<Option<Entry>, StoreError>> {
         self.store.lookup(keys).await
+    }
+
+    async fn rivals(&self, folding: Folding, keys: Vec<Key>) -> Vec<Result<Vec<Key>, StoreError>> {
+        let found = match &self.rivals {
+            Some(rivals) => rivals.of(folding, &keys).await,
+            None => Ok(vec![Vec::new(); keys.len()]),
+        };
+        match found {
+            Ok(names) => names.into_iter().map(Ok).collect(),
+            Err(error) => keys.iter().map(|_| Err(error.clone())).collect(),
+        }
     }
 
     async fn stored_sums(&self, entries: Vec<Entry>) -> Vec<Result<Vec<StoredSum>, StoreError>> {

@@ -14,6 +14,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use airlift_protocol::chunk::Root;
+use airlift_protocol::folding::Folding;
 use airlift_protocol::frame::{Digest, ToDigest};
 use airlift_protocol::key::Key;
 use airlift_protocol::manifest::Entry;
@@ -58,6 +59,10 @@ pub trait Source: Debug + Send + Sync {
 
     /// Looks up many keys, given in ascending order; results in order.
     async fn lookup(&self, keys: Vec<Key>) -> Vec<Result<Option<Entry>, StoreError>>;
+
+    /// For each of `keys` the other names of the source that a place with `folding` takes for its own, or
+    /// for that of a directory above it: the first of them, none where there is none; results in order.
+    async fn rivals(&self, folding: Folding, keys: Vec<Key>) -> Vec<Result<Vec<Key>, StoreError>>;
 
     /// The sums that the store keeps of objects as they were listed; results in order.
     async fn stored_sums(&self, entries: Vec<Entry>) -> Vec<Result<Vec<StoredSum>, StoreError>>;

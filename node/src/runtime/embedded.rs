@@ -43,6 +43,7 @@ use crate::pipeline::compress::{Compression, Encoder};
 use crate::pipeline::limit::RateLimit;
 use crate::pipeline::local::LocalSource;
 use crate::pipeline::meter::Meter;
+use crate::pipeline::rivals::{self, Rivals};
 use crate::pipeline::slots::{Slots, takes_slot};
 use crate::pipeline::{FaultHook, Transfer};
 use crate::storage::log::LogFile;
@@ -183,20 +184,6 @@ pub async fn run_between(
         limit: spec.policy.bandwidth.map(|rate| Arc::new(RateLimit::new(rate))),
         meter: Arc::clone(&meter),
     };
-    let local_source = LocalSource {
-        store: Arc::clone(&source),
-        bounds: bounds.clone(),
-        encoder: Arc::new(Encoder::fixed(Compression::Off)),
-        faults: options.faults,
-    };
-    let transfer = Transfer {
-        source: Arc::new(local_source),
-        target,
-        journal: Arc::clone(&state.journal),
-        bounds,
-        meter: Arc::clone(&meter),
-        spec: Arc::new(spec.clone()),
-    };
     let inventory = match &spec.policy.inventory {
         None => None,
         Some(file) => {
@@ -205,9 +192,32 @@ pub async fn run_between(
             Some(Inventory::open(file.form, &file.location, source, job, scratch, stores).await?)
         }
     };
+    let spec = Arc::new(spec);
+    let names = rivals::Names {
+        store: Arc::clone(&source),
+        inventory: inventory.clone(),
+        filter: Arc::clone(&filter),
+        spec: Arc::clone(&spec),
+        scratch: state.path().to_owned(),
+    };
+    let local_source = LocalSource {
+        store: Arc::clone(&source),
+        bounds: bounds.clone(),
+        encoder: Arc::new(Encoder::fixed(Compression::Off)),
+        rivals: Some(Arc::new(Rivals::among(names))),
+        faults: options.faults,
+    };
+    let transfer = Transfer {
+        source: Arc::new(local_source),
+        target,
+        journal: Arc::clone(&state.journal),
+        bounds,
+        meter: Arc::clone(&meter),
+        spec: Arc::clone(&spec),
+    };
     let (outcome_sender, outcomes) = mpsc::channel(OUTCOMES_MAX);
     let executor = Executor {
-        spec: Arc::new(spec.clone()),
+        spec: Arc::clone(&spec),
         transfer: Some(transfer),
         source: Some(source),
         inventory,
@@ -217,7 +227,7 @@ pub async fn run_between(
     let coordinator = state.replay().await?;
     let work = (Slots::new(options.slots), meter);
     let mut driver = Driver::new(coordinator, &state, executor, work, events);
-    let end = driver.run(spec, outcomes, stop).await;
+    let end = driver.run(JobSpec::clone(&spec), outcomes, stop).await;
     driver.abort();
     drop(driver);
     let end = end?;

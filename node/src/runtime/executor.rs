@@ -90,7 +90,7 @@ impl Executor {
 async fn carry_out(transfer: &Transfer, work: Work) -> Result<Completion, Failure> {
     match work {
         Work::List { .. } => Err(Failure::new(ErrorCode::Bug, "a listing was begun twice")),
-        Work::Compare { page } => Ok(compare::compare(transfer, page).await),
+        Work::Compare { page } => Ok(compare::compare(transfer, page).await?),
         Work::Open { object, resume, orphan_since, may_copy } => {
             match server::open(transfer, &object, resume.as_ref(), orphan_since, may_copy).await? {
                 Some(completion) => Ok(completion),

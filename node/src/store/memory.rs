@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use airlift_protocol::assignment::UploadToken;
 use airlift_protocol::chunk::Root;
 use airlift_protocol::error::ErrorCode;
+use airlift_protocol::folding::Folding;
 use airlift_protocol::key::Key;
 use airlift_protocol::limits::CHUNK_BYTES;
 use airlift_protocol::manifest::{Entry, Kind, Version};
@@ -35,6 +36,7 @@ const BATCH_ENTRIES: usize = 1000;
 #[derive(Clone, Debug)]
 pub struct MemoryStore {
     capabilities: Capabilities,
+    folding: Folding,
     part_bytes: u64,
     contents: Arc<Mutex<Contents>>,
 }
@@ -82,7 +84,14 @@ impl MemoryStore {
             keeps: AttributeKind::ALL.into_iter().collect(),
             classes: Classes::S3,
         };
-        Self { capabilities, part_bytes: CHUNK_BYTES, contents: Arc::default() }
+        let folding = Folding::NONE;
+        Self { capabilities, folding, part_bytes: CHUNK_BYTES, contents: Arc::default() }
+    }
+
+    /// An empty store that says of itself that it takes names for one. It does not do so: what would
+    /// be written over is there beside what would have done it, for a test to see.
+    pub fn with_folding(folding: Folding) -> Self {
+        Self { folding, ..Self::new() }
     }
 
     /// An empty store that takes parts of so many bytes, a power of two, as a bucket does.
@@ -219,6 +228,10 @@ fn lost(key: &Key) -> StoreError {
 impl Store for MemoryStore {
     fn capabilities(&self) -> &Capabilities {
         &self.capabilities
+    }
+
+    async fn folding(&self, _access: Access) -> Result<Folding, StoreError> {
+        Ok(self.folding)
     }
 
     fn check_key(&self, entry: &Entry) -> Option<String> {

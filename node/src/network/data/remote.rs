@@ -13,6 +13,7 @@ use airlift_protocol::chunk::Root;
 use airlift_protocol::codec;
 use airlift_protocol::error::Failure;
 use airlift_protocol::figures::Stage;
+use airlift_protocol::folding::Folding;
 use airlift_protocol::frame::{
     ChunkHead, Digest, Frame, Order, REQUEST_BYTES_MAX, REQUEST_ITEMS_MAX, Request, RequestHeader,
     ToDigest,
@@ -407,6 +408,19 @@ impl Source for RemoteSource {
             };
             let count = keys.len();
             found.extend(self.ask_each(Request::Lookup { keys }, count, read).await);
+        }
+        found
+    }
+
+    async fn rivals(&self, folding: Folding, keys: Vec<Key>) -> Vec<Result<Vec<Key>, StoreError>> {
+        let mut found = Vec::with_capacity(keys.len());
+        for keys in batches(keys, REQUEST_ITEMS_MAX, |_| 0) {
+            let read = |frame| match frame {
+                Frame::Rivals { place, names } => Some((place, names)),
+                _ => None,
+            };
+            let count = keys.len();
+            found.extend(self.ask_each(Request::Rivals { folding, keys }, count, read).await);
         }
         found
     }

@@ -123,6 +123,10 @@ impl Serve for SourceServer {
                 let keeps_mtime = source.keeps_mtime().await?;
                 frames.frame(&Frame::Description(Description { keeps_mtime })).await
             }
+            Request::Rivals { folding, keys } => {
+                let found = source.rivals(folding, keys).await;
+                send_each(found, |place, names| Frame::Rivals { place, names }, frames).await
+            }
             Request::CatchUp(_) => Err(Failure::new(ErrorCode::Bug, "is no question to a source")),
         }
     }
