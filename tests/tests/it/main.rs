@@ -29,4 +29,5 @@ mod providers;
 mod s3;
 mod scale;
 mod sftp;
+mod storm;
 mod webdav;
