@@ -1,5 +1,6 @@
 //! The shell around the pure state machines: clock, tasks, effects.
 
+pub mod again;
 pub(crate) mod blocking;
 pub mod clock;
 pub mod cluster;

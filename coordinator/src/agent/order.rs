@@ -27,6 +27,8 @@ enum ItemResult {
     Moved(ObjectResult),
     Compared(Comparison),
     Verified(Verdict),
+    /// Why it was not deleted, if so.
+    Deleted(Option<Failure>),
 }
 
 impl ItemResult {
@@ -34,8 +36,9 @@ impl ItemResult {
         match self {
             Self::Moved(ObjectResult::Failed(failure))
             | Self::Compared(Comparison::Failed(failure))
-            | Self::Verified(Verdict::Failed(failure)) => Some(failure),
-            Self::Moved(_) | Self::Compared(_) | Self::Verified(_) => None,
+            | Self::Verified(Verdict::Failed(failure))
+            | Self::Deleted(Some(failure)) => Some(failure),
+            Self::Moved(_) | Self::Compared(_) | Self::Verified(_) | Self::Deleted(None) => None,
         }
     }
 }
@@ -55,13 +58,13 @@ fn item_count(work: &Work) -> usize {
     match work {
         Work::MovePack { objects } | Work::Verify { objects } => objects.len(),
         Work::Compare { page } => page.entries.len(),
+        Work::Delete { entries } => entries.len(),
         Work::List { .. }
         | Work::Open { .. }
         | Work::MoveRange { .. }
         | Work::Commit { .. }
         | Work::Discard { .. }
         | Work::ReadBack { .. }
-        | Work::Delete { .. }
         | Work::Clean => 0,
     }
 }
@@ -106,6 +109,7 @@ impl Running {
             Ok(Completion::Verified(items)) => {
                 items.into_iter().map(ItemResult::Verified).collect()
             }
+            Ok(Completion::Deleted(items)) => items.into_iter().map(ItemResult::Deleted).collect(),
             other => return other,
         };
         let wanted: Vec<usize> = self.wanted().collect();
@@ -157,6 +161,9 @@ impl Running {
                 page.entries =
                     wanted.into_iter().map(|place| page.entries[place].clone()).collect();
             }
+            Work::Delete { entries } => {
+                *entries = wanted.into_iter().map(|place| entries[place].clone()).collect();
+            }
             _ => {}
         }
         work
@@ -185,6 +192,10 @@ impl Running {
             Work::Compare { .. } => Ok(Completion::Compared(self.items(|item| match item {
                 Some(ItemResult::Compared(result)) => result.clone(),
                 _ => Comparison::Failed(missing.clone()),
+            }))),
+            Work::Delete { .. } => Ok(Completion::Deleted(self.items(|item| match item {
+                Some(ItemResult::Deleted(kept)) => kept.clone(),
+                _ => Some(missing.clone()),
             }))),
             _ => Ok(Completion::Verified(self.items(|item| match item {
                 Some(ItemResult::Verified(result)) => result.clone(),

@@ -28,6 +28,7 @@ use super::resolve::{Request, keep_out_state, resolve};
 use super::summary::{Findings, RESUME, Summary, result_line, start_line};
 use crate::config::{Config, ProgressStyle};
 use crate::pipeline::meter::Meter;
+use crate::runtime::again::again;
 use crate::runtime::embedded::{self, EmbeddedOptions, JobEnd};
 use crate::store::locate;
 
@@ -167,7 +168,7 @@ async fn pass(
         return remote::watch(&cluster, submitted, &config, shown).await;
     }
     let stores = &config.stores;
-    let probe = async |location: &_| Ok(locate::probe(location, stores).await?);
+    let probe = async |location: &_| Ok(again(|| locate::probe(location, stores)).await?);
     let mut spec = resolve(request, stores, probe).await?;
     if let Some(line) = keep_out_state(&mut spec, &config.state_dir)?
         && !global.quiet

@@ -33,6 +33,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use self::state::StateDir;
+use super::again::again;
 use super::clock;
 use super::executor::Executor;
 use super::filter::Filter;
@@ -171,10 +172,10 @@ pub async fn run_between(
     let filter = Arc::new(Filter::new(&spec.filters).map_err(RunError::usage)?);
     let job = spec.id();
     let Ends { source, target } = ends;
-    source.preflight(Access::Read).await?;
+    again(|| source.preflight(Access::Read)).await?;
     // A target that nothing is written to need not exist: everything is missing there.
     if spec.mode != Mode::Verify && !spec.policy.dry_run {
-        target.preflight(Access::Write).await?;
+        again(|| target.preflight(Access::Write)).await?;
     }
     meter.watch(End::Source, &*source);
     meter.watch(End::Target, &*target);

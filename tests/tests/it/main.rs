@@ -31,5 +31,6 @@ mod s3;
 mod scale;
 mod server_side;
 mod sftp;
+mod storm;
 mod sums;
 mod webdav;
