@@ -267,7 +267,8 @@ fn an_object_that_changed_is_moved_once_more_and_then_fails() {
 fn up_to_open(desk: &mut Desk) -> Assignment {
     let list = desk.last().clone();
     let entries = vec![entry("large", LARGE)];
-    desk.answer(1, &list, Completion::Page { page: PageId(0), entries });
+    let unreadable = Unreadable::default();
+    desk.answer(1, &list, Completion::Page { page: PageId(0), entries, unreadable });
     let compare = desk.last().clone();
     let end = ListingEnd { pages: PageId(1), unreadable: Vec::new(), unreadable_count: 0 };
     desk.answer(2, &list, Completion::Listed(end));

@@ -22,8 +22,7 @@ use crate::id::{AssignmentId, Epoch, JobId, LogIndex};
 use crate::key::Key;
 use crate::limits::{
     CHUNK_BYTES, KEY_BYTES_MAX, PACK_BYTES_MAX, PACK_OBJECTS_MAX, PACKED_OBJECT_BYTES_MAX,
-    RIVALS_NAMED_MAX,
-    STORED_SUMS_MAX,
+    RIVALS_NAMED_MAX, STORED_SUMS_MAX,
 };
 use crate::manifest::{Entry, Kind};
 use crate::sum::{StoredSum, Sum, SumKind};

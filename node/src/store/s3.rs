@@ -39,8 +39,8 @@ pub mod provider;
 mod providers;
 mod put;
 mod read;
-mod stored;
 mod server;
+mod stored;
 mod tags;
 mod upload;
 

@@ -21,7 +21,7 @@ use airlift_protocol::job::{Filters, JobSpec, Mode, Policy};
 use airlift_protocol::key::Key;
 use airlift_protocol::location::Location;
 use airlift_protocol::manifest::{Entry, Kind, Version};
-use airlift_protocol::report::{Comparison, Completion, ListingEnd, Report};
+use airlift_protocol::report::{Comparison, Completion, ListingEnd, Report, Unreadable};
 use airlift_protocol::shard;
 use airlift_protocol::time::Timestamp;
 use airlift_protocol::units::ByteRange;
@@ -218,7 +218,8 @@ fn move_one(limits: &'static Limits, size: u64) -> usize {
                     version: Version::None,
                     is_archived: false,
                 };
-                site.answer(&order, Completion::Page { page: PageId(0), entries: vec![entry] });
+                let (page, entries, unreadable) = (PageId(0), vec![entry], Unreadable::default());
+                site.answer(&order, Completion::Page { page, entries, unreadable });
                 let unreadable = Vec::new();
                 Completion::Listed(ListingEnd { pages: PageId(1), unreadable, unreadable_count: 0 })
             }
