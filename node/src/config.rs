@@ -21,7 +21,7 @@ pub use self::store::StoreValue;
 use crate::api::client::{Secret, parse_urls};
 use crate::network::data::Transport;
 use crate::store::pace::Paces;
-use crate::store::s3::Addressing;
+use crate::store::s3::{Addressing, Checksums};
 use crate::store::settings::{AzureSettings, GcsSettings, S3Settings, StoreOptions};
 
 /// Entries after which a voter cuts its log: at some hundred bytes each, a few MiB.
@@ -281,6 +281,17 @@ fn parse_addressing(text: &str) -> Result<Addressing, String> {
     choose(
         text,
         &[("auto", Addressing::Auto), ("path", Addressing::Path), ("virtual", Addressing::Virtual)],
+    )
+}
+
+fn parse_checksum(text: &str) -> Result<Checksums, String> {
+    choose(
+        text,
+        &[
+            ("crc64nvme", Checksums::Crc64Nvme),
+            ("crc32c", Checksums::Crc32c),
+            ("md5", Checksums::Md5),
+        ],
     )
 }
 

@@ -42,7 +42,7 @@ use airlift_protocol::folding::Folding;
 use airlift_protocol::job::{LinkPolicy, Policy, TagPolicy};
 use airlift_protocol::key::Key;
 use airlift_protocol::manifest::{Entry, Version};
-use airlift_protocol::sum::StoredSum;
+use airlift_protocol::sum::{StoredSum, Sum};
 use airlift_protocol::time::Timestamp;
 use airlift_protocol::units::ByteRange;
 use async_trait::async_trait;
@@ -237,6 +237,18 @@ pub trait Store: Any + Debug + Send + Sync {
         root: Root,
     ) -> Result<(), StoreError>;
 
+    /// As [`commit`](Self::commit), for who knows the sum of all bytes: it follows from those that
+    /// [`Upload::sum_at`] gave of every part. A store that has no use for one need not know of it.
+    async fn commit_summed(
+        &self,
+        object: &NewObject,
+        token: &UploadToken,
+        root: Root,
+        _sum: Sum,
+    ) -> Result<(), StoreError> {
+        self.commit(object, token, root).await
+    }
+
     /// Drops an upload, and every other upload of the key that was begun since `orphan_since`.
     /// Idempotent.
     async fn discard(
@@ -322,6 +334,12 @@ pub trait Upload: Debug + Send + Sync {
 
     /// Writes consecutive chunks that together are one part.
     async fn write(&self, chunks: Vec<VerifiedChunk>) -> Result<(), StoreError>;
+
+    /// The sum of the part that was written at `offset` by this access, where the store compares one of
+    /// the whole when the upload is committed.
+    fn sum_at(&self, _offset: u64) -> Option<Sum> {
+        None
+    }
 
     /// Makes what was written durable.
     async fn sync(&self) -> Result<(), StoreError>;

@@ -6,6 +6,7 @@
 
 pub mod front;
 mod ledger;
+pub mod sums;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
@@ -168,15 +169,28 @@ impl S3Server {
         self.ledger.content(bucket, key)
     }
 
+    /// Has the server say the CRC64-XZ of each object in a header of this name from now on, as some
+    /// services do.
+    ///
+    /// # Panics
+    /// When it says one already.
+    pub fn say_crc64(&self, header: &'static str) {
+        self.ledger.say_crc64(header);
+    }
+
+    /// Flips a bit of each object that is put together of parts from now on, as a disk would, and before
+    /// anything is said of the object.
+    pub fn damage_what_is_assembled(&self) {
+        self.ledger.damage_what_is_assembled();
+    }
+
     /// Flips a bit of an object on disk, as a disk would: nothing that the server knows of it changes.
     ///
     /// # Panics
     /// When there is no such object, or it has no bytes.
     pub fn damage(&self, bucket: &str, key: &str) {
         let path = self.ledger.path(bucket, key).expect("an object of that key");
-        let mut bytes = std::fs::read(&path).expect("its bytes");
-        bytes[0] ^= 1;
-        std::fs::write(path, bytes).expect("bytes can be written");
+        ledger::flip(&path).expect("bytes can be changed");
     }
 
     /// Keys of uploads of a bucket that were begun and neither committed nor dropped.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::setting::advice;
-use super::{ConfigError, parse_addressing, parse_endpoint, parse_plain};
+use super::{ConfigError, parse_addressing, parse_checksum, parse_endpoint, parse_plain};
 use crate::store::s3::credentials::CredentialSource;
 use crate::store::s3::provider::Provider;
 use crate::store::settings::{
@@ -34,7 +34,8 @@ const SECRETS: [&str; 10] = [
     "token",
 ];
 
-const S3_FIELDS: [&str; 6] = ["kind", "endpoint", "region", "account", "addressing", "credentials"];
+const S3_FIELDS: [&str; 7] =
+    ["kind", "endpoint", "region", "account", "addressing", "checksum", "credentials"];
 
 const SFTP_FIELDS: [&str; 7] =
     ["kind", "host", "port", "user", "root", "known_hosts", "credentials"];
@@ -188,6 +189,7 @@ impl Fields<'_> {
             account: self.parse("account", parse_plain)?,
             profile: None,
             addressing: self.parse("addressing", parse_addressing)?.unwrap_or_default(),
+            checksums: self.parse("checksum", parse_checksum)?,
             credentials,
         })
     }

@@ -217,7 +217,8 @@ pub fn s3_options(
     prefix: &Key,
     job: JobId,
 ) -> S3Options {
-    let S3Settings { endpoint, region, account, profile, addressing, credentials } = settings;
+    let S3Settings { endpoint, region, account, profile, addressing, checksums, credentials } =
+        settings;
     S3Options {
         scheme: provider.scheme.to_owned(),
         provider,
@@ -226,6 +227,7 @@ pub fn s3_options(
         account,
         profile,
         addressing,
+        checksums,
         credentials,
         ..S3Options::new(bucket, prefix.as_bytes(), job)
     }

@@ -11,8 +11,8 @@
 //! blank       keys that the SDK would refuse   provider  what is known of each service, as data
 //! credentials where they are taken from        tags      read, written, confirmed
 //! archive     what cannot be read at once      stored    sums that the store keeps
-//! archive     what cannot be read at once       orphan uploads that are dropped
-//! server      copies that the service makes itself
+//! orphan      uploads that are dropped         server    copies that the service makes itself
+//! header      headers that the SDK does not know
 //! ```
 //!
 //! Keys are sent and received byte for byte: the SDK percent-encodes them segment by segment
@@ -29,6 +29,7 @@ mod composite;
 pub mod credentials;
 mod delete;
 mod error;
+mod header;
 #[cfg(test)]
 mod huge;
 mod keys;
@@ -53,7 +54,7 @@ use airlift_protocol::id::JobId;
 use airlift_protocol::job::TagPolicy;
 use airlift_protocol::key::Key;
 use airlift_protocol::manifest::Entry;
-use airlift_protocol::sum::StoredSum;
+use airlift_protocol::sum::{StoredSum, Sum, SumKind};
 use airlift_protocol::time::Timestamp;
 use airlift_protocol::units::ByteRange;
 use async_trait::async_trait;
@@ -91,11 +92,25 @@ pub enum Addressing {
 /// Which checksum goes with the bytes that are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Checksums {
-    /// CRC32C, which the store verifies; a store without it ignores the header.
+    /// CRC64-NVME, which the store verifies. Of an object in parts it keeps that of all bytes.
+    Crc64Nvme,
+    /// CRC32C, which the store verifies; a store without it ignores the header. Of an object in parts
+    /// it keeps a checksum of theirs.
     #[default]
     Crc32c,
     /// Only `Content-MD5`, for stores that refuse the newer headers.
     Md5,
+}
+
+impl Checksums {
+    /// The kind of sum that goes with the bytes beside an MD5.
+    pub(crate) fn kind(self) -> Option<SumKind> {
+        match self {
+            Self::Crc64Nvme => Some(SumKind::Crc64Nvme),
+            Self::Crc32c => Some(SumKind::Crc32c),
+            Self::Md5 => None,
+        }
+    }
 }
 
 /// How to reach a bucket.
@@ -121,6 +136,8 @@ pub struct S3Options {
     pub profile: Option<String>,
     /// How the bucket is named in requests.
     pub addressing: Addressing,
+    /// Which checksum goes with the bytes; by default as the profile says.
+    pub checksums: Option<Checksums>,
     /// Where the credentials come from.
     pub credentials: CredentialSource,
     /// Whether tags are read with the other attributes.
@@ -145,6 +162,7 @@ impl S3Options {
             account: None,
             profile: None,
             addressing: Addressing::default(),
+            checksums: None,
             credentials: CredentialSource::default(),
             tags: TagPolicy::default(),
             fence: Fence::default(),
@@ -265,7 +283,17 @@ impl Store for S3Store {
         token: &UploadToken,
         root: Root,
     ) -> Result<(), StoreError> {
-        self.bucket.commit(object, token, root).await
+        self.bucket.commit(object, token, root, None).await
+    }
+
+    async fn commit_summed(
+        &self,
+        object: &NewObject,
+        token: &UploadToken,
+        root: Root,
+        sum: Sum,
+    ) -> Result<(), StoreError> {
+        self.bucket.commit(object, token, root, Some(sum)).await
     }
 
     async fn discard(

@@ -13,9 +13,9 @@ use super::StoreError;
 use super::azure::{AzureEnvironment, AzureOptions};
 use super::gcs::GcsOptions;
 use super::pace::Paces;
-use super::s3::Addressing;
 use super::s3::credentials::CredentialSource;
 use super::s3::provider::{PROVIDERS, Provider};
+use super::s3::{Addressing, Checksums};
 
 /// Scheme of servers that speak SFTP, and the kind of their configured stores.
 pub const SFTP: &str = "sftp";
@@ -207,6 +207,8 @@ pub struct S3Settings {
     pub profile: Option<String>,
     /// Where a request names its bucket.
     pub addressing: Addressing,
+    /// Which checksum goes with the bytes that are written.
+    pub checksums: Option<Checksums>,
     /// Where the credentials come from.
     pub credentials: CredentialSource,
 }

@@ -75,6 +75,23 @@ impl Summer {
     }
 }
 
+/// Bytes that several sums take one after the other: few enough to be in the cache of the CPU still.
+const STEP_BYTES: usize = 128 << 10;
+
+/// Has each of several sums take the next bytes.
+pub(crate) fn update_all(summers: &mut [Summer], bytes: &[u8]) {
+    for step in bytes.chunks(STEP_BYTES) {
+        summers.iter_mut().for_each(|summer| summer.update(step));
+    }
+}
+
+/// Sums of some bytes, of each of `kinds`.
+pub(crate) fn each_of(kinds: &[SumKind], bytes: &[u8]) -> Vec<Sum> {
+    let mut summers: Vec<Summer> = kinds.iter().copied().map(Summer::new).collect();
+    update_all(&mut summers, bytes);
+    summers.into_iter().map(Summer::finish).collect()
+}
+
 /// The sum of some bytes.
 pub fn of(kind: SumKind, bytes: &[u8]) -> Sum {
     let mut summer = Summer::new(kind);

@@ -5,24 +5,26 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use async_trait::async_trait;
 use s3s::dto::{
-    AbortMultipartUploadInput, AbortMultipartUploadOutput, CompleteMultipartUploadInput,
-    CompleteMultipartUploadOutput, CopyObjectInput, CopyObjectOutput, CopyObjectResult,
-    CopyPartResult, CopySource, CreateMultipartUploadInput, CreateMultipartUploadOutput,
-    DeleteObjectInput, DeleteObjectOutput, ETag, EncodingType, GetObjectInput, GetObjectOutput,
-    HeadBucketInput, HeadBucketOutput, HeadObjectInput, HeadObjectOutput,
-    ListMultipartUploadsInput, ListMultipartUploadsOutput, ListObjectsV2Input, ListObjectsV2Output,
-    ListPartsInput, ListPartsOutput, MultipartUpload, Object, Part, PutObjectInput,
-    PutObjectOutput, Range, Timestamp, UploadPartCopyInput, UploadPartCopyOutput, UploadPartInput,
-    UploadPartOutput,
+    AbortMultipartUploadInput, AbortMultipartUploadOutput, ChecksumAlgorithm, ChecksumType,
+    CompleteMultipartUploadInput, CompleteMultipartUploadOutput, CopyObjectInput, CopyObjectOutput,
+    CopyObjectResult, CopyPartResult, CopySource, CreateMultipartUploadInput,
+    CreateMultipartUploadOutput, DeleteObjectInput, DeleteObjectOutput, ETag, EncodingType,
+    GetObjectInput, GetObjectOutput, HeadBucketInput, HeadBucketOutput, HeadObjectInput,
+    HeadObjectOutput, ListMultipartUploadsInput, ListMultipartUploadsOutput, ListObjectsV2Input,
+    ListObjectsV2Output, ListPartsInput, ListPartsOutput, MultipartUpload, Object, Part,
+    PutObjectInput, PutObjectOutput, Range, Timestamp, UploadPartCopyInput, UploadPartCopyOutput,
+    UploadPartInput, UploadPartOutput,
 };
 use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
 use s3s_fs::FileSystem;
+
+use super::sums;
 
 /// An S3 service that keeps every key.
 #[derive(Clone)]
@@ -34,6 +36,9 @@ pub(super) struct Ledger {
     gets: Arc<AtomicU64>,
     /// Held while an upload ends: who asks for the same end meanwhile finds it ended.
     ending: Arc<tokio::sync::Mutex<()>>,
+    /// The header in which the CRC64-XZ of an object is said.
+    crc64_header: Arc<OnceLock<&'static str>>,
+    damages: Arc<AtomicBool>,
 }
 
 #[derive(Debug, Default)]
@@ -52,6 +57,8 @@ struct Kept {
     last_modified: Option<Timestamp>,
     /// Bytes of its first part, when it was put together.
     first_part: Option<i64>,
+    /// Its CRC64-NVME, when it was uploaded in parts with one.
+    crc64: Option<String>,
 }
 
 /// An upload that is not committed.
@@ -61,7 +68,26 @@ struct Begun {
     key: String,
     name: String,
     initiated: Timestamp,
-    parts: BTreeMap<i32, (Option<i64>, Option<ETag>)>,
+    parts: BTreeMap<i32, HeldPart>,
+    /// Whether it is to have a CRC64-NVME of all bytes.
+    has_crc64: bool,
+}
+
+/// A part of an upload.
+#[derive(Clone, Debug)]
+struct HeldPart {
+    size: Option<i64>,
+    etag: Option<ETag>,
+    crc64: Option<String>,
+}
+
+/// Flips a bit of a file.
+pub(super) fn flip(path: &Path) -> std::io::Result<()> {
+    let mut bytes = std::fs::read(path)?;
+    if let Some(first) = bytes.first_mut() {
+        *first ^= 1;
+    }
+    std::fs::write(path, bytes)
 }
 
 impl fmt::Debug for Ledger {
@@ -79,7 +105,17 @@ impl Ledger {
             books: Arc::default(),
             gets: Arc::default(),
             ending: Arc::default(),
+            crc64_header: Arc::default(),
+            damages: Arc::default(),
         }
+    }
+
+    pub(super) fn say_crc64(&self, header: &'static str) {
+        self.crc64_header.set(header).expect("one header");
+    }
+
+    pub(super) fn damage_what_is_assembled(&self) {
+        self.damages.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn keys(&self, bucket: &str) -> Vec<String> {
@@ -158,6 +194,7 @@ impl Ledger {
             etag: head.e_tag,
             last_modified: head.last_modified,
             first_part: None,
+            crc64: None,
         };
         let before =
             self.books().buckets.entry(bucket.to_owned()).or_default().insert(key.to_owned(), kept);
@@ -288,10 +325,19 @@ impl S3 for Ledger {
     ) -> S3Result<S3Response<HeadObjectOutput>> {
         let kept = self.kept(&request.input.bucket, &request.input.key)?;
         let is_of_part = request.input.part_number.take() == Some(1);
+        let path = self.root.join(&request.input.bucket).join(&kept.name);
         request.input.key = kept.name;
         let mut answer = self.files.head_object(request).await?;
         if let Some(bytes) = kept.first_part.filter(|_| is_of_part) {
             answer.output.content_length = Some(bytes);
+        }
+        if let Some(crc64) = kept.crc64 {
+            answer.output.checksum_crc64nvme = Some(crc64);
+            answer.output.checksum_type = Some(ChecksumType::FULL_OBJECT.to_owned().into());
+        }
+        if let Some(header) = self.crc64_header.get() {
+            let value = sums::crc64_xz(&path)?.parse().expect("digits");
+            answer.headers.insert(*header, value);
         }
         Ok(answer)
     }
@@ -359,11 +405,13 @@ impl S3 for Ledger {
         let bucket = request.input.bucket.clone();
         self.check_bucket(&bucket)?;
         let name = self.new_name();
+        let algorithm = request.input.checksum_algorithm.as_ref();
+        let has_crc64 = algorithm.is_some_and(|it| it.as_str() == ChecksumAlgorithm::CRC64NVME);
         let key = std::mem::replace(&mut request.input.key, name.clone());
         let mut answer = self.files.create_multipart_upload(request).await?;
         answer.output.key = Some(key.clone());
         let initiated = Timestamp::from(SystemTime::now());
-        let begun = Begun { bucket, key, name, initiated, parts: BTreeMap::new() };
+        let begun = Begun { bucket, key, name, initiated, parts: BTreeMap::new(), has_crc64 };
         let id = answer.output.upload_id.clone().unwrap_or_default();
         self.books().uploads.insert(id, begun);
         Ok(answer)
@@ -375,10 +423,17 @@ impl S3 for Ledger {
     ) -> S3Result<S3Response<UploadPartOutput>> {
         let input = &mut request.input;
         let (id, number, size) = (input.upload_id.clone(), input.part_number, input.content_length);
-        input.key = self.begun(&input.bucket, &input.key, &id)?.name;
-        let answer = self.files.upload_part(request).await?;
+        let upload = self.begun(&input.bucket, &input.key, &id)?;
+        input.key = upload.name;
+        let crc64 = match upload.has_crc64 {
+            true => Some(sums::check_part(input).await?),
+            false => None,
+        };
+        let mut answer = self.files.upload_part(request).await?;
+        answer.output.checksum_crc64nvme.clone_from(&crc64);
         if let Some(upload) = self.books().uploads.get_mut(&id) {
-            upload.parts.insert(number, (size, answer.output.e_tag.clone()));
+            let etag = answer.output.e_tag.clone();
+            upload.parts.insert(number, HeldPart { size, etag, crc64 });
         }
         Ok(answer)
     }
@@ -426,10 +481,11 @@ impl S3 for Ledger {
         let after = input.part_number_marker.unwrap_or(0);
         let page = usize::try_from(input.max_parts.unwrap_or(1000).clamp(0, 1000)).unwrap_or(0);
         let mut found = upload.parts.range((Bound::Excluded(after), Bound::Unbounded));
-        let part = |(number, (size, etag)): (&i32, &(Option<i64>, Option<ETag>))| Part {
+        let part = |(number, held): (&i32, &HeldPart)| Part {
             part_number: Some(*number),
-            size: *size,
-            e_tag: etag.clone(),
+            size: held.size,
+            e_tag: held.etag.clone(),
+            checksum_crc64nvme: held.crc64.clone(),
             ..Part::default()
         };
         let parts: Vec<Part> = found.by_ref().take(page).map(part).collect();
@@ -485,24 +541,36 @@ impl S3 for Ledger {
             request.input.multipart_upload.iter().flat_map(|all| all.parts.iter().flatten());
         for part in named {
             let number = part.part_number.unwrap_or(0);
-            let held = upload.parts.get(&number).map(|(_, etag)| etag);
+            let held = upload.parts.get(&number).map(|held| &held.etag);
             if held != Some(&part.e_tag) {
                 return Err(s3_error!(InvalidPart, "part {number} is not as named"));
             }
+        }
+        let parts = upload
+            .parts
+            .values()
+            .filter_map(|held| Some((held.crc64.as_deref()?, u64::try_from(held.size?).ok()?)));
+        let crc64 = sums::composed(parts).filter(|_| upload.has_crc64);
+        let sent = &request.input.checksum_crc64nvme;
+        if sent.is_some() && *sent != crc64 {
+            return Err(s3_error!(BadDigest, "the checksum of the whole is another one"));
         }
         request.input.key.clone_from(&upload.name);
         let asker = with_input(&request, ());
         let answer = self.files.complete_multipart_upload(request).await?;
         self.books().uploads.remove(&id);
+        if self.damages.load(Ordering::Relaxed) {
+            let path = self.root.join(&upload.bucket).join(&upload.name);
+            flip(&path).map_err(|_| s3_error!(InternalError, "no file"))?;
+        }
         self.enter(&asker, &upload.bucket, &upload.key, upload.name).await?;
-        let first_part = upload.parts.get(&1).and_then(|(size, _)| *size);
+        let first_part = upload.parts.get(&1).and_then(|part| part.size);
         let mut books = self.books();
-        if let Some(kept) =
-            books.buckets.get_mut(&upload.bucket).and_then(|it| it.get_mut(&upload.key))
-        {
+        let kept = books.buckets.get_mut(&upload.bucket).and_then(|all| all.get_mut(&upload.key));
+        if let Some(kept) = kept {
+            kept.crc64 = crc64;
             kept.first_part = first_part;
         }
-        drop(books);
         Ok(answer)
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use airlift_node::store::s3::S3Store;
+use airlift_node::store::s3::{Checksums, S3Options, S3Store};
 use airlift_node::store::{AttributeKind, AttributeSet, Store};
 use airlift_protocol::key::Key;
 use airlift_tests::conformance;
@@ -23,6 +23,7 @@ struct Bucket<T> {
     takes_line_feeds: bool,
     /// What the server does not keep.
     forgets: AttributeSet,
+    checksums: Option<Checksums>,
     _server: T,
 }
 
@@ -31,7 +32,12 @@ impl Bucket<S3Server> {
         let server = S3Server::with_bucket("bucket");
         let (access, name) = (server.access().clone(), "bucket".to_owned());
         let forgets = [AttributeKind::Tags, AttributeKind::StorageClass].into_iter().collect();
-        Self { access, name, takes_line_feeds: true, forgets, _server: server }
+        let checksums = None;
+        Self { access, name, takes_line_feeds: true, forgets, checksums, _server: server }
+    }
+
+    fn with_crc64() -> Self {
+        Self { checksums: Some(Checksums::Crc64Nvme), ..Self::of_tests() }
     }
 }
 
@@ -41,7 +47,8 @@ impl Bucket<Arc<Moto>> {
         let name = server.new_bucket().await;
         let access = server.access().clone();
         let forgets = AttributeSet::NONE;
-        Some(Self { access, name, takes_line_feeds: false, forgets, _server: server })
+        let checksums = None;
+        Some(Self { access, name, takes_line_feeds: false, forgets, checksums, _server: server })
     }
 }
 
@@ -49,6 +56,7 @@ impl Bucket<Arc<Moto>> {
 impl<T: Send + Sync> Place for Bucket<T> {
     async fn open(&self) -> Box<dyn Store> {
         let options = self.access.options(&self.name, PREFIX);
+        let options = S3Options { checksums: self.checksums, ..options };
         Box::new(S3Store::open(options).await.expect("a store"))
     }
 
@@ -74,4 +82,5 @@ impl<T: Send + Sync> Place for Bucket<T> {
 }
 
 conformance!(s3, std::future::ready(Bucket::of_tests()));
+conformance!(s3_crc64, std::future::ready(Bucket::with_crc64()));
 conformance!(optional moto, Bucket::of_moto());

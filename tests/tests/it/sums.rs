@@ -154,3 +154,38 @@ fn files_and_what_moto_says_of_its_objects() {
     let said = airlift.run(["verify", from, &to, "--json"]).expect(1).json();
     assert_eq!((&said["objects"]["differs"], &said["objects"]["equal"]), (&2.into(), &39.into()));
 }
+
+/// A store of the test server that takes CRC64-NVME, as Amazon S3 does.
+fn crc64_store(access: &Access) -> (TempDir, String) {
+    let directory = fast_directory();
+    let config = directory.path().join("airlift.toml");
+    let table = format!(
+        "[stores.mine]\nkind = 's3'\nendpoint = '{}'\nchecksum = 'crc64nvme'\n",
+        access.endpoint
+    );
+    fs::write(&config, table).unwrap();
+    (directory, config.to_str().unwrap().to_owned())
+}
+
+#[test]
+fn large_objects_are_proven_and_compared_by_one_sum_of_all_their_parts() {
+    let front = Front::default();
+    let server = S3Server::with_bucket_behind(&front, "bucket");
+    let (source, (_directory, config)) = (fast_directory(), crc64_store(server.access()));
+    tree::write(source.path(), "large", &tree::noise(1, (40 << 20) + 3));
+    tree::write(source.path(), "small", b"small");
+    let path = source.path().to_str().unwrap();
+    let user = Airlift::new().with_s3(server.access());
+    let run = |words: &[&str], code| {
+        let flags = ["--config", config.as_str(), "--json"];
+        user.run(words.iter().chain(&flags)).expect(code).json()
+    };
+    assert_eq!(run(&["cp", path, "mine://bucket/up"], 0)["objects"]["done"], 2);
+    let said = run(&["verify", path, "mine://bucket/up"], 0);
+    assert_eq!(said["objects"]["equal_by_sum"], 2);
+    assert_eq!(front.reads().bodies, 0, "neither the upload nor the comparison reads");
+    tree::write(source.path(), "large", &tree::noise(2, (40 << 20) + 3));
+    let said = run(&["verify", path, "mine://bucket/up"], 1);
+    assert!(said["errors"][0]["reason"].as_str().unwrap().contains("CRC64-NVME"), "{said}");
+    assert_eq!(front.reads().bodies, 0);
+}

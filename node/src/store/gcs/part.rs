@@ -1,11 +1,12 @@
 //! The parts of an upload, and the names of the temporary objects that hold them.
 
 use airlift_protocol::assignment::UploadToken;
+use airlift_protocol::sum::{Sum, SumKind};
 use airlift_protocol::units::ByteRange;
-use crc_fast::CrcAlgorithm;
-use data_encoding::{BASE64, HEXLOWER};
+use data_encoding::HEXLOWER;
 
 use crate::store::chance::NONCE_BYTES;
+use crate::store::sum;
 
 /// Parts that an object is put together from at most.
 const PARTS_MAX: u64 = 10_000;
@@ -90,19 +91,10 @@ pub(super) fn index_of(folder: &str, name: &str) -> Option<u64> {
 
 /// The CRC32C of an object, from those of its parts with their lengths; `None` when one is none.
 pub(super) fn composed_crc32c<'a>(parts: impl Iterator<Item = (&'a str, u64)>) -> Option<String> {
-    let mut whole = None;
-    for (sum, length) in parts {
-        let value: [u8; 4] = BASE64.decode(sum.as_bytes()).ok()?.try_into().ok()?;
-        let value = u64::from(u32::from_be_bytes(value));
-        whole = Some(match whole {
-            None => value,
-            Some(before) => {
-                crc_fast::checksum_combine(CrcAlgorithm::Crc32Iscsi, before, value, length)
-            }
-        });
-    }
-    let whole = u32::try_from(whole?).ok()?;
-    Some(BASE64.encode(&whole.to_be_bytes()))
+    let parts: Option<Vec<(Sum, u64)>> = parts
+        .map(|(text, length)| Some((sum::from_base64(SumKind::Crc32c, text)?, length)))
+        .collect();
+    sum::composed(parts?.into_iter()).map(sum::to_base64)
 }
 
 #[cfg(test)]

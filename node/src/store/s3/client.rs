@@ -24,7 +24,7 @@ use super::credentials::CredentialSource;
 use super::error::{Response, Service, store_error};
 use super::keys::Names;
 use super::provider::{
-    ACCOUNT_VARIABLES, Endpoint, Missing, Provider, Region as KnownRegion, Styles,
+    ACCOUNT_VARIABLES, Endpoint, Missing, Preferred, Provider, Region as KnownRegion, Styles,
 };
 use super::{Addressing, Checksums, S3Options};
 use crate::store::StoreError;
@@ -65,6 +65,8 @@ pub(super) struct Bucket {
     pub(super) account: Account,
     /// Whether bodies need no signature of their own, because the connection is encrypted.
     pub(super) is_encrypted: bool,
+    /// Which checksum goes with the bytes that are written.
+    pub(super) checksums: Checksums,
     /// Whether tags are read with the other attributes.
     pub(super) tags: TagPolicy,
     /// What is asked before anything becomes visible.
@@ -75,7 +77,7 @@ pub(super) struct Bucket {
     pub(super) requests_max: usize,
     client: Client,
     bulk_client: Client,
-    /// Whether the store was seen to confirm a CRC32C, so that no MD5 need be computed.
+    /// Whether the store was seen to confirm a CRC, so that no MD5 need be computed.
     echoes_checksums: AtomicBool,
     /// Copies by the service that were not proven, since one was.
     pub(super) copies_unproven: AtomicU32,
@@ -109,6 +111,11 @@ impl Bucket {
                 .build();
             Client::from_conf(config)
         };
+        let checksums = options.checksums.unwrap_or(match provider.checksums {
+            Preferred::Always(checksums) => checksums,
+            Preferred::ByEndpoint(own, _) if endpoint.is_none() => own,
+            Preferred::ByEndpoint(_, other) => other,
+        });
         let is_encrypted = endpoint.as_ref().is_none_or(|url| url.starts_with("https://"));
         let (small, bulk) = (client(READ_TIMEOUT), client(BULK_READ_TIMEOUT));
         let account = Account {
@@ -119,6 +126,7 @@ impl Bucket {
         };
         let place = endpoint.unwrap_or_else(|| format!("AWS S3 in {region}"));
         Ok(Self {
+            checksums,
             tags: options.tags,
             fence: options.fence,
             pace: options.paces.of(&format!("{}://{} at {place}", options.scheme, options.bucket)),
@@ -138,11 +146,6 @@ impl Bucket {
             echoes_checksums: AtomicBool::new(false),
             copies_unproven: AtomicU32::new(0),
         })
-    }
-
-    /// Which checksum goes with the bytes that are written.
-    pub(super) fn checksums(&self) -> Checksums {
-        self.service.provider.checksums
     }
 
     /// Whether classes of storage have the names that Amazon gives them.

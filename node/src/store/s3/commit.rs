@@ -4,17 +4,20 @@ use airlift_protocol::assignment::UploadToken;
 use airlift_protocol::chunk::Root;
 use airlift_protocol::error::ErrorCode;
 use airlift_protocol::key::Key;
+use airlift_protocol::sum::{Sum, SumKind};
 use airlift_protocol::units::ByteRange;
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
-use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, Part};
+use aws_sdk_s3::types::{ChecksumType, CompletedMultipartUpload, CompletedPart, Part};
 
+use super::Checksums;
 use super::attributes::source_fingerprint;
 use super::client::Bucket;
 use super::composite::{composite_crc32c, composite_etag};
 use super::digest::unquoted;
 use super::error::code_of;
+use super::stored::Described;
 use super::upload::UploadId;
-use crate::store::{NewObject, StoreError};
+use crate::store::{NewObject, StoreError, sum};
 
 impl Bucket {
     pub(super) async fn commit(
@@ -22,10 +25,12 @@ impl Bucket {
         object: &NewObject,
         token: &UploadToken,
         root: Root,
+        sum: Option<Sum>,
     ) -> Result<(), StoreError> {
         let key = &object.entry.key;
         let upload = self.upload_id(key, token)?;
-        self.assemble(object, &upload, root).await?;
+        let sum = sum.filter(|sum| self.sum_compared(&upload) == Some(sum.kind()));
+        self.assemble(object, &upload, Whole { root, sum }).await?;
         self.confirm_tags(key, &object.attributes.tags).await
     }
 
@@ -33,22 +38,24 @@ impl Bucket {
         &self,
         object: &NewObject,
         upload: &UploadId,
-        root: Root,
+        whole: Whole,
     ) -> Result<(), StoreError> {
         let key = &object.entry.key;
         let parts = match self.parts(key, &upload.id).await {
             Ok(parts) => parts,
             Err(error) if error.code == ErrorCode::UploadLost => {
-                return self.check_committed_before(object, root, error).await;
+                return self.check_committed_before(object, whole, error).await;
             }
             Err(error) => return Err(error),
         };
         self.check_complete(object, upload, &parts)?;
-        let bytes = object.entry.size;
-        match self.complete(key, &upload.id, &parts, bytes).await {
-            Ok(()) => self.check_committed(object, &parts, root).await,
+        let sum = whole.sum.or_else(|| composed_sum(&parts));
+        // The store computes it of all bytes and refuses another one.
+        let sent = sum.filter(|_| upload.checksums == Checksums::Crc64Nvme);
+        match self.complete(key, &upload.id, &parts, (object.entry.size, sent)).await {
+            Ok(()) => self.check_committed(object, &parts, Whole { sum, ..whole }).await,
             Err(error) if error.code == ErrorCode::UploadLost => {
-                self.check_committed_before(object, root, error).await
+                self.check_committed_before(object, whole, error).await
             }
             Err(error) => Err(error),
         }
@@ -73,12 +80,13 @@ impl Bucket {
         key: &Key,
         id: &str,
         parts: &[Part],
-        bytes: u64,
+        (bytes, sent): (u64, Option<Sum>),
     ) -> Result<(), StoreError> {
         let completed = parts.iter().map(|part| {
             CompletedPart::builder()
                 .set_part_number(part.part_number)
                 .set_e_tag(part.e_tag.clone())
+                .set_checksum_crc64_nvme(part.checksum_crc64_nvme.clone())
                 .set_checksum_crc32_c(part.checksum_crc32_c.clone())
                 .build()
         });
@@ -90,6 +98,8 @@ impl Bucket {
             .bucket(&self.name)
             .key(self.sendable(key)?)
             .upload_id(id)
+            .set_checksum_crc64_nvme(sent.map(sum::to_base64))
+            .set_checksum_type(sent.map(|_| ChecksumType::FullObject))
             .multipart_upload(assembled);
         let commit = async {
             self.fence.check()?;
@@ -106,44 +116,51 @@ impl Bucket {
         self.pace.writes.pass(bytes, commit).await
     }
 
-    /// Compares what the store now holds with the parts, each of which was confirmed when it was
-    /// written; where it says nothing comparable, reads the object back.
+    /// Compares what the store now holds with the sum of the whole, or with its parts, each of which was
+    /// confirmed when it was written; where it says nothing comparable, reads the object back.
     async fn check_committed(
         &self,
         object: &NewObject,
         parts: &[Part],
-        root: Root,
+        whole: Whole,
     ) -> Result<(), StoreError> {
         let key = &object.entry.key;
-        let Some(answer) = self.describe_sums(key).await? else {
+        let Some(found) = self.describe_sums(key).await? else {
             let text = "the store committed the upload, and then did not know the object";
             return Err(self.complaint(ErrorCode::CorruptTarget, key, text));
         };
-        if !has_size(&answer, object.entry.size) {
+        if !has_size(&found.answer, object.entry.size) {
             return Err(self.corrupt(key));
         }
-        match is_proven(&answer, parts) {
-            true => Ok(()),
-            false => self.read_back(key, root).await,
+        match whole.is_held(&found) {
+            Some(true) => Ok(()),
+            Some(false) => Err(self.corrupt(key)),
+            None if is_proven(&found.answer, parts) => Ok(()),
+            None => self.read_back(key, whole.root).await,
         }
     }
 
     /// The upload is gone: either it was committed before, and the object with our fingerprint is
-    /// there, or it is lost. Its parts are gone too, so the bytes themselves have to prove it.
+    /// there, or it is lost. Its parts are gone too, so the sum of the whole or the bytes themselves
+    /// have to prove it.
     async fn check_committed_before(
         &self,
         object: &NewObject,
-        root: Root,
+        whole: Whole,
         lost: StoreError,
     ) -> Result<(), StoreError> {
         let key = &object.entry.key;
-        let Some(answer) = self.head(key).await? else { return Err(lost) };
+        let Some(found) = self.describe_sums(key).await? else { return Err(lost) };
         let expected = object.attributes.source_fingerprint.as_deref();
-        let is_ours = source_fingerprint(answer.metadata()) == expected;
-        if !is_ours || !has_size(&answer, object.entry.size) {
+        let is_ours = source_fingerprint(found.answer.metadata()) == expected;
+        if !is_ours || !has_size(&found.answer, object.entry.size) {
             return Err(lost);
         }
-        self.read_back(key, root).await
+        match whole.is_held(&found) {
+            Some(true) => Ok(()),
+            Some(false) => Err(self.corrupt(key)),
+            None => self.read_back(key, whole.root).await,
+        }
     }
 }
 
@@ -159,6 +176,31 @@ pub(super) fn first_missing(upload: &UploadId, size: u64, parts: &[Part]) -> Opt
     let whole = whole.count() as u64;
     let is_complete = whole == upload.part_count(size) && parts.len() as u64 == whole;
     (!is_complete).then_some(whole + 1)
+}
+
+/// What an object is to come to.
+#[derive(Clone, Copy, Debug)]
+struct Whole {
+    root: Root,
+    /// The sum that the store can be held to, where it is known.
+    sum: Option<Sum>,
+}
+
+impl Whole {
+    /// Whether the store's own sum of all bytes is this one; `None` where either is not known.
+    fn is_held(&self, found: &Described) -> Option<bool> {
+        let sum = self.sum?;
+        Some(found.sum(sum.kind())? == sum)
+    }
+}
+
+/// The CRC64-NVME of the whole, as that of each part that the store lists has it.
+fn composed_sum(parts: &[Part]) -> Option<Sum> {
+    let sums = parts.iter().map(|part| {
+        let sum = sum::from_base64(SumKind::Crc64Nvme, part.checksum_crc64_nvme()?)?;
+        Some((sum, part.size().and_then(|size| u64::try_from(size).ok())?))
+    });
+    sum::composed(sums.collect::<Option<Vec<_>>>()?.into_iter())
 }
 
 pub(super) fn has_size(answer: &HeadObjectOutput, size: u64) -> bool {
@@ -199,6 +241,14 @@ mod tests {
         assert!(is_proven(&described(Some("encrypted".into()), Some(crc.clone())), &parts));
         assert!(!is_proven(&described(Some(etag), None), &parts[..1]));
         assert!(!is_proven(&described(None, None), &parts));
+        // What the store keeps as a sum of all bytes counts before either, both ways.
+        let sum = sum::of(SumKind::Crc64Nvme, b"onetwo");
+        let part = |bytes: &[u8]| {
+            let sum = sum::to_base64(sum::of(SumKind::Crc64Nvme, bytes));
+            Part::builder().checksum_crc64_nvme(sum).size(bytes.len() as i64).build()
+        };
+        assert_eq!(composed_sum(&[part(b"one"), part(b"two")]), Some(sum));
+        assert_eq!(composed_sum(&[part(b"one"), Part::builder().size(3).build()]), None);
         let bare = [Part::builder().build()];
         assert!(!is_proven(&described(None, Some(crc)), &bare));
     }

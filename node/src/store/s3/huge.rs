@@ -31,6 +31,7 @@ use aws_sdk_s3::types::Part;
 use crc_fast::CrcAlgorithm;
 use data_encoding::BASE64;
 
+use super::Checksums;
 use super::commit::{first_missing, is_proven};
 use super::digest::crc32c;
 use super::provider::{Limits, PROVIDERS, Provider};
@@ -84,7 +85,8 @@ impl SimulatedBucket {
 
     fn begin(&mut self) -> UploadToken {
         let part_shift = part_shift(self.limits, self.size).expect("the service holds it");
-        let upload = UploadId { part_shift, with_crc32c: true, id: "simulated".to_owned() };
+        let (checksums, id) = (Checksums::Crc64Nvme, "simulated".to_owned());
+        let upload = UploadId { part_shift, checksums, id };
         let token = UploadToken(format!("{part_shift}c:simulated"));
         assert_eq!(UploadId::parse(&token), Some(upload.clone()));
         assert!(self.upload.replace(upload).is_none(), "one upload is enough");

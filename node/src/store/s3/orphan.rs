@@ -65,8 +65,9 @@ impl Bucket {
     /// Whether this job may have begun an upload, as far as the listing says.
     fn may_be_ours(&self, upload: &MultipartUpload, earliest: i64) -> bool {
         let begun = upload.initiated().and_then(|time| time.to_millis().ok());
-        let is_as_ours_are = match (self.checksums(), upload.checksum_algorithm()) {
+        let is_as_ours_are = match (self.checksums, upload.checksum_algorithm()) {
             (Checksums::Crc32c, Some(listed)) => *listed == ChecksumAlgorithm::Crc32C,
+            (Checksums::Crc64Nvme, Some(listed)) => *listed == ChecksumAlgorithm::Crc64Nvme,
             // Where none was asked for, a store may say one of its own choice.
             _ => true,
         };

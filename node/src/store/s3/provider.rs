@@ -20,7 +20,9 @@ pub struct Provider {
     /// Whether it takes requests that name the bucket in the path, and those that name it in the host.
     pub addressing: Styles,
     /// Which checksum goes with the bytes that are written.
-    pub checksums: Checksums,
+    pub checksums: Preferred,
+    /// The header in which it says the CRC64-XZ of an object, as a decimal number.
+    pub crc64_header: Option<&'static str>,
     /// How large parts and objects may be.
     pub limits: Limits,
     /// Which keys it holds as they are.
@@ -62,6 +64,16 @@ pub enum Styles {
     Path,
     /// Either way: in the host at AWS itself, in the path at a configured endpoint.
     Auto,
+}
+
+/// Which checksum a service is sent unless its user says another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preferred {
+    /// Always this one.
+    Always(Checksums),
+    /// The first one at the service itself; the second one at a configured endpoint, behind which a
+    /// server may be that does not have the first.
+    ByEndpoint(Checksums, Checksums),
 }
 
 /// What an upload may look like.
@@ -348,9 +360,16 @@ mod tests {
             Styles::Path => "path",
             Styles::Auto => "host; path at a configured endpoint",
         };
-        let sum = match provider.checksums {
+        let name = |sum| match sum {
+            Checksums::Crc64Nvme => "CRC64-NVME",
             Checksums::Crc32c => "CRC32C",
             Checksums::Md5 => "MD5",
+        };
+        let sum = match provider.checksums {
+            Preferred::Always(sum) => name(sum).to_owned(),
+            Preferred::ByEndpoint(own, other) => {
+                format!("{}; {} at a configured endpoint", name(own), name(other))
+            }
         };
         let tib = provider.limits.object_bytes_max(30) as f64 / (1_u64 << 40) as f64;
         format!(

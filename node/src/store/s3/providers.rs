@@ -5,7 +5,9 @@
 //! of this was tried against the services themselves.
 
 use super::Checksums;
-use super::provider::{Credentials, Endpoint, KeyRules, Limits, Provider, Region, Styles};
+use super::provider::{
+    Credentials, Endpoint, KeyRules, Limits, Preferred, Provider, Region, Styles,
+};
 
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
@@ -39,7 +41,10 @@ const S3: Provider = Provider {
     // docs.aws.amazon.com/AmazonS3/latest/userguide/VirtualHosting.html
     addressing: Styles::Auto,
     // docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.html
-    checksums: Checksums::Crc32c,
+    // It adds there that CRC64-NVME is of the full object, in parts too; what a server behind another
+    // endpoint has is not known, and CRC32C is the older one.
+    checksums: Preferred::ByEndpoint(Checksums::Crc64Nvme, Checksums::Crc32c),
+    crc64_header: None,
     limits: LIMITS,
     keys: KEYS,
     // The chain of the AWS tools, which is asked in any case.
@@ -60,7 +65,11 @@ pub const PROVIDERS: &[Provider] = &[
         // with the bucket in the path are denied.
         addressing: Styles::Virtual,
         // The same page names no checksum header of S3.
-        checksums: Checksums::Md5,
+        checksums: Preferred::Always(Checksums::Md5),
+        // alibabacloud.com/help/doc-detail/43394.htm: a CRC-64/XZ of each object, whole or in parts, as
+        // an attribute of its own; that requests of S3 are answered with it too is not said, and where
+        // it is not there, an object in parts is read back.
+        crc64_header: Some("x-oss-hash-crc64ecma"),
         // www.alibabacloud.com/help/doc-detail/54464.htm: objects of 48.8 TB, in parts of at most 5 GB
         // (doc-detail/31850.htm: at least 100 KB).
         limits: Limits { part_bytes_min: 100 << 10, ..LIMITS },
@@ -80,7 +89,7 @@ pub const PROVIDERS: &[Provider] = &[
                 token: Some("ALIBABA_CLOUD_SECURITY_TOKEN"),
             },
         ],
-        notes: "an object in parts is read back, since its ETag is not composed as at S3",
+        notes: "an object in parts is held to its CRC64, or read back where the service does not say it",
     },
     Provider {
         scheme: "cos",
@@ -90,7 +99,11 @@ pub const PROVIDERS: &[Provider] = &[
         region: Region::Variables(&["COS_REGION", "TENCENTCLOUD_REGION"]),
         // The same page: buckets are named in the host.
         addressing: Styles::Virtual,
-        checksums: Checksums::Md5,
+        checksums: Preferred::Always(Checksums::Md5),
+        // www.tencentcloud.com/document/product/436/45260: of each object, whole or in parts, by the
+        // polynomial of ECMA-182; cloud.tencent.com/document/product/436/40334 computes it reflected and
+        // inverted, which is CRC-64/XZ.
+        crc64_header: Some("x-cos-hash-crc64ecma"),
         // intl.cloud.tencent.com/document/product/436/13324: 10,000 parts of less than 5 GB, 48.82 TB;
         // www.tencentcloud.com/document/product/436/14518: parts of 1 MB and more.
         limits: Limits { part_bytes_min: MIB, part_bytes_max: 4 * GIB, ..LIMITS },
@@ -114,7 +127,7 @@ pub const PROVIDERS: &[Provider] = &[
                 token: Some("TENCENTCLOUD_SESSION_TOKEN"),
             },
         ],
-        notes: "bucket names end in the number of the account (`name-1250000000`)",
+        notes: "bucket names end in the number of the account (`name-1250000000`); CRC64 as at OSS",
     },
     Provider {
         scheme: "obs",
@@ -123,7 +136,7 @@ pub const PROVIDERS: &[Provider] = &[
         endpoint: Endpoint::Pattern("https://obs.{region}.myhuaweicloud.com"),
         region: Region::Variables(&["OBS_REGION", "HUAWEICLOUD_REGION"]),
         addressing: Styles::Virtual,
-        checksums: Checksums::Md5,
+        checksums: Preferred::Always(Checksums::Md5),
         // support.huaweicloud.com/intl/en-us/productdesc-obs/obs_03_0360.html: 48.8 TB in parts;
         // .../api-obs/obs_04_0099.html: parts of 100 KB to 5 GB, 10,000 of them.
         limits: Limits { part_bytes_min: 100 << 10, ..LIMITS },
@@ -150,7 +163,8 @@ pub const PROVIDERS: &[Provider] = &[
         endpoint: Endpoint::Pattern("https://{account}.r2.cloudflarestorage.com"),
         region: Region::Fixed("auto"),
         addressing: Styles::Path,
-        checksums: Checksums::Crc32c,
+        checksums: Preferred::Always(Checksums::Crc32c),
+        crc64_header: None,
         // developers.cloudflare.com/r2/platform/limits: 10,000 parts, 4.995 TiB in all.
         limits: Limits { object_bytes_max: 5 * TIB - 5 * GIB, ..LIMITS },
         // The same page: 1,024 bytes; developers.cloudflare.com/r2/reference/unicode-interoperability:
@@ -168,6 +182,8 @@ pub const PROVIDERS: &[Provider] = &[
         name: "MinIO",
         endpoint: Endpoint::Own,
         addressing: Styles::Path,
+        // Only releases of 2025 and later have CRC64-NVME.
+        checksums: Preferred::Always(Checksums::Crc32c),
         // min.io/docs/minio/linux/operations/concepts/thresholds.html: 10,000 parts of 5 MiB to 5 GiB.
         // Keys are paths there: the server refuses those that cannot be one.
         keys: KeyRules {
@@ -189,7 +205,7 @@ pub const PROVIDERS: &[Provider] = &[
         // docs.ceph.com/en/latest/radosgw/s3: a gateway of one's own, and no checksum header named.
         endpoint: Endpoint::Own,
         addressing: Styles::Path,
-        checksums: Checksums::Md5,
+        checksums: Preferred::Always(Checksums::Md5),
         // docs.ceph.com/en/latest/radosgw/config-ref (rgw_max_put_size, rgw_multipart_part_upload_limit):
         // 5 GiB a part, 10,000 parts.
         notes: "",
@@ -202,7 +218,8 @@ pub const PROVIDERS: &[Provider] = &[
         endpoint: Endpoint::Pattern("https://s3.{region}.backblazeb2.com"),
         region: Region::Variables(&["B2_REGION"]),
         addressing: Styles::Path,
-        checksums: Checksums::Md5,
+        checksums: Preferred::Always(Checksums::Md5),
+        crc64_header: None,
         // www.backblaze.com/docs/cloud-storage-large-files: 10,000 parts of 5 MB to 5 GB, 10 TB in all.
         limits: Limits { part_bytes_max: 4 * GIB, object_bytes_max: 10_000_000_000_000, ..LIMITS },
         // www.backblaze.com/docs/cloud-storage-files: no character below 32, no DEL, no backslash, no
@@ -230,7 +247,7 @@ pub const PROVIDERS: &[Provider] = &[
         // docs.wasabi.com/docs/rest-api-introduction: the path is recommended.
         addressing: Styles::Path,
         // The same page names `Content-MD5` and no other.
-        checksums: Checksums::Md5,
+        checksums: Preferred::Always(Checksums::Md5),
         // The same guide: objects of at most 5 TB.
         limits: Limits { object_bytes_max: 5_000_000_000_000, ..LIMITS },
         credentials: &[Credentials {
@@ -249,7 +266,8 @@ pub const PROVIDERS: &[Provider] = &[
         region: Region::Fixed("auto"),
         addressing: Styles::Path,
         // cloud.google.com/storage/docs/xml-api/reference-headers: `Content-MD5`.
-        checksums: Checksums::Md5,
+        checksums: Preferred::Always(Checksums::Md5),
+        crc64_header: None,
         // cloud.google.com/storage/quotas: 10,000 parts of 5 MiB to 5 GiB, objects of 5 TiB.
         limits: Limits { object_bytes_max: 5 * TIB, ..LIMITS },
         // cloud.google.com/storage/docs/objects#naming

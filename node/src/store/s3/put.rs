@@ -1,6 +1,6 @@
 //! Putting small objects, each confirmed by what the store then says it holds.
 //!
-//! The cheapest evidence that the store gives decides: a CRC32C that it echoes, else an ETag that
+//! The cheapest evidence that the store gives decides: a CRC that it echoes, else an ETag that
 //! is the MD5 of the body, else the bytes themselves, read back.
 
 use std::sync::Arc;
@@ -9,59 +9,70 @@ use airlift_protocol::chunk::Root;
 use airlift_protocol::error::ErrorCode;
 use airlift_protocol::key::Key;
 use airlift_protocol::manifest::Kind;
+use airlift_protocol::sum::{Sum, SumKind};
 use aws_sdk_s3::operation::put_object::PutObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
 
 use super::attributes::Headers;
 use super::client::Bucket;
-use super::digest::{self, base64, crc32c, hex, md5, unquoted};
+use super::digest::{self, unquoted};
 use super::error::body_error;
 use super::tags::tagging;
 use super::{Checksums, for_each};
 use crate::pipeline::chunk::VerifiedObject;
-use crate::store::{NewObject, StoreError, contiguous};
+use crate::store::{NewObject, StoreError, contiguous, sum};
 
 /// Bytes of a body that is read back which are hashed at a time.
 const HASH_BYTES: usize = 128 << 10;
 
 /// What was computed from a body before it was sent.
 #[derive(Debug)]
-pub(super) struct Sums {
-    pub(super) crc32c: Option<String>,
-    pub(super) md5: Option<[u8; 16]>,
+pub(super) struct Sums(pub(super) Vec<Sum>);
+
+impl Sums {
+    /// The sum of a kind.
+    pub(super) fn find(&self, kind: SumKind) -> Option<Sum> {
+        self.0.iter().find(|sum| sum.kind() == kind).copied()
+    }
+
+    /// The same as a header has it.
+    pub(super) fn header(&self, kind: SumKind) -> Option<String> {
+        self.find(kind).map(sum::to_base64)
+    }
+}
+
+/// What a store's answer says of what it wrote.
+#[derive(Debug)]
+pub(super) struct Echo<'a> {
+    pub(super) crc64_nvme: Option<&'a str>,
+    pub(super) crc32c: Option<&'a str>,
+    pub(super) etag: Option<&'a str>,
 }
 
 impl Bucket {
-    /// The sums to send with `body`: CRC32C unless switched off, and MD5 as long as the store has
+    /// The sums that go with a body: the checksum unless switched off, and MD5 as long as the store has
     /// not shown that it confirms the other.
-    pub(super) async fn sums(&self, body: &Bytes, with_crc32c: bool) -> Sums {
-        let with_md5 = !(with_crc32c && self.echoes_checksums());
-        digest::of(body, move |bytes| Sums {
-            crc32c: with_crc32c.then(|| crc32c(bytes)),
-            md5: with_md5.then(|| md5(bytes)),
-        })
-        .await
+    pub(super) fn sums_sent(&self, checksums: Checksums) -> Vec<SumKind> {
+        let checksum = checksums.kind();
+        let needs_md5 = checksum.is_none() || !self.echoes_checksums();
+        checksum.into_iter().chain(needs_md5.then_some(SumKind::Md5)).collect()
     }
 
     /// Whether the store's answer proves that it holds `body`: `None` when it proves nothing.
-    pub(super) async fn proof(
-        &self,
-        body: &Bytes,
-        sums: &Sums,
-        echoed: Option<&str>,
-        etag: Option<&str>,
-    ) -> Option<bool> {
-        if let (Some(sent), Some(echoed)) = (&sums.crc32c, echoed) {
+    pub(super) async fn proof(&self, body: &Bytes, sums: &Sums, echo: Echo<'_>) -> Option<bool> {
+        let crcs = [(SumKind::Crc64Nvme, echo.crc64_nvme), (SumKind::Crc32c, echo.crc32c)];
+        let mut echoed = crcs.into_iter().filter_map(|(kind, text)| sums.header(kind).zip(text));
+        if let Some((sent, echoed)) = echoed.next() {
             self.saw_checksum();
             return Some(sent == echoed);
         }
-        let digest = match sums.md5 {
-            Some(digest) => digest,
-            None => digest::of(body, md5).await,
+        let sent = match sums.find(SumKind::Md5) {
+            Some(sent) => sent,
+            None => digest::of(body, |bytes| sum::of(SumKind::Md5, bytes)).await,
         };
         // An ETag that is not the MD5 may stand for encrypted bytes: it proves nothing.
-        etag.filter(|etag| unquoted(etag).eq_ignore_ascii_case(&hex(&digest))).map(|_| true)
+        echo.etag.filter(|etag| sum::from_etag(unquoted(etag)) == Some(sent)).map(|_| true)
     }
 
     async fn put(&self, object: &NewObject, content: &VerifiedObject) -> Result<(), StoreError> {
@@ -74,9 +85,15 @@ impl Bucket {
             return Err(self.complaint(code, key, &reason));
         }
         let body = contiguous(content.payload());
-        let sums = self.sums(&body, self.checksums() == Checksums::Crc32c).await;
+        let kinds = self.sums_sent(self.checksums);
+        let sums = Sums(digest::of(&body, move |bytes| sum::each_of(&kinds, bytes)).await);
         let answer = self.send(object, &body, &sums).await?;
-        match self.proof(&body, &sums, answer.checksum_crc32_c(), answer.e_tag()).await {
+        let echo = Echo {
+            crc64_nvme: answer.checksum_crc64_nvme(),
+            crc32c: answer.checksum_crc32_c(),
+            etag: answer.e_tag(),
+        };
+        match self.proof(&body, &sums, echo).await {
             Some(true) => {}
             Some(false) => return Err(self.corrupt(key)),
             None => self.read_back(key, content.root()).await?,
@@ -99,8 +116,9 @@ impl Bucket {
             .key(self.sendable(key)?)
             .body(ByteStream::from(body.clone()))
             .content_length(i64::try_from(body.len()).unwrap_or(i64::MAX))
-            .set_content_md5(sums.md5.as_ref().map(|digest| base64(digest)))
-            .set_checksum_crc32_c(sums.crc32c.clone())
+            .set_content_md5(sums.header(SumKind::Md5))
+            .set_checksum_crc64_nvme(sums.header(SumKind::Crc64Nvme))
+            .set_checksum_crc32_c(sums.header(SumKind::Crc32c))
             .set_content_type(headers.content_type)
             .set_content_encoding(headers.content_encoding)
             .set_content_disposition(headers.content_disposition)

@@ -15,8 +15,7 @@ use airlift_protocol::manifest::{Entry, Version};
 use airlift_protocol::time::Timestamp;
 use airlift_protocol::units::ByteRange;
 use async_trait::async_trait;
-use aws_sdk_s3::operation::head_object::HeadObjectOutput;
-use aws_sdk_s3::types::{ChecksumType, MetadataDirective, Part, TaggingDirective};
+use aws_sdk_s3::types::{MetadataDirective, Part, TaggingDirective};
 
 use super::attributes::{Headers, source_fingerprint};
 use super::client::Bucket;
@@ -92,35 +91,6 @@ fn is_cut_so(limits: &Limits, size: u64, part_bytes: u64, count: u64) -> bool {
         && part_bytes <= limits.part_bytes_max
         && count <= limits.parts_max
         && size.div_ceil(part_bytes) == count
-}
-
-/// The sums of the whole object that a description has, by name.
-fn full_sums(answer: &HeadObjectOutput) -> Vec<(&'static str, &str)> {
-    if answer.checksum_type() == Some(&ChecksumType::Composite) {
-        return Vec::new();
-    }
-    let sums = [
-        ("crc64nvme", answer.checksum_crc64_nvme()),
-        ("crc32c", answer.checksum_crc32_c()),
-        ("crc32", answer.checksum_crc32()),
-        ("sha256", answer.checksum_sha256()),
-        ("sha1", answer.checksum_sha1()),
-    ];
-    // One of parts has their number at its end, where a store does not say of which type it is.
-    let named = sums.into_iter().filter_map(|(name, sum)| sum.map(|sum| (name, sum)));
-    named.filter(|(_, sum)| !sum.contains('-')).collect()
-}
-
-/// Whether two descriptions say that the bytes are the same; `None` where no sum is of both.
-fn agree(source: &HeadObjectOutput, target: &HeadObjectOutput) -> Option<bool> {
-    let held = full_sums(target);
-    let common: Vec<bool> = full_sums(source)
-        .into_iter()
-        .filter_map(|(name, sum)| {
-            held.iter().find(|(of, _)| *of == name).map(|(_, held)| *held == sum)
-        })
-        .collect();
-    (!common.is_empty()).then(|| common.into_iter().all(|is_same| is_same))
 }
 
 #[derive(Debug)]
@@ -225,11 +195,12 @@ impl S3Copier {
             let text = "the service copied the object, and then did not know it";
             return Err(self.target.complaint(ErrorCode::CorruptTarget, key, text));
         };
-        if source.e_tag().map(unquoted) != shape(&listed.version).map(|(etag, _)| etag) {
+        if source.answer.e_tag().map(unquoted) != shape(&listed.version).map(|(etag, _)| etag) {
             let text = "it changed since it was listed";
             return Err(self.source.complaint(ErrorCode::SourceChanged, &listed.key, text));
         }
-        match agree(&source, &target).map(|is_same| is_same && has_size(&target, listed.size)) {
+        let is_whole = has_size(&target.answer, listed.size);
+        match source.agrees(&target).map(|is_same| is_same && is_whole) {
             Some(true) => Ok(self.proven()),
             Some(false) => {
                 let text = "the service's copy has other bytes than its source";
@@ -279,7 +250,7 @@ impl S3Copier {
             let text = format!("part {number} of the upload is not there as it was copied");
             return Err(self.target.complaint(ErrorCode::UploadLost, key, &text));
         }
-        self.target.complete(key, &upload.id, &parts, listed.size).await
+        self.target.complete(key, &upload.id, &parts, (listed.size, None)).await
     }
 }
 
@@ -442,25 +413,5 @@ mod tests {
         let parts = upload.parts(40 << 20);
         assert_eq!(parts.len(), 3);
         assert_eq!(parts[2], ByteRange::new(30 << 20, 40 << 20));
-    }
-
-    #[test]
-    fn only_sums_of_the_whole_are_compared_and_all_that_both_have() {
-        let described = |crc32c: &str, sha256: Option<&str>| {
-            HeadObjectOutput::builder()
-                .checksum_crc32_c(crc32c)
-                .set_checksum_sha256(sha256.map(str::to_owned))
-                .build()
-        };
-        assert_eq!(agree(&described("a", None), &described("a", Some("x"))), Some(true));
-        assert_eq!(agree(&described("a", None), &described("b", None)), Some(false));
-        assert_eq!(agree(&described("a", Some("x")), &described("a", Some("y"))), Some(false));
-        assert_eq!(agree(&described("a-3", None), &described("a-3", None)), None);
-        let composite = HeadObjectOutput::builder()
-            .checksum_crc32_c("a")
-            .checksum_type(ChecksumType::Composite)
-            .build();
-        assert_eq!(agree(&composite, &composite), None);
-        assert_eq!(agree(&described("a", None), &HeadObjectOutput::builder().build()), None);
     }
 }

@@ -3,27 +3,29 @@
 //! The token of an upload carries what must not change while it lives (the size of its parts, the
 //! checksum it was begun with), so that any node and any later version can take it up.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use airlift_protocol::assignment::UploadToken;
 use airlift_protocol::error::ErrorCode;
 use airlift_protocol::key::Key;
+use airlift_protocol::sum::{Sum, SumKind};
 use airlift_protocol::time::Timestamp;
 use airlift_protocol::units::{ByteCount, ByteRange};
 use async_trait::async_trait;
 use aws_sdk_s3::operation::list_parts::ListPartsOutput;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{ChecksumAlgorithm, Part};
+use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, Part};
 
 use super::Checksums;
 use super::attributes::Headers;
 use super::client::Bucket;
-use super::digest::base64;
 use super::provider::Limits;
+use super::put::{Echo, Sums};
 use super::server::CopyId;
 use super::tags::tagging;
 use crate::pipeline::chunk::VerifiedChunk;
-use crate::store::each::joined;
+use crate::store::each::joined_summed;
 use crate::store::{NewObject, OpenedUpload, StoreError, Upload};
 
 /// Size of a part is `1 << shift`; small objects have parts of 16 MiB.
@@ -40,26 +42,32 @@ pub(super) const PAGES_MAX: usize = 10_000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct UploadId {
     pub(super) part_shift: u32,
-    pub(super) with_crc32c: bool,
+    pub(super) checksums: Checksums,
     pub(super) id: String,
 }
 
 impl UploadId {
     fn to_token(&self) -> UploadToken {
-        let checksum = if self.with_crc32c { 'c' } else { 'm' };
+        let checksum = match self.checksums {
+            Checksums::Crc64Nvme => 'n',
+            Checksums::Crc32c => 'c',
+            Checksums::Md5 => 'm',
+        };
         UploadToken(format!("{}{checksum}:{}", self.part_shift, self.id))
     }
 
     pub(super) fn parse(token: &UploadToken) -> Option<Self> {
         let (layout, id) = token.0.split_once(':')?;
-        let (shift, with_crc32c) = match (layout.strip_suffix('c'), layout.strip_suffix('m')) {
-            (Some(shift), _) => (shift, true),
-            (_, Some(shift)) => (shift, false),
+        let mut shift = layout.chars();
+        let checksums = match shift.next_back()? {
+            'n' => Checksums::Crc64Nvme,
+            'c' => Checksums::Crc32c,
+            'm' => Checksums::Md5,
             _ => return None,
         };
-        let part_shift = shift.parse().ok()?;
+        let part_shift = shift.as_str().parse().ok()?;
         let is_legal = (PART_SHIFT_FLOOR..=PART_SHIFT_MAX).contains(&part_shift) && !id.is_empty();
-        is_legal.then(|| Self { part_shift, with_crc32c, id: id.to_owned() })
+        is_legal.then(|| Self { part_shift, checksums, id: id.to_owned() })
     }
 
     /// Bytes of every part but the last.
@@ -88,6 +96,17 @@ pub(super) fn part_shift(limits: &Limits, size: u64) -> Option<u32> {
 }
 
 impl Bucket {
+    /// The kind of sum of a whole object in parts that the store says, and that follows from those of
+    /// its parts.
+    pub(super) fn sum_compared(&self, upload: &UploadId) -> Option<SumKind> {
+        match upload.checksums {
+            Checksums::Crc64Nvme => Some(SumKind::Crc64Nvme),
+            Checksums::Crc32c | Checksums::Md5 => {
+                self.service.provider.crc64_header.map(|_| SumKind::Crc64Xz)
+            }
+        }
+    }
+
     pub(super) fn upload_id(&self, key: &Key, token: &UploadToken) -> Result<UploadId, StoreError> {
         UploadId::parse(token).ok_or_else(|| {
             let text = "the upload was begun by another store, and is not known here";
@@ -134,19 +153,26 @@ impl Bucket {
             );
             return Err(self.complaint(ErrorCode::TooLarge, key, &text));
         };
-        let with_crc32c = self.checksums() == Checksums::Crc32c;
-        let algorithm = with_crc32c.then_some(ChecksumAlgorithm::Crc32C);
-        let id = self.create(object, algorithm).await?;
-        Ok(UploadId { part_shift, with_crc32c, id }.to_token())
+        let checksums = self.checksums;
+        let id = self.create(object, Some(checksums)).await?;
+        Ok(UploadId { part_shift, checksums, id }.to_token())
     }
 
-    /// Has the store begin an upload, and gives its name there.
+    /// Has the store begin an upload, each part of which comes with a sum if `checksums` says so, and
+    /// gives its name there.
     pub(super) async fn create(
         &self,
         object: &NewObject,
-        algorithm: Option<ChecksumAlgorithm>,
+        checksums: Option<Checksums>,
     ) -> Result<String, StoreError> {
         let key = &object.entry.key;
+        let (algorithm, kind) = match checksums {
+            Some(Checksums::Crc64Nvme) => {
+                (Some(ChecksumAlgorithm::Crc64Nvme), Some(ChecksumType::FullObject))
+            }
+            Some(Checksums::Crc32c) => (Some(ChecksumAlgorithm::Crc32C), None),
+            Some(Checksums::Md5) | None => (None, None),
+        };
         let headers = Headers::of(object);
         let request = self
             .client()
@@ -154,6 +180,7 @@ impl Bucket {
             .bucket(&self.name)
             .key(self.sendable(key)?)
             .set_checksum_algorithm(algorithm)
+            .set_checksum_type(kind)
             .set_content_type(headers.content_type)
             .set_content_encoding(headers.content_encoding)
             .set_content_disposition(headers.content_disposition)
@@ -228,7 +255,8 @@ pub(super) async fn take_up(
     let upload = bucket.upload_id(key, token)?;
     bucket.parts_page(key, &upload.id, None).await?;
     let (key, size) = (key.clone(), object.entry.size);
-    Ok(Box::new(S3Upload { bucket: Arc::clone(bucket), key, size, upload }))
+    let (bucket, sums) = (Arc::clone(bucket), Mutex::default());
+    Ok(Box::new(S3Upload { bucket, key, size, upload, sums }))
 }
 
 #[derive(Debug)]
@@ -237,9 +265,24 @@ struct S3Upload {
     key: Key,
     size: u64,
     upload: UploadId,
+    /// The sums of parts that were written, by where they begin: those of the kind that the commit
+    /// compares.
+    sums: Mutex<BTreeMap<u64, Sum>>,
 }
 
 impl S3Upload {
+    fn sums(&self) -> MutexGuard<'_, BTreeMap<u64, Sum>> {
+        self.sums.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The sums to compute of a part: those that are sent, and the one that the commit compares.
+    fn kinds(&self) -> Vec<SumKind> {
+        let mut kinds = self.bucket.sums_sent(self.upload.checksums);
+        let compared = self.bucket.sum_compared(&self.upload);
+        kinds.extend(compared.filter(|kind| !kinds.contains(kind)));
+        kinds
+    }
+
     /// The number of the part that begins at `offset` and has `length` bytes.
     fn part_number(&self, offset: u64, length: u64) -> Result<i32, StoreError> {
         let number = i32::try_from(offset / self.upload.part_bytes() + 1).unwrap_or(i32::MAX);
@@ -277,11 +320,10 @@ impl Upload for S3Upload {
 
     async fn write(&self, chunks: Vec<VerifiedChunk>) -> Result<(), StoreError> {
         let offset = chunks.first().map_or(0, VerifiedChunk::offset);
-        let body = joined(chunks);
-        let length = body.len() as u64;
+        let (body, sums) = joined_summed(chunks, self.kinds()).await;
+        let (sums, length) = (Sums(sums), body.len() as u64);
         let number = self.part_number(offset, length)?;
         let bucket = &self.bucket;
-        let sums = bucket.sums(&body, self.upload.with_crc32c).await;
         let request = bucket
             .client_for(length)
             .upload_part()
@@ -291,8 +333,9 @@ impl Upload for S3Upload {
             .part_number(number)
             .body(ByteStream::from(body.clone()))
             .content_length(i64::try_from(length).unwrap_or(i64::MAX))
-            .set_content_md5(sums.md5.as_ref().map(|digest| base64(digest)))
-            .set_checksum_crc32_c(sums.crc32c.clone());
+            .set_content_md5(sums.header(SumKind::Md5))
+            .set_checksum_crc64_nvme(sums.header(SumKind::Crc64Nvme))
+            .set_checksum_crc32_c(sums.header(SumKind::Crc32c));
         let write = async {
             let sent = match bucket.is_encrypted {
                 true => request.customize().disable_payload_signing().send().await,
@@ -301,11 +344,24 @@ impl Upload for S3Upload {
             sent.map_err(|error| bucket.error("write a part of", &self.key, &error))
         };
         let answer = bucket.pace.writes.pass(length, write).await?;
-        match bucket.proof(&body, &sums, answer.checksum_crc32_c(), answer.e_tag()).await {
-            Some(false) => Err(bucket.corrupt(&self.key)),
-            // A part cannot be read back: without proof here, the commit reads the whole object.
-            Some(true) | None => Ok(()),
+        let echo = Echo {
+            crc64_nvme: answer.checksum_crc64_nvme(),
+            crc32c: answer.checksum_crc32_c(),
+            etag: answer.e_tag(),
+        };
+        if bucket.proof(&body, &sums, echo).await == Some(false) {
+            return Err(bucket.corrupt(&self.key));
         }
+        // A part cannot be read back: without proof here, the commit has to find one of the whole.
+        let compared = bucket.sum_compared(&self.upload).and_then(|kind| sums.find(kind));
+        if let Some(sum) = compared {
+            self.sums().insert(offset, sum);
+        }
+        Ok(())
+    }
+
+    fn sum_at(&self, offset: u64) -> Option<Sum> {
+        self.sums().get(&offset).copied()
     }
 
     async fn sync(&self) -> Result<(), StoreError> {
@@ -346,7 +402,8 @@ mod tests {
                 .flat_map(|shift| [limits.parts_max << shift, (limits.parts_max << shift) + 1]);
             for size in sizes {
                 let Some(part_shift) = part_shift(limits, size) else { continue };
-                let upload = UploadId { part_shift, with_crc32c: true, id: String::new() };
+                let (checksums, id) = (Checksums::Crc32c, String::new());
+                let upload = UploadId { part_shift, checksums, id };
                 for index in [0, 1, shard::count(size) - 1] {
                     let shard = shard::range(size, index);
                     let number = i32::try_from(shard.start / upload.part_bytes() + 1).unwrap();
@@ -359,18 +416,18 @@ mod tests {
 
     #[test]
     fn tokens_come_back_and_foreign_ones_are_refused() {
-        for with_crc32c in [true, false] {
-            let upload = UploadId { part_shift: 25, with_crc32c, id: "a:b/c".to_owned() };
+        for checksums in [Checksums::Crc64Nvme, Checksums::Crc32c, Checksums::Md5] {
+            let upload = UploadId { part_shift: 25, checksums, id: "a:b/c".to_owned() };
             assert_eq!(UploadId::parse(&upload.to_token()), Some(upload));
         }
-        for token in ["", "24c", "24c:", "24:x", "c:x", "99c:x", "3c:x", "24x:y"] {
+        for token in ["", "24c", "24c:", ":x", "24:x", "c:x", "99c:x", "3c:x", "24x:y", "24é:y"] {
             assert_eq!(UploadId::parse(&UploadToken(token.to_owned())), None, "{token}");
         }
     }
 
     #[test]
     fn every_part_has_its_range() {
-        let upload = UploadId { part_shift: 20, with_crc32c: true, id: "x".to_owned() };
+        let upload = UploadId { part_shift: 20, checksums: Checksums::Crc32c, id: "x".to_owned() };
         let size = (2 << 20) + 5;
         assert_eq!(upload.part_count(size), 3);
         assert_eq!(upload.part_range(1, size), Some(ByteRange::new(0, 1 << 20)));
