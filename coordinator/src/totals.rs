@@ -57,13 +57,30 @@ pub struct DroppedCounts {
     pub attributes: AttributeSet,
 }
 
-/// What the service of both ends copied itself: part of what is done.
+/// A part of a job's objects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CopiedCounts {
-    /// Objects.
+pub struct Portion {
+    /// How many.
     pub objects: u64,
     /// Their bytes.
     pub bytes: u64,
+}
+
+impl Portion {
+    /// One more object.
+    pub(crate) fn add(&mut self, bytes: u64) {
+        self.objects += 1;
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+}
+
+/// What could not be read because it lies in an archive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArchivedCounts {
+    /// Nobody has asked for it.
+    pub resting: Portion,
+    /// It is being restored.
+    pub restoring: Portion,
 }
 
 /// Counts of a job.
@@ -75,6 +92,8 @@ pub struct Totals {
     pub bytes: ByteCounts,
     /// What was dropped on the way.
     pub dropped: DroppedCounts,
-    /// What was copied by the service of both ends.
-    pub copied: CopiedCounts,
+    /// What was copied by the service of both ends: part of what is done.
+    pub copied: Portion,
+    /// What lies in an archive, of the objects that were skipped.
+    pub archived: ArchivedCounts,
 }

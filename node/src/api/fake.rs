@@ -100,6 +100,7 @@ pub(crate) fn begun() -> JobView {
             bytes: ByteCounts { total: 3000, ..ByteCounts::default() },
             dropped: DroppedCounts::default(),
             copied: Default::default(),
+            archived: Default::default(),
             is_listed: true,
             rate_bytes_per_second: 1000,
             eta_seconds: Some(3),
@@ -252,7 +253,7 @@ impl Service for Fake {
     async fn submit(&self, submission: Submission) -> Result<Submitted, ApiError> {
         self.answer().await?;
         self.0.submitted.lock().unwrap().push(submission);
-        Ok(Submitted { id: JOB, run: 2 })
+        Ok(Submitted { id: JOB, run: 2, cannot_hold: Default::default() })
     }
 
     async fn jobs(&self) -> Result<JobList, ApiError> {

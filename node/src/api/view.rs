@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use airlift_coordinator::scheduler::bottleneck::Bottleneck;
 use airlift_coordinator::state::Phase;
-use airlift_coordinator::totals::{ByteCounts, CopiedCounts, DroppedCounts, ObjectCounts, Totals};
+use airlift_coordinator::totals::{
+    ArchivedCounts, ByteCounts, DroppedCounts, ObjectCounts, Portion, Totals,
+};
+use airlift_protocol::attributes::AttributeSet;
 use airlift_protocol::error::ErrorCode;
 use airlift_protocol::id::JobId;
 use airlift_protocol::job::{Mode, SingleObject};
@@ -150,7 +153,10 @@ pub struct JobSummary {
     pub dropped: DroppedCounts,
     /// What the service of both ends copied itself, in this run.
     #[serde(default)]
-    pub copied: CopiedCounts,
+    pub copied: Portion,
+    /// What lies in an archive, of the objects that were skipped in this run.
+    #[serde(default)]
+    pub archived: ArchivedCounts,
     /// Whether `total` of objects and bytes is final.
     pub is_listed: bool,
     /// Bytes a second that the job lately wrote; 0 when it does not run.
@@ -175,6 +181,7 @@ impl JobSummary {
             bytes: self.bytes,
             dropped: self.dropped,
             copied: self.copied,
+            archived: self.archived,
         }
     }
 }
@@ -295,6 +302,9 @@ pub struct Submitted {
     pub id: JobId,
     /// The run that was begun, or goes on: earlier runs are another matter.
     pub run: u32,
+    /// What objects of the source may carry and the target cannot hold, as far as the node can tell.
+    #[serde(default)]
+    pub cannot_hold: AttributeSet,
 }
 
 /// Role of a node.

@@ -12,6 +12,7 @@ use futures::stream::{self, StreamExt};
 
 use super::equal::Means;
 use super::lookup::lookup;
+use super::restore::restore;
 use super::{Transfer, clash, content, names};
 use crate::store::{Access, StoreError};
 
@@ -45,6 +46,7 @@ pub async fn compare(transfer: &Transfer, page: Page) -> Result<Completion, Stor
     for (place, comparison) in decided {
         comparisons[place] = Some(comparison);
     }
+    restore(transfer, &entries, &mut comparisons).await;
     let comparisons = comparisons.into_iter();
     let compared = comparisons.map(|entry| entry.unwrap_or(Comparison::Move)).collect();
     Ok(Completion::Compared(compared))
@@ -117,7 +119,7 @@ async fn decide(
 /// What is to become of an object that the target does not hold.
 fn move_or_skip(source: &Entry) -> Comparison {
     match source.is_archived {
-        true => Comparison::Skipped(SkipReason::Archived),
+        true => Comparison::Skipped(SkipReason::Archived { bytes: source.size }),
         false => Comparison::Move,
     }
 }

@@ -36,6 +36,8 @@ fn a_request_comes_back_as_it_was() {
         keys: KeyPolicy::Exact,
         inventory: None,
         server_side: ServerSide::Auto,
+        acl: AclPolicy::BucketOwnerFullControl,
+        restore: Some("standard:3".parse().unwrap()),
     };
     let mut listed = submission(Mode::Copy, "s3://b", "berlin:/x");
     let location = at("s3://b/inventory/manifest.json");

@@ -31,7 +31,8 @@ impl Bucket {
         let upload = self.upload_id(key, token)?;
         let sum = sum.filter(|sum| self.sum_compared(&upload) == Some(sum.kind()));
         self.assemble(object, &upload, Whole { root, sum }).await?;
-        self.confirm_tags(key, &object.attributes.tags).await
+        self.confirm_tags(key, &object.attributes.tags).await?;
+        self.confirm_acl(key, object.attributes.acl.as_ref()).await
     }
 
     async fn assemble(

@@ -14,6 +14,7 @@ use aws_sdk_s3::operation::put_object::PutObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
 
+use super::acl::AclHeaders;
 use super::attributes::Headers;
 use super::client::Bucket;
 use super::digest::{self, unquoted};
@@ -87,7 +88,8 @@ impl Bucket {
         let body = contiguous(content.payload());
         let kinds = self.sums_sent(self.checksums);
         let sums = Sums(digest::of(&body, move |bytes| sum::each_of(&kinds, bytes)).await);
-        let answer = self.send(object, &body, &sums).await?;
+        let acl = self.acl_headers(key, object.attributes.acl.as_ref()).await?;
+        let answer = self.send(object, acl, &body, &sums).await?;
         let echo = Echo {
             crc64_nvme: answer.checksum_crc64_nvme(),
             crc32c: answer.checksum_crc32_c(),
@@ -98,12 +100,14 @@ impl Bucket {
             Some(false) => return Err(self.corrupt(key)),
             None => self.read_back(key, content.root()).await?,
         }
-        self.confirm_tags(key, &object.attributes.tags).await
+        self.confirm_tags(key, &object.attributes.tags).await?;
+        self.confirm_acl(key, object.attributes.acl.as_ref()).await
     }
 
     async fn send(
         &self,
         object: &NewObject,
+        acl: AclHeaders,
         body: &Bytes,
         sums: &Sums,
     ) -> Result<PutObjectOutput, StoreError> {
@@ -126,6 +130,11 @@ impl Bucket {
             .set_cache_control(headers.cache_control)
             .set_metadata(Some(headers.metadata))
             .set_storage_class(headers.storage_class)
+            .set_acl(acl.canned)
+            .set_grant_full_control(acl.full_control)
+            .set_grant_read(acl.read)
+            .set_grant_read_acp(acl.read_acl)
+            .set_grant_write_acp(acl.write_acl)
             .set_tagging(tagging(&object.attributes.tags));
         let write = async {
             self.fence.check()?;

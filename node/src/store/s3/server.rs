@@ -116,6 +116,7 @@ impl S3Copier {
     async fn send(&self, listed: &Entry, object: &NewObject) -> Result<Option<String>, StoreError> {
         let (target, key) = (&self.target, &object.entry.key);
         let headers = Headers::of(object);
+        let acl = target.acl_headers(key, object.attributes.acl.as_ref()).await?;
         let mut request = target
             .patient_client()
             .copy_object()
@@ -131,7 +132,12 @@ impl S3Copier {
             .set_content_language(headers.content_language)
             .set_cache_control(headers.cache_control)
             .set_metadata(Some(headers.metadata))
-            .set_storage_class(headers.storage_class);
+            .set_storage_class(headers.storage_class)
+            .set_acl(acl.canned)
+            .set_grant_full_control(acl.full_control)
+            .set_grant_read(acl.read)
+            .set_grant_read_acp(acl.read_acl)
+            .set_grant_write_acp(acl.write_acl);
         if let Version::ETag(etag) = &listed.version {
             request = request.copy_source_if_match(quoted(etag));
         }
@@ -284,6 +290,7 @@ impl Copier for S3Copier {
             false => self.prove_by_sums(listed, key).await?,
         };
         self.target.confirm_tags(key, &object.attributes.tags).await?;
+        self.target.confirm_acl(key, object.attributes.acl.as_ref()).await?;
         Ok(proof)
     }
 
@@ -362,6 +369,7 @@ impl Copier for S3Copier {
             false => self.prove_by_sums(listed, key).await?,
         };
         target.confirm_tags(key, &object.attributes.tags).await?;
+        target.confirm_acl(key, object.attributes.acl.as_ref()).await?;
         Ok(proof)
     }
 }

@@ -105,6 +105,7 @@ fn summary(id: JobId, job: &Job, measured: &Measured, wall: Timestamp) -> JobSum
         bytes: job.totals.bytes,
         dropped: job.totals.dropped,
         copied: job.totals.copied,
+        archived: job.totals.archived,
         is_listed: job.source.end.is_some(),
         rate_bytes_per_second: rate,
         eta_seconds: eta(job, rate),
