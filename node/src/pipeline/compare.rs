@@ -4,7 +4,9 @@
 //! what is still open, the full attributes with the fingerprint of the source that Airlift records
 //! at stores. With `--checksum`, from the content.
 
-use airlift_protocol::job::{Comparison as By, KeyPolicy, LinkPolicy};
+use airlift_protocol::error::ErrorCode;
+use airlift_protocol::job::{Comparison as By, JobSpec, KeyPolicy, LinkPolicy};
+use airlift_protocol::location::Location;
 use airlift_protocol::manifest::{Entry, Kind, Page, Version};
 use airlift_protocol::report::{Comparison, Completion, SkipReason};
 use futures::stream::{self, StreamExt};
@@ -79,6 +81,7 @@ async fn decide(
     found: Result<Option<Entry>, StoreError>,
 ) -> Comparison {
     let target = match found {
+        Err(error) if is_absence(&transfer.spec, &error) => return move_or_skip(source),
         Err(error) => return Comparison::Failed(error.into()),
         Ok(None) => return move_or_skip(source),
         Ok(Some(target)) => target,
@@ -96,6 +99,13 @@ async fn decide(
         }
         _ => move_or_skip(source),
     }
+}
+
+/// Whether what went wrong at the target says only that a directory is not there, which the job would
+/// have made if it were not a dry run. A bucket is made by nobody.
+pub fn is_absence(spec: &JobSpec, error: &StoreError) -> bool {
+    let is_directory = matches!(spec.target, Location::Path(_) | Location::Node { .. });
+    spec.policy.dry_run && is_directory && error.code == ErrorCode::LocationMissing
 }
 
 /// What is to become of an object that the target does not hold.

@@ -116,7 +116,10 @@ impl Executor {
             }
         };
         let (lister, pages) = tokio::join!(list, self.pages(attempt, next, listed));
-        lister?;
+        match lister {
+            Err(error) if end == End::Target && compare::is_absence(&self.spec, &error) => {}
+            lister => lister?,
+        }
         Ok(Completion::Listed(pages))
     }
 
