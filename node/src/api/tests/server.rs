@@ -98,6 +98,7 @@ async fn a_job_has_its_json_form() {
         "outcome": "incomplete",
         "single": null,
         "nodes": [],
+        "links": [],
         "bottleneck": "none",
         "errors": [{
             "key": "b\\xff", "key_base64": "Yv8=", "status": "failed",
