@@ -104,6 +104,7 @@ pub(crate) fn begun() -> JobView {
             is_listed: true,
             rate_bytes_per_second: 1000,
             eta_seconds: Some(3),
+            bottleneck: Bottleneck::Link,
             submitted_at: "2026-11-21T12:00:00Z".to_owned(),
             ended_at: None,
             elapsed_ms: 0,
@@ -120,7 +121,11 @@ pub(crate) fn begun() -> JobView {
             busiest: Bottleneck::Source,
             share_bytes_per_second: Some(2000),
         }],
-        bottleneck: Bottleneck::Link,
+        links: vec![LinkView {
+            source: "12D3".to_owned(),
+            target: "12D4".to_owned(),
+            assignments: 2,
+        }],
         errors: Vec::new(),
         error_count: 0,
         deletes_refused: Vec::new(),
@@ -144,7 +149,8 @@ pub(crate) fn ended() -> JobView {
     view.job.elapsed_ms = 3000;
     view.job.outcome = Some(JobOutcome::Done);
     view.nodes.clear();
-    view.bottleneck = Bottleneck::None;
+    view.links.clear();
+    view.job.bottleneck = Bottleneck::None;
     view
 }
 

@@ -1,6 +1,8 @@
 //! The server of the API: a listener, its connections, and an orderly end.
 
 mod connections;
+mod console;
+mod events;
 mod failures;
 mod guard;
 mod routes;
@@ -36,6 +38,12 @@ pub struct Limits {
     pub failures_max: u32,
     /// The time after which wrong tokens are forgotten.
     pub failure_window: Duration,
+    /// Clients that look on at once, by way of events; more are refused.
+    pub watchers_max: usize,
+    /// Pause between two looks for one of them.
+    pub watch_interval: Duration,
+    /// Time after which such a client has to ask, and show its token, again.
+    pub watch_time: Duration,
     /// Time that requests have to end when the server is stopped.
     pub drain_timeout: Duration,
 }
@@ -50,6 +58,9 @@ impl Default for Limits {
             request_timeout: Duration::from_secs(30),
             failures_max: 20,
             failure_window: Duration::from_secs(10),
+            watchers_max: 32,
+            watch_interval: Duration::from_secs(1),
+            watch_time: Duration::from_secs(600),
             drain_timeout: Duration::from_secs(5),
         }
     }
@@ -122,7 +133,7 @@ impl ApiServer {
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let (stop, stopped) = watch::channel(false);
-        let router = routes::router(Arc::new(Guard::new(service, limits)));
+        let router = routes::router(Arc::new(Guard::new(service, limits, stopped.clone())));
         let mut tasks = JoinSet::new();
         tasks.spawn(connections::accept(listener, router, limits, stopped));
         Ok(Self { address, stop, tasks, drain_timeout: limits.drain_timeout })

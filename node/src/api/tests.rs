@@ -1,4 +1,6 @@
 //! Tests of server and client together, over real sockets.
 
 mod client;
+mod console;
+mod events;
 mod server;

@@ -163,6 +163,9 @@ pub struct JobSummary {
     pub rate_bytes_per_second: u64,
     /// Seconds that are left, when that can be told.
     pub eta_seconds: Option<u64>,
+    /// What keeps it from going faster.
+    #[serde(default)]
+    pub bottleneck: Bottleneck,
     /// When this run was submitted, in UTC.
     pub submitted_at: String,
     /// When it ended, in UTC.
@@ -196,8 +199,9 @@ pub struct JobView {
     pub single: Option<SingleView>,
     /// Who works on it now.
     pub nodes: Vec<JobNodeView>,
-    /// What keeps it from going faster.
-    pub bottleneck: Bottleneck,
+    /// Who reads for whom, where reader and writer are two nodes.
+    #[serde(default)]
+    pub links: Vec<LinkView>,
     /// What went wrong, the first [`ERRORS_SHOWN_MAX`].
     pub errors: Vec<ErrorView>,
     /// How much went wrong.
@@ -250,6 +254,17 @@ pub struct JobNodeView {
     pub busiest: Bottleneck,
     /// Bytes a second that it may move of a job with a limit, as it was told last.
     pub share_bytes_per_second: Option<u64>,
+}
+
+/// Orders of a job that one node reads for and another writes for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkView {
+    /// The id of the node that reads.
+    pub source: String,
+    /// The id of the node that writes.
+    pub target: String,
+    /// How many there are now.
+    pub assignments: u64,
 }
 
 /// What a node does for a job.

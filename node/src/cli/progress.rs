@@ -114,7 +114,7 @@ impl View {
             bytes_per_second: job.rate_bytes_per_second,
             eta_seconds: job.eta_seconds,
             nodes: view.nodes.len(),
-            bottleneck: view.bottleneck,
+            bottleneck: view.job.bottleneck,
         });
         self.listed_objects = objects.total;
         self.listed_bytes = bytes.total;

@@ -4,8 +4,11 @@
 //! what is still open, the full attributes with the fingerprint of the source that Airlift records
 //! at stores. With `--checksum`, from the content.
 
+use airlift_protocol::error::ErrorCode;
+use airlift_protocol::folding::Folding;
 use airlift_protocol::id::Position;
-use airlift_protocol::job::{Comparison as By, KeyPolicy, LinkPolicy};
+use airlift_protocol::job::{Comparison as By, JobSpec, KeyPolicy, LinkPolicy};
+use airlift_protocol::location::Location;
 use airlift_protocol::manifest::{Entry, Kind, Page, Version};
 use airlift_protocol::report::{Comparison, Completion, SkipReason};
 use futures::stream::{self, StreamExt};
@@ -24,8 +27,7 @@ const ASKED_AT_ONCE: usize = 32;
 /// # Errors
 /// When the target does not say which names it takes for one.
 pub async fn compare(transfer: &Transfer, page: Page) -> Result<Completion, StoreError> {
-    let access = if transfer.spec.policy.dry_run { Access::Read } else { Access::Write };
-    let folding = transfer.at_target(transfer.target.folding(access)).await?;
+    let folding = target_folding(transfer).await?;
     let (page, entries) = (page.id, page.entries);
     let mut comparisons: Vec<Option<Comparison>> =
         entries.iter().map(|entry| exclude(transfer, entry)).collect();
@@ -96,6 +98,7 @@ async fn decide(
     found: Result<Option<Entry>, StoreError>,
 ) -> Comparison {
     let target = match found {
+        Err(error) if is_absence(&transfer.spec, &error) => return move_or_skip(source),
         Err(error) => return Comparison::Failed(error.into()),
         Ok(None) => return move_or_skip(source),
         Ok(Some(target)) => target,
@@ -114,6 +117,22 @@ async fn decide(
         }
         _ => move_or_skip(source),
     }
+}
+
+/// Which names the target takes for one; a directory that is yet to be made may be asked when it is.
+async fn target_folding(transfer: &Transfer) -> Result<Folding, StoreError> {
+    let access = if transfer.spec.policy.dry_run { Access::Read } else { Access::Write };
+    match transfer.at_target(transfer.target.folding(access)).await {
+        Err(error) if is_absence(&transfer.spec, &error) => Ok(Folding::NONE),
+        folding => folding,
+    }
+}
+
+/// Whether what went wrong at the target says only that a directory is not there, which the job would
+/// have made if it were not a dry run. A bucket is made by nobody.
+pub fn is_absence(spec: &JobSpec, error: &StoreError) -> bool {
+    let is_directory = matches!(spec.target, Location::Path(_) | Location::Node { .. });
+    spec.policy.dry_run && is_directory && error.code == ErrorCode::LocationMissing
 }
 
 /// What is to become of an object that the target does not hold.

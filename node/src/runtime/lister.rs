@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 
 use super::cut;
 use super::executor::{Executor, not_here};
+use crate::pipeline::compare;
 use crate::store::{ListRequest, Listed, Store, StoreError};
 
 /// Batches of entries between a lister and the pages.
@@ -75,6 +76,9 @@ impl Executor {
                 None => store.list(request, found).await,
             }
         };
+        let is_missing_target = |error: &StoreError| {
+            range.end == End::Target && compare::is_absence(&self.spec, error)
+        };
         let cuttable = inventory.is_none() && store.capabilities().lists_ranges;
         let lister = Lister {
             executor: self,
@@ -95,7 +99,10 @@ impl Executor {
             // What was read ahead does not matter any more.
             Stop::Reached | Stop::Unwanted => Ok(Completion::Listed(end)),
             Stop::Rest => Ok(Completion::PartListed(end)),
-            Stop::Exhausted => outcome.map(|()| Completion::Listed(end)).map_err(Failure::from),
+            Stop::Exhausted => match outcome {
+                Err(error) if is_missing_target(&error) => Ok(Completion::Listed(end)),
+                outcome => outcome.map(|()| Completion::Listed(end)).map_err(Failure::from),
+            },
         }
     }
 

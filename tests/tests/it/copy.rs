@@ -102,6 +102,20 @@ fn links_are_left_out_copied_or_followed() {
 }
 
 #[test]
+fn a_dry_run_into_a_directory_that_is_not_there_says_that_all_would_move() {
+    let (source, place) = (directory(), directory());
+    tree::write(source.path(), "a", b"a");
+    tree::write(source.path(), "b/c", b"c");
+    let target = place.path().join("not/there");
+    let ends = [source.path().to_str().unwrap(), target.to_str().unwrap()];
+    for mode in ["cp", "sync"] {
+        let planned = Airlift::new().run([mode, ends[0], ends[1], "--dry-run", "--json"]);
+        assert_eq!(planned.expect(0).json()["objects"]["done"], 2);
+        assert!(!place.path().join("not").exists());
+    }
+}
+
+#[test]
 fn sync_mirrors_and_keeps_what_it_must() {
     let (source, target) = (directory(), directory());
     tree::write(source.path(), "keep/a", b"a");

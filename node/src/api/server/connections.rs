@@ -56,7 +56,7 @@ pub(super) async fn accept(
 }
 
 /// Waits until the server is to end; when nobody can say so any more, that is an end as well.
-async fn stopped(stop: &mut watch::Receiver<bool>) {
+pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 

@@ -8,7 +8,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use super::Limits;
 use super::connections::Peer;
@@ -26,6 +26,10 @@ const BUSY_PAUSE: Duration = Duration::from_secs(1);
 pub(super) struct Guard {
     pub(super) service: Arc<dyn Service>,
     pub(super) limits: Limits,
+    /// Places for clients that look on.
+    pub(super) watchers: Arc<Semaphore>,
+    /// Turns true when the server is to end.
+    pub(super) stop: watch::Receiver<bool>,
     requests: Semaphore,
     failures: Mutex<Failures>,
 }
@@ -38,11 +42,17 @@ pub(super) struct Gate {
 }
 
 impl Guard {
-    /// Stands before `service`.
-    pub(super) fn new(service: Arc<dyn Service>, limits: Limits) -> Self {
+    /// Stands before `service`, until `stop` turns true.
+    pub(super) fn new(
+        service: Arc<dyn Service>,
+        limits: Limits,
+        stop: watch::Receiver<bool>,
+    ) -> Self {
         Self {
             service,
             limits,
+            watchers: Arc::new(Semaphore::new(limits.watchers_max)),
+            stop,
             requests: Semaphore::new(limits.requests_max),
             failures: Mutex::new(Failures::new(limits.failures_max, limits.failure_window)),
         }

@@ -16,6 +16,8 @@ use futures::StreamExt;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::console;
+use super::events::events;
 use super::guard::{Gate, Guard, authorize, bound};
 use crate::api::error::{ApiCode, ApiError};
 use crate::api::request::{LeaderRequest, LimitRequest, Submission, SubmitRequest, TokenRequest};
@@ -37,6 +39,7 @@ pub(super) fn router(guard: Arc<Guard>) -> Router {
         .route("/jobs/{job}/report", get(report))
         .route("/cluster", get(cluster))
         .route("/node", get(node))
+        .route("/events", get(events))
         .route_layer(gate(Permission::Read));
     let operate = Router::new()
         .route("/jobs", post(submit))
@@ -52,6 +55,7 @@ pub(super) fn router(guard: Arc<Guard>) -> Router {
         .route_layer(gate(Permission::Administer));
     Router::new()
         .route("/healthz", get(health))
+        .merge(console::router())
         .nest("/api/v1", read.merge(operate).merge(administer))
         .fallback(no_path)
         .method_not_allowed_fallback(no_method)
@@ -62,10 +66,11 @@ pub(super) fn router(guard: Arc<Guard>) -> Router {
 
 type Answer = Result<Response, ApiError>;
 
-/// What is answered is true now and never later.
+/// What is answered is true now and never later, unless it says otherwise itself.
 async fn no_store(request: axum::extract::Request, next: axum::middleware::Next) -> Response {
     let mut response = next.run(request).await;
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let unkept = HeaderValue::from_static("no-store");
+    response.headers_mut().entry(header::CACHE_CONTROL).or_insert(unkept);
     response
 }
 
@@ -74,7 +79,7 @@ fn health() -> Ready<Answer> {
 }
 
 fn no_path() -> Ready<ApiError> {
-    let text = "there is no such path in this API: see /api/v1/jobs and /api/v1/cluster";
+    let text = "there is no such path: see /console/, /api/v1/jobs and /api/v1/cluster";
     ready(ApiError::not_found(text))
 }
 
@@ -186,7 +191,12 @@ type JobPath = Result<Path<String>, PathRejection>;
 
 fn job_id(path: JobPath) -> Result<JobId, ApiError> {
     let Path(text) = path.map_err(|error| ApiError::invalid(error.body_text()))?;
-    parse_job_id(&text).ok_or_else(|| {
+    read_job_id(&text)
+}
+
+/// Reads the id of a job as a client wrote it.
+pub(super) fn read_job_id(text: &str) -> Result<JobId, ApiError> {
+    parse_job_id(text).ok_or_else(|| {
         let text = text.escape_debug();
         ApiError::invalid(format!("'{text}' is not the id of a job: it has 32 hexadecimal digits"))
     })

@@ -102,6 +102,7 @@ async fn a_job_has_its_json_form() {
         "outcome": "incomplete",
         "single": null,
         "nodes": [],
+        "links": [],
         "bottleneck": "none",
         "errors": [{
             "key": "b\\xff", "key_base64": "Yv8=", "status": "failed",
@@ -213,7 +214,7 @@ async fn wrong_requests_are_told_what_is_wrong() {
         ),
         (Method::PUT, "/api/v1/jobs", body(""), 405, "method_not_allowed"),
         (Method::GET, "/api/v2/jobs", body(""), 404, "not_found"),
-        (Method::GET, "/", body(""), 404, "not_found"),
+        (Method::GET, "/console/none.js", body(""), 404, "not_found"),
         (Method::DELETE, "/api/v1/cluster/nodes/%ff", body(""), 400, "invalid"),
     ];
     for (method, path, body, status, code) in cases {

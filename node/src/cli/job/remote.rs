@@ -126,7 +126,7 @@ async fn follow(
                     sent = view.job.bytes.sent;
                     progress.observe(&view);
                     if let Some(explanation) = explanation {
-                        explanation.add(view.bottleneck, clock::now() - looked);
+                        explanation.add(view.job.bottleneck, clock::now() - looked);
                     }
                     looked = clock::now();
                     if view.job.outcome.is_some() {

@@ -105,7 +105,7 @@ pub(super) fn page(view: &JobView) -> String {
         lines.push(format!("priority    {}", view.priority));
     }
     if job.outcome.is_none() {
-        lines.push(format!("bottleneck  {}", view.bottleneck.as_str()));
+        lines.push(format!("bottleneck  {}", view.job.bottleneck.as_str()));
     }
     lines.extend(view.nodes.iter().map(node));
     if let Some(failure) = &view.failure {

@@ -19,7 +19,7 @@ use crate::api::line::JsonKey;
 use crate::api::text::ByteText;
 use crate::api::view::{
     ERRORS_SHOWN_MAX, ErrorView, FailureView, JobList, JobMode, JobNodeView, JobOutcome, JobRole,
-    JobState, JobSummary, JobView, SingleView, utc,
+    JobState, JobSummary, JobView, LinkView, SingleView, utc,
 };
 use crate::network::identity::peer_id;
 
@@ -109,6 +109,7 @@ fn summary(id: JobId, job: &Job, measured: &Measured, wall: Timestamp) -> JobSum
         is_listed: job.source.end.is_some(),
         rate_bytes_per_second: rate,
         eta_seconds: eta(job, rate),
+        bottleneck: bottleneck(job, measured),
         submitted_at: utc(job.submitted_at),
         ended_at: job.ended_at.map(utc),
         elapsed_ms: job.ended_at.unwrap_or(wall).since(job.submitted_at),
@@ -168,7 +169,7 @@ fn view(
         job: summary(id, job, measured, wall),
         single: job.spec.single.as_ref().map(SingleView::from),
         nodes: nodes(job, members, measured),
-        bottleneck: bottleneck(job, measured),
+        links: links(job),
         errors: errors(job),
         error_count: error_count(job),
         deletes_refused: deletes_refused(job).into_iter().collect(),
@@ -237,6 +238,22 @@ fn nodes(job: &Job, members: &BTreeMap<NodeId, Member>, measured: &Measured) -> 
         .collect();
     nodes.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
     nodes
+}
+
+/// Who reads for whom now.
+fn links(job: &Job) -> Vec<LinkView> {
+    let mut links: BTreeMap<(NodeId, NodeId), u64> = BTreeMap::new();
+    for lease in job.leases.values().filter(|_| job.is_active()) {
+        if let Some(reader) = lease.source {
+            *links.entry((reader, lease.node)).or_default() += 1;
+        }
+    }
+    let view = |((source, target), assignments)| LinkView {
+        source: peer_id(source).to_string(),
+        target: peer_id(target).to_string(),
+        assignments,
+    };
+    links.into_iter().map(view).collect()
 }
 
 fn take_part(parts: &mut BTreeMap<NodeId, Part>, lease: &Lease) {
@@ -428,11 +445,11 @@ mod tests {
         assert_eq!(eta(&job), Some(10));
         job.totals.bytes.done = 1100;
         assert_eq!(eta(&job), Some(0));
-        assert_eq!(shown(&job, &nodes).bottleneck, Bottleneck::Limit);
+        assert_eq!(shown(&job, &nodes).job.bottleneck, Bottleneck::Limit);
         job.is_paused = true;
         let view = shown(&job, &nodes);
         assert_eq!((view.job.eta_seconds, view.job.rate_bytes_per_second), (None, 0));
-        assert_eq!(view.bottleneck, Bottleneck::None);
+        assert_eq!(view.job.bottleneck, Bottleneck::None);
         assert_eq!(shown(&job, &BTreeMap::new()).job.elapsed_ms, 5000);
     }
 
@@ -466,12 +483,20 @@ mod tests {
         expected.sort_by(|a, b| a.0.cmp(&b.0));
         assert_eq!(found, expected);
 
+        let link = LinkView {
+            source: peer_id(BERLIN).to_string(),
+            target: peer_id(PARIS).to_string(),
+            assignments: 1,
+        };
+        assert_eq!(shown(&job, &measured).links, [link]);
+
         let cleaning = lease(PARIS, None, Task::Pack(PageId(0), vec![0]));
         job.leases = [(AssignmentId(2), cleaning)].into_iter().collect();
         let nodes = shown(&job, &BTreeMap::new()).nodes;
         assert_eq!((nodes.len(), nodes[0].role), (1, JobRole::Both));
         job.phase = Phase::Ended;
         assert!(shown(&job, &measured).nodes.is_empty());
+        assert!(shown(&job, &measured).links.is_empty());
     }
 
     #[test]
