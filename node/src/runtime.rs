@@ -7,3 +7,4 @@ pub mod embedded;
 mod executor;
 mod filter;
 pub(crate) mod memory;
+pub(crate) mod process;

@@ -1,4 +1,5 @@
 //! Tests of server and client together, over real sockets.
 
 mod client;
+mod monitor;
 mod server;

@@ -90,6 +90,8 @@ pub struct ClusterOptions {
     pub api: Option<SocketAddr>,
     /// Whether the API may be reached from other machines in plain text.
     pub allow_insecure_api: bool,
+    /// Where monitoring reads metrics without a token, if anywhere.
+    pub metrics: Option<SocketAddr>,
     /// Whether it looks for the addresses of the others by multicast.
     pub mdns: bool,
     /// The token by which it joins, at its first start.
@@ -316,11 +318,13 @@ async fn serve(options: ClusterOptions, networks: Networks, rest: Rest) -> Resul
     let meters = NodeMeters {
         name: record.name.clone(),
         is_voter: record.raft.is_some(),
+        directory: directory.clone(),
         figures: Arc::clone(&figures),
         control: Arc::clone(&control),
         data: Arc::clone(&data),
         workshop: Arc::clone(&workshop),
         started,
+        started_at: clock::wall(),
     };
     let service = ClusterService::new(
         cluster,
@@ -332,6 +336,13 @@ async fn serve(options: ClusterOptions, networks: Networks, rest: Rest) -> Resul
     );
     let server = ApiServer::start(api_options(&record), Arc::new(service.clone()));
     let server = server.await.map_err(|error| RunError::cannot_run(error.to_string()))?;
+    let monitoring = match options.metrics {
+        Some(address) => {
+            let started = ApiServer::start_monitoring(address, Arc::new(service.clone())).await;
+            Some(started.map_err(|error| RunError::cannot_run(error.to_string()))?)
+        }
+        None => None,
+    };
     tracing::info!(name = record.name, node = %identity.node(), api = %server.address(), "runs");
     let driver = Driver::new(Parts {
         directory,
@@ -353,6 +364,9 @@ async fn serve(options: ClusterOptions, networks: Networks, rest: Rest) -> Resul
     });
     let ended = driver.run(Sources { incoming, asks, outcomes, stop }).await;
     server.stop().await;
+    if let Some(monitoring) = monitoring {
+        monitoring.stop().await;
+    }
     control.shutdown().await;
     ended
 }

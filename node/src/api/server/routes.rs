@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::guard::{Gate, Guard, authorize, bound};
+use super::monitor;
 use crate::api::error::{ApiCode, ApiError};
 use crate::api::request::{LeaderRequest, LimitRequest, Submission, SubmitRequest, TokenRequest};
 use crate::api::service::{JobOrder, Permission};
@@ -38,6 +39,7 @@ pub(super) fn router(guard: Arc<Guard>) -> Router {
         .route("/cluster", get(cluster))
         .route("/node", get(node))
         .route_layer(gate(Permission::Read));
+    let metrics = monitor::metrics().route_layer(gate(Permission::Read));
     let operate = Router::new()
         .route("/jobs", post(submit))
         .route("/jobs/{job}/pause", post(pause))
@@ -51,7 +53,8 @@ pub(super) fn router(guard: Arc<Guard>) -> Router {
         .route("/cluster/limit", post(limit))
         .route_layer(gate(Permission::Administer));
     Router::new()
-        .route("/healthz", get(health))
+        .merge(monitor::health())
+        .merge(metrics)
         .nest("/api/v1", read.merge(operate).merge(administer))
         .fallback(no_path)
         .method_not_allowed_fallback(no_method)
@@ -60,25 +63,24 @@ pub(super) fn router(guard: Arc<Guard>) -> Router {
         .with_state(guard)
 }
 
-type Answer = Result<Response, ApiError>;
+pub(super) type Answer = Result<Response, ApiError>;
 
 /// What is answered is true now and never later.
-async fn no_store(request: axum::extract::Request, next: axum::middleware::Next) -> Response {
+pub(super) async fn no_store(
+    request: axum::extract::Request,
+    next: axum::middleware::Next,
+) -> Response {
     let mut response = next.run(request).await;
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 
-fn health() -> Ready<Answer> {
-    ready(json(&serde_json::json!({ "status": "ok" })))
-}
-
-fn no_path() -> Ready<ApiError> {
+pub(super) fn no_path() -> Ready<ApiError> {
     let text = "there is no such path in this API: see /api/v1/jobs and /api/v1/cluster";
     ready(ApiError::not_found(text))
 }
 
-fn no_method() -> Ready<ApiError> {
+pub(super) fn no_method() -> Ready<ApiError> {
     let text = "the path exists, but not for this method";
     ready(ApiError::new(ApiCode::MethodNotAllowed, text))
 }
@@ -202,7 +204,7 @@ async fn read<T: DeserializeOwned>(body: Body, guard: &Guard) -> Result<T, ApiEr
         .map_err(|error| ApiError::invalid(format!("the body is not what is asked for: {error}")))
 }
 
-fn json(value: &impl Serialize) -> Answer {
+pub(super) fn json(value: &impl Serialize) -> Answer {
     let body = serde_json::to_vec(value).map_err(|error| {
         ApiError::new(ApiCode::Internal, format!("the answer cannot be written: {error}"))
     })?;
