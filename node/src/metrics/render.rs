@@ -142,7 +142,8 @@ fn links(text: &mut Exposition, snapshot: &Snapshot) {
         .iter()
         .filter_map(|link| Some((*names.get(link.peer.as_str())?, link)))
         .collect();
-    let families: [(&'static Family, fn(&Link) -> Option<String>); 4] = [
+    type Pick = fn(&Link) -> Option<String>;
+    let families: [(&'static Family, Pick); 4] = [
         (&LINK_SENT, |link| Some(link.traffic.sent_bytes.to_string())),
         (&LINK_RECEIVED, |link| Some(link.traffic.received_bytes.to_string())),
         (&LINK_CONNECTIONS, |link| Some(link.connections.to_string())),

@@ -7,8 +7,10 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use airlift_node::metrics::{FAMILIES, Kind};
-use airlift_tests::airlift::fast_directory;
+use airlift_tests::airlift::{Airlift, fast_directory};
 use airlift_tests::cluster::{Cluster, Role, free_port};
+use airlift_tests::s3::S3Server;
+use airlift_tests::s3::front::{Front, Rule};
 use airlift_tests::{server, tree};
 use serde_json::Value;
 
@@ -293,4 +295,35 @@ fn a_node_without_its_leader_lives_and_is_not_ready() {
             serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
         assert!(line["timestamp"].is_string() && line["level"].is_string(), "{line}");
     }
+}
+
+#[test]
+fn what_a_bucket_refuses_and_what_is_tried_again_is_counted() {
+    let bound = Rule { per_second: Some(150), ..Rule::default() };
+    let front = Front::new(Rule::default(), bound);
+    let server = S3Server::with_bucket_behind(&front, "bucket");
+    let airlift = Airlift::new().with_s3(server.access());
+    let cluster = Cluster::start_with(airlift, &[Role::Voter]);
+    let source = fast_directory();
+    for number in 0..800 {
+        tree::write(source.path(), format!("{number:04}"), &tree::noise(number, 100));
+    }
+    let from = on("node0", source.path());
+    let copied = cluster.ask(["cp", &from, "s3://bucket/up", "--json"]).expect(0).json();
+    assert_eq!(copied["objects"]["done"], 800, "{copied}");
+    let token = std::fs::read_to_string(cluster.data_dir(0).join("admin.token")).unwrap();
+    let (status, text) = get(&format!("{}/metrics", cluster.url(0)), Some(token.trim()));
+    assert_eq!(status, 200, "{text}");
+    let scrape = Scrape::parse(&text);
+    let seen = front.writes().refused;
+    let refused = seen.iter().filter(|refused| **refused).count();
+    assert!(refused > 0, "it was never too much");
+    let writes = ["kind=\"write\"", "bucket"];
+    assert_eq!(scrape.sum("airlift_store_throttled_total", &writes), refused as f64);
+    assert_eq!(scrape.sum("airlift_store_requests_total", &writes), seen.len() as f64);
+    assert!(scrape.sum("airlift_store_rate_requests_per_second", &writes) > 0.0, "{text}");
+    assert!(scrape.sum("airlift_store_requests_max", &writes) > 0.0, "{text}");
+    let failures = scrape.sum("airlift_failures_total", &["code=\"throttled\""]);
+    assert!(failures > 0.0 && failures <= refused as f64, "{failures} of {refused}");
+    assert!(scrape.sum("airlift_retries_total", &[]) > 0.0, "{text}");
 }

@@ -25,7 +25,7 @@ pub async fn readiness(url: &Url) -> Result<Option<String>, ClientError> {
     let body = answer.bytes().await.map_err(sent)?;
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
     // One that is not ready gives its reason; one that is stopping answers with an error.
-    let reason = body["reason"].as_str().or(body["detail"].as_str());
+    let reason = body["reason"].as_str().or_else(|| body["detail"].as_str());
     match (body["status"].as_str(), reason) {
         (Some("ready"), _) if status.is_success() => Ok(None),
         (_, Some(reason)) => Ok(Some(reason.to_owned())),
