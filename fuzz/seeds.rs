@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use airlift_coordinator::command::{Command, Grant};
+use airlift_coordinator::command::{Command, Grant, Turn};
 use airlift_coordinator::state::{Phase, Task};
 use airlift_protocol::assignment::{Assignment, End, Object, UploadToken, Work};
 use airlift_protocol::attributes::{AttributeKind, AttributeSet, Attributes, ObjectInfo};
@@ -20,9 +20,11 @@ use airlift_protocol::control::{
 };
 use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::frame::{
-    self, ChunkHead, Description, EncodingKind, Frame, Request, RequestHeader,
+    self, ChunkHead, Description, Digest, EncodingKind, Frame, Request, RequestHeader, ToDigest,
 };
-use airlift_protocol::id::{AssignmentId, Epoch, JobId, LogIndex, NodeId, PageId, Position};
+use airlift_protocol::id::{
+    AssignmentId, Epoch, JobId, KeyRangeId, LogIndex, NodeId, PageId, Position,
+};
 use airlift_protocol::job::{Filters, JobSpec, Mode, Policy, SingleObject, VerifyLevel};
 use airlift_protocol::key::Key;
 use airlift_protocol::location::Location;
@@ -32,8 +34,10 @@ use airlift_protocol::raft::{
     RaftMessage, SnapshotRef, VoteRequest, VoteResponse,
 };
 use airlift_protocol::report::{
-    ChangedObject, Comparison, Completion, ListingEnd, ObjectResult, Report, SkipReason, Verdict,
+    ChangedObject, Comparison, Completion, ListingEnd, ObjectResult, Report, SkipReason, Unreadable,
+    Verdict,
 };
+use airlift_protocol::sum::{StoredSum, Sum, SumKind};
 use airlift_protocol::time::Timestamp;
 use airlift_protocol::units::{ByteRange, ByteRate};
 use airlift_protocol::version::Formats;
@@ -147,8 +151,8 @@ fn completions() -> Vec<Completion> {
     let changed = ChangedObject { bytes_before: 5, entry: entry(6) };
     let skipped = SkipReason::Unrepresentable("no".to_owned());
     vec![
-        Completion::Page { page: PageId(0), entries: [vec![entry(5)], others()].concat() },
-        Completion::Page { page: PageId(0), entries: vec![entry(9 << 20)] },
+        Completion::Page { page: PageId(0), entries: [vec![entry(5)], others()].concat(), unreadable: Unreadable::default() },
+        Completion::Page { page: PageId(0), entries: vec![entry(9 << 20)], unreadable: Unreadable::default() },
         Completion::Listed(ListingEnd {
             pages: PageId(1),
             unreadable: vec![(Key::from("u"), failure())],
@@ -179,10 +183,17 @@ fn completions() -> Vec<Completion> {
             Verdict::Missing,
             Verdict::Skipped(skipped),
             Verdict::Failed(failure()),
+            Verdict::EqualBySum { kind: SumKind::Crc64Nvme, root: Some(root), bytes },
         ]),
         Completion::ReadBack,
         Completion::Deleted(vec![None, Some(failure())]),
         Completion::Cleaned,
+        Completion::Cut { page: PageId(1), at: vec![Key::from("k"), Key::from("q")] },
+        Completion::PartListed(ListingEnd {
+            pages: PageId(1),
+            unreadable: Vec::new(),
+            unreadable_count: 0,
+        }),
     ]
 }
 
@@ -201,12 +212,17 @@ fn work() -> Vec<Work> {
     let object = || Object { position, entry: entry(5) };
     let upload = || UploadToken("u".to_owned());
     vec![
-        Work::List { end: End::Source, after: Some(Key::from("a")), next: PageId(1) },
+        Work::List { end: End::Source, after: Some(Key::from("a")), next: PageId(1), until: Some(Key::from("q")), cuts: 3, pages: 16 },
         Work::Compare { page: Page { id: PageId(0), entries: vec![entry(5)] } },
-        Work::Open { object: object(), resume: Some(upload()), orphan_since: Some(Timestamp(1)) },
+        Work::Open {
+            object: object(),
+            resume: Some(upload()),
+            orphan_since: Some(Timestamp(1)),
+            may_copy: true,
+        },
         Work::MoveRange { object: object(), upload: upload(), range: ByteRange::new(0, 5) },
         Work::MovePack { objects: vec![object()] },
-        Work::Commit { object: object(), upload: upload(), root: Root([1; 32]) },
+        Work::Commit { object: object(), upload: upload(), root: Some(Root([1; 32])) },
         Work::Discard { key: Key::from("a"), upload: None, orphan_since: None },
         Work::Verify { objects: vec![object()] },
         Work::ReadBack { object: object(), root: Root([1; 32]) },
@@ -343,8 +359,11 @@ fn frames() -> Vec<Vec<u8>> {
         Request::Pack { entries: vec![entry(5)] },
         Request::Stat { key: Key::from("a") },
         Request::Lookup { keys: vec![Key::from("a"), Key::from("b")] },
-        Request::Roots { entries: vec![entry(5)] },
+        Request::Digests {
+            objects: vec![ToDigest { entry: entry(5), sum: Some(SumKind::Crc32c) }],
+        },
         Request::Describe,
+        Request::StoredSums { entries: vec![entry(5)] },
     ];
     let requests = requests.into_iter().map(|request| {
         let header = RequestHeader { order, request };
@@ -370,11 +389,14 @@ fn frames() -> Vec<Vec<u8>> {
         bytes: 3,
     };
     let info = ObjectInfo { entry: entry(3), attributes: Attributes::default() };
+    let sum = Sum::Crc64Nvme(1);
+    let digest = Digest { root: Root([1; 32]), sum: Some(sum) };
     let answers = [
         vec![object, Frame::Chunk(head), Frame::End],
         vec![Frame::ObjectError { place: 0, failure: failure() }, Frame::Error(failure())],
         vec![Frame::Found { place: 0, entry: Some(entry(3)) }, Frame::End],
-        vec![Frame::ObjectRoot { place: 0, root: Root([1; 32]) }, Frame::Info(Some(info))],
+        vec![Frame::ObjectDigest { place: 0, digest }, Frame::Info(Some(info))],
+        vec![Frame::ObjectSums { place: 0, sums: vec![StoredSum::computed(sum)] }, Frame::End],
         vec![Frame::Description(Description { keeps_mtime: true }), Frame::End],
     ];
     let answers = answers.into_iter().map(|frames| {
@@ -413,7 +435,11 @@ fn log() -> Vec<Vec<u8>> {
     let grant = |task| Command::Grant {
         grants: vec![Grant { job, run, node, source: None, task, bytes: 5, at }],
     };
-    let listed = |end, size| Command::Page { job, run, end, page: page(size) };
+    let turn = Turn { range: KeyRangeId(0), number: PageId(0), at };
+    let unreadable = Unreadable::default();
+    let listed = |end, size| {
+        Command::Page { job, run, end, page: page(size), turn, unreadable: Unreadable::default() }
+    };
     let answered = |id, completion| {
         let assignment = AssignmentId(id);
         Command::Reports { reports: vec![Report { assignment, ..report(Ok(completion)) }], at }
@@ -428,7 +454,7 @@ fn log() -> Vec<Vec<u8>> {
     let moved = completion(8);
     let lives = vec![
         vec![
-            grant(Task::List(End::Source)),
+            grant(Task::List(End::Source, KeyRangeId(0))),
             listed(End::Source, 5),
             answered(1, end()),
             grant(Task::Compare(PageId(0))),
@@ -436,7 +462,7 @@ fn log() -> Vec<Vec<u8>> {
             grant(Task::Pack(PageId(0), vec![0])),
             answered(3, moved),
             advance(),
-            grant(Task::List(End::Target)),
+            grant(Task::List(End::Target, KeyRangeId(0))),
             listed(End::Target, 5),
             answered(4, end()),
             advance(),
@@ -475,6 +501,8 @@ fn log() -> Vec<Vec<u8>> {
                 run,
                 end: End::Source,
                 page: Page { id: PageId(0), entries: vec![entry(u64::MAX), entry(u64::MAX)] },
+                turn,
+                unreadable,
             },
             listed(End::Source, 1 << 46),
         ],
@@ -525,7 +553,7 @@ fn member() -> Vec<Vec<u8>> {
         let result: Result<Completion, Failure> = Ok(completion);
         block(&[0, 0], &codec::encode(&result))
     };
-    let page = |size| Completion::Page { page: PageId(0), entries: vec![entry(size)] };
+    let page = |size| Completion::Page { page: PageId(0), entries: vec![entry(size)], unreadable: Unreadable::default() };
     let end = || {
         let pages = PageId(1);
         Completion::Listed(ListingEnd { pages, unreadable: Vec::new(), unreadable_count: 0 })

@@ -6,10 +6,11 @@ use airlift_protocol::assignment::End;
 use airlift_protocol::bitmap::Bitmap;
 use airlift_protocol::cluster::{Addresses, Boot, ClusterId, Member, NodeName, TokenId};
 use airlift_protocol::error::Failure;
-use airlift_protocol::id::{AssignmentId, Epoch, JobId, NodeId, PageId};
+use airlift_protocol::id::{AssignmentId, Epoch, JobId, KeyRangeId, NodeId, PageId};
 use airlift_protocol::job::JobSpec;
+use airlift_protocol::key::Key;
 use airlift_protocol::manifest::Page;
-use airlift_protocol::report::Report;
+use airlift_protocol::report::{Report, Unreadable};
 use airlift_protocol::time::Timestamp;
 use airlift_protocol::units::ByteRate;
 use airlift_protocol::version::{FormatVersion, Formats};
@@ -45,6 +46,10 @@ pub enum Command {
         end: End,
         /// The page.
         page: Page,
+        /// Which part of the listing it is.
+        turn: Turn,
+        /// Places up to its last key that could not be listed.
+        unreadable: Unreadable,
     },
     /// Work is given out, in order.
     Grant {
@@ -145,6 +150,30 @@ pub enum Command {
         /// The limit.
         bandwidth: Option<ByteRate>,
     },
+    /// What is left of a key range is listed as several.
+    Cut {
+        /// Of which job.
+        job: JobId,
+        /// The run of the job whose listing it is.
+        run: u32,
+        /// Of which end's listing.
+        end: End,
+        /// Which part of the listing it is.
+        turn: Turn,
+        /// Keys that end the range and those behind it, but for the last one.
+        at: Vec<Key>,
+    },
+}
+
+/// What a listing reports of one key range, pages and cuts, is counted; each counts once, in its turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Turn {
+    /// Of which range.
+    pub range: KeyRangeId,
+    /// Its number there.
+    pub number: PageId,
+    /// Wall-clock time, as far as the leader knows it.
+    pub at: Timestamp,
 }
 
 /// How a cluster begins.

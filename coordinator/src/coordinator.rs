@@ -221,6 +221,7 @@ impl Coordinator {
         self.forget_under_way(&command);
         self.observe_command(&command);
         let settled = self.settled_by(&command);
+        let turn = self.turn_of(&command);
         let page = match &command {
             Command::Page { job, end, page, .. } if self.may_want_page(*job) => {
                 Some((PageKey { job: *job, end: *end, page: page.id }, page.clone()))
@@ -234,6 +235,7 @@ impl Coordinator {
             self.pages.insert(key, page);
         }
         if self.is_deciding {
+            let settled = settled.into_iter().chain(turn.and_then(|turn| self.settled_turn(turn)));
             for (node, order) in settled {
                 self.order(node, order);
             }
@@ -329,7 +331,7 @@ impl Coordinator {
             .jobs
             .iter()
             .flat_map(|(id, job)| {
-                wanted(*id, job, self.diffs.get(id).map(Diff::source_page), active)
+                wanted(*id, job, self.diffs.get(id).map(Diff::source_place), active)
             })
             .collect()
     }
@@ -417,22 +419,20 @@ impl Coordinator {
             return;
         }
         for (id, job) in self.state.jobs.iter().filter(|(_, job)| job.is_active()) {
-            if job.phase != Phase::Diffing || job.diffed >= job.target.next_page() {
-                continue;
-            }
+            let page = job.target.page_at(job.diffed);
+            let Some(page) = page.filter(|_| job.phase == Phase::Diffing) else { continue };
             let diff = self.diffs.entry(*id).or_default();
-            let target = PageKey { job: *id, end: End::Target, page: job.diffed };
-            let Some(target) = self.pages.find(target) else { continue };
+            let key = |end, page| PageKey { job: *id, end, page };
+            let Some(target) = self.pages.find(key(End::Target, page)) else { continue };
             loop {
-                let page = diff.source_page();
-                let source = self.pages.find(PageKey { job: *id, end: End::Source, page });
-                if source.is_none() && page < job.source.next_page() {
+                let wanted = job.source.page_at(diff.source_place());
+                let source = wanted.and_then(|page| self.pages.find(key(End::Source, page)));
+                if source.is_none() && wanted.is_some() {
                     break;
                 }
                 if let Step::Done(entries) = diff.step(source, target) {
                     self.planned += 1;
-                    let command =
-                        Command::Extraneous { job: *id, run: job.run, page: job.diffed, entries };
+                    let command = Command::Extraneous { job: *id, run: job.run, page, entries };
                     self.log.propose(command, None);
                     break;
                 }

@@ -6,6 +6,7 @@ use airlift_protocol::chunk::Root;
 use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::id::JobId;
 use airlift_protocol::key::Key;
+use airlift_protocol::sum::SumKind;
 use serde::{Deserialize, Serialize};
 
 use crate::totals::Totals;
@@ -94,6 +95,8 @@ pub struct ObjectEnd {
     pub reason: Option<(Option<ErrorCode>, String)>,
     /// What it carried at the source and the target cannot hold.
     pub dropped: AttributeSet,
+    /// Verify: the kind of sum kept by a store that showed equality, where not both ends were read.
+    pub sum: Option<SumKind>,
 }
 
 /// What became of an object.

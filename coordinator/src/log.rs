@@ -12,11 +12,11 @@ mod alone;
 mod group;
 
 use airlift_protocol::assignment::End;
-use airlift_protocol::id::{JobId, LogIndex};
+use airlift_protocol::id::{JobId, KeyRangeId, LogIndex};
 
 use self::alone::Alone;
 use self::group::Group;
-use crate::command::Command;
+use crate::command::{Command, Turn};
 use crate::consensus::{Consensus, Persist};
 use crate::input::RequestId;
 
@@ -38,8 +38,16 @@ pub enum Batch {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Proposed {
     request: Option<RequestId>,
-    /// Set for a page of a listing.
-    page: Option<(JobId, End)>,
+    /// Set for what a listing reports of a key range.
+    turn: Option<TurnOf>,
+}
+
+/// Of which listing and range a turn is, and whether it is a page.
+#[derive(Clone, Copy, Debug)]
+struct TurnOf {
+    listing: (JobId, End),
+    range: KeyRangeId,
+    is_page: bool,
 }
 
 /// A command that is committed.
@@ -114,11 +122,15 @@ impl Log {
 
     /// Queues a command, and remembers whom it answers.
     pub(crate) fn propose(&mut self, command: Command, request: Option<RequestId>) {
-        let page = match &command {
-            Command::Page { job, end, .. } => Some((*job, *end)),
+        let turn_of = |job: &JobId, end: &End, turn: &Turn, is_page| {
+            Some(TurnOf { listing: (*job, *end), range: turn.range, is_page })
+        };
+        let turn = match &command {
+            Command::Page { job, end, turn, .. } => turn_of(job, end, turn, true),
+            Command::Cut { job, end, turn, .. } => turn_of(job, end, turn, false),
             _ => None,
         };
-        let proposed = Proposed { request, page };
+        let proposed = Proposed { request, turn };
         match &mut self.kind {
             Kind::Alone(alone) => alone.propose(command, proposed),
             Kind::Group(group) => group.propose(command, proposed),
@@ -135,10 +147,19 @@ impl Log {
 
     /// Pages of a listing that are proposed and not committed.
     pub fn pages_under_way(&self, job: JobId, end: End) -> u32 {
-        let is_page = |proposed: &&Proposed| proposed.page == Some((job, end));
+        self.under_way(|turn| turn.listing == (job, end) && turn.is_page)
+    }
+
+    /// Pages and cuts of a key range that are proposed and not committed.
+    pub fn turns_under_way(&self, job: JobId, end: End, range: KeyRangeId) -> u32 {
+        self.under_way(|turn| turn.listing == (job, end) && turn.range == range)
+    }
+
+    fn under_way(&self, is_meant: impl Fn(TurnOf) -> bool) -> u32 {
+        let is_meant = |proposed: &&Proposed| proposed.turn.is_some_and(&is_meant);
         let count = match &self.kind {
-            Kind::Alone(alone) => alone.under_way().filter(is_page).count(),
-            Kind::Group(group) => group.under_way().filter(is_page).count(),
+            Kind::Alone(alone) => alone.under_way().filter(is_meant).count(),
+            Kind::Group(group) => group.under_way().filter(is_meant).count(),
         };
         u32::try_from(count).unwrap_or(u32::MAX)
     }

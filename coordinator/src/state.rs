@@ -9,6 +9,7 @@ mod cluster;
 mod grant;
 mod job;
 mod leases;
+mod listing;
 mod object;
 mod page;
 mod report;
@@ -19,17 +20,21 @@ use airlift_protocol::attributes::AttributeSet;
 use airlift_protocol::cluster::Boot;
 use airlift_protocol::codec;
 use airlift_protocol::error::{ErrorCode, Failure};
-use airlift_protocol::id::{AssignmentId, Epoch, JobId, LogIndex, NodeId, PageId, Position};
+use airlift_protocol::id::{
+    AssignmentId, Epoch, JobId, KeyRangeId, LogIndex, NodeId, PageId, Position,
+};
 use airlift_protocol::key::Key;
+use airlift_protocol::sum::SumKind;
 use airlift_protocol::units::ByteRate;
 use airlift_protocol::version::FormatVersion;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::apply::is_movable;
 pub use self::cluster::{Cluster, JoinToken};
-pub use self::job::{Job, LeftOver, Listing, Phase, UploadId, UploadState};
+pub use self::job::{Job, LeftOver, Phase, UploadId, UploadState};
 pub(crate) use self::leases::TASK_BYTES_MIN;
 pub use self::leases::{Lease, Leases};
+pub use self::listing::{KeyRange, Listing};
 pub use self::object::{LargeObject, Moved};
 pub use self::page::PageProgress;
 use crate::command::Command;
@@ -38,8 +43,8 @@ use crate::event::Status;
 /// What an assignment is about, by positions: a node gets the entries along with it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Task {
-    /// List one end from its last known key on.
-    List(airlift_protocol::assignment::End),
+    /// List a range of the keys of one end, from its last known key on.
+    List(airlift_protocol::assignment::End, KeyRangeId),
     /// Compare a page with the target.
     Compare(PageId),
     /// Begin the upload of a large object of so many bytes.
@@ -66,7 +71,7 @@ impl Task {
     /// Whether it counts against a node's slots. Listing and comparing run beside the moving.
     pub(crate) fn takes_slot(&self) -> bool {
         match self {
-            Self::List(_) | Self::Compare(_) => false,
+            Self::List(..) | Self::Compare(_) => false,
             Self::Open(..)
             | Self::Range(..)
             | Self::Pack(..)
@@ -88,7 +93,7 @@ impl Task {
     /// time.
     pub(crate) fn is_single(&self) -> bool {
         match self {
-            Self::List(_)
+            Self::List(..)
             | Self::Compare(_)
             | Self::Commit(_)
             | Self::ReadBack(_)
@@ -143,11 +148,13 @@ pub struct ObjectFact {
     pub reason: Option<(Option<ErrorCode>, String)>,
     /// What it carried at the source and the target cannot hold.
     pub dropped: AttributeSet,
+    /// Verify: the kind of sum kept by a store that showed equality, where not both ends were read.
+    pub sum: Option<SumKind>,
 }
 
 impl ObjectFact {
     fn plain(status: Status) -> Self {
-        Self { status, root: None, reason: None, dropped: AttributeSet::NONE }
+        Self { status, root: None, reason: None, dropped: AttributeSet::NONE, sum: None }
     }
 
     fn failed(failure: &Failure) -> Self {

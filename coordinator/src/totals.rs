@@ -20,6 +20,10 @@ pub struct ObjectCounts {
     pub deleted: u64,
     /// Verify: same content at both ends.
     pub equal: u64,
+    /// Verify: of `equal`, those of which at least one end was not read, because a sum that its store
+    /// keeps shows it.
+    #[serde(default)]
+    pub equal_by_sum: u64,
     /// Verify: different content.
     pub differs: u64,
     /// Verify: not at the target.
@@ -53,6 +57,15 @@ pub struct DroppedCounts {
     pub attributes: AttributeSet,
 }
 
+/// What the service of both ends copied itself: part of what is done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopiedCounts {
+    /// Objects.
+    pub objects: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
 /// Counts of a job.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
@@ -62,4 +75,6 @@ pub struct Totals {
     pub bytes: ByteCounts,
     /// What was dropped on the way.
     pub dropped: DroppedCounts,
+    /// What was copied by the service of both ends.
+    pub copied: CopiedCounts,
 }

@@ -18,7 +18,7 @@ use airlift_protocol::id::{AssignmentId, PageId};
 use airlift_protocol::key::Key;
 use airlift_protocol::limits::{OBJECT_BYTES_MAX, PACK_OBJECTS_MAX};
 use airlift_protocol::manifest::{Entry, Kind, Version};
-use airlift_protocol::report::{ChangedObject, Completion, ObjectResult};
+use airlift_protocol::report::{ChangedObject, Completion, ObjectResult, Unreadable};
 
 use self::member::{World, heartbeat, spec};
 
@@ -55,7 +55,10 @@ fn a_listing_with_an_object_beyond_the_limit_stops_its_job_and_nothing_else() {
         let mut world = World::new();
         let list = world.orders[0].clone();
         let entries = vec![entry(size); 2];
-        world.answer(&list, Ok(Completion::Page { page: PageId(0), entries }));
+        world.answer(
+            &list,
+            Ok(Completion::Page { page: PageId(0), entries, unreadable: Unreadable::default() }),
+        );
         let job = &world.leader.state().jobs[&spec().id()];
         assert_eq!(job.phase, Phase::Stopped);
         let failure = job.failure.as_ref().expect("a reason");

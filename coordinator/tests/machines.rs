@@ -9,7 +9,7 @@ use airlift_coordinator::state::Phase;
 use airlift_coordinator::{
     Agent, AgentEffect, AgentInput, Answer, Coordinator, Effect, Input, Request, RequestId,
 };
-use airlift_protocol::assignment::{Assignment, Object, Work};
+use airlift_protocol::assignment::{Assignment, End, Object, UploadToken, Work};
 use airlift_protocol::attributes::AttributeSet;
 use airlift_protocol::chunk::Root;
 use airlift_protocol::cluster::{Addresses, Boot};
@@ -22,7 +22,9 @@ use airlift_protocol::key::Key;
 use airlift_protocol::limits::{HEARTBEAT_MS, LEASE_MS, LOG_ENTRY_BYTES_MAX};
 use airlift_protocol::location::Location;
 use airlift_protocol::manifest::{Entry, Kind, Version};
-use airlift_protocol::report::{Comparison, Completion, ListingEnd, ObjectResult, Report};
+use airlift_protocol::report::{
+    Comparison, Completion, ListingEnd, ObjectResult, Report, Unreadable,
+};
 use airlift_protocol::time::Timestamp;
 use airlift_protocol::version::Formats;
 
@@ -37,6 +39,10 @@ fn spec() -> JobSpec {
         filters: Filters::default(),
         policy: Policy::default(),
     }
+}
+
+fn listed(page: u32, entries: Vec<Entry>) -> Completion {
+    Completion::Page { page: PageId(page), entries, unreadable: Unreadable::default() }
 }
 
 fn entry(key: &str, size: u64) -> Entry {
@@ -148,7 +154,7 @@ impl Desk {
         let list = self.last().clone();
         assert!(matches!(list.work, Work::List { after: None, .. }));
         let entries = vec![entry("a", 1), entry("b", 2)];
-        self.answer(1, &list, Completion::Page { page: PageId(0), entries });
+        self.answer(1, &list, listed(0, entries));
         let compare = self.last().clone();
         assert!(matches!(&compare.work, Work::Compare { page } if page.entries.len() == 2));
         let end = ListingEnd { pages: PageId(1), unreadable: Vec::new(), unreadable_count: 0 };
@@ -257,6 +263,66 @@ fn an_object_that_changed_is_moved_once_more_and_then_fails() {
     assert_eq!(totals.bytes.total, 9);
 }
 
+/// Lists and compares one large object; the order to open it.
+fn up_to_open(desk: &mut Desk) -> Assignment {
+    let list = desk.last().clone();
+    let entries = vec![entry("large", LARGE)];
+    let unreadable = Unreadable::default();
+    desk.answer(1, &list, Completion::Page { page: PageId(0), entries, unreadable });
+    let compare = desk.last().clone();
+    let end = ListingEnd { pages: PageId(1), unreadable: Vec::new(), unreadable_count: 0 };
+    desk.answer(2, &list, Completion::Listed(end));
+    desk.answer(3, &compare, Completion::Compared(vec![Comparison::Move]));
+    desk.last().clone()
+}
+
+const LARGE: u64 = 300 << 20;
+
+#[test]
+fn an_object_that_its_service_copies_moves_no_shard_and_has_no_hash() {
+    let mut desk = Desk::begin(Vec::new());
+    let open = up_to_open(&mut desk);
+    assert!(matches!(open.work, Work::Open { may_copy: true, .. }), "{open:?}");
+    let token = UploadToken("copy".to_owned());
+    desk.answer(4, &open, Completion::Copying(token.clone()));
+    let commit = desk.last().clone();
+    let Work::Commit { upload, root, .. } = &commit.work else { panic!("{commit:?}") };
+    assert_eq!((upload, root), (&token, &None));
+    let again = Desk::new(desk.disk.clone());
+    assert_eq!(again.coordinator.state(), desk.coordinator.state());
+    desk.answer(5, &commit, Completion::Committed { dropped: AttributeSet::NONE });
+    let job = &desk.coordinator.state().jobs[&commit.job];
+    assert_eq!((job.totals.copied.objects, job.totals.copied.bytes), (1, LARGE));
+    assert_eq!((job.totals.objects.done, job.totals.bytes.sent), (1, 0));
+    assert!(job.uploads.is_empty());
+    assert_eq!(desk.last().work, Work::Clean);
+}
+
+#[test]
+fn an_object_whose_copy_is_not_proven_is_opened_again_to_be_moved() {
+    let mut desk = Desk::begin(Vec::new());
+    let open = up_to_open(&mut desk);
+    desk.answer(4, &open, Completion::Copying(UploadToken("copy".to_owned())));
+    let Assignment { id, job, epoch, .. } = *desk.last();
+    let result = Err(Failure::new(ErrorCode::UploadLost, "not proven"));
+    desk.report(5, Report { assignment: id, job, epoch, result, wire_bytes: 0 });
+    let open = desk.last().clone();
+    assert!(matches!(open.work, Work::Open { may_copy: false, resume: None, .. }), "{open:?}");
+    desk.answer(6, &open, Completion::Opened(UploadToken("moved".to_owned())));
+    assert!(matches!(desk.last().work, Work::MoveRange { .. }), "{:?}", desk.last());
+}
+
+#[test]
+fn an_object_that_its_service_copied_whole_needs_no_upload() {
+    let mut desk = Desk::begin(Vec::new());
+    let open = up_to_open(&mut desk);
+    desk.answer(4, &open, Completion::Copied { dropped: AttributeSet::NONE });
+    let job = &desk.coordinator.state().jobs[&open.job];
+    assert_eq!((job.totals.copied.objects, job.totals.objects.done), (1, 1));
+    assert!(job.uploads.is_empty() && job.objects.is_empty());
+    assert_eq!(desk.last().work, Work::Clean);
+}
+
 const BOOT: Boot = Boot(1 << 32 | 7);
 
 fn pack_of(keys: &[&str]) -> Assignment {
@@ -320,8 +386,8 @@ fn a_listing_that_breaks_off_goes_on_after_its_last_page() {
     let mut agent = Agent::new(Timestamp(0), 1, BOOT);
     agent.handle(Timestamp(0), AgentInput::Timeout);
     assert_eq!(effects(&mut agent), [AgentEffect::Heartbeat { boot: BOOT, held: Vec::new() }]);
-    let work =
-        Work::List { end: airlift_protocol::assignment::End::Source, after: None, next: PageId(0) };
+    let (end, after, until, next) = (End::Source, None, None, PageId(0));
+    let work = Work::List { end, after, next, until, cuts: 15, pages: 16 };
     let assignment = Assignment { work, ..pack_of(&[]) };
     agent.handle(Timestamp(0), AgentInput::Order(Order::Assign(Box::new(assignment))));
     effects(&mut agent);
@@ -330,16 +396,19 @@ fn a_listing_that_breaks_off_goes_on_after_its_last_page() {
         AgentInput::Outcome { assignment, attempt: 1, result, wire_bytes: 0 }
     };
     let entries = vec![entry("a", 1), entry("b", 1)];
-    let page = Completion::Page { page: PageId(0), entries };
-    agent.handle(Timestamp(0), outcome(Ok(page)));
-    assert!(matches!(effects(&mut agent)[..], [AgentEffect::Report(_)]));
+    let cut = Completion::Cut { page: PageId(1), at: vec![Key::from("k"), Key::from("m")] };
+    for completion in [listed(0, entries), cut] {
+        agent.handle(Timestamp(0), outcome(Ok(completion)));
+        assert!(matches!(effects(&mut agent)[..], [AgentEffect::Report(_)]));
+    }
     agent.handle(Timestamp(0), outcome(Err(Failure::new(ErrorCode::TimedOut, ""))));
     let due = agent.poll_timeout().unwrap();
     agent.handle(due, AgentInput::Timeout);
     let started = effects(&mut agent);
     let [AgentEffect::Start { assignment, .. }] = &started[..] else { panic!("{started:?}") };
-    let Work::List { after, next, .. } = &assignment.work else { panic!("{assignment:?}") };
-    assert_eq!((after, *next), (&Some(Key::from("b")), PageId(1)));
+    let (after, until) = (Some(Key::from("b")), Some(Key::from("k")));
+    let work = Work::List { end, after, next: PageId(2), until, cuts: 0, pages: 16 };
+    assert_eq!(assignment.work, work, "the rest up to the first cut");
 }
 
 #[test]
@@ -384,8 +453,7 @@ fn what_a_dead_process_said_does_not_turn_its_successor_away() {
 fn a_page_counts_once_and_a_listing_ends_only_with_all_its_pages() {
     let mut desk = Desk::begin(Vec::new());
     let list = desk.last().clone();
-    let page =
-        |number, key| Completion::Page { page: PageId(number), entries: vec![entry(key, 1)] };
+    let page = |number, key| listed(number, vec![entry(key, 1)]);
     let end = |pages| {
         let unreadable = Vec::new();
         Completion::Listed(ListingEnd { pages: PageId(pages), unreadable, unreadable_count: 0 })

@@ -12,7 +12,7 @@
 mod keys;
 mod read;
 mod s3;
-mod sort;
+pub(crate) mod sort;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

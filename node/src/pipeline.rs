@@ -10,8 +10,9 @@
 //! | [`pack`] | many small objects, whole |
 //! | [`object`] | begin, commit and discard the upload of a large object |
 //! | [`compare`] | what has to move at all |
-//! | [`content`] | hash what a store holds, for verify and read-back |
+//! | [`content`] | whether both ends hold the same bytes; hashing what a store holds |
 //! | [`remove`] | deletes of a sync |
+//! | [`server`] | copies that the service of both ends makes itself |
 
 pub mod bounds;
 pub mod budget;
@@ -20,6 +21,8 @@ mod clash;
 pub mod compare;
 pub mod compress;
 pub mod content;
+mod digest;
+mod equal;
 pub mod hash;
 pub mod level;
 pub mod limit;
@@ -32,6 +35,8 @@ pub mod pack;
 pub mod places;
 pub mod range;
 pub mod remove;
+pub mod rivals;
+pub mod server;
 pub mod slots;
 pub mod source;
 pub mod verify;

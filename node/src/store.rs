@@ -9,12 +9,14 @@
 pub mod azure;
 mod chance;
 pub mod class;
+pub mod copier;
 pub mod dal;
 mod digest;
 mod each;
 pub mod error;
 pub mod fence;
 pub mod files;
+pub(crate) mod folding;
 pub mod gcs;
 mod http;
 pub mod locate;
@@ -25,17 +27,22 @@ pub(crate) mod path;
 pub mod s3;
 pub mod settings;
 pub mod sftp;
+mod spelling;
 mod staged;
+pub mod sum;
 
+use std::any::Any;
 use std::fmt::Debug;
 use std::sync::Arc;
 
 use airlift_protocol::assignment::UploadToken;
 pub use airlift_protocol::attributes::{AttributeKind, AttributeSet, Attributes, ObjectInfo};
 use airlift_protocol::chunk::Root;
+use airlift_protocol::folding::Folding;
 use airlift_protocol::job::{LinkPolicy, Policy, TagPolicy};
 use airlift_protocol::key::Key;
-use airlift_protocol::manifest::Entry;
+use airlift_protocol::manifest::{Entry, Version};
+use airlift_protocol::sum::StoredSum;
 use airlift_protocol::time::Timestamp;
 use airlift_protocol::units::ByteRange;
 use async_trait::async_trait;
@@ -43,6 +50,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 pub use self::class::Classes;
+pub use self::copier::{Copier, Proof};
 pub use self::error::StoreError;
 use self::pace::Pace;
 use crate::pipeline::chunk::{Payload, VerifiedChunk, VerifiedObject};
@@ -61,6 +69,9 @@ pub struct Capabilities {
     pub keeps_mtime: bool,
     /// Whether directories exist by themselves, so that deleting objects may leave empty ones.
     pub directories: bool,
+    /// Whether a listing can begin behind any key at no cost, so that ranges of keys are listed beside
+    /// each other.
+    pub lists_ranges: bool,
     /// Largest object the store can hold.
     pub object_bytes_max: u64,
     /// What it holds of all that an object can carry.
@@ -110,7 +121,7 @@ pub type ReadResult = (usize, Result<(Payload, Attributes), StoreError>);
 
 /// Access to the objects below one location.
 #[async_trait]
-pub trait Store: Debug + Send + Sync {
+pub trait Store: Any + Debug + Send + Sync {
     /// What the store can do.
     fn capabilities(&self) -> &Capabilities;
 
@@ -123,6 +134,12 @@ pub trait Store: Debug + Send + Sync {
     /// something else.
     fn mtime_step_ns(&self) -> i64 {
         1
+    }
+
+    /// Which names the place takes for one. Where that is found out only by writing, it is found out
+    /// with [`Access::Write`]; what can be seen without is said in any case.
+    async fn folding(&self, _access: Access) -> Result<Folding, StoreError> {
+        Ok(Folding::NONE)
     }
 
     /// Why the store cannot hold `entry` under its key, or `None` when it can. Pure.
@@ -138,9 +155,39 @@ pub trait Store: Debug + Send + Sync {
         found: mpsc::Sender<Listed>,
     ) -> Result<(), StoreError>;
 
+    /// The first key after `after`, by about one request: where a range of keys is cut depends on it.
+    async fn next_key(&self, after: &Key) -> Result<Option<Key>, StoreError> {
+        let (found, mut listed) = mpsc::channel(1);
+        let request = ListRequest { after: Some(after.clone()), until: None };
+        let first = async {
+            while let Some(finding) = listed.recv().await {
+                if let Listed::Entries(entries) = finding
+                    && let Some(entry) = entries.into_iter().next()
+                {
+                    // The listing ends when nobody takes what it finds.
+                    listed.close();
+                    return Some(entry.key);
+                }
+            }
+            None
+        };
+        let (listing, key) = tokio::join!(self.list(request, found), first);
+        match key {
+            Some(key) => Ok(Some(key)),
+            None => listing.map(|()| None),
+        }
+    }
+
     /// Looks up many keys, given in ascending order, by whatever is cheapest: `None` where the
     /// store has no such key. Entries are as a listing gives them.
     async fn lookup(&self, keys: Vec<Key>) -> Vec<Result<Option<Entry>, StoreError>>;
+
+    /// The sums that the store itself keeps of whole objects, at most one of a kind: none where it
+    /// keeps none, or where the object is not the listed one any more. Reads no content; results in
+    /// order.
+    async fn stored_sums(&self, objects: Vec<Entry>) -> Vec<Result<Vec<StoredSum>, StoreError>> {
+        objects.iter().map(|_| Ok(Vec::new())).collect()
+    }
 
     /// Everything about one object.
     async fn stat(&self, key: &Key) -> Result<Option<ObjectInfo>, StoreError>;
@@ -208,6 +255,12 @@ pub trait Store: Debug + Send + Sync {
     /// Removes what jobs of this store's job id left behind beside objects. Idempotent.
     async fn clean(&self) -> Result<(), StoreError>;
 
+    /// The way to have the service copy objects of `source` into this store, when both are of one service and
+    /// reached alike; `None` where there is none.
+    fn copier(&self, _source: &dyn Store) -> Option<Arc<dyn Copier>> {
+        None
+    }
+
     /// Checks that the location can be used for what the job wants, before anything moves, with
     /// errors that name the location and the way out.
     async fn preflight(&self, access: Access) -> Result<(), StoreError>;
@@ -272,6 +325,12 @@ pub trait Upload: Debug + Send + Sync {
 
     /// Makes what was written durable.
     async fn sync(&self) -> Result<(), StoreError>;
+}
+
+/// Whether an object is as it was listed, as far as its store can tell.
+fn is_still(listed: &Entry, now: &Entry) -> bool {
+    (now.size, &now.version) == (listed.size, &listed.version)
+        && (now.version != Version::None || now.mtime_ns == listed.mtime_ns)
 }
 
 /// Bytes of a payload that has to be contiguous, zeros included.

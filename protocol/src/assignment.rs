@@ -37,14 +37,21 @@ pub enum End {
 /// What a node is to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Work {
-    /// List one end in key order and report page after page.
+    /// List a range of the keys of one end in order, and report page after page.
     List {
         /// The end to list.
         end: End,
         /// Only keys after this one.
         after: Option<Key>,
-        /// The id of the first page reported.
+        /// The number of the first page, or cut, that is reported.
         next: PageId,
+        /// Only keys up to and including this one.
+        until: Option<Key>,
+        /// How many other ranges may be made of what is left of this one, by one cut.
+        cuts: u32,
+        /// Pages after which the rest of the range is left for another order, where the store can begin
+        /// anywhere at no cost.
+        pages: u32,
     },
     /// Say which objects of a page the target already holds.
     Compare {
@@ -59,6 +66,9 @@ pub enum Work {
         resume: Option<UploadToken>,
         /// Wall-clock time since which an upload may have been begun without being reported.
         orphan_since: Option<Timestamp>,
+        /// Whether the service of both ends may copy the object, if the policy wants that: not once it was
+        /// tried and not proven.
+        may_copy: bool,
     },
     /// Move one range of a large object into its upload.
     MoveRange {
@@ -81,8 +91,9 @@ pub enum Work {
         object: Object,
         /// Its upload, all ranges of which were moved.
         upload: UploadToken,
-        /// The object's hash, merged from its shards.
-        root: Root,
+        /// The object's hash, merged from its shards; `None` when the service is to copy the object into
+        /// its upload.
+        root: Option<Root>,
     },
     /// Drop an upload that will not be finished.
     Discard {
@@ -93,7 +104,7 @@ pub enum Work {
         /// As for [`Work::Open`].
         orphan_since: Option<Timestamp>,
     },
-    /// Read both ends and say which objects differ.
+    /// Say which objects differ, by the sums that the stores have or by reading.
     Verify {
         /// The objects, in key order.
         #[serde(deserialize_with = "bounded::list::<_, _, VERIFY_OBJECTS_MAX>")]

@@ -187,7 +187,7 @@ pub enum Order {
     Revoke(AssignmentId),
     /// The report of this order is on record, or nobody waits for it any more.
     Settle(AssignmentId),
-    /// Pages of this order's listing are on record, those before this one.
+    /// Pages and cuts of this order's listing are on record, those before this one.
     SettlePages(AssignmentId, PageId),
 }
 

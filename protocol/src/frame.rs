@@ -17,12 +17,15 @@ use crate::chunk::{Root, SpanValue};
 use crate::codec::{self, DecodeError};
 use crate::control::RecordKey;
 use crate::error::Failure;
+use crate::folding::Folding;
 use crate::id::{AssignmentId, Epoch, JobId, LogIndex};
 use crate::key::Key;
 use crate::limits::{
     CHUNK_BYTES, KEY_BYTES_MAX, PACK_BYTES_MAX, PACK_OBJECTS_MAX, PACKED_OBJECT_BYTES_MAX,
+    RIVALS_NAMED_MAX, STORED_SUMS_MAX,
 };
 use crate::manifest::{Entry, Kind};
+use crate::sum::{StoredSum, Sum, SumKind};
 use crate::units::ByteRange;
 use crate::version::FormatVersion;
 
@@ -106,16 +109,48 @@ pub enum Request {
         #[serde(deserialize_with = "bounded::list::<_, _, REQUEST_ITEMS_MAX>")]
         keys: Vec<Key>,
     },
-    /// The hashes of what is under entries.
-    Roots {
-        /// The states that were listed.
+    /// What reading each of these to its end comes to.
+    Digests {
+        /// The objects.
         #[serde(deserialize_with = "bounded::list::<_, _, REQUEST_ITEMS_MAX>")]
-        entries: Vec<Entry>,
+        objects: Vec<ToDigest>,
     },
     /// What kind of store the source is.
     Describe,
     /// What a voter lacks. Answered to voters only.
     CatchUp(CatchUp),
+    /// The sums that the store has of what is under entries.
+    StoredSums {
+        /// The states that were listed.
+        #[serde(deserialize_with = "bounded::list::<_, _, REQUEST_ITEMS_MAX>")]
+        entries: Vec<Entry>,
+    },
+    /// Which names of the source a target would take for those of keys, or of directories above them.
+    Rivals {
+        /// Which names the target takes for one.
+        folding: Folding,
+        /// The keys.
+        #[serde(deserialize_with = "bounded::list::<_, _, REQUEST_ITEMS_MAX>")]
+        keys: Vec<Key>,
+    },
+}
+
+/// An object that is to be read, and a sum of it that is wanted beside its hash.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToDigest {
+    /// The state that was listed.
+    pub entry: Entry,
+    /// Which sum.
+    pub sum: Option<SumKind>,
+}
+
+/// What all bytes of an object come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Digest {
+    /// Its hash.
+    pub root: Root,
+    /// The sum that was asked for.
+    pub sum: Option<Sum>,
 }
 
 /// The first thing on a stream.
@@ -192,12 +227,12 @@ pub enum Frame {
         /// The entry, if there is one.
         entry: Option<Entry>,
     },
-    /// The hash of an object.
-    ObjectRoot {
+    /// What an object comes to.
+    ObjectDigest {
         /// Place in the request.
         place: u32,
-        /// The hash.
-        root: Root,
+        /// The hash, and the sum that was asked for.
+        digest: Digest,
     },
     /// Everything about a key, if there is an object.
     Info(Option<ObjectInfo>),
@@ -207,6 +242,22 @@ pub enum Frame {
     End,
     /// The request cannot be answered, or not to its end.
     Error(Failure),
+    /// What the store has of an object.
+    ObjectSums {
+        /// Place in the request.
+        place: u32,
+        /// The sums; none when it has none of the listed state.
+        #[serde(deserialize_with = "bounded::list::<_, _, STORED_SUMS_MAX>")]
+        sums: Vec<StoredSum>,
+    },
+    /// Names of the source that the target would take for that of a key.
+    Rivals {
+        /// Place in the request.
+        place: u32,
+        /// The first of them; none where the key is safe.
+        #[serde(deserialize_with = "bounded::list::<_, _, RIVALS_NAMED_MAX>")]
+        names: Vec<Key>,
+    },
 }
 
 /// Why bytes from a stream are refused.
@@ -327,11 +378,15 @@ fn check_request(request: &Request) -> Result<(), FrameError> {
             require(bytes <= PACK_BYTES_MAX, "a pack is small")
         }
         Request::Stat { key } => check_key(key),
-        Request::Lookup { keys } => {
+        Request::Lookup { keys } | Request::Rivals { keys, .. } => {
             require(keys.len() <= REQUEST_ITEMS_MAX, "too many keys")?;
             keys.iter().try_for_each(check_key)
         }
-        Request::Roots { entries } => check_entries(entries),
+        Request::Digests { objects } => {
+            require(objects.len() <= REQUEST_ITEMS_MAX, "too many entries")?;
+            objects.iter().try_for_each(|object| check_entry(&object.entry))
+        }
+        Request::StoredSums { entries } => check_entries(entries),
         Request::CatchUp(CatchUp::Pages(indices)) => {
             require(indices.len() <= REQUEST_ITEMS_MAX, "too many pages")
         }
@@ -359,9 +414,11 @@ fn check_frame(frame: &Frame) -> Result<(), FrameError> {
         Frame::ObjectHead { bytes, .. } => {
             require(*bytes <= PACKED_OBJECT_BYTES_MAX, "objects of a pack are small")
         }
+        Frame::Rivals { names, .. } => names.iter().try_for_each(check_key),
         Frame::ObjectError { .. }
         | Frame::Found { .. }
-        | Frame::ObjectRoot { .. }
+        | Frame::ObjectDigest { .. }
+        | Frame::ObjectSums { .. }
         | Frame::Info(_)
         | Frame::Description(_)
         | Frame::End
@@ -404,6 +461,10 @@ mod tests {
     fn header(request: Request) -> RequestHeader {
         let order = Order { job: JobId([7; 16]), assignment: AssignmentId(9), epoch: Epoch(300) };
         RequestHeader { order, request }
+    }
+
+    fn to_digest(entry: Entry) -> ToDigest {
+        ToDigest { entry, sum: Some(SumKind::Crc64Nvme) }
     }
 
     fn chunk() -> ChunkHead {
@@ -456,6 +517,10 @@ mod tests {
             (Frame::Info(None), vec![2, 0, 0, 0, 5, 0]),
             (Frame::Description(Description { keeps_mtime: true }), vec![2, 0, 0, 0, 6, 1]),
             (Frame::End, vec![1, 0, 0, 0, 7]),
+            (
+                Frame::ObjectSums { place: 1, sums: vec![StoredSum::computed(Sum::Crc32c(5))] },
+                vec![6, 0, 0, 0, 9, 1, 1, 1, 5, 0],
+            ),
             (Frame::Error(Failure::new(ErrorCode::Bug, "")), vec![3, 0, 0, 0, 8, 22, 0]),
         ];
         for (frame, golden) in frames {
@@ -488,10 +553,13 @@ mod tests {
             Request::Range { entry: entry(10), range: ByteRange::new(1, 10) },
             Request::Pack { entries: vec![entry(PACKED_OBJECT_BYTES_MAX + 1)] },
             Request::Pack { entries: vec![entry(PACKED_OBJECT_BYTES_MAX); 5] },
-            Request::Pack { entries: vec![link] },
+            Request::Pack { entries: vec![link.clone()] },
             Request::Pack { entries: vec![entry(0); REQUEST_ITEMS_MAX + 1] },
             Request::Lookup { keys: vec![Key::default(); REQUEST_ITEMS_MAX + 1] },
             Request::Stat { key: long_key },
+            Request::StoredSums { entries: vec![entry(0); REQUEST_ITEMS_MAX + 1] },
+            Request::Digests { objects: vec![to_digest(entry(0)); REQUEST_ITEMS_MAX + 1] },
+            Request::Digests { objects: vec![to_digest(link)] },
         ];
         for request in requests {
             let header = header(request);

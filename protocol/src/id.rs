@@ -14,11 +14,18 @@ pub struct NodeId(pub [u8; 32]);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct JobId(pub [u8; 16]);
 
-/// A page of a job's manifest, counted from 0 in key order.
+/// A page of a job's manifest, counted from 0 as pages come on record; or, within one key range, what
+/// its listing reports, counted from 0 in key order.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
 )]
 pub struct PageId(pub u32);
+
+/// A range of the keys of one end of a job, which is listed beside the others.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+pub struct KeyRangeId(pub u32);
 
 /// One entry of a job's manifest: page and index within that page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

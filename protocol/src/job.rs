@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use crate::bounded;
 use crate::codec;
-use crate::id::JobId;
+use crate::id::{JobId, Position};
 use crate::key::Key;
 use crate::limits::{CLASS_NAME_BYTES_MAX, CLASS_RULES_MAX};
 use crate::location::Location;
@@ -30,7 +30,7 @@ pub enum Mode {
 pub enum Comparison {
     /// By what the stores say: time, ETag, recorded fingerprint.
     Attributes,
-    /// By reading and hashing both.
+    /// By their content: sums that the stores have, else by reading both.
     Content,
 }
 
@@ -50,8 +50,20 @@ pub enum LinkPolicy {
 pub enum VerifyLevel {
     /// Every object is compared with what the store says it holds (always done).
     Committed,
-    /// Besides, this share of the moved objects, in percent, is read back and hashed.
+    /// Besides, this share of the moved objects, in percent, is read back and hashed; of objects that
+    /// are compared, this share is read at both ends, whatever sums the stores have.
     ReadBack(u8),
+}
+
+impl VerifyLevel {
+    /// Whether the object at `position` is in the share: a fixed choice for each position.
+    pub fn is_sampled(self, position: Position) -> bool {
+        let Self::ReadBack(percent) = self else { return false };
+        let place = u64::from(position.page.0) << 16 | u64::from(position.index);
+        // Fibonacci hashing: spreads consecutive positions evenly over the percentages.
+        let spread = place.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        spread % 100 < u64::from(percent)
+    }
 }
 
 /// What is done with the tags of objects, which stores keep apart and guard by rights of their own.
@@ -62,6 +74,19 @@ pub enum TagPolicy {
     Copy,
     /// Neither read nor write them.
     Skip,
+}
+
+/// Whether objects are copied by the service itself, where both ends are in one: their bytes are then not
+/// read, so that no hash of them is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum ServerSide {
+    /// Never: every byte is read, hashed and verified.
+    #[default]
+    Never,
+    /// Where sums that the service stores of both objects prove the copy; else bytes are moved.
+    Auto,
+    /// As [`Auto`](Self::Auto), but an object that cannot be copied so fails.
+    Always,
 }
 
 /// The form of a file that says what a source has.
@@ -261,6 +286,8 @@ pub struct Policy {
     /// What the source is believed to have; it is listed when this is not set. Only for a copy: what a
     /// file does not name is not missing.
     pub inventory: Option<InventoryFile>,
+    /// Whether the service of both ends copies objects itself.
+    pub server_side: ServerSide,
 }
 
 impl Default for Policy {
@@ -278,6 +305,7 @@ impl Default for Policy {
             class: ClassPolicy::default(),
             keys: KeyPolicy::default(),
             inventory: None,
+            server_side: ServerSide::default(),
         }
     }
 }

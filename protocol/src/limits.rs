@@ -29,6 +29,16 @@ pub const PAGE_ENTRIES_MAX: usize = 10_000;
 /// Encoded bytes of one manifest page.
 pub const PAGE_BYTES_MAX: usize = 512 << 10;
 
+/// Ranges into which the keys of one end are cut at once. A service answers a request for 1,000 keys in
+/// about a tenth of a second, so that so many together list a hundred thousand keys a second: what a log
+/// takes. Services allow some thousand such requests a second.
+pub const LIST_RANGES_MAX: usize = 16;
+
+/// Pages that one order lists where a listing can begin at any key. Then what is left of the range is
+/// given out anew, with as many cuts as other ranges have made room for meanwhile: of a skewed source the
+/// long ranges are cut again. The cost is what was read ahead, about one page.
+pub const LIST_PAGES_MAX: u32 = 16;
+
 /// Encoded bytes of one log entry: a page, or a batch of reports.
 pub const LOG_ENTRY_BYTES_MAX: usize = 8 << 20;
 
@@ -102,6 +112,9 @@ pub const OBJECTS_OPEN_MAX: usize = 4096;
 /// Keys of one delete assignment.
 pub const DELETE_KEYS_MAX: usize = 1000;
 
+/// Sums that a store keeps of one object: no more than there are kinds.
+pub const STORED_SUMS_MAX: usize = 6;
+
 /// Objects of one verify assignment (their bytes are bounded by [`VERIFY_BYTES_MAX`]).
 pub const VERIFY_OBJECTS_MAX: usize = 1024;
 
@@ -140,6 +153,9 @@ pub const ORDERS_MAX: usize = 16;
 
 /// Places that a listing could not read and that it names; the rest is counted.
 pub const UNREADABLE_NAMED_MAX: usize = 100;
+
+/// Names that a target takes for that of an object and that are named with it.
+pub const RIVALS_NAMED_MAX: usize = 8;
 
 /// Traces of a job that could not be removed from its target and that the state names; the rest is
 /// counted.

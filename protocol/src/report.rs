@@ -10,9 +10,11 @@ use crate::error::Failure;
 use crate::id::{AssignmentId, Epoch, JobId, PageId};
 use crate::key::Key;
 use crate::limits::{
-    DELETE_KEYS_MAX, PACK_OBJECTS_MAX, PAGE_ENTRIES_MAX, UNREADABLE_NAMED_MAX, VERIFY_OBJECTS_MAX,
+    DELETE_KEYS_MAX, LIST_RANGES_MAX, PACK_OBJECTS_MAX, PAGE_ENTRIES_MAX, UNREADABLE_NAMED_MAX,
+    VERIFY_OBJECTS_MAX,
 };
 use crate::manifest::Entry;
+use crate::sum::SumKind;
 
 /// Why an object was left out on purpose.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +70,13 @@ pub enum ObjectResult {
     Skipped(SkipReason),
     /// Could not be moved.
     Failed(Failure),
+    /// Copied by the service of both ends, and proven by the sums that it stores: its hash is not known.
+    Copied {
+        /// Its bytes.
+        bytes: u64,
+        /// What it carried at the source and the target cannot hold.
+        dropped: AttributeSet,
+    },
 }
 
 /// What a comparison of content said of one object.
@@ -88,6 +97,15 @@ pub enum Verdict {
     Skipped(SkipReason),
     /// Could not be compared.
     Failed(Failure),
+    /// Both ends have the same bytes, by a sum that a store keeps: at least one end was not read.
+    EqualBySum {
+        /// Which sum.
+        kind: SumKind,
+        /// Their hash, if one end was read.
+        root: Option<Root>,
+        /// How many.
+        bytes: u64,
+    },
 }
 
 /// How the target stands to one object of a page, before anything moves.
@@ -106,10 +124,35 @@ pub enum Comparison {
     Failed(Failure),
 }
 
+/// Places that could not be listed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unreadable {
+    /// The first few.
+    #[serde(deserialize_with = "bounded::list::<_, _, UNREADABLE_NAMED_MAX>")]
+    pub named: Vec<(Key, Failure)>,
+    /// All of them.
+    pub count: u64,
+}
+
+impl Unreadable {
+    /// Counts a place, and names it among the first.
+    pub fn add(&mut self, key: Key, failure: Failure) {
+        self.merge(Self { named: vec![(key, failure)], count: 1 });
+    }
+
+    /// Takes in others.
+    pub fn merge(&mut self, others: Self) {
+        self.count = self.count.saturating_add(others.count);
+        let room = UNREADABLE_NAMED_MAX.saturating_sub(self.named.len());
+        self.named.extend(others.named.into_iter().take(room));
+    }
+}
+
 /// The end of a listing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListingEnd {
-    /// Pages of the whole listing: it is at its end only when all of them are on record.
+    /// Pages of the whole listing, or what was reported of one key range of it: it is at its end only
+    /// when all of that is on record.
     pub pages: PageId,
     /// Places that could not be listed, the first few by name. The listing is partial when not empty.
     #[serde(deserialize_with = "bounded::list::<_, _, UNREADABLE_NAMED_MAX>")]
@@ -123,13 +166,16 @@ pub struct ListingEnd {
 pub enum Completion {
     /// One more page of a listing; the assignment goes on.
     Page {
-        /// Its place in the listing, so that a page that arrives twice counts once.
+        /// Its place among what is reported of the key range, so that a page that arrives twice counts
+        /// once.
         page: PageId,
         /// Its entries, in key order, after those of the page before.
         #[serde(deserialize_with = "bounded::list::<_, _, PAGE_ENTRIES_MAX>")]
         entries: Vec<Entry>,
+        /// Places up to its last key that could not be listed, after the page before.
+        unreadable: Unreadable,
     },
-    /// The listing has reached its end.
+    /// The key range was listed to its end.
     Listed(ListingEnd),
     /// Page by page what has to move: one value for each entry.
     Compared(
@@ -167,6 +213,24 @@ pub enum Completion {
     ),
     /// Nothing of the job is left at the target but its objects.
     Cleaned,
+    /// What is left of the key range is cut: the order lists up to the first of these keys, and what is
+    /// behind each of them is another range. The assignment goes on.
+    Cut {
+        /// Its place among what is reported of the key range, as that of a page.
+        page: PageId,
+        /// Keys that need not exist, ascending, behind all that was reported before.
+        #[serde(deserialize_with = "bounded::list::<_, _, LIST_RANGES_MAX>")]
+        at: Vec<Key>,
+    },
+    /// As many pages of the key range as the order is for; the rest of it is for another one.
+    PartListed(ListingEnd),
+    /// The object was copied whole by the service of both ends, and proven by the sums that it stores.
+    Copied {
+        /// What it carried at the source and the target cannot hold.
+        dropped: AttributeSet,
+    },
+    /// An upload is open into which the service of both ends copies the object when it is committed.
+    Copying(UploadToken),
 }
 
 /// A node's answer to an assignment.

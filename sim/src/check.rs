@@ -7,6 +7,7 @@ mod bounds;
 mod deletes;
 mod election;
 mod formats;
+mod listing;
 mod log;
 mod objects;
 mod records;
@@ -254,6 +255,11 @@ impl Check {
                 self.records.decide((*job, self.run(*job), End::Target, *position), fact);
                 let objects = self.objects.entry(*job).or_default();
                 objects.on_end(End::Target, *position, fact, stores)
+            }
+            Fact::Listing(job, end) => {
+                let Some(state) = self.reference.jobs.get(job) else { return Ok(()) };
+                let objects = self.objects.entry(*job).or_default();
+                objects.on_listing(*end, state.listing(*end), &jobs[job].stores)
             }
             Fact::LeftOver(job, key, _) => {
                 self.objects.entry(*job).or_default().on_left_over(key);

@@ -14,6 +14,7 @@ mod attempt;
 mod describe;
 pub(crate) mod disk;
 mod driver;
+mod list;
 mod nemesis;
 mod network;
 mod node;

@@ -8,6 +8,7 @@ pub mod fixture;
 pub mod listing;
 pub mod reading;
 pub mod removing;
+pub mod sums;
 pub mod uploads;
 pub mod writing;
 
@@ -113,6 +114,8 @@ macro_rules! conformance {
                 removing::a_discarded_upload_leaves_nothing,
                 removing::an_upload_that_nobody_remembers_can_be_discarded,
                 removing::clean_leaves_objects_and_nothing_else,
+                sums::a_sum_that_a_store_keeps_is_that_of_the_bytes,
+                sums::an_object_that_changed_has_no_sums_of_the_listed_one,
             }
         }
     };

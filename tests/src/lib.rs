@@ -15,6 +15,7 @@ pub mod room;
 pub mod s3;
 pub mod server;
 pub mod sshd;
+pub mod storm;
 pub mod tree;
 pub mod trial;
 pub mod wsgidav;

@@ -1,6 +1,8 @@
 //! `moto`, an S3 server that nobody here wrote, when it is installed.
 
+use std::fs::File;
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -13,6 +15,9 @@ pub struct Moto {
     access: Access,
     _server: Server,
 }
+
+/// How to install it.
+const WAY_OUT: &str = "pip install 'moto[server]<5.2'";
 
 /// Lets go of a server that nobody uses, so that none outlives the tests.
 static SHARED: Mutex<Weak<Moto>> = Mutex::new(Weak::new());
@@ -41,9 +46,8 @@ impl Moto {
         if let Some(running) = shared.upgrade() {
             return Some(running);
         }
-        let way_out = "pip install 'moto[server]<5.2'";
-        let program = server::program("AIRLIFT_TEST_MOTO", "moto_server", way_out)?;
-        let started = Arc::new(Self::start(&program));
+        let program = server::program("AIRLIFT_TEST_MOTO", "moto_server", WAY_OUT)?;
+        let started = Arc::new(Self::start(&program, Stdio::null));
         *shared = Arc::downgrade(&started);
         Some(started)
     }
@@ -59,10 +63,25 @@ impl Moto {
         request.send().await.is_ok()
     }
 
-    fn start(program: &PathBuf) -> Self {
-        let server = Server::start(program, |port| {
-            ["-H", "127.0.0.1", "-p", &port.to_string()].map(str::to_owned).to_vec()
+    /// A server of its own, which writes each request as a line into `log`. `None` as for
+    /// [`shared`](Self::shared).
+    ///
+    /// # Panics
+    /// As [`shared`](Self::shared).
+    pub async fn watched(log: PathBuf) -> Option<Self> {
+        let started = tokio::task::spawn_blocking(move || {
+            let program = server::program("AIRLIFT_TEST_MOTO", "moto_server", WAY_OUT)?;
+            let said = || Stdio::from(File::create(&log).expect("a file for what it says"));
+            Some(Self::start(&program, said))
         });
+        let started = started.await.expect("a server or none")?;
+        started.speaks_s3().await.then_some(started)
+    }
+
+    fn start(program: &PathBuf, said: impl Fn() -> Stdio) -> Self {
+        let arguments =
+            |port: u16| ["-H", "127.0.0.1", "-p", &port.to_string()].map(str::to_owned).to_vec();
+        let server = Server::start_saying(program, arguments, said);
         let access = Access {
             endpoint: format!("http://127.0.0.1:{}", server.port()),
             access_key: "moto".to_owned(),

@@ -168,9 +168,25 @@ impl S3Server {
         self.ledger.content(bucket, key)
     }
 
+    /// Flips a bit of an object on disk, as a disk would: nothing that the server knows of it changes.
+    ///
+    /// # Panics
+    /// When there is no such object, or it has no bytes.
+    pub fn damage(&self, bucket: &str, key: &str) {
+        let path = self.ledger.path(bucket, key).expect("an object of that key");
+        let mut bytes = std::fs::read(&path).expect("its bytes");
+        bytes[0] ^= 1;
+        std::fs::write(path, bytes).expect("bytes can be written");
+    }
+
     /// Keys of uploads of a bucket that were begun and neither committed nor dropped.
     pub fn uploads(&self, bucket: &str) -> Vec<String> {
         self.ledger.uploads(bucket)
+    }
+
+    /// Requests for the bytes of an object so far.
+    pub fn gets(&self) -> u64 {
+        self.ledger.gets()
     }
 
     /// The directory that holds the bytes.

@@ -24,13 +24,25 @@ impl Server {
     /// # Panics
     /// When it does not start.
     pub fn start(program: &PathBuf, arguments: impl Fn(u16) -> Vec<String>) -> Self {
+        Self::start_saying(program, arguments, Stdio::null)
+    }
+
+    /// The same, with what it says about itself going to `said`.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    pub fn start_saying(
+        program: &PathBuf,
+        arguments: impl Fn(u16) -> Vec<String>,
+        said: impl Fn() -> Stdio,
+    ) -> Self {
         for _ in 0..STARTS_MAX {
             let port = free_port();
             let process = Command::new(program)
                 .args(arguments(port))
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
-                .stderr(Stdio::null())
+                .stderr(said())
                 .spawn()
                 .unwrap_or_else(|error| panic!("run {}: {error}", program.display()));
             let mut server = Self { process, port };

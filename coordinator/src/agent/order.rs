@@ -27,6 +27,8 @@ enum ItemResult {
     Moved(ObjectResult),
     Compared(Comparison),
     Verified(Verdict),
+    /// Why it was not deleted, if so.
+    Deleted(Option<Failure>),
 }
 
 impl ItemResult {
@@ -34,8 +36,9 @@ impl ItemResult {
         match self {
             Self::Moved(ObjectResult::Failed(failure))
             | Self::Compared(Comparison::Failed(failure))
-            | Self::Verified(Verdict::Failed(failure)) => Some(failure),
-            Self::Moved(_) | Self::Compared(_) | Self::Verified(_) => None,
+            | Self::Verified(Verdict::Failed(failure))
+            | Self::Deleted(Some(failure)) => Some(failure),
+            Self::Moved(_) | Self::Compared(_) | Self::Verified(_) | Self::Deleted(None) => None,
         }
     }
 }
@@ -55,13 +58,13 @@ fn item_count(work: &Work) -> usize {
     match work {
         Work::MovePack { objects } | Work::Verify { objects } => objects.len(),
         Work::Compare { page } => page.entries.len(),
+        Work::Delete { entries } => entries.len(),
         Work::List { .. }
         | Work::Open { .. }
         | Work::MoveRange { .. }
         | Work::Commit { .. }
         | Work::Discard { .. }
         | Work::ReadBack { .. }
-        | Work::Delete { .. }
         | Work::Clean => 0,
     }
 }
@@ -74,17 +77,23 @@ impl Running {
         Self { assignment, attempt, retry, results, due: None, wire_bytes: 0 }
     }
 
-    /// A page of a listing was reported: another attempt would go on after it, with its full number
-    /// of retries.
+    /// A page of a listing was reported, or a cut: another attempt would go on after it, with its full
+    /// number of retries.
     pub(super) fn listed_up_to(&mut self, completion: &Completion, seed: u64) {
-        if let (Work::List { after, next, .. }, Completion::Page { page, entries }) =
-            (&mut self.assignment.work, completion)
-            && let Some(last) = entries.last()
-        {
-            *after = Some(last.key.clone());
-            *next = page.next();
-            self.retry = Retry::new(seed ^ self.assignment.id.0);
-        }
+        let Work::List { after, next, until, cuts, .. } = &mut self.assignment.work else { return };
+        let turn = match completion {
+            Completion::Page { page, entries, .. } => {
+                entries.last().map(|last| (page, after.insert(last.key.clone())))
+            }
+            Completion::Cut { page, at } => at.first().map(|first| {
+                *cuts = 0;
+                (page, until.insert(first.clone()))
+            }),
+            _ => None,
+        };
+        let Some((turn, _)) = turn else { return };
+        *next = turn.next();
+        self.retry = Retry::new(seed ^ self.assignment.id.0);
     }
 
     /// Takes the results of an attempt into those of the order.
@@ -100,6 +109,7 @@ impl Running {
             Ok(Completion::Verified(items)) => {
                 items.into_iter().map(ItemResult::Verified).collect()
             }
+            Ok(Completion::Deleted(items)) => items.into_iter().map(ItemResult::Deleted).collect(),
             other => return other,
         };
         let wanted: Vec<usize> = self.wanted().collect();
@@ -151,6 +161,9 @@ impl Running {
                 page.entries =
                     wanted.into_iter().map(|place| page.entries[place].clone()).collect();
             }
+            Work::Delete { entries } => {
+                *entries = wanted.into_iter().map(|place| entries[place].clone()).collect();
+            }
             _ => {}
         }
         work
@@ -179,6 +192,10 @@ impl Running {
             Work::Compare { .. } => Ok(Completion::Compared(self.items(|item| match item {
                 Some(ItemResult::Compared(result)) => result.clone(),
                 _ => Comparison::Failed(missing.clone()),
+            }))),
+            Work::Delete { .. } => Ok(Completion::Deleted(self.items(|item| match item {
+                Some(ItemResult::Deleted(kept)) => kept.clone(),
+                _ => Some(missing.clone()),
             }))),
             _ => Ok(Completion::Verified(self.items(|item| match item {
                 Some(ItemResult::Verified(result)) => result.clone(),

@@ -29,7 +29,7 @@ pub(super) struct Unsettled {
 
 fn page_of(report: &Report) -> Option<PageId> {
     match &report.result {
-        Ok(Completion::Page { page, .. }) => Some(*page),
+        Ok(Completion::Page { page, .. } | Completion::Cut { page, .. }) => Some(*page),
         _ => None,
     }
 }

@@ -6,16 +6,17 @@ use airlift_protocol::assignment::End;
 use airlift_protocol::codec;
 use airlift_protocol::control::{Heartbeat, Order};
 use airlift_protocol::error::{ErrorCode, Failure};
-use airlift_protocol::id::{AssignmentId, JobId, NodeId, PageId};
+use airlift_protocol::id::{AssignmentId, JobId, KeyRangeId, NodeId, PageId};
+use airlift_protocol::key::Key;
 use airlift_protocol::limits::{
     ADDRESSES_BYTES_MAX, PAGE_BYTES_MAX, REPORTS_BATCHED_MAX, REPORTS_BYTES_MAX,
 };
-use airlift_protocol::manifest::Page;
-use airlift_protocol::report::{Completion, Report};
+use airlift_protocol::manifest::{Entry, Page};
+use airlift_protocol::report::{Completion, Report, Unreadable};
 use airlift_protocol::time::Timestamp;
 
 use super::Coordinator;
-use crate::command::Command;
+use crate::command::{Command, Turn};
 use crate::effect::Effect;
 use crate::scheduler::inventory::Heard;
 use crate::state::{Job, Lease, Phase, Task, is_movable};
@@ -29,6 +30,12 @@ const REVOKED_MAX: usize = 256;
 
 /// Encoded bytes of a page that is taken: one entry may be longer than a page should be.
 const LISTED_BYTES_MAX: usize = 2 * PAGE_BYTES_MAX;
+
+/// What a listing reports of a key range, in turns.
+enum Turned {
+    Page(Vec<Entry>, Unreadable),
+    Cut(Vec<Key>),
+}
 
 impl Coordinator {
     pub(super) fn on_heartbeat(&mut self, now: Timestamp, node: NodeId, beat: &Heartbeat) {
@@ -125,20 +132,27 @@ impl Coordinator {
             return self.order(node, Order::Settle(report.assignment));
         };
         let listing = match lease.task {
-            Task::List(end) => Some(end),
+            Task::List(end, range) => Some((end, range)),
             _ => None,
         };
-        match (listing, report) {
-            (
-                Some(end),
-                Report { job, assignment, result: Ok(Completion::Page { page, entries }), .. },
-            ) => self.on_page(now, node, (job, end, assignment), Page { id: page, entries }),
-            (Some(end), report) if !self.is_whole(end, &report) => {}
-            (_, report) => {
-                if self.reported.insert(report.assignment) {
-                    self.reports.push(report);
-                }
+        let Some(listing) = listing else { return self.keep_report(report) };
+        let of = (report.job, listing.0, listing.1, report.assignment);
+        match report.result {
+            Ok(Completion::Page { page, entries, unreadable }) => {
+                self.on_turn(now, node, of, (page, Turned::Page(entries, unreadable)));
             }
+            Ok(Completion::Cut { page, at }) => {
+                self.on_turn(now, node, of, (page, Turned::Cut(at)));
+            }
+            Ok(Completion::Listed(ref end) | Completion::PartListed(ref end))
+                if Some(end.pages) != self.next_turn(report.job, listing) => {}
+            _ => self.keep_report(report),
+        }
+    }
+
+    fn keep_report(&mut self, report: Report) {
+        if self.reported.insert(report.assignment) {
+            self.reports.push(report);
         }
     }
 
@@ -152,45 +166,56 @@ impl Coordinator {
         }
     }
 
-    /// Whether every page of a listing is on record or under way before its end is.
-    fn is_whole(&self, end: End, report: &Report) -> bool {
-        match &report.result {
-            Ok(Completion::Listed(listing)) => listing.pages == self.next_page(report.job, end),
-            _ => true,
-        }
-    }
-
-    fn on_page(
+    /// Proposes what a listing reports of a key range, in its turn: a later page waits for those before
+    /// it, which the agent says again.
+    fn on_turn(
         &mut self,
         now: Timestamp,
         node: NodeId,
-        of: (JobId, End, AssignmentId),
-        page: Page,
+        (job, end, range, assignment): (JobId, End, KeyRangeId, AssignmentId),
+        (number, turned): (PageId, Turned),
     ) {
-        let (job, end, assignment) = of;
-        let listed = self.state.jobs[&job].listing(end).next_page();
-        if page.id < listed {
-            return self.order(node, Order::SettlePages(assignment, listed));
+        let Some(state) = self.state.jobs.get(&job) else { return };
+        let Some(listed) = state.listing(end).open_range(range) else { return };
+        if number < listed.next {
+            return self.order(node, Order::SettlePages(assignment, listed.next));
         }
-        let bytes = codec::encode(&page).len();
-        if !is_movable(&page) || bytes > LISTED_BYTES_MAX {
-            let text = format!("{node:?} listed what cannot be: page {} of the {end:?}", page.id.0);
-            let failure = Failure::new(ErrorCode::Protocol, text);
-            return self
-                .log
-                .propose(Command::Stop { job, failure, at: now.plus(self.wall_offset) }, None);
+        let (run, cuts) = (state.run, listed.cuts);
+        let at = now.plus(self.wall_offset);
+        if self.next_turn(job, (end, range)) != Some(number) {
+            return;
         }
-        // A later page waits for those before it, which the agent says again.
-        if page.id == self.next_page(job, end) {
-            let run = self.state.jobs[&job].run;
-            self.log.propose(Command::Page { job, run, end, page }, None);
-        }
+        let turn = Turn { range, number, at };
+        let fault = match turned {
+            Turned::Page(entries, unreadable) => {
+                let page = Page { id: self.next_page(job, end), entries };
+                let bytes = codec::encode(&page).len();
+                if is_movable(&page) && bytes <= LISTED_BYTES_MAX {
+                    let command = Command::Page { job, run, end, page, turn, unreadable };
+                    return self.log.propose(command, None);
+                }
+                format!("page {}", page.id.0)
+            }
+            Turned::Cut(at) if at.len() <= cuts as usize => {
+                return self.log.propose(Command::Cut { job, run, end, turn, at }, None);
+            }
+            Turned::Cut(at) => format!("{} cuts", at.len()),
+        };
+        let text = format!("{node:?} listed what cannot be: {fault} of the {end:?}");
+        let failure = Failure::new(ErrorCode::Protocol, text);
+        self.log.propose(Command::Stop { job, failure, at }, None);
     }
 
     /// The id of the next page of a listing, pages on their way through the log counted in.
     fn next_page(&self, job: JobId, end: End) -> PageId {
         let listed = self.state.jobs[&job].listing(end).next_page();
         PageId(listed.0 + self.log.pages_under_way(job, end))
+    }
+
+    /// The number of what a key range reports next, what is on its way through the log counted in.
+    fn next_turn(&self, job: JobId, (end, range): (End, KeyRangeId)) -> Option<PageId> {
+        let listed = self.state.jobs.get(&job)?.listing(end).open_range(range)?.next;
+        Some(PageId(listed.0 + self.log.turns_under_way(job, end, range)))
     }
 
     fn lease(&self, job: JobId, assignment: AssignmentId) -> Option<&Lease> {
@@ -207,15 +232,28 @@ impl Coordinator {
                     Some((lease.node, Order::Settle(report.assignment)))
                 })
                 .collect(),
-            Command::Page { job, end, page, .. } => {
-                let job_state = self.state.jobs.get(job);
-                let id = job_state.and_then(|job| job.leases.single(&Task::List(*end)));
-                let lister = id.and_then(|id| Some((id, self.lease(*job, id)?.node)));
-                let next = page.id.next();
-                lister.map(|(id, node)| (node, Order::SettlePages(id, next))).into_iter().collect()
-            }
             _ => Vec::new(),
         }
+    }
+
+    /// The key range whose turn `command` is.
+    pub(super) fn turn_of(&self, command: &Command) -> Option<(JobId, End, KeyRangeId)> {
+        match command {
+            Command::Page { job, end, turn, .. } | Command::Cut { job, end, turn, .. } => {
+                Some((*job, *end, turn.range))
+            }
+            _ => None,
+        }
+    }
+
+    /// What the lister of a range may forget, as the range stands now.
+    pub(super) fn settled_turn(
+        &self,
+        (job, end, range): (JobId, End, KeyRangeId),
+    ) -> Option<(NodeId, Order)> {
+        let id = self.state.jobs.get(&job)?.leases.single(&Task::List(end, range))?;
+        let next = self.state.jobs.get(&job)?.listing(end).open_range(range)?.next;
+        Some((self.lease(job, id)?.node, Order::SettlePages(id, next)))
     }
 }
 

@@ -51,8 +51,8 @@ impl Coordinator {
         let (key, listed) = (entry.key.clone(), entry.size);
         let changed = self.state.jobs.get(&job).and_then(|job| job.changed.get(&position));
         let bytes = changed.filter(|_| end == End::Source).map_or(listed, |entry| entry.size);
-        let ObjectFact { status, root, reason, dropped } = fact;
-        let object = ObjectEnd { key, status, bytes, root, reason, dropped };
+        let ObjectFact { status, root, reason, dropped, sum } = fact;
+        let object = ObjectEnd { key, status, bytes, root, reason, dropped, sum };
         self.emit(Event::ObjectFinished { job, object });
     }
 

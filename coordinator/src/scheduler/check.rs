@@ -161,7 +161,7 @@ fn entries_of(task: &Task) -> Vec<(End, PageId, u16)> {
         Task::Open(position, ..) => of(End::Source, &position.page, &[position.index]),
         Task::Pack(page, indices) | Task::Verify(page, indices) => of(End::Source, page, indices),
         Task::Delete(page, indices) => of(End::Target, page, indices),
-        Task::List(_)
+        Task::List(..)
         | Task::Compare(_)
         | Task::Range(..)
         | Task::Commit(_)

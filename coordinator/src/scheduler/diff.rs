@@ -2,13 +2,12 @@
 //! by page, with one page of each in memory.
 
 use airlift_protocol::bitmap::Bitmap;
-use airlift_protocol::id::PageId;
 use airlift_protocol::manifest::Page;
 
 /// The place up to which the two listings were merged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Diff {
-    source_page: PageId,
+    source_place: u32,
     source_index: usize,
     target_index: usize,
     extraneous: Bitmap,
@@ -17,19 +16,19 @@ pub struct Diff {
 /// What a step of the merge came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// The source's page of this id is needed to go on.
-    NeedSource(PageId),
+    /// The source's next page is needed to go on.
+    NeedSource,
     /// The target's page is through; these of its entries the source does not have.
     Done(Bitmap),
 }
 
 impl Diff {
-    /// The source page needed next.
-    pub fn source_page(&self) -> PageId {
-        self.source_page
+    /// The place, in key order, of the source page needed next.
+    pub fn source_place(&self) -> u32 {
+        self.source_place
     }
 
-    /// Merges as far as possible. `source` is the page [`source_page`](Self::source_page), or
+    /// Merges as far as possible. `source` is the page at [`source_place`](Self::source_place), or
     /// `None` when the source's listing has no such page.
     pub fn step(&mut self, source: Option<&Page>, target: &Page) -> Step {
         while let Some(wanted) = target.entries.get(self.target_index) {
@@ -41,9 +40,9 @@ impl Diff {
                     self.target_index += 1;
                 }
                 None if source.is_some() => {
-                    self.source_page = self.source_page.next();
+                    self.source_place += 1;
                     self.source_index = 0;
-                    return Step::NeedSource(self.source_page);
+                    return Step::NeedSource;
                 }
                 Some(_) | None => {
                     self.extraneous.extend(u16::try_from(self.target_index).ok());
@@ -60,6 +59,7 @@ impl Diff {
 mod tests {
     use std::collections::BTreeSet;
 
+    use airlift_protocol::id::PageId;
     use airlift_protocol::key::Key;
     use airlift_protocol::manifest::{Entry, Kind, Version};
     use proptest::prelude::*;
@@ -100,7 +100,7 @@ mod tests {
             let mut found = BTreeSet::new();
             for page in pages(&target, target_entries) {
                 let extraneous = loop {
-                    let source_page = source_pages.get(diff.source_page().0 as usize);
+                    let source_page = source_pages.get(diff.source_place() as usize);
                     if let Step::Done(extraneous) = diff.step(source_page, &page) {
                         break extraneous;
                     }

@@ -7,13 +7,13 @@ use airlift_protocol::attributes::AttributeSet;
 use airlift_protocol::cluster::{Addresses, Boot, ClusterId, Member, NodeName, Role, TokenId};
 use airlift_protocol::control::Heartbeat;
 use airlift_protocol::error::Failure;
-use airlift_protocol::id::{AssignmentId, JobId, LogIndex, NodeId, PageId};
+use airlift_protocol::id::{AssignmentId, JobId, KeyRangeId, LogIndex, NodeId, PageId};
 use airlift_protocol::job::{Filters, JobSpec, Mode, Policy};
 use airlift_protocol::key::Key;
 use airlift_protocol::location::Location;
 use airlift_protocol::manifest::{Entry, Kind, Page, Version};
 use airlift_protocol::raft::RaftId;
-use airlift_protocol::report::{Comparison, Completion, ObjectResult, Report};
+use airlift_protocol::report::{Comparison, Completion, ObjectResult, Report, Unreadable};
 use airlift_protocol::time::Timestamp;
 use airlift_protocol::version::Formats;
 
@@ -21,7 +21,7 @@ use super::check;
 use super::inventory::Inventory;
 use super::pages::{PageKey, Pages};
 use super::plan::{Plan, plan};
-use crate::command::{Command, Founding, Grant, Joining};
+use crate::command::{Command, Founding, Grant, Joining, Turn};
 use crate::state::{Fact, JoinToken, Lease, State, Task};
 
 /// Bytes of each object: a pack has four.
@@ -134,9 +134,10 @@ impl Site {
         let (run, end, entries) = (1, End::Source, entries.collect());
         let page = Page { id: PageId(0), entries };
         self.pages.insert(PageKey { job, end, page: page.id }, page.clone());
-        self.apply(Command::Page { job, run, end, page });
+        let turn = Turn { range: KeyRangeId(0), number: page.id, at: WALL };
+        self.apply(Command::Page { job, run, end, page, turn, unreadable: Unreadable::default() });
         let plan = self.plan();
-        let is_first = |grant: &Grant| matches!(grant.task, Task::Compare(_) | Task::List(_));
+        let is_first = |grant: &Grant| matches!(grant.task, Task::Compare(_) | Task::List(..));
         let grants: Vec<Grant> = plan.grants.into_iter().filter(is_first).collect();
         for id in self.grant(grants) {
             if matches!(self.lease(job, id).task, Task::Compare(_)) {

@@ -86,7 +86,10 @@ fn judge(report: &Report) -> Judgement {
         Err(failure) => of_failure(failure),
         Ok(Completion::PackMoved(items)) => of_items(items, |item| match item {
             ObjectResult::Failed(failure) => Some(failure),
-            ObjectResult::Done { .. } | ObjectResult::Changed(_) | ObjectResult::Skipped(_) => None,
+            ObjectResult::Done { .. }
+            | ObjectResult::Copied { .. }
+            | ObjectResult::Changed(_)
+            | ObjectResult::Skipped(_) => None,
         }),
         Ok(Completion::Compared(items)) => of_items(items, |item| match item {
             Comparison::Failed(failure) => Some(failure),
@@ -95,6 +98,7 @@ fn judge(report: &Report) -> Judgement {
         Ok(Completion::Verified(items)) => of_items(items, |item| match item {
             Verdict::Failed(failure) => Some(failure),
             Verdict::Equal { .. }
+            | Verdict::EqualBySum { .. }
             | Verdict::Differs(_)
             | Verdict::Missing
             | Verdict::Skipped(_) => None,

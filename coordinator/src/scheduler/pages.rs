@@ -98,11 +98,11 @@ pub(crate) fn active_max(slots: usize) -> usize {
 }
 
 /// Pages that a job works on now, at most `active` of those that it moves or deletes. `diffing` is
-/// the source page at which its two listings are being compared.
+/// the place of the source page, in key order, at which its two listings are being compared.
 pub(crate) fn wanted(
     id: JobId,
     job: &Job,
-    diffing: Option<PageId>,
+    diffing: Option<u32>,
     active: usize,
 ) -> BTreeSet<PageKey> {
     let key = |end, page| PageKey { job: id, end, page };
@@ -110,10 +110,11 @@ pub(crate) fn wanted(
         Phase::Moving => {
             job.pages.keys().take(active).map(|page| key(End::Source, *page)).collect()
         }
-        Phase::Diffing if job.diffed < job.target.next_page() => {
-            let source = diffing.filter(|page| *page < job.source.next_page());
-            let source = source.map(|page| key(End::Source, page));
-            source.into_iter().chain([key(End::Target, job.diffed)]).collect()
+        Phase::Diffing => {
+            let target = job.target.page_at(job.diffed).map(|page| key(End::Target, page));
+            let source = diffing.filter(|_| target.is_some());
+            let source = source.and_then(|place| job.source.page_at(place));
+            source.map(|page| key(End::Source, page)).into_iter().chain(target).collect()
         }
         Phase::Deleting => {
             let available = job.extraneous.keys().take(active);
@@ -123,8 +124,6 @@ pub(crate) fn wanted(
             });
             available.chain(leased).map(|page| key(End::Target, *page)).collect()
         }
-        Phase::ListingTarget | Phase::Diffing | Phase::Cleaning | Phase::Ended | Phase::Stopped => {
-            BTreeSet::new()
-        }
+        Phase::ListingTarget | Phase::Cleaning | Phase::Ended | Phase::Stopped => BTreeSet::new(),
     }
 }

@@ -143,7 +143,7 @@ fn is_phase_through(job: &Job) -> bool {
     match job.phase {
         Phase::Moving => job.source.end.is_some() && job.pages.is_empty(),
         Phase::ListingTarget => job.target.end.is_some(),
-        Phase::Diffing => job.diffed == job.target.next_page(),
+        Phase::Diffing => job.diffed == job.target.page_count(),
         Phase::Deleting => job.extraneous.is_empty(),
         Phase::Cleaning => {
             !needs_cleaning(job) || (job.is_clean && job.unwanted_uploads().next().is_none())
@@ -221,9 +221,11 @@ impl Planner<'_> {
     }
 
     fn list(&mut self, end: End) {
-        let task = Task::List(end);
-        if self.job.listing(end).end.is_none() && !self.is_granted_or_leased(&task) {
-            self.grant(task, 0);
+        for range in self.job.listing(end).open_ranges() {
+            let task = Task::List(end, range.id);
+            if !self.is_granted_or_leased(&task) && !self.grant(task, 0) {
+                return;
+            }
         }
     }
 

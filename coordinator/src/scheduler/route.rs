@@ -24,7 +24,7 @@ pub(super) struct Route {
 /// target, and what is needed of the source comes over the link.
 pub(super) fn end_of(task: &Task) -> End {
     match task {
-        Task::List(end) => *end,
+        Task::List(end, _) => *end,
         Task::Compare(_)
         | Task::Open(..)
         | Task::Range(..)
@@ -41,7 +41,7 @@ pub(super) fn end_of(task: &Task) -> End {
 /// Whether a task needs anything of the source beside what the order says.
 pub(super) fn needs_source(task: &Task) -> bool {
     match task {
-        Task::List(_) | Task::ReadBack(_) | Task::Discard(_) | Task::Clean => false,
+        Task::List(..) | Task::ReadBack(_) | Task::Discard(_) | Task::Clean => false,
         Task::Compare(_)
         | Task::Open(..)
         | Task::Range(..)

@@ -60,7 +60,7 @@ const UNHEARD_MAX: usize = 16;
 
 /// Whether bytes pass while a task is worked on.
 fn moves(task: &Task) -> bool {
-    !matches!(task, Task::List(_) | Task::Clean | Task::Discard(_))
+    !matches!(task, Task::List(..) | Task::Clean | Task::Discard(_))
 }
 
 /// The bandwidths that have a limit. What an ended job had may be in use for a while.

@@ -3,6 +3,7 @@
 use airlift_protocol::assignment::{Assignment, End, Object, Work};
 use airlift_protocol::cluster::Boot;
 use airlift_protocol::id::{AssignmentId, JobId, PageId, Position};
+use airlift_protocol::limits::LIST_PAGES_MAX;
 use airlift_protocol::manifest::Page;
 use airlift_protocol::shard;
 
@@ -33,9 +34,11 @@ struct Resolver<'a> {
 impl Resolver<'_> {
     fn resolve(&self, task: &Task) -> Option<Work> {
         Some(match task {
-            Task::List(end) => {
-                let listing = self.job.listing(*end);
-                Work::List { end: *end, after: listing.last_key.clone(), next: listing.next_page() }
+            Task::List(end, range) => {
+                let range = self.job.listing(*end).open_range(*range)?;
+                let (after, until) = (range.after.clone(), range.until.clone());
+                let (next, cuts, pages) = (range.next, range.cuts, LIST_PAGES_MAX);
+                Work::List { end: *end, after, next, until, cuts, pages }
             }
             Task::Compare(page) => Work::Compare { page: self.page(End::Source, *page)?.clone() },
             Task::Open(position, upload, _) => {
@@ -44,6 +47,7 @@ impl Resolver<'_> {
                     object: self.object(*position)?,
                     resume: state.token.clone(),
                     orphan_since: Some(state.since),
+                    may_copy: !self.job.lost.contains(position),
                 }
             }
             Task::Range(position, shard) => {
@@ -60,12 +64,12 @@ impl Resolver<'_> {
                 Work::Commit {
                     object: self.object(*position)?,
                     upload: object.token.clone()?,
-                    root: object.root()?,
+                    root: if object.is_copied() { None } else { Some(object.root()?) },
                 }
             }
             Task::ReadBack(position) => Work::ReadBack {
                 object: self.object(*position)?,
-                root: self.job.read_backs.get(position)?.root,
+                root: self.job.read_backs.get(position)?.root?,
             },
             Task::Verify(page, indices) => Work::Verify { objects: self.objects(*page, indices)? },
             Task::Delete(page, indices) => {

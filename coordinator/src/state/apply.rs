@@ -8,6 +8,7 @@ use airlift_protocol::id::{AssignmentId, Epoch, JobId, LogIndex, NodeId, PageId,
 use airlift_protocol::job::{JobSpec, Mode};
 use airlift_protocol::limits::{JOBS_ENDED_MAX, OBJECT_BYTES_MAX};
 use airlift_protocol::manifest::Page;
+use airlift_protocol::report::Unreadable;
 use airlift_protocol::time::Timestamp;
 use airlift_protocol::version::Formats;
 
@@ -16,7 +17,7 @@ use super::job::{Job, Phase};
 use super::leases::Lease;
 use super::page::PageProgress;
 use super::{Fact, ObjectFact, State, Task, grant, report};
-use crate::command::Command;
+use crate::command::{Command, Turn};
 use crate::event::Status;
 
 /// Changes `state` by the command of entry `index`.
@@ -28,22 +29,18 @@ pub(super) fn apply(state: &mut State, index: LogIndex, command: Command) -> Vec
         }
         Command::Submit { spec, at } => submit(state, *spec, at),
         Command::VoidLeases { node } => void_leases(state, node),
-        Command::Page { job, run, end, page } => with_job(state, job, |job_state| {
-            if job_state.run == run { list(job_state, job, index, end, page) } else { Vec::new() }
-        }),
+        Command::Page { job, run, end, page, turn, unreadable } => {
+            with_run(state, (job, run), |it| list(it, (job, index, end), &page, &turn, unreadable))
+        }
         Command::Grant { grants } => {
             grants.into_iter().filter_map(|item| grant::apply(state, index, item)).collect()
         }
         Command::Reports { reports, at } => {
             reports.into_iter().flat_map(|item| report::apply(state, item, at)).collect()
         }
-        Command::Extraneous { job, run, page, entries } => with_job(state, job, |job_state| {
-            if job_state.run == run {
-                extraneous(job_state, job, page, entries)
-            } else {
-                Vec::new()
-            }
-        }),
+        Command::Extraneous { job, run, page, entries } => {
+            with_run(state, (job, run), |it| extraneous(it, job, page, entries))
+        }
         Command::Advance { job, run, from, at } => with_job(state, job, |job_state| {
             let is_meant = (job_state.run, job_state.phase) == (run, from);
             if is_meant { advance(job_state, job, at) } else { Vec::new() }
@@ -86,6 +83,10 @@ pub(super) fn apply(state: &mut State, index: LogIndex, command: Command) -> Vec
             state.bandwidth = bandwidth;
             Vec::new()
         }
+        Command::Cut { job, run, end, turn, at } => with_run(state, (job, run), |it| {
+            it.listing_mut(end).cut(&turn, &at);
+            Vec::new()
+        }),
     }
 }
 
@@ -173,6 +174,15 @@ fn with_job(
     change: impl FnOnce(&mut Job) -> Vec<Fact>,
 ) -> Vec<Fact> {
     state.jobs.get_mut(&job).filter(|job| job.is_running()).map(change).unwrap_or_default()
+}
+
+/// Changes a job that is in this run.
+fn with_run(
+    state: &mut State,
+    (job, run): (JobId, u32),
+    change: impl FnOnce(&mut Job) -> Vec<Fact>,
+) -> Vec<Fact> {
+    with_job(state, job, |it| if it.run == run { change(it) } else { Vec::new() })
 }
 
 /// Begins a job, or its next run. A cluster's job that still runs goes on, and whoever submits it
@@ -283,13 +293,10 @@ pub(super) fn give_back(job: &mut Job, task: Task) {
         Task::Delete(page, indices) => {
             job.extraneous.entry(page).or_default().extend(indices);
         }
+        Task::List(end, range) => job.listing_mut(end).rest(range),
         // What is left to do follows from the state alone.
-        Task::List(_)
-        | Task::Compare(_)
-        | Task::Commit(_)
-        | Task::ReadBack(_)
-        | Task::Discard(_)
-        | Task::Clean => {}
+        Task::Compare(_) | Task::Commit(_) | Task::ReadBack(_) | Task::Discard(_) | Task::Clean => {
+        }
     }
 }
 
@@ -309,19 +316,26 @@ pub(crate) fn is_movable(page: &Page) -> bool {
     page.entries.iter().all(|entry| entry.size <= OBJECT_BYTES_MAX)
 }
 
-fn list(job: &mut Job, id: JobId, index: LogIndex, end: End, page: Page) -> Vec<Fact> {
-    let listing = job.listing_mut(end);
-    let is_next = page.id == listing.next_page() && !page.entries.is_empty();
-    if listing.end.is_some() || !is_next || !is_movable(&page) {
+fn list(
+    job: &mut Job,
+    (id, index, end): (JobId, LogIndex, End),
+    page: &Page,
+    turn: &Turn,
+    unreadable: Unreadable,
+) -> Vec<Fact> {
+    if !is_movable(page) {
         return Vec::new();
     }
-    let count = page.entries.len() as u64;
-    let bytes = page.bytes();
-    listing.pages.push(index);
-    listing.last_key = page.entries.last().map(|entry| entry.key.clone());
-    listing.objects += count;
-    listing.bytes = listing.bytes.saturating_add(bytes);
+    match job.listing_mut(end).take_page(index, page, turn, unreadable) {
+        Ok(true) => {}
+        Ok(false) => return Vec::new(),
+        Err(fault) => {
+            let failure = Failure::new(ErrorCode::Protocol, format!("the {end:?}: {fault}"));
+            return stop(job, id, failure, turn.at);
+        }
+    }
     if end == End::Source {
+        let count = page.entries.len() as u64;
         let len = u16::try_from(count).unwrap_or(u16::MAX);
         let mut progress = PageProgress::listed(len);
         if job.spec.mode == Mode::Verify {
@@ -331,16 +345,16 @@ fn list(job: &mut Job, id: JobId, index: LogIndex, end: End, page: Page) -> Vec<
         job.pages.insert(page.id, progress);
         job.totals.objects.total += count;
         let total = &mut job.totals.bytes.total;
-        *total = total.saturating_add(bytes);
+        *total = total.saturating_add(page.bytes());
     }
     vec![Fact::Listing(id, end)]
 }
 
 fn extraneous(job: &mut Job, id: JobId, page: PageId, entries: Bitmap) -> Vec<Fact> {
-    if job.phase != Phase::Diffing || job.diffed != page {
+    if job.phase != Phase::Diffing || job.target.page_at(job.diffed) != Some(page) {
         return Vec::new();
     }
-    job.diffed = page.next();
+    job.diffed += 1;
     job.extraneous_count = job.extraneous_count.saturating_add(u64::from(entries.count()));
     let status = match job.spec.mode {
         Mode::Verify => Status::Extra,
@@ -423,6 +437,7 @@ pub(super) fn stop(job: &mut Job, id: JobId, failure: Failure, at: Timestamp) ->
 
 #[cfg(test)]
 mod tests {
+    use airlift_protocol::id::KeyRangeId;
     use airlift_protocol::job::{Filters, Policy};
     use airlift_protocol::key::Key;
     use airlift_protocol::location::Location;
@@ -463,11 +478,14 @@ mod tests {
         };
         let (node, page) = (NodeId([1; 32]), Page { id: PageId(0), entries: vec![entry] });
         let decided = |run| {
-            let (end, task, from) = (End::Source, Task::List(End::Source), Phase::Moving);
+            let (end, from) = (End::Source, Phase::Moving);
+            let (range, number) = (KeyRangeId(0), PageId(0));
+            let (task, turn) = (Task::List(end, range), Turn { range, number, at });
+            let unreadable = Unreadable::default();
             let grant = Grant { job, run, node, source: None, task, bytes: 0, at };
             [
                 Command::Grant { grants: vec![grant] },
-                Command::Page { job, run, end, page: page.clone() },
+                Command::Page { job, run, end, page: page.clone(), turn, unreadable },
                 Command::Advance { job, run, from, at },
             ]
         };

@@ -26,7 +26,9 @@ pub(super) fn apply(state: &mut State, index: LogIndex, grant: Grant) -> Option<
 /// Takes the task of a grant; whether it was there to be taken.
 fn take(job: &mut Job, grant: &Grant) -> bool {
     match &grant.task {
-        Task::List(end) => job.listing(*end).end.is_none() && !job.is_leased(&grant.task),
+        Task::List(end, range) => {
+            !job.is_leased(&grant.task) && job.listing_mut(*end).begin(*range)
+        }
         Task::Compare(page) => {
             job.pages.get(page).is_some_and(|page| !page.is_compared) && !job.is_leased(&grant.task)
         }

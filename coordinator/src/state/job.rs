@@ -5,16 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use airlift_protocol::assignment::{End, UploadToken};
 use airlift_protocol::bitmap::Bitmap;
 use airlift_protocol::error::{ErrorCode, Failure};
-use airlift_protocol::id::{LogIndex, PageId, Position};
-use airlift_protocol::job::{JobSpec, Mode, VerifyLevel};
+use airlift_protocol::id::{PageId, Position};
+use airlift_protocol::job::{JobSpec, Mode};
 use airlift_protocol::key::Key;
 use airlift_protocol::limits::{FAILURES_KEPT_MAX, LEFT_OVER_NAMED_MAX};
 use airlift_protocol::manifest::{Entry, Page};
-use airlift_protocol::report::ListingEnd;
 use airlift_protocol::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::leases::Leases;
+use super::listing::Listing;
 use super::object::{LargeObject, Moved};
 use super::page::PageProgress;
 use super::{ObjectFact, Task};
@@ -38,33 +38,6 @@ pub enum Phase {
     Ended,
     /// The job could not go on.
     Stopped,
-}
-
-/// A listing of one end, as far as it got. The pages themselves are in the log.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Listing {
-    /// For each page the log entry that holds it.
-    pub pages: Vec<LogIndex>,
-    /// The last key listed.
-    pub last_key: Option<Key>,
-    /// Entries listed.
-    pub objects: u64,
-    /// Their bytes.
-    pub bytes: u64,
-    /// Set when the listing has reached its end.
-    pub end: Option<ListingEnd>,
-}
-
-impl Listing {
-    /// The id of the page that would come next.
-    pub fn next_page(&self) -> PageId {
-        PageId(u32::try_from(self.pages.len()).unwrap_or(u32::MAX))
-    }
-
-    /// Whether the end was reached and nothing was unreadable on the way.
-    pub fn is_whole(&self) -> bool {
-        self.end.as_ref().is_some_and(|end| end.unreadable_count == 0)
-    }
 }
 
 /// An upload of a large object: key at the source and fingerprint of the state it holds.
@@ -136,8 +109,8 @@ pub struct Job {
     pub read_backs: BTreeMap<Position, Moved>,
     /// Rights given out.
     pub leases: Leases,
-    /// Pages of the target's listing that were compared with the source's.
-    pub diffed: PageId,
+    /// How many pages of the target's listing, in key order, were compared with the source's.
+    pub diffed: u32,
     /// Entries of the target's listing that are to be deleted or were found extraneous.
     pub extraneous: BTreeMap<PageId, Bitmap>,
     /// How many these are.
@@ -181,7 +154,7 @@ impl Job {
             kept: BTreeSet::new(),
             read_backs: BTreeMap::new(),
             leases: Leases::default(),
-            diffed: PageId(0),
+            diffed: 0,
             extraneous: BTreeMap::new(),
             extraneous_count: 0,
             deletes_refused: false,
@@ -271,13 +244,9 @@ impl Job {
                 .any(|listing| listing.end.as_ref().is_some_and(|end| end.unreadable_count > 0))
     }
 
-    /// Whether a moved object is to be read back: a fixed choice for each position.
+    /// Whether a moved object is to be read back.
     pub(super) fn is_sampled(&self, position: Position) -> bool {
-        let VerifyLevel::ReadBack(percent) = self.spec.policy.verify else { return false };
-        let place = u64::from(position.page.0) << 16 | u64::from(position.index);
-        // Fibonacci hashing: spreads consecutive positions evenly over the percentages.
-        let spread = place.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-        spread % 100 < u64::from(percent)
+        self.spec.policy.verify.is_sampled(position)
     }
 
     /// The phase after this one.
@@ -317,6 +286,12 @@ impl Job {
             dropped.objects += 1;
             dropped.attributes = dropped.attributes.union(fact.dropped);
         }
+        // What was moved has a hash.
+        if fact.status == Status::Done && fact.root.is_none() {
+            let copied = &mut self.totals.copied;
+            copied.objects += 1;
+            copied.bytes = copied.bytes.saturating_add(bytes);
+        }
         let objects = &mut self.totals.objects;
         match fact.status {
             Status::Done | Status::WouldCopy => objects.done += 1,
@@ -324,7 +299,10 @@ impl Job {
             Status::Failed => objects.failed += 1,
             Status::Skipped => objects.skipped += 1,
             Status::Deleted | Status::WouldDelete => objects.deleted += 1,
-            Status::Equal => objects.equal += 1,
+            Status::Equal => {
+                objects.equal += 1;
+                objects.equal_by_sum += u64::from(fact.sum.is_some());
+            }
             Status::Differs => objects.differs += 1,
             Status::Missing => objects.missing += 1,
             Status::Extra => objects.extra += 1,

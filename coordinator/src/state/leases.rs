@@ -208,7 +208,7 @@ impl<'de> Deserialize<'de> for Leases {
 mod tests {
     use airlift_protocol::assignment::End;
     use airlift_protocol::codec;
-    use airlift_protocol::id::{PageId, Position};
+    use airlift_protocol::id::{KeyRangeId, PageId, Position};
     use proptest::prelude::*;
 
     use super::*;
@@ -216,7 +216,7 @@ mod tests {
     fn task(number: u8) -> Task {
         let position = Position { page: PageId(0), index: u16::from(number / 8) };
         match number % 5 {
-            0 => Task::List(End::Source),
+            0 => Task::List(End::Source, KeyRangeId(u32::from(number / 8))),
             1 => Task::Compare(PageId(u32::from(number / 8))),
             2 => Task::Range(position, u32::from(number)),
             3 => Task::Commit(position),

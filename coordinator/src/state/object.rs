@@ -14,8 +14,8 @@ use super::job::UploadId;
 /// An object that is at the target, complete and visible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Moved {
-    /// Its hash.
-    pub root: Root,
+    /// Its hash; `None` when the service of both ends copied it.
+    pub root: Option<Root>,
     /// Its bytes.
     pub bytes: u64,
     /// What it carried at the source and the target cannot hold.
@@ -37,18 +37,28 @@ pub struct LargeObject {
     returned: BTreeSet<u32>,
     /// Shards from this one on were never given out.
     next: u32,
+    /// Whether the service of both ends copies it at its commit, so that no shard moves.
+    is_copied: bool,
 }
 
 impl LargeObject {
     pub(super) fn new(upload_id: UploadId, size: u64) -> Self {
         let shards = shard::count(size) as usize;
         let values = vec![None; shards];
-        Self { upload_id, size, token: None, values, returned: BTreeSet::new(), next: 0 }
+        let returned = BTreeSet::new();
+        Self { upload_id, size, token: None, values, returned, next: 0, is_copied: false }
+    }
+
+    /// The upload is open, and the service of both ends is to copy the object into it.
+    pub(super) fn copy_into(&mut self, token: UploadToken) {
+        self.token = Some(token);
+        self.is_copied = true;
     }
 
     /// Shards that can be given out, in order.
     pub fn available(&self) -> impl Iterator<Item = u32> + '_ {
-        let shards = if self.token.is_some() { shard::count(self.size) } else { 0 };
+        let is_moving = self.token.is_some() && !self.is_copied;
+        let shards = if is_moving { shard::count(self.size) } else { 0 };
         let returned = self.returned.iter().copied().filter(move |&shard| shard < shards);
         returned.chain(self.next.min(shards)..shards)
     }
@@ -58,7 +68,8 @@ impl LargeObject {
         if self.returned.remove(&shard) {
             return true;
         }
-        if shard != self.next || self.token.is_none() || shard >= shard::count(self.size) {
+        let is_moving = self.token.is_some() && !self.is_copied;
+        if shard != self.next || !is_moving || shard >= shard::count(self.size) {
             return false;
         }
         self.next += 1;
@@ -85,6 +96,11 @@ impl LargeObject {
         shards.map(|(shard, _)| shard::range(self.size, shard).len()).sum()
     }
 
+    /// Whether the service of both ends copies it.
+    pub fn is_copied(&self) -> bool {
+        self.is_copied
+    }
+
     /// The object's hash, once every shard is at the target.
     pub fn root(&self) -> Option<Root> {
         let values: Vec<SpanValue> = self.values.iter().copied().collect::<Option<_>>()?;
@@ -92,8 +108,8 @@ impl LargeObject {
         Some(Root(chunk::merge(self.size, whole, shard::bytes(self.size), &values).0))
     }
 
-    /// Whether every shard is at the target.
+    /// Whether no shard is to be moved to the target.
     pub fn is_assembled(&self) -> bool {
-        self.values.iter().all(Option::is_some)
+        self.is_copied || self.values.iter().all(Option::is_some)
     }
 }

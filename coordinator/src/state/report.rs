@@ -1,15 +1,15 @@
 //! What a report does: it ends a lease, and brings objects to their end or back among those to be
 //! given out. A report of a lease that is not there, or under another epoch, does nothing.
 
-use airlift_protocol::assignment::End;
 use airlift_protocol::attributes::AttributeSet;
+use airlift_protocol::chunk::Root;
 use airlift_protocol::error::{ErrorCode, Failure, Scope};
 use airlift_protocol::id::{AssignmentId, JobId, PageId, Position};
 use airlift_protocol::job::Mode;
 use airlift_protocol::key::Key;
 use airlift_protocol::limits::OBJECT_BYTES_MAX;
 use airlift_protocol::report::{
-    ChangedObject, Comparison, Completion, ListingEnd, ObjectResult, Report, SkipReason, Verdict,
+    ChangedObject, Comparison, Completion, ObjectResult, Report, SkipReason, Verdict,
 };
 use airlift_protocol::time::Timestamp;
 use airlift_protocol::units::ByteCount;
@@ -17,7 +17,7 @@ use airlift_protocol::units::ByteCount;
 use super::apply::{give_back, return_to_page, stop};
 use super::job::{Job, Phase, UploadId};
 use super::leases::Lease;
-use super::object::Moved;
+use super::object::{LargeObject, Moved};
 use super::{Fact, ObjectFact, State, Task};
 use crate::event::Status;
 
@@ -40,12 +40,16 @@ pub(super) fn apply(state: &mut State, report: Report, at: Timestamp) -> Vec<Fac
     change.facts
 }
 
-/// Whether a report answers the lease: under its epoch, and the end of a listing only when every
-/// page of it is on record.
+/// Whether a report answers the lease: under its epoch, and the end of a listing only when all that
+/// was reported of it before is on record.
 fn is_meant(job: &Job, lease: &Lease, report: &Report) -> bool {
     let is_whole = match (&lease.task, &report.result) {
-        (Task::List(end), Ok(Completion::Listed(listing))) => {
-            listing.pages == job.listing(*end).next_page()
+        (
+            Task::List(end, range),
+            Ok(Completion::Listed(listed) | Completion::PartListed(listed)),
+        ) => {
+            let range = job.listing(*end).open_range(*range);
+            range.is_some_and(|range| range.next == listed.pages)
         }
         _ => true,
     };
@@ -64,7 +68,15 @@ struct Change<'a> {
 impl Change<'_> {
     fn completed(&mut self, lease: Lease, completion: Completion) {
         match (lease.task, completion) {
-            (Task::List(end), Completion::Listed(listing)) => self.listed(end, listing),
+            (Task::List(end, range), Completion::Listed(listed)) => {
+                let listing = self.job.listing_mut(end);
+                listing.end_order(range, listed);
+                listing.finish(range);
+                self.facts.push(Fact::Listing(self.id, end));
+            }
+            (Task::List(end, range), Completion::PartListed(listed)) => {
+                self.job.listing_mut(end).end_order(range, listed);
+            }
             (Task::Compare(page), Completion::Compared(entries)) => self.compared(page, entries),
             (Task::Open(position, upload, _), Completion::Opened(token)) => {
                 if let Some(object) = self.job.objects.get_mut(&position) {
@@ -73,6 +85,17 @@ impl Change<'_> {
                 if let Some(state) = self.job.uploads.get_mut(&upload) {
                     state.token = Some(token);
                 }
+            }
+            (Task::Open(position, upload, _), Completion::Copying(token)) => {
+                if let Some(object) = self.job.objects.get_mut(&position) {
+                    object.copy_into(token.clone());
+                }
+                if let Some(state) = self.job.uploads.get_mut(&upload) {
+                    state.token = Some(token);
+                }
+            }
+            (Task::Open(position, ..), Completion::Copied { dropped }) => {
+                self.copied(position, dropped);
             }
             (Task::Range(position, shard), Completion::RangeMoved { value, bytes_sent }) => {
                 self.range_moved(position, shard, value, bytes_sent);
@@ -131,7 +154,7 @@ impl Change<'_> {
             Scope::Object => {}
         }
         match lease.task {
-            Task::List(_) | Task::Compare(_) => self.stop(failure),
+            Task::List(..) | Task::Compare(_) => self.stop(failure),
             Task::Open(position, ..) | Task::Range(position, _) | Task::Commit(position) => {
                 self.object_failed(position, &failure);
             }
@@ -170,11 +193,6 @@ impl Change<'_> {
     fn stop(&mut self, failure: Failure) {
         let facts = stop(self.job, self.id, failure, self.at);
         self.facts.extend(facts);
-    }
-
-    fn listed(&mut self, end: End, listing: ListingEnd) {
-        self.job.listing_mut(end).end = Some(listing);
-        self.facts.push(Fact::Listing(self.id, end));
     }
 
     fn compared(&mut self, page: PageId, entries: Vec<Comparison>) {
@@ -228,7 +246,10 @@ impl Change<'_> {
                 let counts = &mut self.job.totals.bytes;
                 counts.sent = counts.sent.saturating_add(bytes);
                 counts.resent = counts.resent.saturating_add(again);
-                self.done(position, Moved { root, bytes, dropped });
+                self.done(position, Moved { root: Some(root), bytes, dropped });
+            }
+            ObjectResult::Copied { bytes, dropped } => {
+                self.done(position, Moved { root: None, bytes, dropped });
             }
             ObjectResult::Changed(changed) => self.changed(position, changed),
             ObjectResult::Skipped(reason) => self.skipped(position, &reason),
@@ -249,14 +270,36 @@ impl Change<'_> {
 
     fn committed(&mut self, position: Position, dropped: AttributeSet) {
         let Some(object) = self.job.objects.remove(&position) else { return };
-        let Some(root) = object.root() else { return };
+        if object.is_copied() {
+            return self.done_with(position, &object, None, dropped);
+        }
+        if let Some(root) = object.root() {
+            self.done_with(position, &object, Some(root), dropped);
+        }
+    }
+
+    /// The service has copied a large object whole.
+    fn copied(&mut self, position: Position, dropped: AttributeSet) {
+        if let Some(object) = self.job.objects.remove(&position) {
+            self.done_with(position, &object, None, dropped);
+        }
+    }
+
+    fn done_with(
+        &mut self,
+        position: Position,
+        object: &LargeObject,
+        root: Option<Root>,
+        dropped: AttributeSet,
+    ) {
         self.job.uploads.remove(&object.upload_id);
         self.done(position, Moved { root, bytes: object.size, dropped });
     }
 
     /// The object is at the target: it has come to its end, unless it is to be read back.
     fn done(&mut self, position: Position, moved: Moved) {
-        if self.job.is_sampled(position) {
+        // Without a hash there is nothing to compare with: such jobs do not let the service copy.
+        if moved.root.is_some() && self.job.is_sampled(position) {
             self.job.read_backs.insert(position, moved);
         } else {
             self.finish_done(position, moved);
@@ -266,7 +309,7 @@ impl Change<'_> {
     fn finish_done(&mut self, position: Position, moved: Moved) {
         let Moved { root, bytes, dropped } = moved;
         let plain = ObjectFact::plain(Status::Done);
-        self.finish(position, ObjectFact { root: Some(root), dropped, ..plain }, bytes);
+        self.finish(position, ObjectFact { root, dropped, ..plain }, bytes);
     }
 
     fn skipped(&mut self, position: Position, reason: &SkipReason) {
@@ -334,6 +377,9 @@ impl Change<'_> {
             Verdict::Equal { root, bytes } => {
                 (ObjectFact { root: Some(root), ..ObjectFact::plain(Status::Equal) }, bytes)
             }
+            Verdict::EqualBySum { kind, root, bytes } => {
+                (ObjectFact { root, sum: Some(kind), ..ObjectFact::plain(Status::Equal) }, bytes)
+            }
             Verdict::Differs(how) => {
                 (ObjectFact { reason: reason(how), ..ObjectFact::plain(Status::Differs) }, 0)
             }
@@ -392,5 +438,9 @@ fn kind(completion: &Completion) -> &'static str {
         Completion::ReadBack => "ReadBack",
         Completion::Deleted(_) => "Deleted",
         Completion::Cleaned => "Cleaned",
+        Completion::Cut { .. } => "Cut",
+        Completion::PartListed(_) => "PartListed",
+        Completion::Copied { .. } => "Copied",
+        Completion::Copying(_) => "Copying",
     }
 }

@@ -10,7 +10,7 @@ use airlift_protocol::key::Key;
 use airlift_protocol::limits::LOG_ENTRY_BYTES_MAX;
 use airlift_protocol::manifest::{Entry, Kind, Page, Version};
 use airlift_protocol::raft::LogPayload;
-use airlift_protocol::report::{Comparison, Completion, ListingEnd, ObjectResult};
+use airlift_protocol::report::{Comparison, Completion, ListingEnd, ObjectResult, Unreadable};
 
 pub(crate) const PAGES: u32 = 3;
 pub(crate) const PAGE_OBJECTS: u64 = 60;
@@ -54,8 +54,11 @@ pub(crate) fn outcomes(work: &Work, size: u64) -> Vec<Completion> {
     match work {
         Work::List { end: of, next, .. } => {
             let pages = (next.0..PAGES).map(PageId);
-            let pages =
-                pages.map(|page| Completion::Page { page, entries: entries(*of, page, size) });
+            let pages = pages.map(|page| Completion::Page {
+                page,
+                entries: entries(*of, page, size),
+                unreadable: Unreadable::default(),
+            });
             let (unreadable, unreadable_count) = (Vec::new(), 0);
             let end = ListingEnd { pages: PageId(PAGES), unreadable, unreadable_count };
             pages.chain([Completion::Listed(end)]).collect()

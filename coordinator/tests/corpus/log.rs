@@ -90,7 +90,10 @@ fn spec(mode: Mode) -> JobSpec {
 fn aimed(command: Command, state: &State, id: JobId) -> Command {
     let run_now = state.jobs.get(&id).map_or(0, |job| job.run);
     match command {
-        Command::Page { end, page, .. } => Command::Page { job: id, run: run_now, end, page },
+        Command::Page { end, page, turn, unreadable, .. } => {
+            Command::Page { job: id, run: run_now, end, page, turn, unreadable }
+        }
+        Command::Cut { end, turn, at, .. } => Command::Cut { job: id, run: run_now, end, turn, at },
         Command::Grant { grants } => {
             let aim = |grant| Grant { job: id, run: run_now, node: NODE, ..grant };
             Command::Grant { grants: grants.into_iter().map(aim).collect() }

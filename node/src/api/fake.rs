@@ -103,6 +103,7 @@ pub(crate) fn begun() -> JobView {
             objects: ObjectCounts { total: 3, ..ObjectCounts::default() },
             bytes: ByteCounts { total: 3000, ..ByteCounts::default() },
             dropped: DroppedCounts::default(),
+            copied: Default::default(),
             is_listed: true,
             rate_bytes_per_second: 1000,
             eta_seconds: Some(3),

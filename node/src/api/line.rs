@@ -1,6 +1,6 @@
 //! Lines of a report: one JSON object for each object that came to its end.
 
-use airlift_coordinator::event::{Event, ObjectEnd};
+use airlift_coordinator::event::{Event, ObjectEnd, Status};
 use airlift_protocol::assignment::End;
 use airlift_protocol::attributes::AttributeSet;
 use airlift_protocol::error::Failure;
@@ -57,6 +57,13 @@ pub struct ReportLine {
     /// What the object carried at the source and the target cannot hold.
     #[serde(default, skip_serializing_if = "AttributeSet::is_empty")]
     pub dropped: AttributeSet,
+    /// Of an `equal` object of which not both ends were read: the kind of sum, kept by a store, that
+    /// shows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sum: Option<String>,
+    /// Set when the service of both ends copied it, so that its hash is not known.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub server_side: bool,
     /// For a place that could not be listed, and for what was left over: `source` or `target`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<String>,
@@ -91,6 +98,8 @@ impl ReportLine {
             reason: reason.map(|(_, text)| text.clone()),
             code,
             dropped: object.dropped,
+            sum: object.sum.map(|kind| kind.as_str().to_owned()),
+            server_side: object.status == Status::Done && object.root.is_none(),
             end: None,
         }
     }
@@ -104,6 +113,8 @@ impl ReportLine {
             reason: Some(failure.detail().to_owned()),
             code: Some(failure.code.as_str().to_owned()),
             dropped: AttributeSet::NONE,
+            sum: None,
+            server_side: false,
             end: Some(match end {
                 End::Source => "source".to_owned(),
                 End::Target => "target".to_owned(),

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use airlift_protocol::job::{
     BadClass, ClassPolicy, Comparison, DeleteLimit, Filters, InventoryFile, InventoryForm, JobSpec,
-    KeyPolicy, LinkPolicy, Mode, Policy, Priority, SingleObject, TagPolicy, VerifyLevel,
+    KeyPolicy, LinkPolicy, Mode, Policy, Priority, ServerSide, SingleObject, TagPolicy,
+    VerifyLevel,
 };
 use airlift_protocol::key::Key;
 use airlift_protocol::location::Location;
@@ -46,6 +47,19 @@ pub enum LinksText {
     Copy,
     /// Copy what they point to.
     Follow,
+}
+
+/// Whether the service of both ends copies objects itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ServerSideText {
+    /// Bytes are moved.
+    #[default]
+    Never,
+    /// Where stored sums prove the copy.
+    Auto,
+    /// What cannot be copied so fails.
+    Always,
 }
 
 /// What is done with tags.
@@ -168,6 +182,9 @@ pub struct SubmitRequest {
     /// What the source is believed to have, with mode `cp`; it is listed when this is not given.
     #[serde(default)]
     pub inventory: Option<InventoryText>,
+    /// Whether the service of both ends copies objects itself.
+    #[serde(default)]
+    pub server_side: ServerSideText,
 }
 
 /// A request for a token by which a node may join.
@@ -293,6 +310,11 @@ impl From<&Submission> for SubmitRequest {
                 KeyPolicy::Restore => KeysText::Restore,
             },
             inventory: policy.inventory.as_ref().map(InventoryText::from),
+            server_side: match policy.server_side {
+                ServerSide::Never => ServerSideText::Never,
+                ServerSide::Auto => ServerSideText::Auto,
+                ServerSide::Always => ServerSideText::Always,
+            },
         }
     }
 }
@@ -353,6 +375,11 @@ impl TryFrom<SubmitRequest> for Submission {
                 KeysText::Restore => KeyPolicy::Restore,
             },
             inventory: request.inventory.map(InventoryFile::try_from).transpose()?,
+            server_side: match request.server_side {
+                ServerSideText::Never => ServerSide::Never,
+                ServerSideText::Auto => ServerSide::Auto,
+                ServerSideText::Always => ServerSide::Always,
+            },
         };
         Ok(Self {
             mode: Mode::from(request.mode),

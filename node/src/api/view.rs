@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use airlift_coordinator::scheduler::bottleneck::Bottleneck;
 use airlift_coordinator::state::Phase;
-use airlift_coordinator::totals::{ByteCounts, DroppedCounts, ObjectCounts, Totals};
+use airlift_coordinator::totals::{ByteCounts, CopiedCounts, DroppedCounts, ObjectCounts, Totals};
 use airlift_protocol::error::ErrorCode;
 use airlift_protocol::id::JobId;
 use airlift_protocol::job::{Mode, SingleObject};
@@ -148,6 +148,9 @@ pub struct JobSummary {
     /// What the target could not hold of objects that are done, in this run.
     #[serde(default)]
     pub dropped: DroppedCounts,
+    /// What the service of both ends copied itself, in this run.
+    #[serde(default)]
+    pub copied: CopiedCounts,
     /// Whether `total` of objects and bytes is final.
     pub is_listed: bool,
     /// Bytes a second that the job lately wrote; 0 when it does not run.
@@ -167,7 +170,12 @@ pub struct JobSummary {
 impl JobSummary {
     /// The job's numbers as the coordinator has them.
     pub fn totals(&self) -> Totals {
-        Totals { objects: self.objects, bytes: self.bytes, dropped: self.dropped }
+        Totals {
+            objects: self.objects,
+            bytes: self.bytes,
+            dropped: self.dropped,
+            copied: self.copied,
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use airlift_protocol::job::{
-    ClassPolicy, DeleteLimit, KeyPolicy, Priority, TagPolicy, VerifyLevel,
+    ClassPolicy, DeleteLimit, KeyPolicy, Priority, ServerSide, TagPolicy, VerifyLevel,
 };
 use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
@@ -59,11 +59,13 @@ Examples:
   airlift sync --max-delete 5% ./site s3://bucket/site";
 
 const VERIFY_EXAMPLES: &str = "\
-Reads and hashes both ends and changes nothing. Prints 'differs', 'missing' (not at DST) or 'extra'
+Compares by content and changes nothing. Where stores keep sums of whole objects, those are compared,
+and an end whose store keeps one is not read; otherwise both ends are read and hashed. Prints 'differs', 'missing' (not at DST) or 'extra'
 (only at DST) with the key, one a line; exit code 1 when there is any.
 
 Examples:
-  airlift verify ./photos s3://bucket/photos";
+  airlift verify ./photos s3://bucket/photos
+  airlift verify --verify full ./photos s3://bucket/photos   read every byte of both ends";
 
 const DEMO_HELP: &str = "\
 Needs nothing but this program: no account, no root, no fixed port. Five nodes on the loopback form
@@ -287,10 +289,12 @@ pub struct CheckArgs {
     /// Say what would be done, and change nothing
     #[arg(long, help_heading = SAFETY)]
     pub dry_run: bool,
-    /// Recognise equal objects by reading them, not by size and time or ETag
+    /// Recognise equal objects by their content (sums that stores keep, else reading), not by size and
+    /// time or ETag
     #[arg(long, help_heading = SAFETY)]
     pub checksum: bool,
-    /// Read back what was moved and hash it again: full, or a share such as sample:5%
+    /// Read back what was moved and hash it again, and read both ends of what is compared: full, or a
+    /// share such as sample:5%
     #[arg(long, value_name = "HOW", value_parser = parse_verify, help_heading = SAFETY)]
     pub verify: Option<VerifyLevel>,
 }
@@ -305,6 +309,10 @@ pub struct AttributeArgs {
     /// commas between [default: default]
     #[arg(long, value_name = "CLASS", help_heading = WORK)]
     pub storage_class: Option<ClassPolicy>,
+    /// Let the service copy objects itself where both ends are in one: auto (where its stored sums prove the
+    /// copy), always (what cannot be copied so fails) or never, which hashes every byte [default: never]
+    #[arg(long, value_name = "WHEN", value_parser = parse_server_side, help_heading = WORK)]
+    pub server_side: Option<ServerSide>,
 }
 
 fn parse_map_keys(text: &str) -> Result<KeyPolicy, String> {
@@ -312,6 +320,15 @@ fn parse_map_keys(text: &str) -> Result<KeyPolicy, String> {
         "escape" => Ok(KeyPolicy::Escape),
         "restore" => Ok(KeyPolicy::Restore),
         _ => Err("write escape or restore".to_owned()),
+    }
+}
+
+fn parse_server_side(text: &str) -> Result<ServerSide, String> {
+    match text {
+        "never" => Ok(ServerSide::Never),
+        "auto" => Ok(ServerSide::Auto),
+        "always" => Ok(ServerSide::Always),
+        _ => Err("write auto, always or never".to_owned()),
     }
 }
 
@@ -368,6 +385,9 @@ pub struct VerifyArgs {
     /// Flags of every transfer.
     #[command(flatten)]
     pub transfer: TransferArgs,
+    /// Read both ends, whatever sums their stores keep: full, or a share such as sample:5%
+    #[arg(long, value_name = "HOW", value_parser = parse_verify, help_heading = SAFETY)]
+    pub verify: Option<VerifyLevel>,
 }
 
 /// `ls`.

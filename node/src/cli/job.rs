@@ -218,21 +218,22 @@ async fn submit(
         ));
     }
     let CheckArgs { dry_run, checksum, verify } = args.check;
-    if args.mode == SubmitMode::Verify && (dry_run || checksum || verify.is_some()) {
+    if args.mode == SubmitMode::Verify && (dry_run || checksum) {
         return Err(CliError::usage(
-            "--dry-run, --checksum and --verify are about copies: --mode verify reads all and changes nothing",
+            "--dry-run and --checksum are about copies: --mode verify compares all and changes nothing",
         ));
     }
-    let AttributeArgs { tags, storage_class } = &args.attributes;
-    if args.mode == SubmitMode::Verify && (tags.is_some() || storage_class.is_some()) {
+    let AttributeArgs { tags, storage_class, server_side } = &args.attributes;
+    let is_given = tags.is_some() || storage_class.is_some() || server_side.is_some();
+    if args.mode == SubmitMode::Verify && is_given {
         return Err(CliError::usage(
-            "--tags and --storage-class are about copies: --mode verify changes nothing",
+            "--tags, --storage-class and --server-side are about copies: --mode verify changes nothing",
         ));
     }
     let (mode, policy) = match args.mode {
         SubmitMode::Cp => (Mode::Copy, copy_policy(args.check, &args.attributes)),
         SubmitMode::Sync => (Mode::Sync, sync_policy(args.check, &args.attributes, args.delete)),
-        SubmitMode::Verify => (Mode::Verify, verify_policy()),
+        SubmitMode::Verify => (Mode::Verify, verify_policy(verify)),
     };
     let submitted = cluster.submit(request(mode, &args.work, &policy, config)).await?;
     print(&submitted, submitted.id.to_string(), global, console)

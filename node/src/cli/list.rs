@@ -19,6 +19,7 @@ use super::format::{counted, utc};
 use super::resolve::{Source, find_source, parse};
 use crate::api::line::JsonKey;
 use crate::config::Config;
+use crate::runtime::again::again;
 use crate::store::fence::Fence;
 use crate::store::{Handling, ListRequest, Listed, Store, locate};
 
@@ -44,7 +45,7 @@ pub(super) async fn run(
     console: &Console,
 ) -> Result<ExitCode, CliError> {
     let location = parse(&args.location, &config.stores)?;
-    let probe = async |location: &_| Ok(locate::probe(location, &config.stores).await?);
+    let probe = async |location: &_| Ok(again(|| locate::probe(location, &config.stores)).await?);
     let missing = || CliError::cannot_run(format!("{location} does not exist"));
     let listing = match find_source(&location, LinkPolicy::Copy, probe).await? {
         None => return Err(missing()),

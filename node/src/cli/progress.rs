@@ -279,7 +279,7 @@ mod tests {
 
     fn finished(status: Status, bytes: u64) -> Event {
         let (key, dropped) = (Key::from("k"), AttributeSet::NONE);
-        let object = ObjectEnd { key, status, bytes, root: None, reason: None, dropped };
+        let object = ObjectEnd { key, status, bytes, root: None, reason: None, dropped, sum: None };
         Event::ObjectFinished { job: JOB, object }
     }
 

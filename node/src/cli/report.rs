@@ -107,7 +107,8 @@ mod tests {
         let root = (status == Status::Done).then(|| Root::of(b"x"));
         let is_done = status == Status::Done;
         let dropped = is_done.then_some(AttributeKind::Tags).into_iter().collect();
-        let object = ObjectEnd { key: Key::from(key), status, bytes: 1, root, reason, dropped };
+        let object =
+            ObjectEnd { key: Key::from(key), status, bytes: 1, root, reason, dropped, sum: None };
         Event::ObjectFinished { job: JOB, object }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use airlift_coordinator::event::{Event, ObjectEnd, Outcome, Status};
 use airlift_coordinator::totals::{ByteCounts, DroppedCounts, Totals};
 use airlift_protocol::assignment::End;
-use airlift_protocol::job::{JobSpec, Mode};
+use airlift_protocol::job::{JobSpec, Mode, ServerSide};
 use airlift_protocol::key::Key;
 use airlift_protocol::units::{ByteCount, ByteRate};
 use serde_json::{Value, json};
@@ -161,7 +161,7 @@ impl Summary<'_> {
     /// The document that `--json` prints, and the last line of the report holds.
     pub(super) fn json(&self) -> Value {
         let exit = ExitCode::of_job(self.end);
-        let Totals { objects, bytes, dropped } = &self.end.totals;
+        let Totals { objects, bytes, dropped, copied } = &self.end.totals;
         let mut value = json!({
             "job": self.spec.id().to_string(),
             "mode": mode_name(self.spec.mode),
@@ -173,6 +173,7 @@ impl Summary<'_> {
             "objects": objects,
             "bytes": ByteCounts { sent: self.sent(), ..*bytes },
             "dropped": dropped,
+            "server_side": copied,
             "seconds": self.elapsed.as_secs_f64(),
             "rate_bytes_per_second": rate(self.sent(), self.elapsed),
             "trouble_count": self.findings.count,
@@ -199,10 +200,36 @@ impl Summary<'_> {
         let mut lines = vec![self.headline()];
         lines.push(format!("  objects   {}", self.objects()));
         lines.push(format!("  bytes     {}", self.bytes()));
+        lines.extend(self.by_sums());
+        lines.extend(self.copied());
         lines.extend(self.dropped());
         lines.extend(self.explanation.map(Explanation::lines).into_iter().flatten());
         lines.extend(self.troubles());
         lines.join("\n")
+    }
+
+    /// How equality was shown, where not all was read.
+    fn by_sums(&self) -> Option<String> {
+        let objects = &self.end.totals.objects;
+        let (by_sum, read) = (objects.equal_by_sum, objects.equal - objects.equal_by_sum);
+        (by_sum > 0).then(|| {
+            let (by_sum, read) = (count(by_sum), count(read));
+            format!("  shown     {by_sum} equal by sums that the stores keep, {read} by reading both ends")
+        })
+    }
+
+    /// What the service of both ends copied itself, and what it did not, where it was to copy at all.
+    fn copied(&self) -> Option<String> {
+        let Totals { objects, copied, .. } = self.end.totals;
+        let moved = objects.done.saturating_sub(copied.objects);
+        let is_wanted = self.spec.policy.server_side != ServerSide::Never;
+        let bytes = ByteCount(copied.bytes);
+        let mut text = format!("  service   {} copied by it, {bytes}", count(copied.objects));
+        if moved > 0 {
+            let why = "no sums that it stores would prove a copy, or the ends are not in one";
+            text.push_str(&format!("; {} moved: {why}", count(moved)));
+        }
+        (is_wanted && !self.spec.policy.dry_run && objects.done > 0).then_some(text)
     }
 
     /// What the target could not hold of what objects carry beside their bytes, if anything.

@@ -28,6 +28,7 @@ use super::resolve::{Request, keep_out_state, resolve};
 use super::summary::{Findings, RESUME, Summary, result_line, start_line};
 use crate::config::{Config, ProgressStyle};
 use crate::pipeline::meter::Meter;
+use crate::runtime::again::again;
 use crate::runtime::embedded::{self, EmbeddedOptions, JobEnd};
 use crate::store::locate;
 
@@ -72,7 +73,7 @@ impl Transfer {
 
     /// The transfer that `verify` means.
     pub(super) fn verify(args: &VerifyArgs) -> Self {
-        let (args, policy) = (args.transfer.clone(), verify_policy());
+        let (args, policy) = (args.transfer.clone(), verify_policy(args.verify));
         Self { mode: Mode::Verify, args, policy, preflight: false }
     }
 
@@ -84,7 +85,7 @@ impl Transfer {
 
 /// The policy of a copy, as far as flags say it.
 pub(super) fn copy_policy(check: CheckArgs, attributes: &AttributeArgs) -> Policy {
-    let AttributeArgs { tags, storage_class } = attributes.clone();
+    let AttributeArgs { tags, storage_class, server_side } = attributes.clone();
     let comparison = if check.checksum { Comparison::Content } else { Comparison::Attributes };
     Policy {
         comparison,
@@ -92,6 +93,7 @@ pub(super) fn copy_policy(check: CheckArgs, attributes: &AttributeArgs) -> Polic
         dry_run: check.dry_run,
         tags: tags.unwrap_or_default(),
         class: storage_class.unwrap_or_default(),
+        server_side: server_side.unwrap_or_default(),
         ..Policy::default()
     }
 }
@@ -107,8 +109,9 @@ pub(super) fn sync_policy(
 }
 
 /// The policy of a comparison.
-pub(super) fn verify_policy() -> Policy {
-    Policy { comparison: Comparison::Content, ..Policy::default() }
+pub(super) fn verify_policy(verify: Option<VerifyLevel>) -> Policy {
+    let verify = verify.unwrap_or(VerifyLevel::Committed);
+    Policy { comparison: Comparison::Content, verify, ..Policy::default() }
 }
 
 /// What is asked for, with what the configuration adds.
@@ -165,7 +168,7 @@ async fn pass(
         return remote::watch(&cluster, submitted, &config, shown).await;
     }
     let stores = &config.stores;
-    let probe = async |location: &_| Ok(locate::probe(location, stores).await?);
+    let probe = async |location: &_| Ok(again(|| locate::probe(location, stores)).await?);
     let mut spec = resolve(request, stores, probe).await?;
     if let Some(line) = keep_out_state(&mut spec, &config.state_dir)?
         && !global.quiet

@@ -22,16 +22,16 @@ const ITEM_BYTES: usize = 160;
 
 /// One object that an inventory names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Item {
+pub(crate) struct Item {
     /// Its key below the source.
-    pub(super) key: Key,
+    pub(crate) key: Key,
     /// What a listing would say of it, where the inventory does.
-    pub(super) entry: Option<Entry>,
+    pub(crate) entry: Option<Entry>,
 }
 
 /// Takes items in any order.
 #[derive(Debug, Default)]
-pub(super) struct Sorter {
+pub(crate) struct Sorter {
     scratch: PathBuf,
     run_bytes: usize,
     items: Vec<Item>,
@@ -41,7 +41,7 @@ pub(super) struct Sorter {
 
 impl Sorter {
     /// An empty one, whose runs go into the directory `scratch`, where they have no name.
-    pub(super) fn new(scratch: PathBuf) -> Self {
+    pub(crate) fn new(scratch: PathBuf) -> Self {
         Self { scratch, run_bytes: RUN_BYTES, ..Self::default() }
     }
 
@@ -49,7 +49,7 @@ impl Sorter {
     ///
     /// # Errors
     /// When a run cannot be put aside.
-    pub(super) fn push(&mut self, item: Item) -> Result<(), StoreError> {
+    pub(crate) fn push(&mut self, item: Item) -> Result<(), StoreError> {
         self.bytes += item.key.as_bytes().len() + ITEM_BYTES;
         self.items.push(item);
         if self.bytes < self.run_bytes {
@@ -66,7 +66,7 @@ impl Sorter {
     ///
     /// # Errors
     /// When a run cannot be read.
-    pub(super) fn finish(self) -> Result<Sorted, StoreError> {
+    pub(crate) fn finish(self) -> Result<Sorted, StoreError> {
         let mut sources: Vec<Source> =
             self.runs.into_iter().map(|run| Source::File(BufReader::new(run))).collect();
         sources.push(Source::Memory(sorted(self.items).into_iter()));
@@ -132,7 +132,7 @@ impl Ord for Head {
 
 /// Items in key order, each key once.
 #[derive(Debug)]
-pub(super) struct Sorted {
+pub(crate) struct Sorted {
     scratch: PathBuf,
     sources: Vec<Source>,
     heads: BinaryHeap<Reverse<Head>>,
@@ -144,7 +144,7 @@ impl Sorted {
     ///
     /// # Errors
     /// When a run cannot be read.
-    pub(super) fn batch(&mut self, count: usize) -> Result<Vec<Item>, StoreError> {
+    pub(crate) fn batch(&mut self, count: usize) -> Result<Vec<Item>, StoreError> {
         let mut batch = Vec::with_capacity(count);
         while batch.len() < count {
             let Some(Reverse(Head(item, place))) = self.heads.pop() else { break };

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use airlift_protocol::folding::Folding;
 use airlift_protocol::job::KeyPolicy;
 use airlift_protocol::key::Key;
 use airlift_protocol::manifest::{Entry, Kind};
@@ -61,6 +62,48 @@ pub(super) async fn exclude(
     }
 }
 
+/// Leaves out, of the entries that nothing was decided about, those that the target would take for
+/// others: all of them, since which is the right one nobody can know.
+pub(super) async fn exclude_rivals(
+    transfer: &Transfer,
+    folding: Folding,
+    entries: &[Entry],
+    comparisons: &mut [Option<Comparison>],
+) {
+    if !folding.folds() || transfer.spec.single.is_some() {
+        return;
+    }
+    let open: Vec<usize> = (0..entries.len()).filter(|&at| comparisons[at].is_none()).collect();
+    let keys = open.iter().map(|&place| entries[place].key.clone()).collect();
+    let found = transfer.source.rivals(folding, keys).await;
+    for (place, rivals) in open.into_iter().zip(found) {
+        comparisons[place] = match rivals {
+            Ok(rivals) if rivals.is_empty() => None,
+            Ok(rivals) => {
+                let why = taken_for_one(folding, &entries[place].key, &rivals);
+                Some(Comparison::Skipped(SkipReason::Unrepresentable(why)))
+            }
+            Err(error) => Some(Comparison::Failed(error.into())),
+        };
+    }
+}
+
+/// Names `key`, or the directory above it that has `rivals`, and those.
+fn taken_for_one(folding: Folding, key: &Key, rivals: &[Key]) -> String {
+    let bytes = key.as_bytes();
+    let depth = |name: &Key| name.as_bytes().iter().filter(|byte| **byte == b'/').count();
+    let wanted = rivals.first().map_or(0, depth);
+    let slashes = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+    let end = slashes.chain([bytes.len()]).nth(wanted).unwrap_or(bytes.len());
+    let names: Vec<String> = rivals.iter().map(|name| format!("'{name}'")).collect();
+    let (own, names) = (Key::new(&bytes[..end]), names.join(" and "));
+    let how = folding.describe();
+    format!(
+        "the source also has {names}, and for the target that is the same name as '{own}': {how} there \
+         (rename one, or leave one out)"
+    )
+}
+
 /// What would have to be directories for a file to have this key.
 fn ancestors(key: &Key) -> Vec<Key> {
     let bytes = key.as_bytes();
@@ -73,7 +116,24 @@ fn ancestors(key: &Key) -> Vec<Key> {
 
 #[cfg(test)]
 mod tests {
+    use airlift_protocol::folding::CaseFolding;
+
     use super::*;
+
+    #[test]
+    fn rivals_are_named_with_the_rule() {
+        let case = CaseFolding::Simple;
+        let folding = Folding { case, ignores_form: false };
+        let text = |key: &str, rivals: &[&str]| {
+            let rivals: Vec<Key> = rivals.iter().map(|name| Key::from(*name)).collect();
+            taken_for_one(folding, &Key::from(key), &rivals)
+        };
+        let both = text("a/x", &["a/X", "A/X"]);
+        assert!(both.contains("'a/X' and 'A/X'") && both.contains("'a/x'"), "{both}");
+        assert!(both.contains("capitals and small letters are the same"), "{both}");
+        assert!(text("a/b/c", &["A"]).contains("as 'a':"));
+        assert!(text("a/b/", &["a/B"]).contains("as 'a/b':"));
+    }
 
     #[test]
     fn the_ancestors_of_a_key_are_its_directories() {

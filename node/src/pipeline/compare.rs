@@ -4,31 +4,40 @@
 //! what is still open, the full attributes with the fingerprint of the source that Airlift records
 //! at stores. With `--checksum`, from the content.
 
+use airlift_protocol::id::Position;
 use airlift_protocol::job::{Comparison as By, KeyPolicy, LinkPolicy};
 use airlift_protocol::manifest::{Entry, Kind, Page, Version};
 use airlift_protocol::report::{Comparison, Completion, SkipReason};
 use futures::stream::{self, StreamExt};
 
+use super::equal::Means;
 use super::lookup::lookup;
 use super::{Transfer, clash, content, names};
-use crate::store::StoreError;
+use crate::store::{Access, StoreError};
 
 /// Objects whose attributes are asked for at the same time.
 const ASKED_AT_ONCE: usize = 32;
 
 /// Says for each entry of `page` whether it has to move.
-pub async fn compare(transfer: &Transfer, page: Page) -> Completion {
-    let entries = page.entries;
+///
+/// # Errors
+/// When the target does not say which names it takes for one.
+pub async fn compare(transfer: &Transfer, page: Page) -> Result<Completion, StoreError> {
+    let access = if transfer.spec.policy.dry_run { Access::Read } else { Access::Write };
+    let folding = transfer.at_target(transfer.target.folding(access)).await?;
+    let (page, entries) = (page.id, page.entries);
     let mut comparisons: Vec<Option<Comparison>> =
         entries.iter().map(|entry| exclude(transfer, entry)).collect();
     clash::exclude(transfer, &entries, &mut comparisons).await;
+    clash::exclude_rivals(transfer, folding, &entries, &mut comparisons).await;
     let open: Vec<usize> = (0..entries.len()).filter(|&i| comparisons[i].is_none()).collect();
     let keys = open.iter().map(|&i| transfer.target_key(&entries[i]));
     let found = lookup(transfer, keys.collect()).await;
     let decided: Vec<(usize, Comparison)> = stream::iter(open.into_iter().zip(found))
         .map(|(place, found)| {
             let entry = &entries[place];
-            async move { (place, decide(transfer, entry, found).await) }
+            let position = Position { page, index: place_in_page(place) };
+            async move { (place, decide(transfer, (position, entry), found).await) }
         })
         .buffer_unordered(ASKED_AT_ONCE)
         .collect()
@@ -37,7 +46,8 @@ pub async fn compare(transfer: &Transfer, page: Page) -> Completion {
         comparisons[place] = Some(comparison);
     }
     let comparisons = comparisons.into_iter();
-    Completion::Compared(comparisons.map(|entry| entry.unwrap_or(Comparison::Move)).collect())
+    let compared = comparisons.map(|entry| entry.unwrap_or(Comparison::Move)).collect();
+    Ok(Completion::Compared(compared))
 }
 
 /// What is left out, whatever the target holds.
@@ -73,9 +83,14 @@ fn exclude(transfer: &Transfer, entry: &Entry) -> Option<Comparison> {
     Some(Comparison::Skipped(reason))
 }
 
+/// A place in a page, which has no more entries than such a number can count.
+fn place_in_page(place: usize) -> u16 {
+    u16::try_from(place).expect("invariant: a page has at most 10,000 entries")
+}
+
 async fn decide(
     transfer: &Transfer,
-    source: &Entry,
+    (position, source): (Position, &Entry),
     found: Result<Option<Entry>, StoreError>,
 ) -> Comparison {
     let target = match found {
@@ -88,7 +103,8 @@ async fn decide(
         (Kind::Directory, Kind::Directory) => unchanged,
         (Kind::Symlink(here), Kind::Symlink(there)) if here == there => unchanged,
         (Kind::Object, Kind::Object) if source.size == target.size => {
-            match is_equal(transfer, source, &target).await {
+            let is_sampled = transfer.spec.policy.verify.is_sampled(position);
+            match is_equal(transfer, source, &target, Means::of(is_sampled)).await {
                 Ok(true) => unchanged,
                 Ok(false) => move_or_skip(source),
                 Err(failure) => Comparison::Failed(failure),
@@ -110,11 +126,12 @@ async fn is_equal(
     transfer: &Transfer,
     source: &Entry,
     target: &Entry,
+    means: Means,
 ) -> Result<bool, airlift_protocol::error::Failure> {
     // What is in an archive is told apart by its description.
     let is_readable = !source.is_archived && !target.is_archived;
     if transfer.spec.policy.comparison == By::Content && is_readable {
-        return content::is_equal(transfer, source, target).await;
+        return content::is_equal(transfer, source, target, means).await;
     }
     if transfer.target.capabilities().keeps_mtime {
         return is_equal_by_time(transfer, source, target).await;

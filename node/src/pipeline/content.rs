@@ -1,4 +1,5 @@
-//! What a store holds, read and hashed: for verify, for `--checksum` and for reading back.
+//! What a store holds, read and hashed, and whether both ends hold the same: for verify, for
+//! `--checksum` and for reading back.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -7,6 +8,7 @@ use airlift_protocol::assignment::{End, Object};
 use airlift_protocol::chunk::Root;
 use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::figures::Stage;
+use airlift_protocol::frame::{Digest, ToDigest};
 use airlift_protocol::job::LinkPolicy;
 use airlift_protocol::limits::CHUNK_BYTES;
 use airlift_protocol::manifest::{Entry, Kind};
@@ -17,9 +19,11 @@ use futures::stream::{self, StreamExt};
 use tokio::sync::mpsc;
 
 use super::bounds::Bounds;
+use super::digest::Digester;
+use super::equal::{self, Equality, Means, Pair};
 use super::meter::Meter;
-use super::{Transfer, blocking, hash};
-use crate::store::{ReadResult, Store, StoreError, contiguous};
+use super::{Transfer, blocking};
+use crate::store::{ReadResult, Store, StoreError};
 
 /// Large objects that are read at the same time by one order.
 const LARGE_AT_ONCE: usize = 2;
@@ -27,42 +31,48 @@ const LARGE_AT_ONCE: usize = 2;
 /// Objects on the way from a reader to the hasher.
 const READ_AHEAD: usize = 64;
 
-/// Reads both ends and says which objects differ.
+/// Says which objects differ, by the sums that the stores keep or by reading.
 pub async fn verify(transfer: &Transfer, objects: Vec<Object>) -> Completion {
     let keys = objects.iter().map(|object| transfer.spec.target_key(&object.entry.key).clone());
     let found = transfer.at_target(transfer.target.lookup(keys.collect())).await;
     let mut verdicts: Vec<Option<Verdict>> = vec![None; objects.len()];
-    let mut pairs: Vec<(usize, Entry, Entry)> = Vec::new();
+    let (mut places, mut pairs): (Vec<usize>, Vec<Pair>) = (Vec::new(), Vec::new());
     for (place, (object, found)) in objects.into_iter().zip(found).enumerate() {
         match judge(transfer, &object.entry, found) {
             Judged::Verdict(verdict) => verdicts[place] = Some(verdict),
-            Judged::Read(target) => pairs.push((place, object.entry, target)),
+            Judged::Compare(target) => {
+                let is_sampled = transfer.spec.policy.verify.is_sampled(object.position);
+                let means = Means::of(is_sampled);
+                places.push(place);
+                pairs.push(Pair { source: object.entry, target, means });
+            }
         }
     }
-    let sources: Vec<Entry> = pairs.iter().map(|(_, source, _)| source.clone()).collect();
-    let targets: Vec<Entry> = pairs.iter().map(|(.., target)| target.clone()).collect();
-    let source_roots = transfer.source.roots(sources);
-    let target_roots = roots_of(&transfer.bounds, End::Target, &transfer.target, targets);
-    let (source_roots, target_roots) = both(&transfer.meter, source_roots, target_roots).await;
-    for ((place, entry, _), roots) in pairs.iter().zip(source_roots.into_iter().zip(target_roots)) {
-        verdicts[*place] = Some(match roots {
-            (Ok(source), Ok(target)) if source == target => {
-                Verdict::Equal { root: source, bytes: entry.size }
-            }
-            (Ok(_), Ok(_)) => Verdict::Differs("same size, other content".to_owned()),
-            (Err(error), _) | (_, Err(error)) => Verdict::Failed(error.into()),
-        });
+    let found = equal::compare(transfer, &pairs).await;
+    for ((place, pair), found) in places.into_iter().zip(&pairs).zip(found) {
+        verdicts[place] = Some(verdict(pair, found));
     }
     let verdicts = verdicts.into_iter();
     Completion::Verified(verdicts.map(|verdict| verdict.unwrap_or(Verdict::Missing)).collect())
 }
 
-enum Judged {
-    Verdict(Verdict),
-    Read(Entry),
+/// What came of comparing the content of a pair.
+fn verdict(pair: &Pair, found: Result<Equality, StoreError>) -> Verdict {
+    let bytes = pair.source.size;
+    match found {
+        Ok(Equality::ByReading(root)) => Verdict::Equal { root, bytes },
+        Ok(Equality::BySum(kind, root)) => Verdict::EqualBySum { kind, root, bytes },
+        Ok(Equality::Differs(how)) => Verdict::Differs(how),
+        Err(error) => Verdict::Failed(error.into()),
+    }
 }
 
-/// What can be said without reading.
+enum Judged {
+    Verdict(Verdict),
+    Compare(Entry),
+}
+
+/// What can be said without a look at the content.
 fn judge(transfer: &Transfer, source: &Entry, found: Result<Option<Entry>, StoreError>) -> Judged {
     let is_link = matches!(source.kind, Kind::Symlink(_));
     if is_link && transfer.spec.policy.links == LinkPolicy::Skip {
@@ -80,7 +90,7 @@ fn judge(transfer: &Transfer, source: &Entry, found: Result<Option<Entry>, Store
     let verdict = match (&source.kind, &target.kind) {
         (Kind::Object, Kind::Object) if source.size == target.size => {
             if !source.is_archived && !target.is_archived {
-                return Judged::Read(target);
+                return Judged::Compare(target);
             }
             Verdict::Skipped(SkipReason::Archived)
         }
@@ -102,7 +112,7 @@ fn judge(transfer: &Transfer, source: &Entry, found: Result<Option<Entry>, Store
 }
 
 /// What comes of both ends; where only the source is still read, the target waits for it.
-async fn both<S, T>(
+pub(super) async fn both<S, T>(
     meter: &Meter,
     source: impl Future<Output = S>,
     target: impl Future<Output = T>,
@@ -156,48 +166,91 @@ impl Reading<'_> {
     }
 }
 
-/// Hashes of many objects of the store at one end, in order.
-pub(super) async fn roots_of(
+/// What many objects of the store at one end come to, in order.
+pub(super) async fn digests_of(
     bounds: &Bounds,
     end: End,
     store: &Arc<dyn Store>,
-    entries: Vec<Entry>,
-) -> Vec<Result<Root, StoreError>> {
-    let mut roots: Vec<Option<Result<Root, StoreError>>> = entries.iter().map(|_| None).collect();
+    objects: Vec<ToDigest>,
+) -> Vec<Result<Digest, StoreError>> {
+    match &objects[..] {
+        [] => return Vec::new(),
+        // One object alone is read chunk by chunk, however small: many may be asked for at once.
+        [single] => return vec![digest_of(bounds, end, store, single).await],
+        _ => {}
+    }
+    let mut digests: Vec<Option<Result<Digest, StoreError>>> =
+        objects.iter().map(|_| None).collect();
     let (large, small): (Vec<usize>, Vec<usize>) =
-        (0..entries.len()).partition(|&place| shard::is_ranged(entries[place].size));
-    let wanted: Vec<Entry> = small.iter().map(|&place| entries[place].clone()).collect();
+        (0..objects.len()).partition(|&place| shard::is_ranged(objects[place].entry.size));
+    let wanted: Vec<Entry> = small.iter().map(|&place| objects[place].entry.clone()).collect();
     let bytes: u64 = wanted.iter().map(|entry| entry.size).sum();
     let reading = Reading { bounds, end };
     let permit = reading.bounded(bounds.wait_for_memory(bytes)).await;
     let (found, mut arrived) = mpsc::channel::<ReadResult>(READ_AHEAD);
-    let hash_small = async {
+    let digest_small = async {
         while let Some((index, outcome)) = reading.read(arrived.recv()).await {
-            let root = match outcome {
+            let place = small[index];
+            let sum = objects[place].sum;
+            let digest = match outcome {
                 Ok((payload, _)) => {
                     let bytes = payload.len();
-                    Ok(reading.hash(bytes, blocking(move || hash::root(&payload))).await)
+                    let work = move || {
+                        let mut digester = Digester::new(sum);
+                        digester.update(&payload);
+                        digester.finish()
+                    };
+                    Ok(reading.hash(bytes, blocking(work)).await)
                 }
                 Err(error) => Err(error),
             };
-            roots[small[index]] = Some(root);
+            digests[place] = Some(digest);
         }
     };
-    tokio::join!(store.read_small(wanted, found), hash_small);
+    tokio::join!(store.read_small(wanted, found), digest_small);
     drop(permit);
-    let large_roots: Vec<(usize, Result<Root, StoreError>)> = stream::iter(large)
+    let large_digests: Vec<(usize, Result<Digest, StoreError>)> = stream::iter(large)
         .map(|place| {
-            let entry = &entries[place];
-            async move { (place, root_of(bounds, end, store, entry).await) }
+            let object = &objects[place];
+            async move { (place, digest_of(bounds, end, store, object).await) }
         })
         .buffer_unordered(LARGE_AT_ONCE)
         .collect()
         .await;
-    for (place, root) in large_roots {
-        roots[place] = Some(root);
+    for (place, digest) in large_digests {
+        digests[place] = Some(digest);
     }
     let lost = || StoreError::new(ErrorCode::Bug, "no result for an object");
-    roots.into_iter().map(|root| root.unwrap_or_else(|| Err(lost()))).collect()
+    digests.into_iter().map(|digest| digest.unwrap_or_else(|| Err(lost()))).collect()
+}
+
+/// What one object of the store at one end comes to, read once from its beginning to its end.
+///
+/// # Errors
+/// When it changed since it was listed, or cannot be read.
+async fn digest_of(
+    bounds: &Bounds,
+    end: End,
+    store: &Arc<dyn Store>,
+    object: &ToDigest,
+) -> Result<Digest, StoreError> {
+    let reading = Reading { bounds, end };
+    let ToDigest { entry, sum } = object;
+    let whole = ByteRange::new(0, entry.size);
+    let mut reader = reading.read(store.read_range(entry, whole)).await?;
+    let mut digester = Box::new(Digester::new(*sum));
+    loop {
+        let _permit = reading.bounded(bounds.wait_for_memory(CHUNK_BYTES)).await;
+        let Some(payload) = reading.read(reader.next()).await? else { break };
+        let bytes = payload.len();
+        reading.bounded(bounds.wait_for_bandwidth(bytes)).await;
+        let update = blocking(move || {
+            digester.update(&payload);
+            digester
+        });
+        digester = reading.hash(bytes, update).await;
+    }
+    Ok(digester.finish())
 }
 
 /// The hash of one object of the store at one end, read once from its beginning to its end.
@@ -210,36 +263,25 @@ pub async fn root_of(
     store: &Arc<dyn Store>,
     entry: &Entry,
 ) -> Result<Root, StoreError> {
-    let reading = Reading { bounds, end };
-    let whole = ByteRange::new(0, entry.size);
-    let mut reader = reading.read(store.read_range(entry, whole)).await?;
-    let mut hasher = Box::new(blake3::Hasher::new());
-    loop {
-        let _permit = reading.bounded(bounds.wait_for_memory(CHUNK_BYTES)).await;
-        let Some(payload) = reading.read(reader.next()).await? else { break };
-        let bytes = payload.len();
-        reading.bounded(bounds.wait_for_bandwidth(bytes)).await;
-        let update = blocking(move || {
-            hasher.update(&contiguous(&payload));
-            hasher
-        });
-        hasher = reading.hash(bytes, update).await;
-    }
-    Ok(Root(*hasher.finalize().as_bytes()))
+    let object = ToDigest { entry: entry.clone(), sum: None };
+    Ok(digest_of(bounds, end, store, &object).await?.root)
 }
 
-/// Whether both ends have the same bytes.
+/// Whether both ends have the same bytes, shown by `means`.
 ///
 /// # Errors
 /// When one of them cannot be read.
-pub async fn is_equal(
+pub(super) async fn is_equal(
     transfer: &Transfer,
     source: &Entry,
     target: &Entry,
+    means: Means,
 ) -> Result<bool, Failure> {
-    let source = transfer.source.roots(vec![source.clone()]);
-    let target = root_of(&transfer.bounds, End::Target, &transfer.target, target);
-    let (mut source, target) = both(&transfer.meter, source, target).await;
+    let pair = Pair { source: source.clone(), target: target.clone(), means };
+    let found = equal::compare(transfer, &[pair]).await.pop();
     let lost = || StoreError::new(ErrorCode::Bug, "no result for an object");
-    Ok(source.pop().ok_or_else(lost)?? == target?)
+    match found.ok_or_else(lost)?? {
+        Equality::ByReading(_) | Equality::BySum(..) => Ok(true),
+        Equality::Differs(_) => Ok(false),
+    }
 }

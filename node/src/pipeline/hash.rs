@@ -5,7 +5,7 @@ use airlift_protocol::limits::CHUNK_BYTES;
 
 use super::chunk::{HashedChunk, Payload};
 
-static ZEROS: [u8; CHUNK_BYTES as usize] = [0; CHUNK_BYTES as usize];
+pub(super) static ZEROS: [u8; CHUNK_BYTES as usize] = [0; CHUNK_BYTES as usize];
 
 /// Computes the value of the chunk `payload` at `offset`.
 pub fn hash(object_size: u64, offset: u64, payload: Payload) -> HashedChunk {

@@ -6,10 +6,13 @@ use airlift_protocol::assignment::End;
 use airlift_protocol::chunk::{self, Root, SpanValue};
 use airlift_protocol::error::ErrorCode;
 use airlift_protocol::figures::Stage;
+use airlift_protocol::folding::Folding;
+use airlift_protocol::frame::{Digest, ToDigest};
 use airlift_protocol::key::Key;
 use airlift_protocol::limits::CHUNK_BYTES;
 use airlift_protocol::manifest::Entry;
 use airlift_protocol::shard;
+use airlift_protocol::sum::StoredSum;
 use airlift_protocol::units::ByteRange;
 use async_trait::async_trait;
 use tokio::sync::mpsc;
@@ -17,6 +20,7 @@ use tokio::sync::mpsc;
 use super::bounds::Bounds;
 use super::chunk::Payload;
 use super::compress::Encoder;
+use super::rivals::Rivals;
 use super::source::{CompressedObject, InFlight, PackResult, Source};
 use super::{FaultHook, HASH_INLINE_BYTES, blocking, content, hash};
 use crate::store::{Attributes, ObjectInfo, ReadResult, Store, StoreError};
@@ -33,6 +37,8 @@ pub struct LocalSource {
     pub bounds: Bounds,
     /// What the link does to chunks.
     pub encoder: Arc<Encoder>,
+    /// Where to look for names that a target takes for one; `None` where no job asks.
+    pub rivals: Option<Arc<Rivals>>,
     /// Set by tests only.
     pub faults: Option<Arc<dyn FaultHook>>,
 }
@@ -51,14 +57,23 @@ impl Source for LocalSource {
         self.store.lookup(keys).await
     }
 
-    async fn roots(&self, entries: Vec<Entry>) -> Vec<Result<Root, StoreError>> {
-        // One object alone is read chunk by chunk, however small: many may be asked for at once.
-        match &entries[..] {
-            [single] => {
-                vec![content::root_of(&self.bounds, End::Source, &self.store, single).await]
-            }
-            _ => content::roots_of(&self.bounds, End::Source, &self.store, entries).await,
+    async fn rivals(&self, folding: Folding, keys: Vec<Key>) -> Vec<Result<Vec<Key>, StoreError>> {
+        let found = match &self.rivals {
+            Some(rivals) => rivals.of(folding, &keys).await,
+            None => Ok(vec![Vec::new(); keys.len()]),
+        };
+        match found {
+            Ok(names) => names.into_iter().map(Ok).collect(),
+            Err(error) => keys.iter().map(|_| Err(error.clone())).collect(),
         }
+    }
+
+    async fn stored_sums(&self, entries: Vec<Entry>) -> Vec<Result<Vec<StoredSum>, StoreError>> {
+        self.store.stored_sums(entries).await
+    }
+
+    async fn digests(&self, objects: Vec<ToDigest>) -> Vec<Result<Digest, StoreError>> {
+        content::digests_of(&self.bounds, End::Source, &self.store, objects).await
     }
 
     async fn read_range(
@@ -101,6 +116,10 @@ impl Source for LocalSource {
             None => Ok(()),
             Some(_) => Err(not_as_asked(entry, "more")),
         }
+    }
+
+    fn store(&self) -> Option<&Arc<dyn Store>> {
+        Some(&self.store)
     }
 
     async fn read_pack(&self, entries: Vec<Entry>, found: mpsc::Sender<PackResult>) {

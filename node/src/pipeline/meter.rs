@@ -27,6 +27,8 @@ pub struct Meter {
     pub sent: AtomicU64,
     /// Objects written at the target.
     pub objects: AtomicU64,
+    /// Bytes at the target that were not read, because a sum shows what they are.
+    shown: AtomicU64,
     stages: [StageMeter; Stage::ALL.len()],
     /// Orders, or requests of other nodes, in work.
     orders: Stopwatch,
@@ -52,9 +54,15 @@ impl Meter {
         }
     }
 
-    /// Bytes that were found to be what their source has sent.
+    /// Bytes that were found to be what their source has, or not to be.
     pub fn verified(&self) -> u64 {
-        self.stages[Stage::Decode as usize].bytes.load(Ordering::Relaxed)
+        let read = self.stages[Stage::Decode as usize].bytes.load(Ordering::Relaxed);
+        read + self.shown.load(Ordering::Relaxed)
+    }
+
+    /// Counts bytes at the target that need not be read.
+    pub fn add_shown(&self, bytes: u64) {
+        self.shown.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Counts `bytes` as written.

@@ -48,7 +48,13 @@ pub async fn commit(
 ) -> Result<Completion, Failure> {
     let work = async {
         let (new_object, dropped) = pinned(transfer, &object.entry).await?;
-        transfer.at_target(transfer.target.commit(&new_object, token, root)).await?;
+        let committed = transfer.at_target(transfer.target.commit(&new_object, token, root)).await;
+        if committed.as_ref().is_err_and(|error| error.code == ErrorCode::UploadLost) {
+            // It is begun anew, and nothing remembers this one: whatever the store still has of it goes.
+            let key = &new_object.entry.key;
+            transfer.at_target(transfer.target.discard(key, Some(token), None)).await?;
+        }
+        committed?;
         forget(transfer, token).await?;
         transfer.meter.add_objects(1);
         Ok(Completion::Committed { dropped })
@@ -112,7 +118,7 @@ pub async fn read_back(
 
 /// The object as the target is to hold it, with the attributes of exactly the listed state, and what
 /// of them is dropped.
-async fn pinned(
+pub(super) async fn pinned(
     transfer: &Transfer,
     entry: &Entry,
 ) -> Result<(NewObject, AttributeSet), StoreError> {
@@ -123,7 +129,7 @@ async fn pinned(
     Ok(transfer.adapt(entry, info.attributes))
 }
 
-async fn settle(
+pub(super) async fn settle(
     transfer: &Transfer,
     entry: &Entry,
     outcome: Result<Completion, StoreError>,
@@ -137,7 +143,7 @@ async fn settle(
     }
 }
 
-async fn forget(transfer: &Transfer, token: &UploadToken) -> Result<(), StoreError> {
+pub(super) async fn forget(transfer: &Transfer, token: &UploadToken) -> Result<(), StoreError> {
     let (journal, token) = (Arc::clone(&transfer.journal), token.clone());
     blocking(move || journal.forget(&token)).await
 }

@@ -14,7 +14,7 @@ use super::chunk::{Payload, VerifiedObject};
 use super::compress::{CompressedChunk, decompress};
 use super::source::{CompressedObject, PackResult};
 use super::verify::{verify, verify_merged, verify_object};
-use super::{HASH_INLINE_BYTES, Transfer, Trouble, blocking, corrupt};
+use super::{HASH_INLINE_BYTES, Transfer, Trouble, blocking, corrupt, server};
 use crate::store::{AttributeSet, Attributes, NewObject, StoreError, contiguous};
 
 /// Objects on the link.
@@ -22,15 +22,31 @@ const READ_AHEAD: usize = 64;
 
 /// Moves small objects, links and directory markers.
 pub async fn move_pack(transfer: &Transfer, objects: Vec<Object>) -> Completion {
-    let bytes: u64 = objects.iter().map(|object| object.entry.size).sum();
+    let entries: Vec<Entry> = objects.into_iter().map(|object| object.entry).collect();
+    let mut results = server::copy_small(transfer, &entries).await;
+    let rest = (0..entries.len()).filter(|&place| results[place].is_none()).collect();
+    move_rest(transfer, &entries, rest, &mut results).await;
+    let missing = || Failure::new(ErrorCode::Bug, "the store gave no result for an object");
+    let results = results.into_iter();
+    Completion::PackMoved(
+        results.map(|result| result.unwrap_or_else(|| ObjectResult::Failed(missing()))).collect(),
+    )
+}
+
+/// Moves those of `entries` that stand at the places of `rest`.
+async fn move_rest(
+    transfer: &Transfer,
+    entries: &[Entry],
+    rest: Vec<usize>,
+    results: &mut [Option<ObjectResult>],
+) {
+    let bytes: u64 = rest.iter().map(|&place| entries[place].size).sum();
     let _permit = {
         let _idle = transfer.meter.wait(Stage::Target);
         transfer.bounds.wait_for_memory(bytes).await
     };
-    let mut results: Vec<Option<ObjectResult>> = vec![None; objects.len()];
-    let entries: Vec<Entry> = objects.into_iter().map(|object| object.entry).collect();
-    let mut ready: Vec<Ready> = Vec::with_capacity(entries.len());
-    for (place, outcome) in read(transfer, &entries).await {
+    let mut ready: Vec<Ready> = Vec::with_capacity(rest.len());
+    for (place, outcome) in read(transfer, entries, rest).await {
         match outcome {
             Ok((attributes, verified)) => {
                 let (object, dropped) = transfer.adapt(&entries[place], attributes);
@@ -39,12 +55,7 @@ pub async fn move_pack(transfer: &Transfer, objects: Vec<Object>) -> Completion 
             Err(error) => results[place] = Some(failed(transfer, &entries[place], error).await),
         }
     }
-    write(transfer, ready, &mut results).await;
-    let missing = || Failure::new(ErrorCode::Bug, "the store gave no result for an object");
-    let results = results.into_iter();
-    Completion::PackMoved(
-        results.map(|result| result.unwrap_or_else(|| ObjectResult::Failed(missing()))).collect(),
-    )
+    write(transfer, ready, results).await;
 }
 
 async fn failed(transfer: &Transfer, entry: &Entry, error: StoreError) -> ObjectResult {
@@ -65,10 +76,10 @@ struct Ready {
 
 type Prepared = (usize, Result<(Attributes, VerifiedObject), StoreError>);
 
-/// Reads the objects among `entries`, and takes links and markers as they are.
-async fn read(transfer: &Transfer, entries: &[Entry]) -> Vec<Prepared> {
+/// Reads the objects of `entries` at these places, and takes links and markers as they are.
+async fn read(transfer: &Transfer, entries: &[Entry], places: Vec<usize>) -> Vec<Prepared> {
     let (bodies, bare): (Vec<usize>, Vec<usize>) =
-        (0..entries.len()).partition(|&place| entries[place].kind == Kind::Object);
+        places.into_iter().partition(|&place| entries[place].kind == Kind::Object);
     let mut prepared: Vec<Prepared> =
         bare.into_iter().map(|place| (place, Ok(without_body(&entries[place])))).collect();
     if bodies.is_empty() {

@@ -6,13 +6,22 @@ use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::key::Key;
 use airlift_protocol::manifest::{Entry, Kind, Version};
 use airlift_protocol::report::Completion;
+use futures::{StreamExt, stream};
 
 use super::Transfer;
+use crate::store::StoreError;
+
+/// Keys that the source is asked about in one question. Stores answer about so few of them one by one:
+/// no listing, which might be empty or old, speaks for what is to be deleted.
+const KEYS_ASKED: usize = 8;
+
+/// Such questions at once.
+const QUESTIONS_MAX: usize = 16;
 
 /// Deletes `entries` from the target, and the directories that this leaves empty.
 pub async fn delete(transfer: &Transfer, entries: Vec<Entry>) -> Completion {
     let keys: Vec<Key> = entries.iter().map(|entry| entry.key.clone()).collect();
-    let at_source = transfer.source.lookup(keys).await;
+    let at_source = look_again(transfer, &keys).await;
     let mut results: Vec<Option<Failure>> = Vec::with_capacity(entries.len());
     let mut doomed: Vec<(usize, Entry)> = Vec::new();
     for (place, (entry, found)) in entries.into_iter().zip(at_source).enumerate() {
@@ -39,6 +48,14 @@ pub async fn delete(transfer: &Transfer, entries: Vec<Entry>) -> Completion {
     Completion::Deleted(results)
 }
 
+/// What the source has of `keys` now, each looked at by itself.
+async fn look_again(transfer: &Transfer, keys: &[Key]) -> Vec<Result<Option<Entry>, StoreError>> {
+    let questions: Vec<Vec<Key>> = keys.chunks(KEYS_ASKED).map(<[Key]>::to_vec).collect();
+    let answers = stream::iter(questions).map(|few| transfer.source.lookup(few));
+    let answers: Vec<Vec<_>> = answers.buffered(QUESTIONS_MAX).collect().await;
+    answers.into_iter().flatten().collect()
+}
+
 /// Removes directories above `keys` that are empty now and that the source does not have. A
 /// directory that stays is no failure: it holds something.
 async fn remove_emptied(transfer: &Transfer, keys: impl Iterator<Item = &Key>) {
@@ -49,7 +66,7 @@ async fn remove_emptied(transfer: &Transfer, keys: impl Iterator<Item = &Key>) {
         directories.extend(ends.map(|at| Key::from(&bytes[..=at])));
     }
     let directories: Vec<Key> = directories.into_iter().collect();
-    let at_source = transfer.source.lookup(directories.clone()).await;
+    let at_source = look_again(transfer, &directories).await;
     // Deepest first: a parent may be empty only once its children are gone.
     let gone = directories.into_iter().zip(at_source).rev();
     let gone = gone.filter(|(_, found)| matches!(found, Ok(None))).map(|(key, _)| Entry {

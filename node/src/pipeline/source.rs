@@ -11,10 +11,14 @@
 //! only through `decompress` and `verify`.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use airlift_protocol::chunk::Root;
+use airlift_protocol::folding::Folding;
+use airlift_protocol::frame::{Digest, ToDigest};
 use airlift_protocol::key::Key;
 use airlift_protocol::manifest::Entry;
+use airlift_protocol::sum::StoredSum;
 use airlift_protocol::units::ByteRange;
 use async_trait::async_trait;
 use tokio::sync::mpsc;
@@ -22,7 +26,7 @@ use tokio::sync::mpsc;
 use super::budget::Permit;
 use super::chunk::Payload;
 use super::compress::CompressedChunk;
-use crate::store::{Attributes, ObjectInfo, StoreError};
+use crate::store::{Attributes, ObjectInfo, Store, StoreError};
 
 /// A chunk on its way, with its share of the budget.
 pub type InFlight = (CompressedChunk, Permit);
@@ -56,8 +60,15 @@ pub trait Source: Debug + Send + Sync {
     /// Looks up many keys, given in ascending order; results in order.
     async fn lookup(&self, keys: Vec<Key>) -> Vec<Result<Option<Entry>, StoreError>>;
 
-    /// Hashes of objects, each pinned to its listed state; results in order.
-    async fn roots(&self, entries: Vec<Entry>) -> Vec<Result<Root, StoreError>>;
+    /// For each of `keys` the other names of the source that a place with `folding` takes for its own, or
+    /// for that of a directory above it: the first of them, none where there is none; results in order.
+    async fn rivals(&self, folding: Folding, keys: Vec<Key>) -> Vec<Result<Vec<Key>, StoreError>>;
+
+    /// The sums that the store keeps of objects as they were listed; results in order.
+    async fn stored_sums(&self, entries: Vec<Entry>) -> Vec<Result<Vec<StoredSum>, StoreError>>;
+
+    /// What objects come to, each read once and pinned to its listed state; results in order.
+    async fn digests(&self, objects: Vec<ToDigest>) -> Vec<Result<Digest, StoreError>>;
 
     /// Sends the chunks of `range`, which begins with a chunk, in order into `link`, pinned to the
     /// listed state. The receiver may hold `part_bytes` of them, a power of two, before it lets any
@@ -73,6 +84,11 @@ pub trait Source: Debug + Send + Sync {
     /// Sends whole small objects, in any order, each pinned to its listed state. The caller holds
     /// their share of the budget. Returns early when the receiver is gone.
     async fn read_pack(&self, entries: Vec<Entry>, found: mpsc::Sender<PackResult>);
+
+    /// The source's store, where this process has it.
+    fn store(&self) -> Option<&Arc<dyn Store>> {
+        None
+    }
 
     /// Bytes of another node's answers that arrived through this source, as they crossed the
     /// network.

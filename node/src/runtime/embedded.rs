@@ -33,6 +33,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use self::state::StateDir;
+use super::again::again;
 use super::clock;
 use super::executor::Executor;
 use super::filter::Filter;
@@ -43,6 +44,7 @@ use crate::pipeline::compress::{Compression, Encoder};
 use crate::pipeline::limit::RateLimit;
 use crate::pipeline::local::LocalSource;
 use crate::pipeline::meter::Meter;
+use crate::pipeline::rivals::{self, Rivals};
 use crate::pipeline::slots::{Slots, takes_slot};
 use crate::pipeline::{FaultHook, Transfer};
 use crate::storage::log::LogFile;
@@ -170,10 +172,10 @@ pub async fn run_between(
     let filter = Arc::new(Filter::new(&spec.filters).map_err(RunError::usage)?);
     let job = spec.id();
     let Ends { source, target } = ends;
-    source.preflight(Access::Read).await?;
+    again(|| source.preflight(Access::Read)).await?;
     // A target that nothing is written to need not exist: everything is missing there.
     if spec.mode != Mode::Verify && !spec.policy.dry_run {
-        target.preflight(Access::Write).await?;
+        again(|| target.preflight(Access::Write)).await?;
     }
     meter.watch(End::Source, &*source);
     meter.watch(End::Target, &*target);
@@ -183,20 +185,6 @@ pub async fn run_between(
         limit: spec.policy.bandwidth.map(|rate| Arc::new(RateLimit::new(rate))),
         meter: Arc::clone(&meter),
     };
-    let local_source = LocalSource {
-        store: Arc::clone(&source),
-        bounds: bounds.clone(),
-        encoder: Arc::new(Encoder::fixed(Compression::Off)),
-        faults: options.faults,
-    };
-    let transfer = Transfer {
-        source: Arc::new(local_source),
-        target,
-        journal: Arc::clone(&state.journal),
-        bounds,
-        meter: Arc::clone(&meter),
-        spec: Arc::new(spec.clone()),
-    };
     let inventory = match &spec.policy.inventory {
         None => None,
         Some(file) => {
@@ -205,9 +193,32 @@ pub async fn run_between(
             Some(Inventory::open(file.form, &file.location, source, job, scratch, stores).await?)
         }
     };
+    let spec = Arc::new(spec);
+    let names = rivals::Names {
+        store: Arc::clone(&source),
+        inventory: inventory.clone(),
+        filter: Arc::clone(&filter),
+        spec: Arc::clone(&spec),
+        scratch: state.path().to_owned(),
+    };
+    let local_source = LocalSource {
+        store: Arc::clone(&source),
+        bounds: bounds.clone(),
+        encoder: Arc::new(Encoder::fixed(Compression::Off)),
+        rivals: Some(Arc::new(Rivals::among(names))),
+        faults: options.faults,
+    };
+    let transfer = Transfer {
+        source: Arc::new(local_source),
+        target,
+        journal: Arc::clone(&state.journal),
+        bounds,
+        meter: Arc::clone(&meter),
+        spec: Arc::clone(&spec),
+    };
     let (outcome_sender, outcomes) = mpsc::channel(OUTCOMES_MAX);
     let executor = Executor {
-        spec: Arc::new(spec.clone()),
+        spec: Arc::clone(&spec),
         transfer: Some(transfer),
         source: Some(source),
         inventory,
@@ -217,7 +228,7 @@ pub async fn run_between(
     let coordinator = state.replay().await?;
     let work = (Slots::new(options.slots), meter);
     let mut driver = Driver::new(coordinator, &state, executor, work, events);
-    let end = driver.run(spec, outcomes, stop).await;
+    let end = driver.run(JobSpec::clone(&spec), outcomes, stop).await;
     driver.abort();
     drop(driver);
     let end = end?;

@@ -6,23 +6,17 @@ use std::sync::Arc;
 use airlift_coordinator::AgentInput;
 use airlift_protocol::assignment::{End, Work};
 use airlift_protocol::error::{ErrorCode, Failure};
-use airlift_protocol::id::{AssignmentId, PageId};
+use airlift_protocol::id::AssignmentId;
 use airlift_protocol::job::JobSpec;
-use airlift_protocol::key::Key;
-use airlift_protocol::limits::{OBJECT_BYTES_MAX, UNREADABLE_NAMED_MAX};
-use airlift_protocol::manifest::{Entry, PageBuilder};
-use airlift_protocol::report::{Completion, ListingEnd};
-use airlift_protocol::units::ByteCount;
+use airlift_protocol::report::Completion;
 use futures::FutureExt;
 use tokio::sync::mpsc;
 
 use super::filter::Filter;
+use super::lister::Range;
 use crate::inventory::Inventory;
-use crate::pipeline::{Transfer, compare, content, object, pack, range, remove};
-use crate::store::{ListRequest, Listed, Store, StoreError};
-
-/// Batches of entries between a lister and the pages.
-const LISTED_AHEAD: usize = 8;
+use crate::pipeline::{Transfer, compare, content, object, pack, range, remove, server};
+use crate::store::Store;
 
 /// Makes a panic a failure like any other: an attempt without outcome would hold its order for ever.
 pub(super) async fn caught<T>(
@@ -60,13 +54,13 @@ impl Executor {
     }
 
     /// Hands in an outcome. When nobody takes it, the job has ended.
-    async fn hand_in(
+    pub(super) async fn hand_in(
         &self,
         assignment: AssignmentId,
         attempt: u32,
         result: Result<Completion, Failure>,
     ) -> bool {
-        let is_page = matches!(result, Ok(Completion::Page { .. }));
+        let is_page = matches!(result, Ok(Completion::Page { .. } | Completion::Cut { .. }));
         let transfer = self.transfer.as_ref().filter(|_| !is_page);
         // Each attempt has a source of its own, which has counted for it alone.
         let wire_bytes = transfer.map_or(0, |transfer| transfer.source.wire_bytes());
@@ -80,8 +74,9 @@ impl Executor {
         attempt: u32,
         work: Work,
     ) -> Result<Completion, Failure> {
-        if let Work::List { end, after, next } = work {
-            return self.list((assignment, attempt), end, after, next).await;
+        if let Work::List { end, after, next, until, cuts, pages } = work {
+            let range = Range { end, after, until, next, cuts, pages };
+            return self.list((assignment, attempt), range).await;
         }
         let transfer = self.transfer.as_ref().ok_or_else(|| not_here(End::Target))?;
         let _order = transfer.meter.order();
@@ -89,121 +84,28 @@ impl Executor {
         transfer.meter.add_order_done();
         Ok(completion)
     }
-
-    async fn list(
-        &self,
-        attempt: (AssignmentId, u32),
-        end: End,
-        after: Option<Key>,
-        next: PageId,
-    ) -> Result<Completion, Failure> {
-        let store = match end {
-            End::Source => self.source.as_ref(),
-            End::Target => self.transfer.as_ref().map(|transfer| &transfer.target),
-        };
-        let store = store.ok_or_else(|| not_here(end))?;
-        if let Some(single) = &self.spec.single {
-            return self.list_single(store, attempt, &single.source_key, after).await;
-        }
-        let (found, listed) = mpsc::channel(LISTED_AHEAD);
-        let request = ListRequest { after, until: None };
-        let list = async {
-            match (&self.inventory, end) {
-                (Some(inventory), End::Source) => {
-                    inventory.list(store.as_ref(), request, found).await
-                }
-                _ => store.list(request, found).await,
-            }
-        };
-        let (lister, pages) = tokio::join!(list, self.pages(attempt, next, listed));
-        lister?;
-        Ok(Completion::Listed(pages))
-    }
-
-    /// The listing of a job that is about one object.
-    async fn list_single(
-        &self,
-        store: &Arc<dyn Store>,
-        attempt: (AssignmentId, u32),
-        key: &Key,
-        after: Option<Key>,
-    ) -> Result<Completion, Failure> {
-        if after.is_none() {
-            let missing = || {
-                let text = format!("the source {key} does not exist any more");
-                StoreError::new(ErrorCode::LocationMissing, text)
-            };
-            let mut found = store.lookup(vec![key.clone()]).await;
-            let entry = found.pop().ok_or_else(missing)??.ok_or_else(missing)?;
-            if entry.size > OBJECT_BYTES_MAX {
-                return Err(too_large(&entry));
-            }
-            self.page(attempt, PageId(0), vec![entry]).await;
-        }
-        let pages = PageId(1);
-        Ok(Completion::Listed(ListingEnd { pages, unreadable: Vec::new(), unreadable_count: 0 }))
-    }
-
-    /// Turns findings into pages and hands each in as it is full.
-    async fn pages(
-        &self,
-        attempt: (AssignmentId, u32),
-        next: PageId,
-        mut listed: mpsc::Receiver<Listed>,
-    ) -> ListingEnd {
-        let mut builder = PageBuilder::new();
-        let mut end = ListingEnd { pages: next, unreadable: Vec::new(), unreadable_count: 0 };
-        while let Some(finding) = listed.recv().await {
-            let entries = match finding {
-                Listed::Entries(entries) => entries,
-                Listed::Unreadable(key, error) => {
-                    unreadable(&mut end, key, error.into());
-                    continue;
-                }
-            };
-            for entry in entries.into_iter().filter(|entry| self.filter.accepts(&entry.key)) {
-                if entry.size > OBJECT_BYTES_MAX {
-                    let failure = too_large(&entry);
-                    unreadable(&mut end, entry.key, failure);
-                } else if let Some(full) = builder.push(entry) {
-                    if !self.page(attempt, end.pages, full).await {
-                        return end;
-                    }
-                    end.pages = end.pages.next();
-                }
-            }
-        }
-        if let Some(rest) = builder.finish() {
-            self.page(attempt, end.pages, rest).await;
-            end.pages = end.pages.next();
-        }
-        end
-    }
-
-    async fn page(
-        &self,
-        (assignment, attempt): (AssignmentId, u32),
-        page: PageId,
-        entries: Vec<Entry>,
-    ) -> bool {
-        self.hand_in(assignment, attempt, Ok(Completion::Page { page, entries })).await
-    }
 }
 
 /// Does what is no listing.
 async fn carry_out(transfer: &Transfer, work: Work) -> Result<Completion, Failure> {
     match work {
         Work::List { .. } => Err(Failure::new(ErrorCode::Bug, "a listing was begun twice")),
-        Work::Compare { page } => Ok(compare::compare(transfer, page).await),
-        Work::Open { object, resume, orphan_since } => {
-            object::open(transfer, &object, resume, orphan_since).await
+        Work::Compare { page } => Ok(compare::compare(transfer, page).await?),
+        Work::Open { object, resume, orphan_since, may_copy } => {
+            match server::open(transfer, &object, resume.as_ref(), orphan_since, may_copy).await? {
+                Some(completion) => Ok(completion),
+                None => object::open(transfer, &object, resume, orphan_since).await,
+            }
         }
         Work::MoveRange { object, upload, range } => {
             range::move_range(transfer, &object, &upload, range).await
         }
         Work::MovePack { objects } => Ok(pack::move_pack(transfer, objects).await),
-        Work::Commit { object, upload, root } => {
+        Work::Commit { object, upload, root: Some(root) } => {
             object::commit(transfer, &object, &upload, root).await
+        }
+        Work::Commit { object, upload, root: None } => {
+            server::commit(transfer, &object, &upload).await
         }
         Work::Discard { key, upload, orphan_since } => {
             object::discard(transfer, &key, upload.as_ref(), orphan_since).await
@@ -218,22 +120,8 @@ async fn carry_out(transfer: &Transfer, work: Work) -> Result<Completion, Failur
     }
 }
 
-/// Counts a place that could not be listed, and names it among the first.
-fn unreadable(end: &mut ListingEnd, key: Key, failure: Failure) {
-    end.unreadable_count += 1;
-    if end.unreadable.len() < UNREADABLE_NAMED_MAX {
-        end.unreadable.push((key, failure));
-    }
-}
-
-fn too_large(entry: &Entry) -> Failure {
-    let (bytes, bytes_max) = (ByteCount(entry.size), ByteCount(OBJECT_BYTES_MAX));
-    let text = format!("{}: {bytes} are more than the {bytes_max} that can be moved", entry.key);
-    Failure::new(ErrorCode::TooLarge, text)
-}
-
 /// The order is for a node that reaches an end which this one does not.
-fn not_here(end: End) -> Failure {
+pub(super) fn not_here(end: End) -> Failure {
     Failure::new(ErrorCode::NodeLost, format!("this node does not reach the {end:?} of the job"))
 }
 

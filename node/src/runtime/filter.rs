@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 
 /// Compiled filters.
 #[derive(Clone, Debug)]
-pub(super) struct Filter {
+pub(crate) struct Filter {
     include: Option<GlobSet>,
     exclude: GlobSet,
 }
@@ -18,7 +18,7 @@ impl Filter {
     ///
     /// # Errors
     /// When a pattern is malformed: a text that names it.
-    pub(super) fn new(filters: &Filters) -> Result<Self, String> {
+    pub(crate) fn new(filters: &Filters) -> Result<Self, String> {
         let include = match filters.include.is_empty() {
             true => None,
             false => Some(compile(&filters.include)?),
@@ -27,7 +27,7 @@ impl Filter {
     }
 
     /// Whether `key` takes part.
-    pub(super) fn accepts(&self, key: &Key) -> bool {
+    pub(crate) fn accepts(&self, key: &Key) -> bool {
         let candidate = Candidate::new(OsStr::from_bytes(key.as_bytes()));
         self.include.as_ref().is_none_or(|set| set.is_match_candidate(&candidate))
             && !self.exclude.is_match_candidate(&candidate)

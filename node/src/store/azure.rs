@@ -39,6 +39,7 @@ use airlift_protocol::chunk::Root;
 use airlift_protocol::id::JobId;
 use airlift_protocol::key::Key;
 use airlift_protocol::manifest::Entry;
+use airlift_protocol::sum::StoredSum;
 use airlift_protocol::time::Timestamp;
 use airlift_protocol::units::ByteRange;
 use async_trait::async_trait;
@@ -117,6 +118,7 @@ impl AzureStore {
             symlinks: false,
             keeps_mtime: false,
             directories: false,
+            lists_ranges: false,
             object_bytes_max: block::OBJECT_BYTES_MAX,
             keeps: AttributeKind::ALL
                 .into_iter()
@@ -161,6 +163,10 @@ impl Store for AzureStore {
 
     async fn lookup(&self, keys: Vec<Key>) -> Vec<Result<Option<Entry>, StoreError>> {
         list::lookup(&self.container, keys).await
+    }
+
+    async fn stored_sums(&self, objects: Vec<Entry>) -> Vec<Result<Vec<StoredSum>, StoreError>> {
+        read::stored_sums(&self.container, objects).await
     }
 
     async fn stat(&self, key: &Key) -> Result<Option<ObjectInfo>, StoreError> {

@@ -121,6 +121,7 @@ impl DalStore {
             Operator::new(builder).map_err(|error| store_error("use", &place, &error))?;
         let capabilities = Capabilities {
             concurrent_parts: 1,
+            lists_ranges: false,
             writes_are_durable: false,
             symlinks: false,
             keeps_mtime: false,

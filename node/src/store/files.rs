@@ -8,6 +8,7 @@
 //! System calls that may block run on the blocking threads of the runtime, a batch at a time.
 
 mod directories;
+pub(super) mod folding;
 mod list;
 mod names;
 mod read;
@@ -29,6 +30,7 @@ use std::sync::Arc;
 use airlift_protocol::assignment::UploadToken;
 use airlift_protocol::chunk::Root as HashRoot;
 use airlift_protocol::error::ErrorCode;
+use airlift_protocol::folding::Folding;
 use airlift_protocol::id::JobId;
 use airlift_protocol::job::LinkPolicy;
 use airlift_protocol::key::Key;
@@ -90,6 +92,7 @@ impl FileStore {
             symlinks: true,
             keeps_mtime: true,
             directories: true,
+            lists_ranges: false,
             object_bytes_max: i64::MAX as u64,
             keeps: [AttributeKind::Mtime, AttributeKind::Mode].into_iter().collect(),
             classes: Classes::None,
@@ -117,6 +120,10 @@ impl FileStore {
 impl Store for FileStore {
     fn capabilities(&self) -> &Capabilities {
         &self.capabilities
+    }
+
+    async fn folding(&self, access: Access) -> Result<Folding, StoreError> {
+        self.with_root(move |root| folding::find_out(root, access)).await
     }
 
     fn check_key(&self, entry: &Entry) -> Option<String> {

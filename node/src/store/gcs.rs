@@ -34,6 +34,7 @@ use airlift_protocol::chunk::Root;
 use airlift_protocol::id::JobId;
 use airlift_protocol::key::Key;
 use airlift_protocol::manifest::Entry;
+use airlift_protocol::sum::StoredSum;
 use airlift_protocol::time::Timestamp;
 use airlift_protocol::units::ByteRange;
 use async_trait::async_trait;
@@ -101,6 +102,7 @@ impl GcsStore {
             symlinks: false,
             keeps_mtime: false,
             directories: false,
+            lists_ranges: true,
             object_bytes_max: part::OBJECT_BYTES_MAX,
             keeps: AttributeKind::ALL
                 .into_iter()
@@ -143,8 +145,16 @@ impl Store for GcsStore {
         self.bucket.list(request, found).await
     }
 
+    async fn next_key(&self, after: &Key) -> Result<Option<Key>, StoreError> {
+        list::next_key(&self.bucket, after).await
+    }
+
     async fn lookup(&self, keys: Vec<Key>) -> Vec<Result<Option<Entry>, StoreError>> {
         list::lookup(&self.bucket, keys).await
+    }
+
+    async fn stored_sums(&self, objects: Vec<Entry>) -> Vec<Result<Vec<StoredSum>, StoreError>> {
+        read::stored_sums(&self.bucket, objects).await
     }
 
     async fn stat(&self, key: &Key) -> Result<Option<ObjectInfo>, StoreError> {

@@ -11,10 +11,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use airlift_protocol::assignment::UploadToken;
 use airlift_protocol::chunk::Root;
 use airlift_protocol::error::ErrorCode;
+use airlift_protocol::folding::Folding;
 use airlift_protocol::key::Key;
 use airlift_protocol::limits::CHUNK_BYTES;
 use airlift_protocol::manifest::{Entry, Kind, Version};
 use airlift_protocol::shard;
+use airlift_protocol::sum::StoredSum;
 use airlift_protocol::time::Timestamp;
 use airlift_protocol::units::ByteRange;
 use async_trait::async_trait;
@@ -34,6 +36,7 @@ const BATCH_ENTRIES: usize = 1000;
 #[derive(Clone, Debug)]
 pub struct MemoryStore {
     capabilities: Capabilities,
+    folding: Folding,
     part_bytes: u64,
     contents: Arc<Mutex<Contents>>,
 }
@@ -51,6 +54,7 @@ struct Stored {
     bytes: Bytes,
     attributes: Attributes,
     generation: u64,
+    sums: Vec<StoredSum>,
 }
 
 #[derive(Debug)]
@@ -75,11 +79,19 @@ impl MemoryStore {
             symlinks: true,
             keeps_mtime: true,
             directories: false,
+            lists_ranges: true,
             object_bytes_max: u64::MAX,
             keeps: AttributeKind::ALL.into_iter().collect(),
             classes: Classes::S3,
         };
-        Self { capabilities, part_bytes: CHUNK_BYTES, contents: Arc::default() }
+        let folding = Folding::NONE;
+        Self { capabilities, folding, part_bytes: CHUNK_BYTES, contents: Arc::default() }
+    }
+
+    /// An empty store that says of itself that it takes names for one. It does not do so: what would
+    /// be written over is there beside what would have done it, for a test to see.
+    pub fn with_folding(folding: Folding) -> Self {
+        Self { folding, ..Self::new() }
     }
 
     /// An empty store that takes parts of so many bytes, a power of two, as a bucket does.
@@ -96,6 +108,15 @@ impl MemoryStore {
     /// Puts an entry that has no bytes: a directory marker, a link, or something special.
     pub fn insert_kind(&self, key: impl Into<Key>, kind: Kind) {
         self.contents().put(key.into(), kind, Bytes::new(), Attributes::default());
+    }
+
+    /// Keeps these sums of the object under `key`, right or wrong, until it is written again.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn keep_sums(&self, key: &Key, sums: Vec<StoredSum>) {
+        let mut contents = self.contents();
+        contents.objects.get_mut(key).expect("an object of that key").sums = sums;
     }
 
     /// Removes whatever is under `key`; whether there was something.
@@ -126,8 +147,8 @@ impl MemoryStore {
 impl Contents {
     fn put(&mut self, key: Key, kind: Kind, bytes: Bytes, attributes: Attributes) {
         self.generation += 1;
-        let generation = self.generation;
-        self.objects.insert(key, Stored { kind, bytes, attributes, generation });
+        let (generation, sums) = (self.generation, Vec::new());
+        self.objects.insert(key, Stored { kind, bytes, attributes, generation, sums });
     }
 
     /// The entry and bytes of `listed`, if it still is what was listed.
@@ -209,6 +230,10 @@ impl Store for MemoryStore {
         &self.capabilities
     }
 
+    async fn folding(&self, _access: Access) -> Result<Folding, StoreError> {
+        Ok(self.folding)
+    }
+
     fn check_key(&self, entry: &Entry) -> Option<String> {
         entry.key.as_bytes().is_empty().then(|| "the key is empty".to_owned())
     }
@@ -234,6 +259,12 @@ impl Store for MemoryStore {
         keys.iter()
             .map(|key| Ok(contents.objects.get(key).map(|stored| stored.entry(key))))
             .collect()
+    }
+
+    async fn stored_sums(&self, objects: Vec<Entry>) -> Vec<Result<Vec<StoredSum>, StoreError>> {
+        let contents = self.contents();
+        let sums_of = |entry| contents.pinned(entry).map(|stored| stored.sums.clone());
+        objects.iter().map(|entry| Ok(sums_of(entry).unwrap_or_default())).collect()
     }
 
     async fn stat(&self, key: &Key) -> Result<Option<ObjectInfo>, StoreError> {

@@ -10,7 +10,9 @@
 //! error       the SDK's errors as ours        preflight  is the bucket usable at all
 //! blank       keys that the SDK would refuse   provider  what is known of each service, as data
 //! credentials where they are taken from        tags      read, written, confirmed
-//! archive     what cannot be read at once
+//! archive     what cannot be read at once      stored    sums that the store keeps
+//! archive     what cannot be read at once       orphan uploads that are dropped
+//! server      copies that the service makes itself
 //! ```
 //!
 //! Keys are sent and received byte for byte: the SDK percent-encodes them segment by segment
@@ -27,16 +29,22 @@ mod composite;
 pub mod credentials;
 mod delete;
 mod error;
+#[cfg(test)]
+mod huge;
 mod keys;
 mod list;
+mod orphan;
 mod preflight;
 pub mod provider;
 mod providers;
 mod put;
 mod read;
+mod server;
+mod stored;
 mod tags;
 mod upload;
 
+use std::any::Any;
 use std::sync::Arc;
 
 use airlift_protocol::assignment::UploadToken;
@@ -45,6 +53,7 @@ use airlift_protocol::id::JobId;
 use airlift_protocol::job::TagPolicy;
 use airlift_protocol::key::Key;
 use airlift_protocol::manifest::Entry;
+use airlift_protocol::sum::StoredSum;
 use airlift_protocol::time::Timestamp;
 use airlift_protocol::units::ByteRange;
 use async_trait::async_trait;
@@ -59,8 +68,8 @@ use super::each::for_each;
 use super::fence::Fence;
 use super::pace::{Pace, Paces};
 use super::{
-    Access, AttributeKind, Capabilities, Classes, ListRequest, Listed, NewObject, ObjectInfo,
-    OpenedUpload, RangeReader, ReadResult, Store, StoreError, Upload, digest,
+    Access, AttributeKind, Capabilities, Classes, Copier, ListRequest, Listed, NewObject,
+    ObjectInfo, OpenedUpload, RangeReader, ReadResult, Store, StoreError, Upload, digest,
 };
 use crate::pipeline::chunk::VerifiedObject;
 
@@ -162,6 +171,7 @@ impl S3Store {
         let bucket = Bucket::open(options).await?;
         let capabilities = Capabilities {
             concurrent_parts: PARTS_AT_ONCE,
+            lists_ranges: true,
             writes_are_durable: true,
             symlinks: false,
             keeps_mtime: false,
@@ -197,8 +207,16 @@ impl Store for S3Store {
         self.bucket.list(request, found).await
     }
 
+    async fn next_key(&self, after: &Key) -> Result<Option<Key>, StoreError> {
+        list::next_key(&self.bucket, after).await
+    }
+
     async fn lookup(&self, keys: Vec<Key>) -> Vec<Result<Option<Entry>, StoreError>> {
         list::lookup(&self.bucket, keys).await
+    }
+
+    async fn stored_sums(&self, objects: Vec<Entry>) -> Vec<Result<Vec<StoredSum>, StoreError>> {
+        stored::stored_sums(&self.bucket, objects).await
     }
 
     async fn stat(&self, key: &Key) -> Result<Option<ObjectInfo>, StoreError> {
@@ -266,6 +284,12 @@ impl Store for S3Store {
     async fn clean(&self) -> Result<(), StoreError> {
         // Nothing but uploads stands beside objects, and those are discarded by key.
         Ok(())
+    }
+
+    fn copier(&self, source: &dyn Store) -> Option<Arc<dyn Copier>> {
+        let source: &dyn Any = source;
+        let source = source.downcast_ref::<Self>()?;
+        server::copier(&self.bucket, &source.bucket)
     }
 
     async fn preflight(&self, access: Access) -> Result<(), StoreError> {

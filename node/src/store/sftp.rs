@@ -19,6 +19,7 @@
 
 mod connection;
 mod directories;
+mod folding;
 mod list;
 mod pool;
 mod read;
@@ -34,6 +35,7 @@ use std::sync::Arc;
 use airlift_protocol::assignment::UploadToken;
 use airlift_protocol::chunk::Root as HashRoot;
 use airlift_protocol::error::ErrorCode;
+use airlift_protocol::folding::Folding;
 use airlift_protocol::id::JobId;
 use airlift_protocol::job::LinkPolicy;
 use airlift_protocol::key::Key;
@@ -99,6 +101,7 @@ impl SftpStore {
             symlinks: true,
             keeps_mtime: true,
             directories: true,
+            lists_ranges: false,
             object_bytes_max: i64::MAX as u64,
             keeps: [AttributeKind::Mtime, AttributeKind::Mode].into_iter().collect(),
             classes: Classes::None,
@@ -124,6 +127,10 @@ impl Store for SftpStore {
 
     fn mtime_step_ns(&self) -> i64 {
         status::NANOSECONDS
+    }
+
+    async fn folding(&self, access: Access) -> Result<Folding, StoreError> {
+        folding::find_out(&self.server, access).await
     }
 
     fn check_key(&self, entry: &Entry) -> Option<String> {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use airlift_coordinator::event::Status;
-use airlift_coordinator::state::{Job, ObjectFact};
+use airlift_coordinator::state::{Job, Listing, ObjectFact};
 use airlift_protocol::assignment::End;
 use airlift_protocol::chunk::Root;
 use airlift_protocol::id::{PageId, Position};
@@ -12,7 +12,7 @@ use airlift_protocol::job::Mode;
 use airlift_protocol::key::Key;
 use airlift_protocol::manifest::Page;
 
-use super::{Found, broken};
+use super::{Found, broken, listing};
 use crate::stores::{Content, Stores, root};
 
 /// The objects of one job in its last run.
@@ -48,6 +48,11 @@ impl Objects {
 
     pub(crate) fn on_page(&mut self, end: End, page: Page) {
         self.pages.insert((end, page.id), page);
+    }
+
+    /// A listing has grown, or reached its end.
+    pub(crate) fn on_listing(&self, end: End, of: &Listing, stores: &Stores) -> Found {
+        listing::look(end, of, |page| self.pages.get(&(end, page)), stores)
     }
 
     pub(crate) fn on_left_over(&mut self, key: &Key) {

@@ -10,7 +10,7 @@ pub(crate) fn look(state: &State, job: JobId, id: AssignmentId, slots: usize) ->
     let given = state.jobs.get(&job).and_then(|job| job.leases.get(id));
     let Some(node) = given.map(|lease| lease.node) else { return Ok(()) };
     // Listing and comparing run beside the rest.
-    let takes_slot = |lease: &&Lease| !matches!(lease.task, Task::List(_) | Task::Compare(_));
+    let takes_slot = |lease: &&Lease| !matches!(lease.task, Task::List(..) | Task::Compare(_));
     let running = state.jobs.values().filter(|job| job.is_running());
     let held = running.flat_map(|job| job.leases.values()).filter(|lease| lease.node == node);
     let taken = held.filter(takes_slot).count();

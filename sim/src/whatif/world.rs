@@ -18,7 +18,7 @@ use airlift_protocol::job::{Filters, JobSpec, Mode, Policy};
 use airlift_protocol::key::Key;
 use airlift_protocol::location::Location;
 use airlift_protocol::raft::{LogPayload, RaftId, SnapshotRef, snapshot_digest};
-use airlift_protocol::report::{Completion, ListingEnd, Report};
+use airlift_protocol::report::{Completion, ListingEnd, Report, Unreadable};
 use airlift_protocol::time::Timestamp;
 use airlift_protocol::version::Formats;
 
@@ -566,7 +566,7 @@ impl World {
         let pages = self.listing.pages();
         let entries = self.listing.page(page).entries;
         let result = match page < pages {
-            true => Completion::Page { page, entries },
+            true => Completion::Page { page, entries, unreadable: Unreadable::default() },
             false => {
                 self.lister = None;
                 self.control.listing_ms = self.now - SUBMIT_MS;

@@ -5,17 +5,18 @@
 //! is asked, as a real store does.
 
 use airlift_coordinator::AgentInput;
-use airlift_protocol::assignment::{Assignment, End, Object, UploadToken, Work};
+use airlift_protocol::assignment::{Assignment, Object, UploadToken, Work};
 use airlift_protocol::attributes::AttributeSet;
 use airlift_protocol::chunk::Root;
 use airlift_protocol::error::{ErrorCode, Failure};
-use airlift_protocol::id::{AssignmentId, JobId, PageId};
+use airlift_protocol::id::{AssignmentId, JobId};
 use airlift_protocol::key::Key;
 use airlift_protocol::manifest::Entry;
-use airlift_protocol::report::{Comparison, Completion, ListingEnd, ObjectResult, Verdict};
+use airlift_protocol::report::{Comparison, Completion, ObjectResult, Verdict};
 
+use super::list::Listed;
 use super::{Ahead, What, World};
-use crate::stores::{Content, entry, is_listed_as, root};
+use crate::stores::{Content, is_listed_as, root};
 use crate::trace::Weight;
 
 /// What an attempt answers.
@@ -28,10 +29,8 @@ pub(crate) struct Attempt {
     pub(crate) assignment: Box<Assignment>,
     /// How often the node's leases had ended when it began.
     pub(crate) term: u64,
-    /// Of a listing: the last key that was told, and the page that comes next.
-    pub(crate) listed: (Option<Key>, PageId),
-    /// Of a listing: places that could not be read.
-    pub(crate) unreadable: u64,
+    /// Of a listing: how far it got.
+    pub(crate) listed: Listed,
     /// Of a pack: what became of the objects before the next one.
     pub(crate) moved: Vec<ObjectResult>,
     /// What was read, and is let go next.
@@ -76,10 +75,7 @@ fn is_fenced(work: &Work) -> bool {
 impl World {
     pub(crate) fn begin(&mut self, place: usize, assignment: Box<Assignment>, number: u32) {
         let id = assignment.id;
-        let listed = match &assignment.work {
-            Work::List { after, next, .. } => (after.clone(), *next),
-            _ => (None, PageId(0)),
-        };
+        let listed = Listed::of(&assignment.work);
         let Some(process) = &mut self.nodes[place].process else { return };
         let term = process.term.1;
         let attempt = Attempt {
@@ -87,7 +83,6 @@ impl World {
             assignment,
             term,
             listed,
-            unreadable: 0,
             moved: Vec::new(),
             ready: None,
             deleted: Vec::new(),
@@ -263,7 +258,7 @@ impl World {
                 Step::Answer(self.compare((place, reader), job, &page.entries))
             }
             Work::MovePack { objects } => self.move_next((place, reader), attempt, &objects),
-            Work::Open { object, resume, orphan_since } => {
+            Work::Open { object, resume, orphan_since, may_copy: _ } => {
                 self.check_writer(place, attempt.assignment.id);
                 Step::Answer(self.open((place, reader), job, &object, resume, orphan_since))
             }
@@ -271,6 +266,7 @@ impl World {
                 Step::Answer(self.move_range((place, reader), job, &object, &upload, range))
             }
             Work::Commit { object, upload, root } => {
+                let root = root.expect("invariant: no simulated store copies by itself");
                 match self.read((place, reader), job, &object.entry) {
                     Ok(_) => {
                         attempt.ready = Some(Change::Commit(object.entry.key, upload, root));
@@ -332,46 +328,6 @@ impl World {
             Ok(change) => attempt.ready = Some(change),
             Err(result) => attempt.moved.push(result),
         }
-        Step::Next
-    }
-
-    /// One page of random length, or the end.
-    fn list(&mut self, place: usize, attempt: &mut Attempt, end: End) -> Step {
-        let most = self.options.page_entries;
-        let length = 1 + self.timing.below(most) as usize;
-        let (lag, now) = (self.options.listing_lag_ms, self.now);
-        let (after, page) = attempt.listed.clone();
-        let stores = self.stores(attempt.assignment.job);
-        let is_after = |key: &Key| after.as_ref().is_none_or(|after| key > after);
-        let entries: Vec<Entry> = match end {
-            End::Source => {
-                let found = stores.source.iter().filter(|(key, _)| is_after(key));
-                found.take(length).map(|(key, content)| entry(key, *content)).collect()
-            }
-            End::Target => {
-                let is_shown = |since: u64| since == 0 || since + lag <= now;
-                let found =
-                    stores.target.iter().filter(|(key, it)| is_after(key) && is_shown(it.since));
-                found.take(length).map(|(key, stored)| entry(key, stored.content)).collect()
-            }
-        };
-        if self.faults.chance(self.options.unreadable) {
-            attempt.unreadable += 1;
-        }
-        let Some(last) = entries.last() else {
-            let named = (0..attempt.unreadable).map(|at| {
-                let key = Key::from(format!("~unreadable-{at}/").as_str());
-                (key, Failure::new(ErrorCode::PermissionDenied, "simulated"))
-            });
-            let (unreadable, unreadable_count) = (named.collect(), attempt.unreadable);
-            let end = ListingEnd { pages: page, unreadable, unreadable_count };
-            return Step::Answer(Ok(Completion::Listed(end)));
-        };
-        attempt.listed = (Some(last.key.clone()), page.next());
-        let (assignment, number) = (attempt.assignment.id, attempt.number);
-        let result = Ok(Completion::Page { page, entries });
-        let outcome = AgentInput::Outcome { assignment, attempt: number, result, wire_bytes: 0 };
-        self.feed_agent(place, outcome);
         Step::Next
     }
 

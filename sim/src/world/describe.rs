@@ -4,6 +4,7 @@ use airlift_coordinator::state::Fact;
 use airlift_protocol::assignment::Work;
 use airlift_protocol::control::Order;
 use airlift_protocol::id::NodeId;
+use airlift_protocol::key::Key;
 use airlift_protocol::report::{Completion, ObjectResult, Report};
 
 /// The place that a node's id says.
@@ -33,7 +34,11 @@ pub(super) fn order(leader: usize, node: NodeId, order: &Order) -> String {
 
 fn work(work: &Work) -> String {
     match work {
-        Work::List { end, next, .. } => format!("list the {end:?} from page {}", next.0),
+        Work::List { end, after, until, next, cuts, .. } => {
+            let key = |key: &Option<Key>| key.as_ref().map_or_else(String::new, Key::to_string);
+            let (from, to) = (key(after), key(until));
+            format!("list the {end:?} behind '{from}' up to '{to}' as {}, {cuts} cuts", next.0)
+        }
         Work::Compare { page } => format!("compare page {}", page.id.0),
         Work::Open { object, .. } => format!("open {}", object.entry.key),
         Work::MoveRange { object, range, .. } => format!("{range:?} of {}", object.entry.key),
@@ -56,7 +61,7 @@ fn work(work: &Work) -> String {
 pub(super) fn report(place: usize, report: &Report) -> String {
     let text = match &report.result {
         Err(failure) => failure.to_string(),
-        Ok(Completion::Page { page, entries }) => {
+        Ok(Completion::Page { page, entries, .. }) => {
             format!("page {} of {} entries", page.0, entries.len())
         }
         Ok(Completion::PackMoved(results)) => {

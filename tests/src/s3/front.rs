@@ -29,6 +29,8 @@ pub struct Seen {
     pub refused: Vec<bool>,
     /// The most that had bytes to move at once: puts and gets.
     pub at_once_max: usize,
+    /// Requests for the bytes of an object, or of a range of one.
+    pub bodies: usize,
 }
 
 /// Stands before a server. Clones are the same.
@@ -80,6 +82,7 @@ impl Front {
         if !lane.lets_pass() {
             return Err(slow_down());
         }
+        lane.lock().seen.bodies += usize::from(asks_for_bytes(request));
         let has_bytes = [Method::GET, Method::PUT].contains(request.method());
         let on_its_way = OnItsWay::begin(&lane, has_bytes);
         let length = request.headers().get("content-length");
@@ -88,6 +91,15 @@ impl Front {
         tokio::time::sleep(lane.rule.delay + Duration::from_secs_f64(carrying)).await;
         Ok(on_its_way)
     }
+}
+
+/// Whether it is the bytes of an object that a request is about, and not a listing or tags.
+fn asks_for_bytes(request: &Request<Incoming>) -> bool {
+    let is_of_object = request.uri().path().trim_matches('/').contains('/');
+    let query = request.uri().query().unwrap_or_default();
+    let lists = ["list-type=", "uploads", "uploadId=", "tagging"];
+    let is_about_else = lists.iter().any(|part| query.contains(part));
+    request.method() == Method::GET && is_of_object && !is_about_else
 }
 
 impl Lane {

@@ -5,18 +5,21 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use async_trait::async_trait;
 use s3s::dto::{
     AbortMultipartUploadInput, AbortMultipartUploadOutput, CompleteMultipartUploadInput,
-    CompleteMultipartUploadOutput, CreateMultipartUploadInput, CreateMultipartUploadOutput,
+    CompleteMultipartUploadOutput, CopyObjectInput, CopyObjectOutput, CopyObjectResult,
+    CopyPartResult, CopySource, CreateMultipartUploadInput, CreateMultipartUploadOutput,
     DeleteObjectInput, DeleteObjectOutput, ETag, EncodingType, GetObjectInput, GetObjectOutput,
     HeadBucketInput, HeadBucketOutput, HeadObjectInput, HeadObjectOutput,
     ListMultipartUploadsInput, ListMultipartUploadsOutput, ListObjectsV2Input, ListObjectsV2Output,
     ListPartsInput, ListPartsOutput, MultipartUpload, Object, Part, PutObjectInput,
-    PutObjectOutput, Timestamp, UploadPartInput, UploadPartOutput,
+    PutObjectOutput, Range, Timestamp, UploadPartCopyInput, UploadPartCopyOutput, UploadPartInput,
+    UploadPartOutput,
 };
 use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
 use s3s_fs::FileSystem;
@@ -27,6 +30,8 @@ pub(super) struct Ledger {
     files: Arc<FileSystem>,
     root: PathBuf,
     books: Arc<Mutex<Books>>,
+    /// Requests for the bytes of an object.
+    gets: Arc<AtomicU64>,
     /// Held while an upload ends: who asks for the same end meanwhile finds it ended.
     ending: Arc<tokio::sync::Mutex<()>>,
 }
@@ -45,6 +50,8 @@ struct Kept {
     size: Option<i64>,
     etag: Option<ETag>,
     last_modified: Option<Timestamp>,
+    /// Bytes of its first part, when it was put together.
+    first_part: Option<i64>,
 }
 
 /// An upload that is not committed.
@@ -70,6 +77,7 @@ impl Ledger {
             files: Arc::new(files),
             root: root.to_owned(),
             books: Arc::default(),
+            gets: Arc::default(),
             ending: Arc::default(),
         }
     }
@@ -80,8 +88,17 @@ impl Ledger {
     }
 
     pub(super) fn content(&self, bucket: &str, key: &str) -> Option<Vec<u8>> {
+        std::fs::read(self.path(bucket, key)?).ok()
+    }
+
+    /// The file that holds an object.
+    pub(super) fn path(&self, bucket: &str, key: &str) -> Option<PathBuf> {
         let name = self.books().buckets.get(bucket)?.get(key)?.name.clone();
-        std::fs::read(self.root.join(bucket).join(name)).ok()
+        Some(self.root.join(bucket).join(name))
+    }
+
+    pub(super) fn gets(&self) -> u64 {
+        self.gets.load(Ordering::Relaxed)
     }
 
     pub(super) fn uploads(&self, bucket: &str) -> Vec<String> {
@@ -140,6 +157,7 @@ impl Ledger {
             size: head.content_length,
             etag: head.e_tag,
             last_modified: head.last_modified,
+            first_part: None,
         };
         let before =
             self.books().buckets.entry(bucket.to_owned()).or_default().insert(key.to_owned(), kept);
@@ -216,6 +234,7 @@ impl S3 for Ledger {
         &self,
         mut request: S3Request<GetObjectInput>,
     ) -> S3Result<S3Response<GetObjectOutput>> {
+        self.gets.fetch_add(1, Ordering::Relaxed);
         let kept = self.kept(&request.input.bucket, &request.input.key)?;
         let wanted = request.input.if_match.as_ref().and_then(|condition| condition.as_etag());
         if wanted.is_some() && wanted != kept.etag.as_ref() {
@@ -225,12 +244,56 @@ impl S3 for Ledger {
         self.files.get_object(request).await
     }
 
+    async fn copy_object(
+        &self,
+        request: S3Request<CopyObjectInput>,
+    ) -> S3Result<S3Response<CopyObjectOutput>> {
+        let CopySource::Bucket { bucket, key, .. } = &request.input.copy_source else {
+            return Err(s3_error!(NotImplemented, "copies are from buckets"));
+        };
+        let kept = self.kept(bucket, key)?;
+        let wanted = request.input.copy_source_if_match.as_ref();
+        let wanted = wanted.and_then(|condition| condition.as_etag());
+        if wanted.is_some() && wanted != kept.etag.as_ref() {
+            return Err(s3_error!(PreconditionFailed, "The ETag does not match"));
+        }
+        let (bucket, key) = (bucket.to_string(), kept.name);
+        let read = GetObjectInput { bucket, key, ..GetObjectInput::default() };
+        let body = self.files.get_object(with_input(&request, read)).await?.output.body;
+        let asker = with_input(&request, ());
+        let (input, name) = (request.input, self.new_name());
+        let write = PutObjectInput {
+            bucket: input.bucket.clone(),
+            key: name.clone(),
+            body,
+            content_length: kept.size,
+            metadata: input.metadata,
+            content_type: input.content_type,
+            content_encoding: input.content_encoding,
+            content_disposition: input.content_disposition,
+            content_language: input.content_language,
+            cache_control: input.cache_control,
+            ..PutObjectInput::default()
+        };
+        let answer = self.files.put_object(with_input(&asker, write)).await?;
+        self.enter(&asker, &input.bucket, &input.key, name).await?;
+        let e_tag = answer.output.e_tag;
+        let copy_object_result = Some(CopyObjectResult { e_tag, ..CopyObjectResult::default() });
+        Ok(S3Response::new(CopyObjectOutput { copy_object_result, ..CopyObjectOutput::default() }))
+    }
+
     async fn head_object(
         &self,
         mut request: S3Request<HeadObjectInput>,
     ) -> S3Result<S3Response<HeadObjectOutput>> {
-        request.input.key = self.kept(&request.input.bucket, &request.input.key)?.name;
-        self.files.head_object(request).await
+        let kept = self.kept(&request.input.bucket, &request.input.key)?;
+        let is_of_part = request.input.part_number.take() == Some(1);
+        request.input.key = kept.name;
+        let mut answer = self.files.head_object(request).await?;
+        if let Some(bytes) = kept.first_part.filter(|_| is_of_part) {
+            answer.output.content_length = Some(bytes);
+        }
+        Ok(answer)
     }
 
     async fn delete_object(
@@ -320,6 +383,40 @@ impl S3 for Ledger {
         Ok(answer)
     }
 
+    async fn upload_part_copy(
+        &self,
+        request: S3Request<UploadPartCopyInput>,
+    ) -> S3Result<S3Response<UploadPartCopyOutput>> {
+        let input = &request.input;
+        let CopySource::Bucket { bucket, key, .. } = &input.copy_source else {
+            return Err(s3_error!(NotImplemented, "copies are from buckets"));
+        };
+        let kept = self.kept(bucket, key)?;
+        let wanted = input.copy_source_if_match.as_ref();
+        let wanted = wanted.and_then(|condition| condition.as_etag());
+        if wanted.is_some() && wanted != kept.etag.as_ref() {
+            return Err(s3_error!(PreconditionFailed, "The ETag does not match"));
+        }
+        let range = input.copy_source_range.as_deref().map(Range::parse).transpose();
+        let range = range.map_err(|_| s3_error!(InvalidArgument, "a range that is none"))?;
+        let (bucket, key) = (bucket.to_string(), kept.name);
+        let read = GetObjectInput { bucket, key, range, ..GetObjectInput::default() };
+        let read = self.files.get_object(with_input(&request, read)).await?.output;
+        let write = UploadPartInput {
+            bucket: input.bucket.clone(),
+            key: input.key.clone(),
+            upload_id: input.upload_id.clone(),
+            part_number: input.part_number,
+            body: read.body,
+            content_length: read.content_length,
+            ..UploadPartInput::default()
+        };
+        let e_tag = self.upload_part(with_input(&request, write)).await?.output.e_tag;
+        let copy_part_result = Some(CopyPartResult { e_tag, ..CopyPartResult::default() });
+        let output = UploadPartCopyOutput { copy_part_result, ..UploadPartCopyOutput::default() };
+        Ok(S3Response::new(output))
+    }
+
     async fn list_parts(
         &self,
         request: S3Request<ListPartsInput>,
@@ -398,6 +495,14 @@ impl S3 for Ledger {
         let answer = self.files.complete_multipart_upload(request).await?;
         self.books().uploads.remove(&id);
         self.enter(&asker, &upload.bucket, &upload.key, upload.name).await?;
+        let first_part = upload.parts.get(&1).and_then(|(size, _)| *size);
+        let mut books = self.books();
+        if let Some(kept) =
+            books.buckets.get_mut(&upload.bucket).and_then(|it| it.get_mut(&upload.key))
+        {
+            kept.first_part = first_part;
+        }
+        drop(books);
         Ok(answer)
     }
 

@@ -35,6 +35,7 @@ fn a_request_comes_back_as_it_was() {
         class: "GLACIER=Archive".parse().unwrap(),
         keys: KeyPolicy::Exact,
         inventory: None,
+        server_side: ServerSide::Auto,
     };
     let mut listed = submission(Mode::Copy, "s3://b", "berlin:/x");
     let location = at("s3://b/inventory/manifest.json");

@@ -72,6 +72,7 @@ pub(super) fn page(view: &JobView) -> String {
         (objects.done, "done"),
         (objects.unchanged, "unchanged"),
         (objects.equal, "equal"),
+        (objects.equal_by_sum, "of them by sums of the stores"),
         (objects.differs, "differ"),
         (objects.missing, "missing"),
         (objects.extra, "extra"),

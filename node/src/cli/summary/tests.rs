@@ -25,7 +25,7 @@ fn failed(key: String) -> Event {
     let reason = Some((Some(ErrorCode::Io), "read: input/output error".to_owned()));
     let key = Key::new(key.into_bytes());
     let (status, dropped) = (Status::Failed, AttributeSet::NONE);
-    let object = ObjectEnd { key, status, bytes: 5, root: None, reason, dropped };
+    let object = ObjectEnd { key, status, bytes: 5, root: None, reason, dropped, sum: None };
     Event::ObjectFinished { job: JOB, object }
 }
 
@@ -113,7 +113,8 @@ fn differences_that_stand_on_standard_output_are_not_named_again() {
     let differs = |index: u64| {
         let key = Key::from(format!("d{index}").as_str());
         let (status, dropped) = (Status::Differs, AttributeSet::NONE);
-        let object = ObjectEnd { key, status, bytes: 1, root: None, reason: None, dropped };
+        let object =
+            ObjectEnd { key, status, bytes: 1, root: None, reason: None, dropped, sum: None };
         Event::ObjectFinished { job: JOB, object }
     };
     let troubles = (0..30).map(differs).chain([failed("k".to_owned())]);
@@ -141,6 +142,7 @@ fn differences_and_dry_runs_have_their_lines_on_standard_output() {
         root: None,
         reason: None,
         dropped: AttributeSet::NONE,
+        sum: None,
     };
     for (mode, status, line) in [
         (Mode::Verify, Status::Differs, Some("differs  a\\x0ab")),

@@ -13,14 +13,17 @@ use airlift_protocol::chunk::Root;
 use airlift_protocol::codec;
 use airlift_protocol::error::Failure;
 use airlift_protocol::figures::Stage;
+use airlift_protocol::folding::Folding;
 use airlift_protocol::frame::{
-    ChunkHead, Frame, Order, REQUEST_BYTES_MAX, REQUEST_ITEMS_MAX, Request, RequestHeader,
+    ChunkHead, Digest, Frame, Order, REQUEST_BYTES_MAX, REQUEST_ITEMS_MAX, Request, RequestHeader,
+    ToDigest,
 };
 use airlift_protocol::id::NodeId;
 use airlift_protocol::key::Key;
 use airlift_protocol::limits::{CHUNK_BYTES, PACK_BYTES_MAX};
 use airlift_protocol::manifest::Entry;
 use airlift_protocol::shard;
+use airlift_protocol::sum::{StoredSum, SumKind};
 use airlift_protocol::units::ByteRange;
 use async_trait::async_trait;
 use futures::stream::{self, Stream, StreamExt};
@@ -409,17 +412,48 @@ impl Source for RemoteSource {
         found
     }
 
-    async fn roots(&self, entries: Vec<Entry>) -> Vec<Result<Root, StoreError>> {
-        let mut roots = Vec::with_capacity(entries.len());
+    async fn rivals(&self, folding: Folding, keys: Vec<Key>) -> Vec<Result<Vec<Key>, StoreError>> {
+        let mut found = Vec::with_capacity(keys.len());
+        for keys in batches(keys, REQUEST_ITEMS_MAX, |_| 0) {
+            let read = |frame| match frame {
+                Frame::Rivals { place, names } => Some((place, names)),
+                _ => None,
+            };
+            let count = keys.len();
+            found.extend(self.ask_each(Request::Rivals { folding, keys }, count, read).await);
+        }
+        found
+    }
+
+    async fn stored_sums(&self, entries: Vec<Entry>) -> Vec<Result<Vec<StoredSum>, StoreError>> {
+        let mut stored = Vec::with_capacity(entries.len());
         for entries in batches(entries, REQUEST_ITEMS_MAX, |_| 0) {
             let read = |frame| match frame {
-                Frame::ObjectRoot { place, root } => Some((place, root)),
+                Frame::ObjectSums { place, sums } => Some((place, sums)),
                 _ => None,
             };
             let count = entries.len();
-            roots.extend(self.ask_each(Request::Roots { entries }, count, read).await);
+            stored.extend(self.ask_each(Request::StoredSums { entries }, count, read).await);
         }
-        roots
+        stored
+    }
+
+    async fn digests(&self, objects: Vec<ToDigest>) -> Vec<Result<Digest, StoreError>> {
+        let mut digests = Vec::with_capacity(objects.len());
+        for objects in batches(objects, REQUEST_ITEMS_MAX, |_| 0) {
+            let wanted: Vec<Option<SumKind>> = objects.iter().map(|object| object.sum).collect();
+            let read = |frame| match frame {
+                Frame::ObjectDigest { place, digest } => {
+                    let kind = digest.sum.map(|sum| sum.kind());
+                    let is_asked = wanted.get(place as usize).is_some_and(|asked| *asked == kind);
+                    is_asked.then_some((place, digest))
+                }
+                _ => None,
+            };
+            let count = objects.len();
+            digests.extend(self.ask_each(Request::Digests { objects }, count, read).await);
+        }
+        digests
     }
 
     async fn read_range(

@@ -110,13 +110,22 @@ impl Serve for SourceServer {
                 frames.frame(&Frame::Info(info)).await
             }
             Request::Lookup { keys } => send_lookup(source, keys, frames).await,
-            Request::Roots { entries } => {
-                let roots = source.roots(entries).await;
-                send_each(roots, |place, root| Frame::ObjectRoot { place, root }, frames).await
+            Request::Digests { objects } => {
+                let digests = source.digests(objects).await;
+                let to_frame = |place, digest| Frame::ObjectDigest { place, digest };
+                send_each(digests, to_frame, frames).await
+            }
+            Request::StoredSums { entries } => {
+                let stored = source.stored_sums(entries).await;
+                send_each(stored, |place, sums| Frame::ObjectSums { place, sums }, frames).await
             }
             Request::Describe => {
                 let keeps_mtime = source.keeps_mtime().await?;
                 frames.frame(&Frame::Description(Description { keeps_mtime })).await
+            }
+            Request::Rivals { folding, keys } => {
+                let found = source.rivals(folding, keys).await;
+                send_each(found, |place, names| Frame::Rivals { place, names }, frames).await
             }
             Request::CatchUp(_) => Err(Failure::new(ErrorCode::Bug, "is no question to a source")),
         }

@@ -147,6 +147,7 @@ fn local(store: impl Store + 'static) -> LocalSource {
         store: Arc::new(store),
         bounds: bounds(),
         encoder: Arc::new(Encoder::fixed(Compression::Zstd(3))),
+        rivals: None,
         faults: None,
     }
 }

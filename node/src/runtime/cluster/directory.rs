@@ -103,9 +103,14 @@ impl Directory {
         self.path.join(format!("{SNAPSHOT}{}", HEXLOWER.encode(digest)))
     }
 
+    /// Where the directory of a job is, or would be.
+    pub(crate) fn job_path(&self, job: JobId) -> PathBuf {
+        self.path.join("jobs").join(job.to_string())
+    }
+
     /// The directory of a job's journal, made if need be.
     pub(crate) fn job(&self, job: JobId) -> Result<PathBuf, StoreError> {
-        let path = self.path.join("jobs").join(job.to_string());
+        let path = self.job_path(job);
         fs::create_dir_all(&path)
             .map_err(|error| StoreError::io("create the directory", path.display(), &error))?;
         Ok(path)

@@ -163,9 +163,9 @@ fn beside(id: JobId, job: &Job) -> Vec<Event> {
 
 fn line(job: JobId, page: &Page, place: u16, fact: ObjectFact) -> Result<String, ApiError> {
     let entry = page.entry(place).ok_or_else(|| wrong("its object is in no listing"))?;
-    let ObjectFact { status, root, reason, dropped } = fact;
+    let ObjectFact { status, root, reason, dropped, sum } = fact;
     let (key, bytes) = (entry.key.clone(), entry.size);
-    let object = ObjectEnd { key, status, bytes, root, reason, dropped };
+    let object = ObjectEnd { key, status, bytes, root, reason, dropped, sum };
     text_of(&Event::ObjectFinished { job, object })
 }
 

@@ -190,6 +190,7 @@ mod tests {
             root: None,
             reason: None,
             dropped: AttributeSet::NONE,
+            sum: None,
         };
         Record { job: JobId([job; 16]), run, end, position, fact }
     }
@@ -258,6 +259,7 @@ mod tests {
                 root: None,
                 reason: None,
                 dropped: AttributeSet::NONE,
+                sum: None,
             },
         };
         let records: Vec<Record> = [(1, 0, 3), (2, 0, 0), (2, 0, 5), (2, 0, u16::MAX), (2, 1, 0)]

@@ -43,6 +43,7 @@ use crate::pipeline::compress::{Compression, Encoder};
 use crate::pipeline::local::LocalSource;
 use crate::pipeline::meter::{JobMeters, Tally};
 use crate::pipeline::places::Places;
+use crate::pipeline::rivals::{self, Rivals};
 use crate::pipeline::slots::{Slots, takes_slot};
 use crate::pipeline::source::Source;
 use crate::runtime::blocking::blocking;
@@ -121,6 +122,8 @@ struct Job {
     encoder: Arc<Encoder>,
     fence: Fence,
     source: OnceCell<Arc<dyn Store>>,
+    /// Names of the source that a target takes for one, once the source is open.
+    rivals: OnceCell<Arc<Rivals>>,
     target: OnceCell<Arc<dyn Store>>,
     journal: OnceCell<Arc<Journal>>,
 }
@@ -280,6 +283,7 @@ impl Workshop {
             encoder,
             fence: self.term.fence(),
             source: OnceCell::new(),
+            rivals: OnceCell::new(),
             target: OnceCell::new(),
             journal,
         });
@@ -357,6 +361,26 @@ impl Workshop {
 
     async fn source_store(&self, job: &Job) -> Result<Arc<dyn Store>, StoreError> {
         job.source.get_or_try_init(|| self.open(job, End::Source)).await.cloned()
+    }
+
+    async fn rivals(&self, job: &Job) -> Result<Arc<Rivals>, StoreError> {
+        let prepare = || async {
+            let inventory = match self.inventory(job).await {
+                Ok(inventory) => inventory,
+                // A listing says more than an inventory that is elsewhere: rivals that are not moved.
+                Err(error) if error.code == ErrorCode::LocationMissing => None,
+                Err(error) => return Err(error),
+            };
+            let names = rivals::Names {
+                store: self.source_store(job).await?,
+                inventory,
+                filter: Arc::clone(&job.filter),
+                spec: Arc::clone(&job.spec),
+                scratch: self.setup.directory.job_path(job.id),
+            };
+            Ok(Arc::new(Rivals::among(names)))
+        };
+        job.rivals.get_or_try_init(prepare).await.cloned()
     }
 
     /// What is read in place of a listing of the job's source.
@@ -453,6 +477,7 @@ impl Workshop {
                 store: self.source_store(job).await?,
                 bounds: bounds.clone(),
                 encoder: Arc::new(Encoder::fixed(Compression::Off)),
+                rivals: Some(self.rivals(job).await?),
                 faults: None,
             }));
         }
@@ -479,6 +504,7 @@ impl Job {
             encoder: Arc::clone(&self.encoder),
             fence: term.fence(),
             source: OnceCell::new(),
+            rivals: OnceCell::new(),
             target: OnceCell::new(),
             journal: self.journal.clone(),
         }
@@ -518,6 +544,7 @@ impl Shelf for Workshop {
             store: self.source_store(&job).await?,
             bounds,
             encoder: Arc::clone(&job.encoder),
+            rivals: Some(self.rivals(&job).await?),
             faults: None,
         });
         Ok(Served { source, meter })

@@ -1,5 +1,7 @@
 //! Whole jobs between stores in memory.
 
+mod sums;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,11 +1,13 @@
 //! The consensus file: what was written is read, and damage never passes for a log.
 
-use airlift_coordinator::command::Command;
+use airlift_coordinator::command::{Command, Turn};
 use airlift_protocol::assignment::End;
-use airlift_protocol::id::{JobId, PageId};
+use airlift_protocol::id::{JobId, KeyRangeId, PageId};
 use airlift_protocol::key::Key;
 use airlift_protocol::manifest::{Entry, Kind, Version};
 use airlift_protocol::raft::LogPayload;
+use airlift_protocol::report::Unreadable;
+use airlift_protocol::time::Timestamp;
 use tempfile::TempDir;
 
 use super::*;
@@ -178,8 +180,9 @@ fn page(number: u32) -> Page {
 
 fn page_entry(index: u64, term: u64) -> LogEntry {
     let number = u32::try_from(index).unwrap();
-    let command =
-        Command::Page { job: JobId([1; 16]), run: 1, end: End::Source, page: page(number) };
+    let turn = Turn { range: KeyRangeId(0), number: PageId(number), at: Timestamp(0) };
+    let (job, page, unreadable) = (JobId([1; 16]), page(number), Unreadable::default());
+    let command = Command::Page { job, run: 1, end: End::Source, page, turn, unreadable };
     let payload = LogPayload::Command(codec::encode(&command));
     LogEntry { index: LogIndex(index), term, payload }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use airlift_protocol::error::ErrorCode;
 use airlift_protocol::key::Key;
 use airlift_protocol::manifest::{Entry, Version};
+use airlift_protocol::sum::{StoredSum, SumKind};
 use airlift_protocol::units::ByteRange;
 use futures::{StreamExt, stream};
 use reqwest::header::{HeaderMap, HeaderValue};
@@ -18,9 +19,9 @@ use super::error::is_absent;
 use super::list::{ARCHIVE, new_entry};
 use crate::pipeline::chunk::Payload;
 use crate::store::digest::{quoted, unquoted};
-use crate::store::each::REQUESTS_MAX;
+use crate::store::each::{REQUESTS_MAX, for_each};
 use crate::store::http::{Body, ChunkReader, Patience, total_of};
-use crate::store::{Attributes, ObjectInfo, RangeReader, ReadResult, StoreError};
+use crate::store::{Attributes, ObjectInfo, RangeReader, ReadResult, StoreError, is_still, sum};
 
 /// The blob that a key stands for, and what its headers say.
 #[derive(Debug)]
@@ -73,6 +74,17 @@ impl Container {
         let entry = self.described(key, &found.headers)?;
         let attributes = attributes_of(&found.headers, entry.mtime_ns);
         Ok(Some(ObjectInfo { entry, attributes }))
+    }
+
+    /// The sums of the object that `entry` describes; none when it is another one now. The service
+    /// computes an MD5 of what is written whole; of other blobs it keeps what a client says.
+    async fn sums_of(&self, entry: &Entry) -> Result<Vec<StoredSum>, StoreError> {
+        let Some(found) = self.find(&entry.key).await? else { return Ok(Vec::new()) };
+        let now = self.described(&entry.key, &found.headers)?;
+        let is_listed = is_still(entry, &now);
+        let md5 = found.headers.get("content-md5").filter(|_| is_listed);
+        let md5 = md5.and_then(|value| sum::from_base64(SumKind::Md5, &text_of(value)));
+        Ok(md5.map(StoredSum::claimed).into_iter().collect())
     }
 
     /// The entry that a description stands for.
@@ -166,6 +178,17 @@ pub(super) fn etag(headers: &HeaderMap) -> Option<String> {
 
 fn last_modified(headers: &HeaderMap) -> Option<i64> {
     headers.get("last-modified").and_then(|time| parse_date(&text_of(time)))
+}
+
+pub(super) async fn stored_sums(
+    container: &Arc<Container>,
+    objects: Vec<Entry>,
+) -> Vec<Result<Vec<StoredSum>, StoreError>> {
+    let ask = |entry: Entry| {
+        let container = Arc::clone(container);
+        async move { container.sums_of(&entry).await }
+    };
+    for_each(REQUESTS_MAX, objects, ask).await
 }
 
 pub(super) async fn read_small(

@@ -11,10 +11,12 @@ use rustix::fs::{Dir, FileType, fstat, readlinkat};
 use tokio::sync::mpsc;
 
 use super::directories::Directories;
+use super::folding;
 use super::names::Names;
 use super::root::Root;
 use super::status::{Status, directory_entry};
 use crate::store::path::{KeyPath, is_staging, split};
+use crate::store::spelling::Spelling;
 use crate::store::{ListRequest, Listed, StoreError};
 
 /// Entries that go into the channel at a time.
@@ -50,24 +52,31 @@ pub(super) fn lookup(root: &Root, keys: &[Key]) -> Vec<Result<Option<Entry>, Sto
     };
     // Keys come in order, so that those below one missing directory stand together.
     let mut missing: Option<Vec<u8>> = None;
+    let mut spelling = Spelling::new(root.known_folding());
     let mut found = Vec::with_capacity(keys.len());
     for key in keys {
         let Ok(path) = KeyPath::parse(key) else {
             found.push(Ok(None));
             continue;
         };
-        if missing.as_deref() == Some(path.parent) {
+        if missing.as_deref() == Some(path.parent) && spelling.is_none() {
             found.push(Ok(None));
             continue;
         }
-        found.push(match directories.find(path.parent) {
+        let mut there = match directories.find(path.parent) {
             Ok(Some(directory)) => entry(root, &directories, &directory, key, &path),
             Ok(None) => {
                 missing = Some(path.parent.to_vec());
                 Ok(None)
             }
             Err(error) => Err(error),
-        });
+        };
+        if let (Some(spelling), Ok(_)) = (&mut spelling, &there)
+            && let Err(error) = folding::check(root, &mut directories, spelling, path.whole)
+        {
+            there = Err(error);
+        }
+        found.push(there);
     }
     found
 }

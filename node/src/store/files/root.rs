@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use airlift_protocol::error::ErrorCode;
+use airlift_protocol::folding::Folding;
 use airlift_protocol::id::JobId;
 use airlift_protocol::job::LinkPolicy;
 use airlift_protocol::key::fmt_escaped;
@@ -35,6 +36,8 @@ pub(super) struct Root {
     /// Tells the staged files of this store from those of a process that died before.
     instance: u64,
     staged: AtomicU64,
+    /// Which names are taken for one, once that was tried.
+    folding: OnceLock<Folding>,
 }
 
 impl Root {
@@ -53,6 +56,23 @@ impl Root {
             fence,
             instance,
             staged: AtomicU64::new(0),
+            folding: OnceLock::new(),
+        }
+    }
+
+    /// Which names are taken for one; `None` as long as that was not tried.
+    pub(super) fn known_folding(&self) -> Option<Folding> {
+        self.folding.get().copied()
+    }
+
+    /// Which names are taken for one, as `probe` says the first time.
+    pub(super) fn folding_by(
+        &self,
+        probe: impl FnOnce() -> Result<Folding, StoreError>,
+    ) -> Result<Folding, StoreError> {
+        match self.folding.get() {
+            Some(known) => Ok(*known),
+            None => probe().map(|found| *self.folding.get_or_init(|| found)),
         }
     }
 

@@ -21,6 +21,10 @@ use crate::store::{ListRequest, Listed, StoreError};
 /// Objects that are asked for in one page, and handed on at a time.
 const PAGE_ENTRIES: usize = 1_000;
 
+/// Objects that are asked for to find the first one behind a name, which itself comes first where it is
+/// there.
+const PROBE_ENTRIES: usize = 2;
+
 /// Pages without an object that may follow each other: the service may send them, and one that
 /// sends nothing else never ends.
 const EMPTY_PAGES_MAX: u32 = 1_000;
@@ -52,7 +56,18 @@ impl Bucket {
         start: Option<&str>,
         token: Option<&str>,
     ) -> Result<ListedPage, Failed> {
-        let entries = PAGE_ENTRIES.to_string();
+        self.page_of(PAGE_ENTRIES, prefix, start, token).await
+    }
+
+    /// The same with so many objects, at most.
+    async fn page_of(
+        &self,
+        entries: usize,
+        prefix: &str,
+        start: Option<&str>,
+        token: Option<&str>,
+    ) -> Result<ListedPage, Failed> {
+        let entries = entries.to_string();
         let mut query =
             vec![("prefix", prefix), ("maxResults", entries.as_str()), ("fields", FIELDS)];
         query.extend(start.map(|start| ("startOffset", start)));
@@ -98,6 +113,18 @@ impl Bucket {
     }
 }
 
+/// The first key of the location after `after`.
+pub(super) async fn next_key(bucket: &Bucket, after: &Key) -> Result<Option<Key>, StoreError> {
+    let request = ListRequest { after: Some(after.clone()), until: None };
+    let mut listing = Listing { page_entries: PROBE_ENTRIES, ..Listing::new(bucket, &request)? };
+    while let Some(entries) = listing.page().await? {
+        if let Some(entry) = entries.into_iter().next() {
+            return Ok(Some(entry.key));
+        }
+    }
+    Ok(None)
+}
+
 /// A listing in progress, with the checks that keep a wrong answer from becoming a wrong manifest.
 #[derive(Debug)]
 struct Listing<'a> {
@@ -106,6 +133,8 @@ struct Listing<'a> {
     /// The name that the first page begins with.
     start: Option<String>,
     token: Option<String>,
+    /// Objects of a page, at most.
+    page_entries: usize,
     is_over: bool,
     last: Option<String>,
     empty_pages: u32,
@@ -125,6 +154,7 @@ impl<'a> Listing<'a> {
             request: request.clone(),
             start,
             token: None,
+            page_entries: PAGE_ENTRIES,
             is_over: false,
             last: None,
             empty_pages: 0,
@@ -138,7 +168,9 @@ impl<'a> Listing<'a> {
             return Ok(None);
         }
         let prefix = self.bucket.names.prefix();
-        let page = self.bucket.page(prefix, self.start.as_deref(), self.token.as_deref()).await;
+        let (entries, start, token) =
+            (self.page_entries, self.start.as_deref(), self.token.as_deref());
+        let page = self.bucket.page_of(entries, prefix, start, token).await;
         let page = page.map_err(|failed| store_error("list", &self.bucket.place(), &failed))?;
         let next = page.next_page_token.filter(|token| !token.is_empty());
         if next.is_some() && next == self.token {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use airlift_protocol::error::ErrorCode;
 use airlift_protocol::key::Key;
 use airlift_protocol::manifest::{Entry, Version};
+use airlift_protocol::sum::StoredSum;
 use airlift_protocol::units::ByteRange;
 use async_trait::async_trait;
 use futures::{StreamExt, stream};
@@ -17,9 +18,9 @@ use tokio::sync::mpsc;
 use super::bucket::{Bucket, Subject};
 use super::resource::Resource;
 use crate::pipeline::chunk::Payload;
-use crate::store::each::REQUESTS_MAX;
+use crate::store::each::{REQUESTS_MAX, for_each};
 use crate::store::http::{Body, ChunkReader, Failed, Patience, total_of};
-use crate::store::{Attributes, ObjectInfo, RangeReader, ReadResult, StoreError};
+use crate::store::{Attributes, ObjectInfo, RangeReader, ReadResult, StoreError, is_still};
 
 /// Bytes are taken as they are stored: without this, the service decompresses what is stored with
 /// `Content-Encoding: gzip`.
@@ -43,6 +44,14 @@ impl Bucket {
     pub(super) fn described(&self, key: &Key, found: &Resource) -> Result<Entry, StoreError> {
         let no_size = || self.complaint(ErrorCode::Protocol, key, "its description has no size");
         found.entry(key.clone()).ok_or_else(no_size)
+    }
+
+    /// The sums of the object that `entry` describes; none when it is another one now.
+    async fn sums_of(&self, entry: &Entry) -> Result<Vec<StoredSum>, StoreError> {
+        let Some(found) = self.find(&entry.key).await? else { return Ok(Vec::new()) };
+        let now = self.described(&entry.key, &found)?;
+        let is_listed = is_still(entry, &now);
+        Ok(if is_listed { found.sums() } else { Vec::new() })
     }
 
     /// Looks at the object that `entry` describes, which still has to be as listed.
@@ -136,6 +145,17 @@ impl Bucket {
         };
         Ok((Payload::Bytes(bytes), self.still(entry).await?))
     }
+}
+
+pub(super) async fn stored_sums(
+    bucket: &Arc<Bucket>,
+    objects: Vec<Entry>,
+) -> Vec<Result<Vec<StoredSum>, StoreError>> {
+    let ask = |entry: Entry| {
+        let bucket = Arc::clone(bucket);
+        async move { bucket.sums_of(&entry).await }
+    };
+    for_each(REQUESTS_MAX, objects, ask).await
 }
 
 pub(super) async fn read_small(

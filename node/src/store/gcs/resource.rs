@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use airlift_protocol::key::Key;
 use airlift_protocol::manifest::{Entry, Kind, Version};
+use airlift_protocol::sum::{StoredSum, SumKind};
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::store::metadata::{format_mtime, parse_mtime};
-use crate::store::{Attributes, NewObject};
+use crate::store::{Attributes, NewObject, sum};
 
 /// Time of last modification of the source file: seconds and nine decimals since 1970.
 const MTIME: &str = "airlift-mtime";
@@ -48,6 +49,7 @@ impl Number {
 pub(super) struct Resource {
     pub(super) name: String,
     pub(super) crc32c: Option<String>,
+    md5_hash: Option<String>,
     size: Option<Number>,
     generation: Option<Number>,
     time_created: Option<String>,
@@ -69,6 +71,15 @@ impl Resource {
     /// What tells this state of the object from all others that were or will be.
     pub(super) fn generation(&self) -> Option<u64> {
         self.generation.as_ref().and_then(Number::get)
+    }
+
+    /// The sums that the service computed of its bytes: an MD5 only of what was not put together.
+    pub(super) fn sums(&self) -> Vec<StoredSum> {
+        let sums = [(SumKind::Crc32c, &self.crc32c), (SumKind::Md5, &self.md5_hash)];
+        let sums = sums.into_iter().filter_map(|(kind, text)| {
+            sum::from_base64(kind, text.as_deref()?).map(StoredSum::computed)
+        });
+        sums.collect()
     }
 
     /// The entry that stands for it under `key`; `None` without a size.
@@ -204,6 +215,10 @@ mod tests {
         assert_eq!(entry.version, Version::ETag("1700000000000001".into()));
         assert_eq!(entry.mtime_ns, Some(5_250_000_000));
         assert_eq!(read(&json!({ "name": "x" })).entry("x".into()), None);
+        let sums = json!({ "crc32c": "4waSgw==", "md5Hash": "kAFQmDzST7DWlj99KOF/cg==" });
+        let stored = [sum::of(SumKind::Crc32c, b"123456789"), sum::of(SumKind::Md5, b"abc")];
+        assert_eq!(read(&sums).sums(), stored.map(StoredSum::computed));
+        assert_eq!(resource.sums(), []);
         let marker = read(&json!({ "size": 0 })).entry("dir/".into()).unwrap();
         assert_eq!((marker.kind, marker.version), (Kind::Directory, Version::None));
     }

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use airlift_protocol::error::ErrorCode;
@@ -20,6 +20,7 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_types::service_config::ServiceConfigKey;
 
 use super::blank::{TakeOutMark, marked};
+use super::credentials::CredentialSource;
 use super::error::{Response, Service, store_error};
 use super::keys::Names;
 use super::provider::{
@@ -44,6 +45,15 @@ const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bytes of a body from which a request counts as bulk.
 const BULK_BYTES: u64 = 1 << 20;
 
+/// As whom, and where, requests are made: buckets of which this is the same can copy from each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Account {
+    endpoint: Option<String>,
+    region: Region,
+    profile: Option<String>,
+    credentials: CredentialSource,
+}
+
 /// A bucket, the prefix within it, and how to talk to it.
 #[derive(Debug)]
 pub(super) struct Bucket {
@@ -52,6 +62,7 @@ pub(super) struct Bucket {
     /// What stands before `://` in the location.
     pub(super) scheme: String,
     pub(super) service: Service,
+    pub(super) account: Account,
     /// Whether bodies need no signature of their own, because the connection is encrypted.
     pub(super) is_encrypted: bool,
     /// Whether tags are read with the other attributes.
@@ -66,6 +77,8 @@ pub(super) struct Bucket {
     bulk_client: Client,
     /// Whether the store was seen to confirm a CRC32C, so that no MD5 need be computed.
     echoes_checksums: AtomicBool,
+    /// Copies by the service that were not proven, since one was.
+    pub(super) copies_unproven: AtomicU32,
 }
 
 impl Bucket {
@@ -98,6 +111,12 @@ impl Bucket {
         };
         let is_encrypted = endpoint.as_ref().is_none_or(|url| url.starts_with("https://"));
         let (small, bulk) = (client(READ_TIMEOUT), client(BULK_READ_TIMEOUT));
+        let account = Account {
+            endpoint: endpoint.clone(),
+            region: region.clone(),
+            profile: options.profile.clone(),
+            credentials: options.credentials.clone(),
+        };
         let place = endpoint.unwrap_or_else(|| format!("AWS S3 in {region}"));
         Ok(Self {
             tags: options.tags,
@@ -115,7 +134,9 @@ impl Bucket {
             name: options.bucket,
             names,
             is_encrypted,
+            account,
             echoes_checksums: AtomicBool::new(false),
+            copies_unproven: AtomicU32::new(0),
         })
     }
 

@@ -6,13 +6,13 @@ use airlift_protocol::error::ErrorCode;
 use airlift_protocol::key::Key;
 use airlift_protocol::units::ByteRange;
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
-use aws_sdk_s3::types::{ChecksumMode, CompletedMultipartUpload, CompletedPart, Part};
+use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, Part};
 
 use super::attributes::source_fingerprint;
 use super::client::Bucket;
 use super::composite::{composite_crc32c, composite_etag};
 use super::digest::unquoted;
-use super::error::{code_of, is_absent};
+use super::error::code_of;
 use super::upload::UploadId;
 use crate::store::{NewObject, StoreError};
 
@@ -36,7 +36,7 @@ impl Bucket {
         root: Root,
     ) -> Result<(), StoreError> {
         let key = &object.entry.key;
-        let parts = match self.parts(key, upload).await {
+        let parts = match self.parts(key, &upload.id).await {
             Ok(parts) => parts,
             Err(error) if error.code == ErrorCode::UploadLost => {
                 return self.check_committed_before(object, root, error).await;
@@ -44,7 +44,8 @@ impl Bucket {
             Err(error) => return Err(error),
         };
         self.check_complete(object, upload, &parts)?;
-        match self.complete(key, upload, &parts).await {
+        let bytes = object.entry.size;
+        match self.complete(key, &upload.id, &parts, bytes).await {
             Ok(()) => self.check_committed(object, &parts, root).await,
             Err(error) if error.code == ErrorCode::UploadLost => {
                 self.check_committed_before(object, root, error).await
@@ -60,28 +61,19 @@ impl Bucket {
         upload: &UploadId,
         parts: &[Part],
     ) -> Result<(), StoreError> {
-        let size = object.entry.size;
-        let is_whole = |part: &Part, number: i32| {
-            let range = upload.part_range(number, size);
-            let held = part.size.and_then(|size| u64::try_from(size).ok());
-            part.part_number == Some(number) && range.map(ByteRange::len) == held
-        };
-        let whole = parts.iter().zip(1..).take_while(|(part, number)| is_whole(part, *number));
-        let whole = whole.count() as u64;
-        if whole == upload.part_count(size) && parts.len() as u64 == whole {
-            return Ok(());
-        }
-        let text = format!("part {} of the upload is not there as it was written", whole + 1);
+        let Some(number) = first_missing(upload, object.entry.size, parts) else { return Ok(()) };
+        let text = format!("part {number} of the upload is not there as it was written");
         Err(self.complaint(ErrorCode::UploadLost, &object.entry.key, &text))
     }
 
     /// Asks the store to assemble the parts. An error inside an answer of status 200 is an error to
     /// the SDK, and what the store assembled is checked in any case.
-    async fn complete(
+    pub(super) async fn complete(
         &self,
         key: &Key,
-        upload: &UploadId,
+        id: &str,
         parts: &[Part],
+        bytes: u64,
     ) -> Result<(), StoreError> {
         let completed = parts.iter().map(|part| {
             CompletedPart::builder()
@@ -97,7 +89,7 @@ impl Bucket {
             .complete_multipart_upload()
             .bucket(&self.name)
             .key(self.sendable(key)?)
-            .upload_id(&upload.id)
+            .upload_id(id)
             .multipart_upload(assembled);
         let commit = async {
             self.fence.check()?;
@@ -111,7 +103,6 @@ impl Bucket {
             }
         };
         // The store goes through all of it.
-        let bytes = upload.part_bytes().saturating_mul(parts.len() as u64);
         self.pace.writes.pass(bytes, commit).await
     }
 
@@ -154,32 +145,28 @@ impl Bucket {
         }
         self.read_back(key, root).await
     }
-
-    /// A description with the checksum, where the store has one.
-    async fn describe_sums(&self, key: &Key) -> Result<Option<HeadObjectOutput>, StoreError> {
-        let request = self
-            .client()
-            .head_object()
-            .bucket(&self.name)
-            .key(self.sendable(key)?)
-            .checksum_mode(ChecksumMode::Enabled);
-        let describe = async {
-            match request.send().await {
-                Ok(answer) => Ok(Some(answer)),
-                Err(error) if is_absent(&error) => Ok(None),
-                Err(error) => Err(self.error("describe", key, &error)),
-            }
-        };
-        self.pace.reads.pass(0, describe).await
-    }
 }
 
-fn has_size(answer: &HeadObjectOutput, size: u64) -> bool {
+/// The number of the first part that is not there in its full size, or that no object of `size` bytes
+/// has.
+pub(super) fn first_missing(upload: &UploadId, size: u64, parts: &[Part]) -> Option<u64> {
+    let is_whole = |part: &Part, number: i32| {
+        let range = upload.part_range(number, size);
+        let held = part.size.and_then(|size| u64::try_from(size).ok());
+        part.part_number == Some(number) && range.map(ByteRange::len) == held
+    };
+    let whole = parts.iter().zip(1..).take_while(|(part, number)| is_whole(part, *number));
+    let whole = whole.count() as u64;
+    let is_complete = whole == upload.part_count(size) && parts.len() as u64 == whole;
+    (!is_complete).then_some(whole + 1)
+}
+
+pub(super) fn has_size(answer: &HeadObjectOutput, size: u64) -> bool {
     answer.content_length().and_then(|length| u64::try_from(length).ok()) == Some(size)
 }
 
 /// Whether the checksum or the ETag of an object is the one that its parts compose to.
-fn is_proven(answer: &HeadObjectOutput, parts: &[Part]) -> bool {
+pub(super) fn is_proven(answer: &HeadObjectOutput, parts: &[Part]) -> bool {
     let crcs: Option<Vec<&str>> = parts.iter().map(Part::checksum_crc32_c).collect();
     let composed = crcs.and_then(|crcs| composite_crc32c(crcs.into_iter()));
     if composed.is_some() && composed.as_deref() == answer.checksum_crc32_c() {

@@ -72,11 +72,25 @@ impl Bucket {
     }
 }
 
+/// The first key of the location after `after`.
+pub(super) async fn next_key(bucket: &Bucket, after: &Key) -> Result<Option<Key>, StoreError> {
+    let request = ListRequest { after: Some(after.clone()), until: None };
+    let mut listing = Listing { page_keys: Some(1), ..Listing::new(bucket, &request)? };
+    while let Some(entries) = listing.page().await? {
+        if let Some(entry) = entries.into_iter().next() {
+            return Ok(Some(entry.key));
+        }
+    }
+    Ok(None)
+}
+
 /// A listing in progress, with the checks that keep a wrong answer from becoming a wrong manifest.
 #[derive(Debug)]
 struct Listing<'a> {
     bucket: &'a Bucket,
     until: Option<Key>,
+    /// Keys of an answer, at most; `None` for as many as the store gives.
+    page_keys: Option<i32>,
     next: Next,
     last: Option<Key>,
     empty_pages: u32,
@@ -91,14 +105,15 @@ impl<'a> Listing<'a> {
             None => Next::After(String::new()),
         };
         let last = request.after.clone();
-        Ok(Self { bucket, until: request.until.clone(), next, last, empty_pages: 0 })
+        let until = request.until.clone();
+        Ok(Self { bucket, until, page_keys: None, next, last, empty_pages: 0 })
     }
 
     /// The entries of the next page, which may be none; `None` at the end.
     async fn page(&mut self) -> Result<Option<Vec<Entry>>, StoreError> {
         let page = match &self.next {
             Next::End => return Ok(None),
-            next => self.bucket.page(next).await?,
+            next => self.bucket.page(next, self.page_keys).await?,
         };
         if page.next == self.next {
             return Err(self.protocol("the store repeats a page of the listing"));
@@ -138,12 +153,13 @@ impl<'a> Listing<'a> {
 }
 
 impl Bucket {
-    async fn page(&self, from: &Next) -> Result<ListedPage, StoreError> {
+    async fn page(&self, from: &Next, keys: Option<i32>) -> Result<ListedPage, StoreError> {
         let request = self
             .client()
             .list_objects_v2()
             .bucket(&self.name)
             .prefix(self.names.prefix())
+            .set_max_keys(keys)
             .encoding_type(EncodingType::Url)
             .optional_object_attributes(OptionalObjectAttributes::RestoreStatus);
         let request = match from {

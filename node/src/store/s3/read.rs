@@ -102,16 +102,18 @@ impl Bucket {
             true => length,
             false => answer.content_range().and_then(total_of_content_range),
         };
-        let is_listed = total.is_none_or(|total| total == entry.size)
-            && match (&entry.version, answer.e_tag()) {
-                (Version::ETag(listed), Some(etag)) => **listed == *unquoted(etag),
-                _ => match (entry.mtime_ns, answer.last_modified().and_then(whole_seconds_ns)) {
-                    (Some(listed), Some(now)) => listed == now,
-                    _ => true,
-                },
-            };
+        let is_listed = match (&entry.version, answer.e_tag()) {
+            (Version::ETag(listed), Some(etag)) => **listed == *unquoted(etag),
+            _ => match (entry.mtime_ns, answer.last_modified().and_then(whole_seconds_ns)) {
+                (Some(listed), Some(now)) => listed == now,
+                _ => true,
+            },
+        };
         if !is_listed {
             return Err(self.changed(&entry.key));
+        }
+        if total.is_some_and(|total| total != entry.size) {
+            return Err(self.misfit(entry, answer.content_encoding()));
         }
         if length.is_some_and(|length| length != range.len()) {
             let text = "the answer does not have the range that was asked for";
@@ -122,6 +124,21 @@ impl Bucket {
 
     fn changed(&self, key: &Key) -> StoreError {
         self.complaint(ErrorCode::SourceChanged, key, "it changed since it was listed")
+    }
+
+    /// The error for an answer whose length is not the object's. Where the listed state has a name, the
+    /// answer is not about another state: it was altered on its way, or is no object at all.
+    fn misfit(&self, entry: &Entry, encoding: Option<&str>) -> StoreError {
+        if entry.version == Version::None {
+            return self.changed(&entry.key);
+        }
+        let how = encoding.map(|encoding| format!(" (content encoding {encoding})"));
+        let text = format!(
+            "the answer does not have the object's {} bytes{}: something on the way alters it",
+            entry.size,
+            how.unwrap_or_default()
+        );
+        self.complaint(ErrorCode::Protocol, &entry.key, &text)
     }
 
     /// A small object. Nobody else is waited for until its last byte is there.
@@ -164,7 +181,7 @@ impl Bucket {
                 bytes.reserve(size);
             }
             if bytes.len() + piece.len() > size {
-                return Err(self.changed(&entry.key));
+                return Err(self.misfit(entry, None));
             }
             bytes.extend_from_slice(&piece);
         }

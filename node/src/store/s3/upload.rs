@@ -1,4 +1,4 @@
-//! Multipart uploads: begun, taken up, filled part by part, dropped.
+//! Multipart uploads: begun, taken up, filled part by part. How they are dropped says `orphan`.
 //!
 //! The token of an upload carries what must not change while it lives (the size of its parts, the
 //! checksum it was begun with), so that any node and any later version can take it up.
@@ -11,16 +11,16 @@ use airlift_protocol::key::Key;
 use airlift_protocol::time::Timestamp;
 use airlift_protocol::units::{ByteCount, ByteRange};
 use async_trait::async_trait;
-use aws_sdk_s3::operation::list_multipart_uploads::ListMultipartUploadsOutput;
 use aws_sdk_s3::operation::list_parts::ListPartsOutput;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{ChecksumAlgorithm, EncodingType, MultipartUpload, Part};
+use aws_sdk_s3::types::{ChecksumAlgorithm, Part};
 
 use super::Checksums;
 use super::attributes::Headers;
 use super::client::Bucket;
 use super::digest::base64;
-use super::keys::url_decode;
+use super::provider::Limits;
+use super::server::CopyId;
 use super::tags::tagging;
 use crate::pipeline::chunk::VerifiedChunk;
 use crate::store::each::joined;
@@ -33,11 +33,8 @@ pub(super) const PART_SHIFT_MAX: u32 = 30;
 /// Least size of a part that S3 allows, as a power of two above it; bounds what a token may say.
 const PART_SHIFT_FLOOR: u32 = 20;
 
-/// Milliseconds by which the clocks of this machine and of the store may differ.
-const CLOCK_SKEW_MS: i64 = 5 * 60 * 1_000;
-
 /// Pages of a listing of parts or uploads that are asked for before the store is not believed.
-const PAGES_MAX: usize = 10_000;
+pub(super) const PAGES_MAX: usize = 10_000;
 
 /// What a token says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,7 +50,7 @@ impl UploadId {
         UploadToken(format!("{}{checksum}:{}", self.part_shift, self.id))
     }
 
-    fn parse(token: &UploadToken) -> Option<Self> {
+    pub(super) fn parse(token: &UploadToken) -> Option<Self> {
         let (layout, id) = token.0.split_once(':')?;
         let (shift, with_crc32c) = match (layout.strip_suffix('c'), layout.strip_suffix('m')) {
             (Some(shift), _) => (shift, true),
@@ -84,6 +81,12 @@ impl UploadId {
     }
 }
 
+/// Exponent of the size of the parts of an object of `size` bytes, where a service with these limits takes
+/// one. Ranges can be read at any offset, so that only the target has a say.
+pub(super) fn part_shift(limits: &Limits, size: u64) -> Option<u32> {
+    limits.part_shift(size, PART_SHIFT_MIN, PART_SHIFT_MAX)
+}
+
 impl Bucket {
     pub(super) fn upload_id(&self, key: &Key, token: &UploadToken) -> Result<UploadId, StoreError> {
         UploadId::parse(token).ok_or_else(|| {
@@ -100,11 +103,15 @@ impl Bucket {
     ) -> Result<OpenedUpload, StoreError> {
         let key = &object.entry.key;
         let known = resume.and_then(UploadId::parse);
+        if let Some(copy) = resume.and_then(CopyId::parse) {
+            // An earlier run had the service copy into it: nobody finishes that one.
+            self.drop_upload(key, &copy.id).await?;
+        }
         if let Some(since) = orphan_since {
             self.drop_orphans(key, since, known.as_ref().map(|upload| upload.id.as_str())).await?;
         }
         if let Some(upload) = known {
-            match self.parts_page(key, &upload, None).await {
+            match self.parts_page(key, &upload.id, None).await {
                 Ok(_) => return Ok(OpenedUpload { token: upload.to_token(), is_resumed: true }),
                 Err(error) if error.code == ErrorCode::UploadLost => {}
                 Err(error) => return Err(error),
@@ -119,7 +126,7 @@ impl Bucket {
             return Err(self.complaint(ErrorCode::KeyUnsupported, key, &reason));
         }
         let (limits, size) = (&self.service.provider.limits, object.entry.size);
-        let Some(part_shift) = limits.part_shift(size, PART_SHIFT_MIN, PART_SHIFT_MAX) else {
+        let Some(part_shift) = part_shift(limits, size) else {
             let text = format!(
                 "it has {}, and at most {} can be uploaded",
                 ByteCount(size),
@@ -128,13 +135,25 @@ impl Bucket {
             return Err(self.complaint(ErrorCode::TooLarge, key, &text));
         };
         let with_crc32c = self.checksums() == Checksums::Crc32c;
+        let algorithm = with_crc32c.then_some(ChecksumAlgorithm::Crc32C);
+        let id = self.create(object, algorithm).await?;
+        Ok(UploadId { part_shift, with_crc32c, id }.to_token())
+    }
+
+    /// Has the store begin an upload, and gives its name there.
+    pub(super) async fn create(
+        &self,
+        object: &NewObject,
+        algorithm: Option<ChecksumAlgorithm>,
+    ) -> Result<String, StoreError> {
+        let key = &object.entry.key;
         let headers = Headers::of(object);
         let request = self
             .client()
             .create_multipart_upload()
             .bucket(&self.name)
             .key(self.sendable(key)?)
-            .set_checksum_algorithm(with_crc32c.then_some(ChecksumAlgorithm::Crc32C))
+            .set_checksum_algorithm(algorithm)
             .set_content_type(headers.content_type)
             .set_content_encoding(headers.content_encoding)
             .set_content_disposition(headers.content_disposition)
@@ -150,7 +169,7 @@ impl Bucket {
         };
         let answer = self.pace.writes.pass(0, begin).await?;
         match answer.upload_id {
-            Some(id) if !id.is_empty() => Ok(UploadId { part_shift, with_crc32c, id }.to_token()),
+            Some(id) if !id.is_empty() => Ok(id),
             _ => {
                 let text = "the store began an upload without naming it";
                 Err(self.complaint(ErrorCode::Protocol, key, text))
@@ -159,10 +178,10 @@ impl Bucket {
     }
 
     /// One page of the parts that the store holds of an upload.
-    async fn parts_page(
+    pub(super) async fn parts_page(
         &self,
         key: &Key,
-        upload: &UploadId,
+        id: &str,
         marker: Option<String>,
     ) -> Result<ListPartsOutput, StoreError> {
         let request = self
@@ -170,7 +189,7 @@ impl Bucket {
             .list_parts()
             .bucket(&self.name)
             .key(self.sendable(key)?)
-            .upload_id(&upload.id)
+            .upload_id(id)
             .set_part_number_marker(marker);
         let list = async {
             request.send().await.map_err(|error| self.error("list the parts of", key, &error))
@@ -179,15 +198,11 @@ impl Bucket {
     }
 
     /// The parts that the store holds of an upload, by number.
-    pub(super) async fn parts(
-        &self,
-        key: &Key,
-        upload: &UploadId,
-    ) -> Result<Vec<Part>, StoreError> {
+    pub(super) async fn parts(&self, key: &Key, id: &str) -> Result<Vec<Part>, StoreError> {
         let mut parts = Vec::new();
         let mut marker = None;
         for _ in 0..PAGES_MAX {
-            let page = self.parts_page(key, upload, marker.clone()).await?;
+            let page = self.parts_page(key, id, marker.clone()).await?;
             parts.extend(page.parts.unwrap_or_default());
             if page.is_truncated != Some(true) {
                 parts.sort_by_key(|part| part.part_number);
@@ -201,112 +216,6 @@ impl Bucket {
         let text = "the listing of its parts does not end";
         Err(self.complaint(ErrorCode::Protocol, key, text))
     }
-
-    pub(super) async fn discard(
-        &self,
-        key: &Key,
-        token: Option<&UploadToken>,
-        orphan_since: Option<Timestamp>,
-    ) -> Result<(), StoreError> {
-        // A token that was not made here names nothing that could be dropped.
-        if let Some(upload) = token.and_then(UploadId::parse) {
-            self.abort(key, &upload.id).await?;
-        }
-        match orphan_since {
-            Some(since) => self.drop_orphans(key, since, None).await,
-            None => Ok(()),
-        }
-    }
-
-    async fn abort(&self, key: &Key, id: &str) -> Result<(), StoreError> {
-        let request = self
-            .client()
-            .abort_multipart_upload()
-            .bucket(&self.name)
-            .key(self.sendable(key)?)
-            .upload_id(id);
-        let drop = async {
-            // It may be the one that another node fills by now.
-            self.fence.check()?;
-            let dropped = request.send().await;
-            dropped.map_err(|error| self.error("drop the upload of", key, &error))
-        };
-        match self.pace.writes.pass(0, drop).await {
-            Ok(_) => Ok(()),
-            Err(gone) if matches!(gone.code, ErrorCode::UploadLost | ErrorCode::NotFound) => Ok(()),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Drops uploads of exactly `key` that were begun since `since`, but not `keep`.
-    async fn drop_orphans(
-        &self,
-        key: &Key,
-        since: Timestamp,
-        keep: Option<&str>,
-    ) -> Result<(), StoreError> {
-        let earliest = i64::try_from(since.0).unwrap_or(i64::MAX).saturating_sub(CLOCK_SKEW_MS);
-        for upload in self.uploads(key).await? {
-            let begun = upload.initiated().and_then(|time| time.to_millis().ok());
-            let Some(id) = upload.upload_id().filter(|id| Some(*id) != keep) else { continue };
-            if begun.is_none_or(|begun| begun >= earliest) {
-                self.abort(key, id).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// All uploads of exactly `key`.
-    async fn uploads(&self, key: &Key) -> Result<Vec<MultipartUpload>, StoreError> {
-        let full = self.full(key)?;
-        let mut uploads = Vec::new();
-        let (mut key_marker, mut id_marker) = (None, None);
-        for _ in 0..PAGES_MAX {
-            let request = self
-                .client()
-                .list_multipart_uploads()
-                .bucket(&self.name)
-                .prefix(&full)
-                .encoding_type(EncodingType::Url)
-                .set_key_marker(key_marker.clone())
-                .set_upload_id_marker(id_marker.clone());
-            let list = async {
-                request.send().await.map_err(|error| self.error("list the uploads of", key, &error))
-            };
-            let page = self.pace.reads.pass(0, list).await?;
-            let next = (decoded(&page, page.next_key_marker()), page.next_upload_id_marker.clone());
-            let is_last = page.is_truncated != Some(true)
-                || next.0.is_none()
-                || next.0.as_ref().is_some_and(|next| *next > full);
-            let of_key = |upload: &MultipartUpload| {
-                decoded_is(page.encoding_type.as_ref(), upload.key(), &full)
-            };
-            uploads.extend(page.uploads().iter().filter(|upload| of_key(upload)).cloned());
-            if is_last {
-                return Ok(uploads);
-            }
-            if next == (key_marker, id_marker) {
-                break;
-            }
-            (key_marker, id_marker) = next;
-        }
-        let text = "the listing of its uploads does not end";
-        Err(self.complaint(ErrorCode::Protocol, key, text))
-    }
-}
-
-fn decoded(page: &ListMultipartUploadsOutput, text: Option<&str>) -> Option<String> {
-    match page.encoding_type() {
-        Some(EncodingType::Url) => url_decode(text?),
-        _ => text.map(str::to_owned),
-    }
-}
-
-fn decoded_is(encoding: Option<&EncodingType>, listed: Option<&str>, full: &str) -> bool {
-    match encoding {
-        Some(EncodingType::Url) => listed.and_then(url_decode).as_deref() == Some(full),
-        _ => listed == Some(full),
-    }
 }
 
 /// Access to an upload that the store still knows.
@@ -317,7 +226,7 @@ pub(super) async fn take_up(
 ) -> Result<Box<dyn Upload>, StoreError> {
     let key = &object.entry.key;
     let upload = bucket.upload_id(key, token)?;
-    bucket.parts_page(key, &upload, None).await?;
+    bucket.parts_page(key, &upload.id, None).await?;
     let (key, size) = (key.clone(), object.entry.size);
     Ok(Box::new(S3Upload { bucket: Arc::clone(bucket), key, size, upload }))
 }
@@ -352,7 +261,7 @@ impl Upload for S3Upload {
     }
 
     async fn present(&self) -> Result<Vec<ByteRange>, StoreError> {
-        let parts = self.bucket.parts(&self.key, &self.upload).await?;
+        let parts = self.bucket.parts(&self.key, &self.upload.id).await?;
         let mut ranges: Vec<ByteRange> = Vec::new();
         for part in parts {
             let range = part.part_number.and_then(|n| self.upload.part_range(n, self.size));
@@ -408,14 +317,10 @@ impl Upload for S3Upload {
 mod tests {
     use airlift_protocol::shard;
 
-    use super::super::provider::{Limits, PROVIDERS, Provider};
+    use super::super::provider::{PROVIDERS, Provider};
     use super::*;
 
     const LIMITS: Limits = Provider::s3().limits;
-
-    fn part_shift(size: u64) -> Option<u32> {
-        LIMITS.part_shift(size, PART_SHIFT_MIN, PART_SHIFT_MAX)
-    }
 
     #[test]
     fn parts_grow_with_the_object_until_it_is_too_large() {
@@ -428,7 +333,7 @@ mod tests {
             (most, Some(30)),
             (most + 1, None),
         ] {
-            assert_eq!(part_shift(size), shift, "{size}");
+            assert_eq!(part_shift(&LIMITS, size), shift, "{size}");
         }
     }
 
@@ -440,8 +345,7 @@ mod tests {
             let sizes = (24..=PART_SHIFT_MAX)
                 .flat_map(|shift| [limits.parts_max << shift, (limits.parts_max << shift) + 1]);
             for size in sizes {
-                let shift = limits.part_shift(size, PART_SHIFT_MIN, PART_SHIFT_MAX);
-                let Some(part_shift) = shift else { continue };
+                let Some(part_shift) = part_shift(limits, size) else { continue };
                 let upload = UploadId { part_shift, with_crc32c: true, id: String::new() };
                 for index in [0, 1, shard::count(size) - 1] {
                     let shard = shard::range(size, index);

@@ -3,6 +3,8 @@
 //! The server gives names in any order, so that the names of one directory are in memory until it is
 //! listed, and those of the directories above it: some hundred bytes for each name on one path.
 
+use std::collections::BTreeSet;
+
 use airlift_protocol::error::ErrorCode;
 use airlift_protocol::key::Key;
 use airlift_protocol::limits::KEY_BYTES_MAX;
@@ -12,10 +14,12 @@ use tokio::sync::mpsc;
 
 use super::connection::Connection;
 use super::directories::Directories;
+use super::folding;
 use super::server::Server;
 use super::status::{FileType, Status, directory_entry};
 use super::wire::{FileAttributes, Reply, Request};
 use crate::store::path::{KeyPath, is_staging};
+use crate::store::spelling::Spelling;
 use crate::store::{ListRequest, Listed, ObjectInfo, StoreError};
 
 /// Entries that go into the channel at a time.
@@ -272,6 +276,17 @@ pub(super) async fn open_directory(
     }
 }
 
+/// Names of all that is in the directory `path`; `None` when there is no such directory.
+pub(super) async fn names_in(
+    server: &Server,
+    connection: &mut Connection,
+    path: &[u8],
+) -> Result<Option<BTreeSet<Vec<u8>>>, StoreError> {
+    let names = scan(server, connection, path).await?;
+    let plain = |name: Name| name.bytes.strip_suffix(b"/").unwrap_or(&name.bytes).to_vec();
+    Ok(names.map(|names| names.into_iter().map(plain).collect()))
+}
+
 /// Names of the files and links in the staging directory; `None` when there is none.
 pub(super) async fn staged_names(
     server: &Server,
@@ -390,7 +405,29 @@ async fn find(server: &Server, keys: &[Key]) -> Result<Vec<Found>, StoreError> {
         }));
     }
     add_texts(server, &mut lent, &mut found).await?;
+    check_spelling(server, &mut lent, keys, &mut found).await?;
     Ok(found)
+}
+
+/// What is there under another name is not what was asked for.
+async fn check_spelling(
+    server: &Server,
+    connection: &mut Connection,
+    keys: &[Key],
+    found: &mut [Found],
+) -> Result<(), StoreError> {
+    let known = server.folding.get().copied();
+    let Some(mut spelling) = Spelling::new(known) else { return Ok(()) };
+    for (key, place) in keys.iter().zip(found) {
+        let Ok(path) = KeyPath::parse(key) else { continue };
+        let checked = folding::check(server, connection, &mut spelling, path.whole).await;
+        match checked {
+            Err(error) if !connection.is_sound() => return Err(error),
+            Err(error) if place.is_ok() => *place = Err(error),
+            Ok(()) | Err(_) => {}
+        }
+    }
+    Ok(())
 }
 
 /// Fills in the texts of links; a link that is gone meanwhile is not there.

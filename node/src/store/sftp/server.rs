@@ -2,10 +2,11 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use airlift_protocol::error::ErrorCode;
+use airlift_protocol::folding::Folding;
 use airlift_protocol::key::Key;
 
 use super::SftpOptions;
@@ -31,6 +32,8 @@ pub(super) struct Server {
     /// Stands in the names of files that this store makes and no other.
     instance: u64,
     counter: AtomicU64,
+    /// Which names are taken for one, once that was tried.
+    pub(super) folding: OnceLock<Folding>,
 }
 
 impl Server {
@@ -43,7 +46,8 @@ impl Server {
         let instance = RandomState::new().build_hasher().finish();
         let counter = AtomicU64::new(0);
         let place = place.trim_end_matches('/').to_owned();
-        Self { pool, root, staging: staging_name(job), fence, place, instance, counter }
+        let (staging, folding) = (staging_name(job), OnceLock::new());
+        Self { pool, root, staging, fence, place, instance, counter, folding }
     }
 
     /// The server's path for `path` below the root.

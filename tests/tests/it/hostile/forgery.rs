@@ -15,7 +15,7 @@ use airlift_protocol::raft::{
     Configuration, LogEntry, LogPayload, LogPosition, RaftBody, RaftId, RaftMessage, SnapshotRef,
     VoteRequest,
 };
-use airlift_protocol::report::{Completion, Report};
+use airlift_protocol::report::{Completion, Report, Unreadable};
 use airlift_protocol::version::Formats;
 
 fn at(index: u64, term: u64) -> LogPosition {
@@ -118,7 +118,11 @@ pub(super) fn lies(job: JobId) -> Vec<Vec<u8>> {
     };
     for id in 0..40 {
         let entries = vec![endless.clone(), endless.clone()];
-        messages.push(said(job, id, Ok(Completion::Page { page: PageId(1), entries })));
+        messages.push(said(
+            job,
+            id,
+            Ok(Completion::Page { page: PageId(1), entries, unreadable: Unreadable::default() }),
+        ));
         messages.push(said(job, id, Ok(Completion::Committed { dropped: AttributeSet::NONE })));
         messages.push(said(job, id, Ok(Completion::Cleaned)));
     }

@@ -233,6 +233,7 @@ impl Bench {
             store: Arc::new(self.source.clone()),
             bounds: Bounds { budget, limit, meter: Arc::clone(meter) },
             encoder: Arc::new(Encoder::fixed(self.case.compression)),
+            rivals: None,
             faults: None,
         }
     }

@@ -1,16 +1,18 @@
 //! What holds for every source, in this process or on another node.
 
 use airlift_protocol::chunk;
+use airlift_protocol::frame::{Digest, ToDigest};
 use airlift_protocol::limits::CHUNK_BYTES;
 use airlift_protocol::location::Location;
+use airlift_protocol::sum::{StoredSum, Sum, SumKind};
 
 use super::*;
 use crate::pipeline::chunk::Payload;
 use crate::pipeline::compress::{CompressedChunk, Encoding};
-use crate::store::Handling;
 use crate::store::fence::Fence;
 use crate::store::locate;
 use crate::store::settings::StoreOptions;
+use crate::store::{Handling, sum};
 
 /// The same store as a source in this process and on another node; the nodes are to be kept.
 fn both(store: &(impl Store + Clone + 'static)) -> (Vec<Box<dyn Source>>, (Node, Node)) {
@@ -45,6 +47,7 @@ async fn packs_arrive_with_roots_and_attributes() {
         store.insert(format!("{size:09}").as_str(), bytes(size), size as i64);
     }
     let keys = store.keys();
+    store.keep_sums(&keys[0], vec![StoredSum::claimed(Sum::Crc32c(9))]);
     let found = store.lookup(keys).await;
     let entries: Vec<Entry> = found.into_iter().map(|entry| entry.unwrap().unwrap()).collect();
     let (sources, _nodes) = both(&store);
@@ -56,9 +59,20 @@ async fn packs_arrive_with_roots_and_attributes() {
             assert_eq!(root, Root::of(&read));
             assert_eq!(attributes.mtime_ns, Some(size as i64));
         }
-        let roots: Vec<Root> =
-            source.roots(entries.clone()).await.into_iter().map(Result::unwrap).collect();
-        assert_eq!(roots, sizes.map(|size| Root::of(&bytes(size))));
+        let kinds = [None, Some(SumKind::Crc64Nvme), Some(SumKind::Md5)];
+        let asked = entries.iter().zip(kinds.into_iter().cycle());
+        let asked = asked.map(|(entry, sum)| ToDigest { entry: entry.clone(), sum });
+        let asked: Vec<ToDigest> = asked.collect();
+        let digests = source.digests(asked.clone()).await;
+        for (asked, digest) in asked.iter().zip(digests) {
+            let bytes = bytes(asked.entry.size);
+            let sum = asked.sum.map(|kind| sum::of(kind, &bytes));
+            assert_eq!(digest.unwrap(), Digest { root: Root::of(&bytes), sum });
+        }
+        let stored = source.stored_sums(entries.clone()).await;
+        let stored: Vec<Vec<StoredSum>> = stored.into_iter().map(Result::unwrap).collect();
+        assert_eq!(stored[0], [StoredSum::claimed(Sum::Crc32c(9))]);
+        assert!(stored[1..].iter().all(Vec::is_empty));
     }
 }
 
@@ -127,8 +141,9 @@ async fn what_is_missing_or_changed_is_named_with_its_own_code() {
             let outcome = read_range(&*source, entry, range).await;
             assert_eq!(outcome.err().map(|error| error.code), code, "{source:?}");
         }
-        let roots = source.roots(entries.clone()).await;
-        let found: Vec<_> = roots.into_iter().map(|root| root.err().map(|e| e.code)).collect();
+        let asked = entries.iter().map(|entry| ToDigest { entry: entry.clone(), sum: None });
+        let digests = source.digests(asked.collect()).await;
+        let found: Vec<_> = digests.into_iter().map(|it| it.err().map(|e| e.code)).collect();
         assert_eq!(found, codes);
         let keys = ["changed", "gone", "kept"].map(Key::from).to_vec();
         let found = source.lookup(keys).await;

@@ -1,7 +1,8 @@
 //! Hostile bytes from members: streams end, nothing else does.
 
 use airlift_protocol::chunk::Root;
-use airlift_protocol::frame::{self, ChunkHead, EncodingKind, Frame};
+use airlift_protocol::frame::{self, ChunkHead, Digest, EncodingKind, Frame, ToDigest};
+use airlift_protocol::sum::{Sum, SumKind};
 use tokio::task::JoinSet;
 
 use super::*;
@@ -102,6 +103,8 @@ async fn answers_that_do_not_fit_the_request_are_refused() {
         let attributes = Attributes::default();
         Frame::ObjectHead { place, attributes, root: Root([0; 32]), bytes }
     };
+    let digest =
+        |place, sum| Frame::ObjectDigest { place, digest: Digest { root: Root([0; 32]), sum } };
     let answers = [
         vec![255; 100],
         vec![0, 0, 1, 0],
@@ -116,7 +119,9 @@ async fn answers_that_do_not_fit_the_request_are_refused() {
         frames(&[object(0, 1)]),
         frames(&[object(0, 2 * MIB), chunk(MIB, full)]),
         frames(&[Frame::Found { place: 0, entry: None }]),
-        frames(&[Frame::ObjectRoot { place: 7, root: Root([0; 32]) }]),
+        frames(&[digest(7, None)]),
+        frames(&[digest(0, Some(Sum::Crc32(5)))]),
+        frames(&[Frame::ObjectSums { place: 1, sums: Vec::new() }]),
     ];
     for answer in answers {
         let (node, endpoint, _task) = liar(answer.clone());
@@ -133,8 +138,11 @@ async fn answers_that_do_not_fit_the_request_are_refused() {
         assert!(is_refused(outcome.unwrap_err().code), "{answer:?}");
         let objects = read_pack(&remote, std::slice::from_ref(&entry)).await;
         assert!(is_refused(objects[0].as_ref().unwrap_err().code), "{answer:?}");
-        let roots = remote.roots(vec![entry.clone()]).await;
-        assert!(is_refused(roots[0].as_ref().unwrap_err().code), "{answer:?}");
+        let asked = ToDigest { entry: entry.clone(), sum: Some(SumKind::Crc32c) };
+        let digests = remote.digests(vec![asked]).await;
+        assert!(is_refused(digests[0].as_ref().unwrap_err().code), "{answer:?}");
+        let stored = remote.stored_sums(vec![entry.clone()]).await;
+        assert!(is_refused(stored[0].as_ref().unwrap_err().code), "{answer:?}");
         assert!(is_refused(remote.stat(&entry.key).await.unwrap_err().code), "{answer:?}");
         assert!(is_refused(remote.keeps_mtime().await.unwrap_err().code), "{answer:?}");
     }

@@ -82,10 +82,15 @@ fn failures(completion: &Completion, count: &mut impl FnMut(ErrorCode)) {
         Completion::Deleted(results) => {
             results.iter().flatten().for_each(|failure| count(failure.code));
         }
-        Completion::Listed(end) => {
+        Completion::Page { unreadable, .. } => {
+            unreadable.named.iter().for_each(|(_, failure)| count(failure.code));
+        }
+        Completion::Listed(end) | Completion::PartListed(end) => {
             end.unreadable.iter().for_each(|(_, failure)| count(failure.code));
         }
-        Completion::Page { .. }
+        Completion::Cut { .. }
+        | Completion::Copied { .. }
+        | Completion::Copying(_)
         | Completion::Opened(_)
         | Completion::RangeMoved { .. }
         | Completion::Committed { .. }
@@ -101,7 +106,7 @@ mod tests {
     use airlift_protocol::error::Failure;
     use airlift_protocol::id::PageId;
     use airlift_protocol::key::Key;
-    use airlift_protocol::report::ListingEnd;
+    use airlift_protocol::report::{ListingEnd, Unreadable};
 
     use super::*;
 
@@ -124,6 +129,17 @@ mod tests {
                     unreadable_count: 1,
                 }),
                 vec![io],
+            ),
+            (
+                Completion::Page {
+                    page: PageId(0),
+                    entries: Vec::new(),
+                    unreadable: Unreadable {
+                        named: vec![(Key::from("k"), failed(gone))],
+                        count: 1,
+                    },
+                },
+                vec![gone],
             ),
             (Completion::ReadBack, vec![]),
         ];

@@ -316,6 +316,7 @@ mod tests {
             storage_class: Some("keep".to_owned()),
             keys: Default::default(),
             inventory: None,
+            server_side: Default::default(),
         }))
     }
 

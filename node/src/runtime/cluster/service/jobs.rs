@@ -104,6 +104,7 @@ fn summary(id: JobId, job: &Job, measured: &Measured, wall: Timestamp) -> JobSum
         objects: job.totals.objects,
         bytes: job.totals.bytes,
         dropped: job.totals.dropped,
+        copied: job.totals.copied,
         is_listed: job.source.end.is_some(),
         rate_bytes_per_second: rate,
         eta_seconds: eta(job, rate),
@@ -182,7 +183,7 @@ fn bottleneck(job: &Job, measured: &Measured) -> Bottleneck {
         return Bottleneck::None;
     }
     let recent: Vec<Recent> = measured.values().copied().collect();
-    bottleneck::of_job(&recent, job.leases.singles().any(|task| matches!(task, Task::List(_))))
+    bottleneck::of_job(&recent, job.leases.singles().any(|task| matches!(task, Task::List(..))))
 }
 
 /// The part of one node.
@@ -239,8 +240,8 @@ fn nodes(job: &Job, members: &BTreeMap<NodeId, Member>, measured: &Measured) -> 
 
 fn take_part(parts: &mut BTreeMap<NodeId, Part>, lease: &Lease) {
     let (reads, writes) = match &lease.task {
-        Task::List(End::Source) => (true, false),
-        Task::List(End::Target) | Task::ReadBack(_) | Task::Discard(_) | Task::Clean => {
+        Task::List(End::Source, _) => (true, false),
+        Task::List(End::Target, _) | Task::ReadBack(_) | Task::Discard(_) | Task::Clean => {
             (false, true)
         }
         Task::Compare(_)
@@ -439,7 +440,7 @@ mod tests {
         let mut job = job();
         let lease = |node, source, task| Lease { node, source, task, epoch: Epoch(1), bytes: 1 };
         for (id, lease) in [
-            lease(BERLIN, None, Task::List(End::Source)),
+            lease(BERLIN, None, Task::List(End::Source, airlift_protocol::id::KeyRangeId(0))),
             lease(PARIS, Some(BERLIN), Task::Pack(PageId(0), vec![0])),
             lease(PARIS, None, Task::Clean),
         ]

@@ -254,6 +254,7 @@ fn submission(target: &str) -> Submission {
         storage_class: None,
         keys: KeysText::default(),
         inventory: None,
+        server_side: Default::default(),
     };
     Submission::try_from(request).unwrap()
 }

@@ -1,0 +1,140 @@
+//! The sums that the store keeps of objects, as its descriptions have them.
+
+use std::sync::Arc;
+
+use airlift_protocol::key::Key;
+use airlift_protocol::manifest::Entry;
+use airlift_protocol::sum::{StoredSum, SumKind};
+use aws_sdk_s3::operation::head_object::HeadObjectOutput;
+use aws_sdk_s3::types::{ChecksumMode, ChecksumType, ServerSideEncryption};
+
+use super::client::Bucket;
+use super::digest::unquoted;
+use super::error::is_absent;
+use crate::store::each::for_each;
+use crate::store::{StoreError, is_still, sum};
+
+impl Bucket {
+    /// A description with the checksums, where the store has some.
+    pub(super) async fn describe_sums(
+        &self,
+        key: &Key,
+    ) -> Result<Option<HeadObjectOutput>, StoreError> {
+        // No key that cannot be held is there.
+        let Ok(sendable) = self.sendable(key) else { return Ok(None) };
+        let request = self
+            .client()
+            .head_object()
+            .bucket(&self.name)
+            .key(sendable)
+            .checksum_mode(ChecksumMode::Enabled);
+        let describe = async {
+            match request.send().await {
+                Ok(answer) => Ok(Some(answer)),
+                Err(error) if is_absent(&error) => Ok(None),
+                Err(error) => Err(self.error("describe", key, &error)),
+            }
+        };
+        self.pace.reads.pass(0, describe).await
+    }
+
+    /// The sums of the object that `entry` describes; none when it is another one now.
+    async fn sums_of(&self, entry: &Entry) -> Result<Vec<StoredSum>, StoreError> {
+        let Some(answer) = self.describe_sums(&entry.key).await? else { return Ok(Vec::new()) };
+        let now = self.described(&entry.key, &answer)?;
+        let is_listed = is_still(entry, &now);
+        Ok(if is_listed { sums_in(&answer) } else { Vec::new() })
+    }
+}
+
+/// The sums of all bytes that a description has.
+pub(super) fn sums_in(answer: &HeadObjectOutput) -> Vec<StoredSum> {
+    let checksums = [
+        (SumKind::Crc64Nvme, answer.checksum_crc64_nvme()),
+        (SumKind::Crc32c, answer.checksum_crc32_c()),
+        (SumKind::Crc32, answer.checksum_crc32()),
+        (SumKind::Sha256, answer.checksum_sha256()),
+    ];
+    let found = checksums.into_iter().filter(|_| is_of_whole(answer));
+    let found = found.filter_map(|(kind, text)| sum::from_base64(kind, text?));
+    found.map(StoredSum::computed).chain(md5_in(answer)).collect()
+}
+
+/// Whether the checksums are of the object itself, and not of those of its parts. Where the store does
+/// not say so, an object in parts is known by its ETag.
+fn is_of_whole(answer: &HeadObjectOutput) -> bool {
+    match answer.checksum_type() {
+        Some(kind) => *kind == ChecksumType::FullObject,
+        None => answer.e_tag().is_some_and(|etag| !etag.contains('-')),
+    }
+}
+
+/// The ETag, where it may be the MD5 of the bytes: it never is for objects in parts, nor for those that
+/// are encrypted with other keys than the store's own.
+fn md5_in(answer: &HeadObjectOutput) -> Option<StoredSum> {
+    let is_plain = answer.sse_customer_algorithm().is_none()
+        && answer.server_side_encryption().is_none_or(|it| *it == ServerSideEncryption::Aes256);
+    let md5 = sum::from_etag(unquoted(answer.e_tag()?)).filter(|_| is_plain)?;
+    Some(StoredSum::claimed(md5))
+}
+
+pub(super) async fn stored_sums(
+    bucket: &Arc<Bucket>,
+    objects: Vec<Entry>,
+) -> Vec<Result<Vec<StoredSum>, StoreError>> {
+    let ask = |entry: Entry| {
+        let bucket = Arc::clone(bucket);
+        async move { bucket.sums_of(&entry).await }
+    };
+    for_each(bucket.requests_max, objects, ask).await
+}
+
+#[cfg(test)]
+mod tests {
+    use airlift_protocol::sum::Sum;
+
+    use super::*;
+
+    const MD5: &str = "\"900150983cd24fb0d6963f7d28e17f72\"";
+    const IN_PARTS: &str = "\"900150983cd24fb0d6963f7d28e17f72-2\"";
+
+    fn described(etag: &str, kind: Option<ChecksumType>) -> HeadObjectOutput {
+        HeadObjectOutput::builder()
+            .e_tag(etag)
+            .checksum_crc64_nvme(sum::to_base64(Sum::Crc64Nvme(7)))
+            .set_checksum_type(kind)
+            .build()
+    }
+
+    #[test]
+    fn a_checksum_of_checksums_is_no_sum_of_the_object() {
+        let crc = StoredSum::computed(Sum::Crc64Nvme(7));
+        let md5 = StoredSum::claimed(sum::of(SumKind::Md5, b"abc"));
+        let (full, composite) = (Some(ChecksumType::FullObject), Some(ChecksumType::Composite));
+        for (etag, kind, expected) in [
+            (MD5, full.clone(), vec![crc, md5]),
+            (MD5, None, vec![crc, md5]),
+            (IN_PARTS, full.clone(), vec![crc]),
+            (IN_PARTS, composite.clone(), vec![]),
+            (IN_PARTS, None, vec![]),
+            (MD5, composite, vec![md5]),
+            ("\"not an md5\"", full, vec![crc]),
+        ] {
+            assert_eq!(sums_in(&described(etag, kind.clone())), expected, "{etag} {kind:?}");
+        }
+        let composed = HeadObjectOutput::builder().e_tag(MD5).checksum_crc32_c("4waSgw==-3");
+        assert_eq!(sums_in(&composed.build()), [md5]);
+    }
+
+    #[test]
+    fn an_etag_of_an_encrypted_object_is_no_md5() {
+        let described = |encryption| {
+            let answer = HeadObjectOutput::builder().e_tag(MD5);
+            sums_in(&answer.server_side_encryption(encryption).build()).len()
+        };
+        assert_eq!(described(ServerSideEncryption::Aes256), 1);
+        assert_eq!(described(ServerSideEncryption::AwsKms), 0);
+        let own_key = HeadObjectOutput::builder().e_tag(MD5).sse_customer_algorithm("AES256");
+        assert_eq!(sums_in(&own_key.build()), []);
+    }
+}
