@@ -77,6 +77,8 @@ pub struct Agent {
     seed: u64,
     boot: Boot,
     attempts: u32,
+    /// Attempts that were begun again after a failure.
+    retries: u64,
     running: BTreeMap<AssignmentId, Running>,
     unsettled: Unsettled,
     next_heartbeat: Timestamp,
@@ -91,6 +93,7 @@ impl Agent {
             seed,
             boot,
             attempts: 0,
+            retries: 0,
             running: BTreeMap::new(),
             unsettled: Unsettled::default(),
             next_heartbeat: now,
@@ -138,6 +141,11 @@ impl Agent {
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         let retry = self.running.values().filter_map(|running| running.due).min();
         Some(retry.map_or(self.next_heartbeat, |due| due.min(self.next_heartbeat)))
+    }
+
+    /// Attempts that this agent has begun again after a failure, so far.
+    pub fn retries(&self) -> u64 {
+        self.retries
     }
 
     /// Whether more pages of listings wait to be settled than may: whoever hands in outcomes should
@@ -236,6 +244,7 @@ impl Agent {
         for running in self.running.values_mut() {
             if running.due.is_some_and(|due| due <= now) {
                 running.due = None;
+                self.retries += 1;
                 self.attempts = self.attempts.wrapping_add(1);
                 running.attempt = self.attempts;
                 let work: Work = running.remaining_work();

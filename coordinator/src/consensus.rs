@@ -569,6 +569,11 @@ impl Consensus {
         LogIndex(self.raw.raft.raft_log.last_index())
     }
 
+    /// The last entry that this member knows to be committed.
+    pub fn committed(&self) -> LogIndex {
+        LogIndex(self.raw.raft.raft_log.committed)
+    }
+
     /// What this member knows of the group.
     pub fn status(&self) -> Status {
         let raft = &self.raw.raft;
@@ -583,7 +588,7 @@ impl Consensus {
             role,
             term: self.term(),
             leader: self.leader(),
-            committed: LogIndex(raft.raft_log.committed),
+            committed: self.committed(),
             applied: self.applied,
             last: self.last(),
             configuration: self.configuration.clone(),

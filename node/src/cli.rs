@@ -13,14 +13,17 @@ mod explain;
 mod format;
 pub mod job;
 mod list;
+mod man;
 pub mod node;
 mod progress;
+mod ready;
 mod report;
 mod resolve;
 mod show;
 mod simulate;
 mod summary;
 mod table;
+mod top;
 mod transfer;
 
 use std::ffi::OsString;
@@ -33,7 +36,7 @@ use self::args::{Cli, Command, ConfigCommand, FlagSetting, Global};
 use self::console::{Console, unless_closed};
 use self::exit::{CliError, ExitCode};
 use self::transfer::Transfer;
-use crate::config::{self, Resolved, Sources};
+use crate::config::{self, LogFormat, Resolved, Sources};
 
 /// Time that work in the background has to end after the command did.
 const SHUTDOWN: Duration = Duration::from_secs(1);
@@ -82,16 +85,22 @@ fn start_tracing(global: &Global, console: &Console) {
         (false, 2) => "info,airlift=debug",
         (false, _) => "debug,airlift=trace",
     };
-    tracing_subscriber::fmt()
+    // A configuration that cannot be read is said by the command, which reads it again.
+    let format = load(global, Vec::new()).map_or(LogFormat::Text, |it| it.config.log_format);
+    let lines = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(filter))
-        .with_writer(console.clone())
-        .init();
+        .with_writer(console.clone());
+    match format {
+        LogFormat::Text => lines.init(),
+        LogFormat::Json => lines.json().flatten_event(true).init(),
+    }
 }
 
 fn run(cli: Cli, console: &Console) -> Result<ExitCode, CliError> {
     let global = &cli.global;
     let transfer = match &cli.command {
         Command::Completions { shell } => return completions::print(*shell),
+        Command::Man { directory } => return man::write(directory),
         Command::Simulate(args) => return simulate::run(args, global, console),
         Command::Demo(args) => return block_on(demo::run(args, global, console))?,
         Command::Config(ConfigCommand::Show) => {
@@ -113,8 +122,12 @@ fn run(cli: Cli, console: &Console) -> Result<ExitCode, CliError> {
             let config = load(global, command.settings())?.config;
             return block_on(cluster::run(command, global, &config, console))?;
         }
+        Command::Top(args) => {
+            let config = load(global, args.cluster.settings())?.config;
+            return block_on(top::run(args, global, &config, console))?;
+        }
         Command::Node(args) => {
-            let config = load(global, args.pace.settings())?.config;
+            let config = load(global, args.settings())?.config;
             return block_on(node::run(args, config))?;
         }
         Command::Cp(args) => Transfer::copy(args),

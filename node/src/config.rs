@@ -55,6 +55,16 @@ pub enum ProgressStyle {
     None,
 }
 
+/// What lines of the log look like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line, for programs that gather logs.
+    Json,
+}
+
 /// Where the token for the cluster is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Token {
@@ -89,6 +99,10 @@ pub struct Config {
     pub log_entries: u64,
     /// What carries data between nodes.
     pub transport: Transport,
+    /// Where a node tells monitoring how it is, as `HOST:PORT`.
+    pub metrics: Option<String>,
+    /// What lines of the log look like.
+    pub log_format: LogFormat,
     /// How stores are reached.
     pub stores: StoreOptions,
 }
@@ -180,6 +194,8 @@ fn resolve(values: &[Value]) -> Result<Config, ConfigError> {
         progress: value("progress").parse(parse_progress)?.unwrap_or(ProgressStyle::Auto),
         log_entries: value("log_entries").parse(parse_entries)?.unwrap_or(LOG_ENTRIES_DEFAULT),
         transport: value("transport").parse(parse_transport)?.unwrap_or_default(),
+        metrics: value("metrics").parse(parse_plain)?,
+        log_format: value("log_format").parse(parse_log_format)?.unwrap_or_default(),
         stores: StoreOptions {
             paces: value("requests_max").parse(parse_requests)?.map(Paces::new).unwrap_or_default(),
             s3: S3Settings {
@@ -240,6 +256,10 @@ fn parse_requests(text: &str) -> Result<usize, String> {
 
 fn parse_transport(text: &str) -> Result<Transport, String> {
     choose(text, &[("auto", Transport::Auto), ("quic", Transport::Quic), ("tcp", Transport::Tcp)])
+}
+
+fn parse_log_format(text: &str) -> Result<LogFormat, String> {
+    choose(text, &[("text", LogFormat::Text), ("json", LogFormat::Json)])
 }
 
 fn parse_entries(text: &str) -> Result<u64, String> {

@@ -6,6 +6,7 @@ pub mod config;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 pub mod inventory;
+pub mod metrics;
 pub mod network;
 pub mod pipeline;
 pub mod runtime;

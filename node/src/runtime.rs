@@ -10,3 +10,4 @@ mod executor;
 pub(crate) mod filter;
 mod lister;
 pub(crate) mod memory;
+pub(crate) mod process;

@@ -1,6 +1,7 @@
 //! The client of the API: asks one node after the other until one answers.
 
 mod error;
+mod ready;
 mod report;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -12,6 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use self::error::{ClientError, ClientErrorKind};
+pub use self::ready::readiness;
 pub use self::report::RemoteReport;
 use super::error::{ApiCode, ApiError, Problem};
 use super::request::{LeaderRequest, LimitRequest, SubmitRequest, TokenRequest};
@@ -161,22 +163,24 @@ fn parse_url(text: &str) -> Result<Url, String> {
     Ok(url)
 }
 
+fn builder() -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .user_agent(concat!("airlift/", env!("CARGO_PKG_VERSION")))
+        // A token must go where the user said, and nowhere else.
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        // It speaks plain text only, and must work where no certificates are installed.
+        .tls_certs_only([])
+        .connect_timeout(CONNECT_TIMEOUT)
+}
+
 impl Client {
     /// A client of the cluster whose nodes answer at `urls`.
     ///
     /// # Errors
     /// When there is no URL, or the system lacks what is needed.
     pub fn new(urls: Vec<Url>, token: Secret, patience: Patience) -> Result<Self, ClientError> {
-        let http = reqwest::Client::builder()
-            .user_agent(concat!("airlift/", env!("CARGO_PKG_VERSION")))
-            // A token must go where the user said, and nowhere else.
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            // It speaks plain text only, and must work where no certificates are installed.
-            .tls_certs_only([])
-            .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(SILENCE_MAX)
-            .build();
+        let http = builder().read_timeout(SILENCE_MAX).build();
         match (http, urls.is_empty()) {
             (Ok(http), false) => Ok(Self {
                 http,

@@ -19,6 +19,8 @@ use super::server::{ApiServer, Limits, ServerOptions};
 use super::service::{JobOrder, Permission, ReportLines, Service};
 use super::text::ByteText;
 use super::view::*;
+use crate::metrics::snapshot::{Link, Measured, Raft};
+use crate::metrics::{Readiness, Snapshot};
 
 /// The job that exists.
 pub(crate) const JOB: JobId = JobId([0xab; 16]);
@@ -42,6 +44,8 @@ pub(crate) struct Script {
     pub orders: Mutex<Vec<String>>,
     /// How long each answer takes.
     pub delay: Mutex<Duration>,
+    /// Whether it hears a leader.
+    pub readiness: Mutex<Readiness>,
     /// Requests answered.
     pub answers: AtomicU32,
 }
@@ -245,6 +249,37 @@ pub(crate) fn figures() -> NodeFigures {
     }
 }
 
+/// A leader, with a sample of everything that is exported.
+pub(crate) fn snapshot() -> Snapshot {
+    let reading = crate::metrics::Histogram::new(&[1]).read();
+    let link = |plane, rtt| Link {
+        peer: "12D3paris".to_owned(),
+        plane,
+        traffic: Traffic { sent_bytes: 7, received_bytes: 8 },
+        connections: 1,
+        rtt,
+    };
+    let mut cluster = cluster();
+    cluster.nodes[1].lag = Some(3);
+    Snapshot {
+        figures: figures(),
+        measured: Measured {
+            started_at: 1.5e9,
+            descriptors: Some(20),
+            disk: Some((1 << 30, 2 << 30)),
+            attempts: vec![("list", reading)],
+            failures: [("throttled", 2)].into(),
+            links: vec![link("control", Some(Duration::from_millis(3))), link("data", None)],
+            log_file_bytes: Some(4096),
+            ..Measured::default()
+        },
+        cluster,
+        readiness: Readiness { has_leader: true, heard: Some(Duration::from_secs(1)) },
+        raft: Some(Raft { is_leader: true, term: 7, ..Raft::default() }),
+        jobs: Some(JobList { jobs: vec![begun().job] }),
+    }
+}
+
 #[async_trait]
 impl Service for Fake {
     async fn authorize(&self, token: &str) -> Result<Permission, ApiError> {
@@ -325,5 +360,15 @@ impl Service for Fake {
         self.answer().await?;
         self.order_of(format!("limit {:?}", request.bandwidth_bytes_per_second));
         Ok(cluster())
+    }
+
+    async fn readiness(&self) -> Result<Readiness, ApiError> {
+        self.answer().await?;
+        Ok(*self.0.readiness.lock().unwrap())
+    }
+
+    async fn snapshot(&self) -> Result<Snapshot, ApiError> {
+        self.answer().await?;
+        Ok(snapshot())
     }
 }

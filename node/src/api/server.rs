@@ -5,6 +5,7 @@ mod console;
 mod events;
 mod failures;
 mod guard;
+mod monitor;
 mod routes;
 
 use std::io;
@@ -12,6 +13,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -89,7 +91,7 @@ pub enum StartError {
         address: SocketAddr,
     },
     /// The address cannot be listened on.
-    #[error("listen on {address} for the API: {error}")]
+    #[error("listen on {address} for clients: {error}")]
     Listen {
         /// The address asked for.
         address: SocketAddr,
@@ -129,11 +131,32 @@ impl ApiServer {
     ) -> Result<Self, StartError> {
         let ServerOptions { address, allow_insecure, limits } = options;
         check_address(address, allow_insecure)?;
+        Self::listen(address, service, limits, routes::router).await
+    }
+
+    /// Listens for monitoring, which needs no token and learns nothing that opens anything: metrics, and
+    /// whether the node lives and is ready.
+    ///
+    /// # Errors
+    /// When the address is taken.
+    pub async fn start_monitoring(
+        address: SocketAddr,
+        service: Arc<dyn Service>,
+    ) -> Result<Self, StartError> {
+        Self::listen(address, service, Limits::default(), monitor::router).await
+    }
+
+    async fn listen(
+        address: SocketAddr,
+        service: Arc<dyn Service>,
+        limits: Limits,
+        router: fn(Arc<Guard>) -> Router,
+    ) -> Result<Self, StartError> {
         let failed = |error| StartError::Listen { address, error };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let (stop, stopped) = watch::channel(false);
-        let router = routes::router(Arc::new(Guard::new(service, limits, stopped.clone())));
+        let router = router(Arc::new(Guard::new(service, limits, stopped.clone())));
         let mut tasks = JoinSet::new();
         tasks.spawn(connections::accept(listener, router, limits, stopped));
         Ok(Self { address, stop, tasks, drain_timeout: limits.drain_timeout })

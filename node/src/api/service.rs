@@ -7,6 +7,7 @@ use futures::stream::BoxStream;
 use super::error::ApiError;
 use super::request::{LeaderRequest, LimitRequest, Submission, TokenRequest};
 use super::view::{ClusterView, JobList, JobView, JoinToken, NodeFigures, Submitted};
+use crate::metrics::{Readiness, Snapshot};
 
 /// What a token allows. Each permission includes those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -123,4 +124,16 @@ pub trait Service: Send + Sync + 'static {
     /// # Errors
     /// When the cluster cannot decide now.
     async fn limit(&self, request: LimitRequest) -> Result<ClusterView, ApiError>;
+
+    /// Whether this node hears a leader; asked of no other one, and by nobody in particular.
+    ///
+    /// # Errors
+    /// When the node is stopping.
+    async fn readiness(&self) -> Result<Readiness, ApiError>;
+
+    /// This node with all that its metrics say; asked of no other one.
+    ///
+    /// # Errors
+    /// When the node is stopping.
+    async fn snapshot(&self) -> Result<Snapshot, ApiError>;
 }

@@ -3,4 +3,5 @@
 mod client;
 mod console;
 mod events;
+mod monitor;
 mod server;

@@ -16,6 +16,7 @@ use super::connect::ClusterArgs;
 use super::duration;
 use super::job::JobCommand;
 use super::node::NodeArgs;
+use super::top::TopArgs;
 
 use crate::config::SETTINGS;
 
@@ -91,6 +92,14 @@ Examples:
   airlift simulate sim/scenarios/10tb-two-nodes-each.toml
   airlift simulate --json --seed 7 mine.toml";
 
+const TOP_HELP: &str = "\
+On a terminal the picture is drawn again and again until Ctrl-C; elsewhere, and with --once or --json,
+it is printed once. Rates are of the last ten seconds.
+
+Examples:
+  airlift top --cluster http://127.0.0.1:7400 --token-file token
+  airlift top --once | grep moving";
+
 /// The whole command line.
 #[derive(Debug, Parser)]
 #[command(
@@ -128,6 +137,9 @@ pub struct Global {
     /// Directory of the state that makes jobs resumable
     #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub state_dir: Option<OsString>,
+    /// Form of log lines on standard error [default: text]
+    #[arg(long, global = true, value_name = "FORMAT", value_parser = ["text", "json"], help_heading = OUTPUT)]
+    pub log_format: Option<String>,
 }
 
 /// What to do.
@@ -166,6 +178,9 @@ pub enum Command {
     /// Look at a cluster, and change it
     #[command(subcommand)]
     Cluster(ClusterCommand),
+    /// Watch a cluster: its nodes, its jobs, and how fast they are
+    #[command(after_help = TOP_HELP)]
+    Top(TopArgs),
     /// Run a node of a cluster
     Node(NodeArgs),
     /// Print a completion script for a shell
@@ -176,6 +191,13 @@ pub enum Command {
         /// The shell
         #[arg(value_name = "SHELL")]
         shell: Shell,
+    },
+    /// Write the manual pages of all commands into a directory
+    #[command(after_help = "Examples:\n  airlift man ~/.local/share/man/man1")]
+    Man {
+        /// The directory; it is made if need be
+        #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+        directory: PathBuf,
     },
 }
 
@@ -491,8 +513,10 @@ fn parse_percent(text: &str) -> Option<u8> {
 impl Global {
     /// Key, flag and text of each flag that sets something.
     pub fn settings(&self) -> Vec<FlagSetting> {
-        let state_dir = self.state_dir.clone();
-        state_dir.map(|text| ("state_dir", "--state-dir", text)).into_iter().collect()
+        given([
+            ("state_dir", "--state-dir", self.state_dir.clone()),
+            ("log_format", "--log-format", self.log_format.clone().map(OsString::from)),
+        ])
     }
 }
 

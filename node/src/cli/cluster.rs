@@ -16,6 +16,7 @@ use super::explain::throttled;
 use super::format::{clock, count};
 use super::job::print;
 use super::node::{ReachArgs, parse_name, resolve_api, resolve_host};
+use super::ready::{self, ReadyArgs};
 use super::{duration, table};
 use crate::api::request::{LeaderRequest, LimitRequest, TOKEN_LIFE_MAX, TokenRequest};
 use crate::api::view::{ClusterView, NodeFigures, NodeRole, NodeView, Traffic};
@@ -32,6 +33,14 @@ A voter takes part in decisions: have an odd number of them, on machines that yo
 Examples:
   airlift cluster token --role worker > token
   airlift cluster token --role voter --ttl 10m";
+
+const READY_HELP: &str = "\
+Needs no token, and asks neither another node nor twice: for health checks of containers and the like.
+Exit code 0: it is ready; 3: it is not, does not answer, or nothing is there.
+
+Examples:
+  airlift cluster ready
+  airlift cluster ready http://127.0.0.1:7403";
 
 const LIMIT_EXAMPLES: &str = "\
 The limit holds for all jobs and nodes together, beside what --bwlimit says of each job. A node that
@@ -59,6 +68,9 @@ pub enum ClusterCommand {
     /// Show the cluster and its nodes
     #[command(after_help = "Examples:\n  airlift cluster status --cluster http://127.0.0.1:7400")]
     Status(ClusterArgs),
+    /// Ask one node whether it is ready: whether it hears a leader
+    #[command(after_help = READY_HELP)]
+    Ready(ReadyArgs),
     /// Remove a node for good
     #[command(after_help = "Examples:\n  airlift cluster remove paris")]
     Remove(RemoveArgs),
@@ -213,7 +225,7 @@ impl ClusterCommand {
     /// Key, flag and text of each flag that sets something.
     pub(super) fn settings(&self) -> Vec<FlagSetting> {
         match self {
-            Self::Init(_) => Vec::new(),
+            Self::Init(_) | Self::Ready(_) => Vec::new(),
             Self::Status(cluster) => cluster.settings(),
             Self::Token(args) => args.cluster.settings(),
             Self::Remove(args) => args.cluster.settings(),
@@ -233,8 +245,10 @@ pub(super) async fn run(
     config: &Config,
     console: &Console,
 ) -> Result<ExitCode, CliError> {
-    if let ClusterCommand::Init(args) = command {
-        return init(args, global, console);
+    match command {
+        ClusterCommand::Init(args) => return init(args, global, console),
+        ClusterCommand::Ready(args) => return ready::run(args, global, console).await,
+        _ => {}
     }
     let client = Cluster::require(config)?.client;
     let view = match command {
@@ -251,7 +265,7 @@ pub(super) async fn run(
             }
             return print(&token, token.token.clone(), global, console);
         }
-        ClusterCommand::Init(_) | ClusterCommand::Status(_) => {
+        ClusterCommand::Init(_) | ClusterCommand::Ready(_) | ClusterCommand::Status(_) => {
             let (cluster, own) = (client.cluster().await?, client.node().await?);
             let text = format!("{}\n{}\n{}", head(&cluster), figures(&own), nodes(&cluster));
             return print(&StatusView { cluster, own }, text, global, console);

@@ -1,5 +1,6 @@
 //! `node`: what a node of a cluster is started with.
 
+use std::ffi::OsString;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::pin::pin;
@@ -7,7 +8,7 @@ use std::pin::pin;
 use clap::{Args, ValueHint};
 use tokio::sync::watch;
 
-use super::args::PaceArgs;
+use super::args::{FlagSetting, PaceArgs, given};
 use super::connect::read_token;
 use super::console::words;
 use super::exit::{CliError, ExitCode};
@@ -53,6 +54,9 @@ pub struct NodeArgs {
     /// Look for the other nodes by multicast in the local network, in case their addresses change
     #[arg(long)]
     pub mdns: bool,
+    /// Address that serves /metrics, /healthz and /readyz without a token, to whoever reaches it
+    #[arg(long, value_name = "HOST:PORT", value_hint = ValueHint::Hostname)]
+    pub metrics: Option<OsString>,
     /// How hard the node works.
     #[command(flatten)]
     pub pace: PaceArgs,
@@ -118,6 +122,13 @@ pub struct NodeOptions {
 }
 
 impl NodeArgs {
+    /// Key, flag and text of each flag that sets something.
+    pub fn settings(&self) -> Vec<FlagSetting> {
+        let mut settings = self.pace.settings();
+        settings.extend(given([("metrics", "--metrics", self.metrics.clone())]));
+        settings
+    }
+
     /// Resolves names of hosts, reads the token, and checks what can be checked.
     ///
     /// # Errors
@@ -149,6 +160,8 @@ impl NodeArgs {
 /// When it cannot begin, or not go on.
 pub(super) async fn run(args: &NodeArgs, config: Config) -> Result<ExitCode, CliError> {
     let options = args.options()?;
+    let metrics = config.metrics.as_deref().map(|text| resolve_host("--metrics", text));
+    let metrics = metrics.transpose()?;
     let (stop, stopped) = watch::channel(false);
     let node = cluster::run(
         ClusterOptions {
@@ -158,6 +171,7 @@ pub(super) async fn run(args: &NodeArgs, config: Config) -> Result<ExitCode, Cli
             reach: options.reach,
             api: options.api,
             allow_insecure_api: options.allow_insecure_api,
+            metrics,
             mdns: options.mdns,
             join: options.join.map(|secret| secret.reveal().to_owned()),
             stores: config.stores,

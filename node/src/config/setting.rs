@@ -14,7 +14,7 @@ pub struct Setting {
 }
 
 /// Every setting, in the order they are shown.
-pub const SETTINGS: [Setting; 18] = [
+pub const SETTINGS: [Setting; 20] = [
     Setting {
         key: "state_dir",
         env: "AIRLIFT_STATE_DIR",
@@ -80,6 +80,18 @@ pub const SETTINGS: [Setting; 18] = [
         env: "AIRLIFT_TRANSPORT",
         meaning: "what carries data between nodes: auto, quic or tcp",
         default: Some("auto"),
+    },
+    Setting {
+        key: "metrics",
+        env: "AIRLIFT_METRICS",
+        meaning: "address where a node tells monitoring, without a token, how it is",
+        default: None,
+    },
+    Setting {
+        key: "log_format",
+        env: "AIRLIFT_LOG_FORMAT",
+        meaning: "form of log lines: text or json",
+        default: Some("text"),
     },
     Setting {
         key: "s3.endpoint",

@@ -101,8 +101,20 @@ impl Meter {
         self.orders_done.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// What all stages did so far.
+    /// What all stages did so far, and how long requests waited because stores had asked for fewer.
     pub(super) fn figures(&self, now: Instant) -> Figures {
+        let mut figures = self.stages(now);
+        for (end, pace) in &*self.paces.lock().unwrap_or_else(PoisonError::into_inner) {
+            let spared = match end {
+                End::Source => pace.reads.spared(),
+                End::Target => pace.reads.spared() + pace.writes.spared(),
+            };
+            figures.spare(*end, micros(spared));
+        }
+        figures
+    }
+
+    fn stages(&self, now: Instant) -> Figures {
         let mut figures = Figures::default();
         for (stage, meter) in Stage::ALL.into_iter().zip(&self.stages) {
             figures[stage] = StageFigures {
@@ -110,13 +122,6 @@ impl Meter {
                 busy_us: micros(meter.busy.read(now).sum),
                 wait_us: micros(meter.wait.read(now).sum),
             };
-        }
-        for (end, pace) in &*self.paces.lock().unwrap_or_else(PoisonError::into_inner) {
-            let spared = match end {
-                End::Source => pace.reads.spared(),
-                End::Target => pace.reads.spared() + pace.writes.spared(),
-            };
-            figures.spare(*end, micros(spared));
         }
         figures
     }
@@ -155,6 +160,44 @@ impl JobMeters {
         let is_fresh = self.moving.is_fresh(now) || self.serving.is_fresh(now);
         is_fresh
             .then(|| JobFigures { serving: self.serving.figures(now), ..self.moving.of_job(job) })
+    }
+
+    /// All that was counted.
+    pub fn tally(&self) -> Tally {
+        let now = clock::now();
+        Tally {
+            moving: self.moving.stages(now),
+            serving: self.serving.stages(now),
+            objects: self.moving.objects.load(Ordering::Relaxed),
+            orders: self.moving.orders_done.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// What was counted of any number of jobs together. How long stores had requests wait is not in it: jobs
+/// share that.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Of what the node moves itself.
+    pub moving: Figures,
+    /// Of what it reads for other nodes.
+    pub serving: Figures,
+    /// Objects written at the target.
+    pub objects: u64,
+    /// Orders that came to their end.
+    pub orders: u64,
+}
+
+impl Tally {
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            moving: self.moving.plus(other.moving),
+            serving: self.serving.plus(other.serving),
+            objects: self.objects.saturating_add(other.objects),
+            orders: self.orders.saturating_add(other.orders),
+        }
     }
 }
 

@@ -64,7 +64,8 @@ use super::clock;
 use super::embedded::RunError;
 use crate::api::error::{ApiCode, ApiError};
 use crate::api::request::Found;
-use crate::api::server::{ApiServer, Limits, ServerOptions};
+use crate::api::server::{ApiServer, Limits, ServerOptions, StartError};
+use crate::api::service::Service;
 use crate::network::control::{ControlNetwork, ControlOptions};
 use crate::network::data::serve::SourceServer;
 use crate::network::data::{DataNetwork, DataOptions, Transport};
@@ -92,6 +93,8 @@ pub struct ClusterOptions {
     pub api: Option<SocketAddr>,
     /// Whether the API may be reached from other machines in plain text.
     pub allow_insecure_api: bool,
+    /// Where monitoring reads metrics without a token, if anywhere.
+    pub metrics: Option<SocketAddr>,
     /// Whether it looks for the addresses of the others by multicast.
     pub mdns: bool,
     /// The token by which it joins, at its first start.
@@ -290,7 +293,6 @@ struct Rest {
 async fn serve(options: ClusterOptions, networks: Networks, rest: Rest) -> Result<(), RunError> {
     let Networks { identity, control, incoming, data } = networks;
     let Rest { directory, record, addresses, workshop, outcomes, asker, asks, stop } = rest;
-    let cluster = ClusterId(record.cluster);
     let records = Arc::new(RecordFile::open(&directory.records())?);
     let started = clock::now();
     let [a, b, c, d, ..] = random();
@@ -318,23 +320,24 @@ async fn serve(options: ClusterOptions, networks: Networks, rest: Rest) -> Resul
     let meters = NodeMeters {
         name: record.name.clone(),
         is_voter: record.raft.is_some(),
+        directory: directory.clone(),
         figures: Arc::clone(&figures),
         control: Arc::clone(&control),
         data: Arc::clone(&data),
         workshop: Arc::clone(&workshop),
         started,
+        started_at: clock::wall(),
     };
-    let service = ClusterService::new(
-        cluster,
+    let service = Arc::new(ClusterService::new(
+        ClusterId(record.cluster),
         asker.clone(),
         Arc::clone(&control),
         Arc::new(lines),
         Arc::new(probe),
         Arc::new(meters),
-    );
-    let server = ApiServer::start(api_options(&record), Arc::new(service.clone()));
-    let server = server.await.map_err(|error| RunError::cannot_run(error.to_string()))?;
-    tracing::info!(name = record.name, node = %identity.node(), api = %server.address(), "runs");
+    ));
+    let servers = Servers::start(&record, options.metrics, &service).await?;
+    tracing::info!(name = record.name, node = %identity.node(), api = %servers.api.address(), "runs");
     let driver = Driver::new(Parts {
         directory,
         record,
@@ -347,16 +350,47 @@ async fn serve(options: ClusterOptions, networks: Networks, rest: Rest) -> Resul
         control: Arc::clone(&control),
         data,
         workshop,
-        service: Arc::new(service),
+        service,
         asker,
         stores: options.stores,
         figures,
         started,
     });
     let ended = driver.run(Sources { incoming, asks, outcomes, stop }).await;
-    server.stop().await;
+    servers.stop().await;
     control.shutdown().await;
     ended
+}
+
+/// Where clients and monitoring ask.
+struct Servers {
+    api: ApiServer,
+    monitoring: Option<ApiServer>,
+}
+
+impl Servers {
+    async fn start(
+        record: &NodeRecord,
+        metrics: Option<SocketAddr>,
+        service: &Arc<ClusterService>,
+    ) -> Result<Self, RunError> {
+        let service = || Arc::clone(service) as Arc<dyn Service>;
+        let failed = |error: StartError| RunError::cannot_run(error.to_string());
+        let api = ApiServer::start(api_options(record), service()).await.map_err(failed)?;
+        let monitoring = match metrics {
+            Some(at) => Some(ApiServer::start_monitoring(at, service()).await.map_err(failed)?),
+            None => None,
+        };
+        Ok(Self { api, monitoring })
+    }
+
+    /// Monitoring sees the node for as long as it answers anybody.
+    async fn stop(self) {
+        self.api.stop().await;
+        if let Some(monitoring) = self.monitoring {
+            monitoring.stop().await;
+        }
+    }
 }
 
 fn api_options(record: &NodeRecord) -> ServerOptions {

@@ -76,9 +76,8 @@ impl Executor {
                 None => store.list(request, found).await,
             }
         };
-        let is_missing_target = |error: &StoreError| {
-            range.end == End::Target && compare::is_absence(&self.spec, error)
-        };
+        let is_missing_target =
+            |error: &StoreError| range.end == End::Target && compare::is_absence(&self.spec, error);
         let cuttable = inventory.is_none() && store.capabilities().lists_ranges;
         let lister = Lister {
             executor: self,

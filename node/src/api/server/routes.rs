@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::console;
 use super::events::events;
 use super::guard::{Gate, Guard, authorize, bound};
+use super::monitor;
 use crate::api::error::{ApiCode, ApiError};
 use crate::api::request::{LeaderRequest, LimitRequest, Submission, SubmitRequest, TokenRequest};
 use crate::api::service::{JobOrder, Permission};
@@ -41,6 +42,7 @@ pub(super) fn router(guard: Arc<Guard>) -> Router {
         .route("/node", get(node))
         .route("/events", get(events))
         .route_layer(gate(Permission::Read));
+    let metrics = monitor::metrics().route_layer(gate(Permission::Read));
     let operate = Router::new()
         .route("/jobs", post(submit))
         .route("/jobs/{job}/pause", post(pause))
@@ -54,8 +56,9 @@ pub(super) fn router(guard: Arc<Guard>) -> Router {
         .route("/cluster/limit", post(limit))
         .route_layer(gate(Permission::Administer));
     Router::new()
-        .route("/healthz", get(health))
+        .merge(monitor::health())
         .merge(console::router())
+        .merge(metrics)
         .nest("/api/v1", read.merge(operate).merge(administer))
         .fallback(no_path)
         .method_not_allowed_fallback(no_method)
@@ -64,26 +67,25 @@ pub(super) fn router(guard: Arc<Guard>) -> Router {
         .with_state(guard)
 }
 
-type Answer = Result<Response, ApiError>;
+pub(super) type Answer = Result<Response, ApiError>;
 
 /// What is answered is true now and never later, unless it says otherwise itself.
-async fn no_store(request: axum::extract::Request, next: axum::middleware::Next) -> Response {
+pub(super) async fn no_store(
+    request: axum::extract::Request,
+    next: axum::middleware::Next,
+) -> Response {
     let mut response = next.run(request).await;
     let unkept = HeaderValue::from_static("no-store");
     response.headers_mut().entry(header::CACHE_CONTROL).or_insert(unkept);
     response
 }
 
-fn health() -> Ready<Answer> {
-    ready(json(&serde_json::json!({ "status": "ok" })))
-}
-
-fn no_path() -> Ready<ApiError> {
+pub(super) fn no_path() -> Ready<ApiError> {
     let text = "there is no such path: see /console/, /api/v1/jobs and /api/v1/cluster";
     ready(ApiError::not_found(text))
 }
 
-fn no_method() -> Ready<ApiError> {
+pub(super) fn no_method() -> Ready<ApiError> {
     let text = "the path exists, but not for this method";
     ready(ApiError::new(ApiCode::MethodNotAllowed, text))
 }
@@ -212,7 +214,7 @@ async fn read<T: DeserializeOwned>(body: Body, guard: &Guard) -> Result<T, ApiEr
         .map_err(|error| ApiError::invalid(format!("the body is not what is asked for: {error}")))
 }
 
-fn json(value: &impl Serialize) -> Answer {
+pub(super) fn json(value: &impl Serialize) -> Answer {
     let body = serde_json::to_vec(value).map_err(|error| {
         ApiError::new(ApiCode::Internal, format!("the answer cannot be written: {error}"))
     })?;

@@ -18,6 +18,8 @@ pub(crate) struct Sight<'a> {
     pub(crate) coordinator: Option<&'a Coordinator>,
     /// Milliseconds since the driver started: the time of the coordinator's inventory.
     pub(crate) now: airlift_protocol::time::Timestamp,
+    /// Time since the last sign of life of this node that the leader has answered.
+    pub(crate) heard: Option<std::time::Duration>,
 }
 
 /// A look at the driver's state.

@@ -4,6 +4,7 @@
 mod disk;
 mod hear;
 mod leave;
+mod measure;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -32,6 +33,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use self::disk::{Write, Writes};
 use self::leave::Leaving;
+use self::measure::Commits;
 use super::ask::{Ask, Asker, Sight};
 use super::directory::{Directory, NodeRecord};
 use super::fetch::{Fetch, Partial};
@@ -135,6 +137,9 @@ pub(super) struct Driver {
     asked_last: Option<NodeId>,
     /// Answers in a row that name this node as the leader, which it is not.
     twin_signs: u32,
+    /// When this node last said what the leader has answered, as terms are told.
+    heard: Option<Duration>,
+    commits: Commits,
     /// Set when the node is to end.
     leaving: Option<Leaving>,
 }
@@ -173,6 +178,8 @@ impl Driver {
             is_beating: false,
             asked_last: None,
             twin_signs: 0,
+            heard: None,
+            commits: Commits::default(),
             leaving: None,
             parts,
         };
@@ -208,6 +215,7 @@ impl Driver {
                 Some(incoming) = sources.incoming.recv() => self.on_incoming(incoming),
                 Some(ask) = sources.asks.recv() => self.on_ask(ask),
                 Some(outcome) = sources.outcomes.recv(), if !self.agent.is_congested() => {
+                    self.count_failures(&outcome);
                     let now = self.now();
                     self.agent.handle(now, outcome);
                 }
@@ -280,6 +288,7 @@ impl Driver {
             }
         }
         self.record();
+        self.parts.figures.saw_retries(self.agent.retries());
         self.follow_leader();
         self.found();
         if let Some(coordinator) = self.parts.coordinator.as_ref().filter(|it| it.is_damaged()) {
@@ -324,6 +333,7 @@ impl Driver {
         let Some(coordinator) = &self.parts.coordinator else { return };
         let Some(consensus) = coordinator.consensus() else { return };
         self.parts.figures.saw_term(consensus.term());
+        self.commits.look(consensus, &self.parts.figures);
         let leader = consensus.leader().and_then(|raft| self.node_of(raft));
         if leader.is_some() {
             self.set_leader(leader);
@@ -355,6 +365,9 @@ impl Driver {
     fn carry_out(&mut self, effect: Effect) {
         match effect {
             Effect::Persist { number, batch: Batch::Consensus(persists) } => {
+                if self.is_leader() {
+                    self.commits.begin(&persists);
+                }
                 self.enqueue(Write::Consensus { number, persists });
             }
             Effect::Persist { .. } => self.fail("a voter's log came as that of a single process"),
@@ -575,6 +588,7 @@ impl Driver {
 
     /// The leader has heard what this node said at `said`.
     fn extend_term(&mut self, said: Duration) {
+        self.heard = Some(said);
         if self.parts.workshop.heard(said) {
             let now = self.now();
             self.agent.handle(now, AgentInput::Lapsed);
@@ -692,6 +706,7 @@ impl Driver {
                 members: &self.members,
                 coordinator: self.parts.coordinator.as_ref(),
                 now: self.now(),
+                heard: self.heard.map(|said| Term::now().saturating_sub(said)),
             }),
             Ask::Transfer(to, reply) => {
                 let outcome = self.transfer(to);

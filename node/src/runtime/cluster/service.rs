@@ -13,6 +13,7 @@
 mod call;
 mod jobs;
 mod members;
+mod monitor;
 mod report;
 #[cfg(test)]
 mod tests;
@@ -52,6 +53,7 @@ use crate::api::service::{JobOrder, Permission, ReportLines, Service};
 use crate::api::view::{
     ClusterView, JobList, JobView, JoinToken, NodeFigures, NodeRole, Submitted, utc,
 };
+use crate::metrics::snapshot::{Measured, Readiness, Snapshot};
 use crate::network::control::ControlNetwork;
 use crate::network::control::limit::REQUEST_BYTES_MAX;
 use crate::runtime::blocking::blocking;
@@ -90,6 +92,9 @@ pub(crate) trait Probe: Send + Sync + 'static {
 pub(crate) trait Meters: Send + Sync + 'static {
     /// The figures now.
     fn read(&self) -> NodeFigures;
+
+    /// What else is counted, now.
+    fn measure(&self) -> Measured;
 }
 
 /// The API's service on a node of a cluster.
@@ -502,6 +507,14 @@ impl Service for ClusterService {
     async fn limit(&self, request: LimitRequest) -> Result<ClusterView, ApiError> {
         self.call_admitted::<()>(&Call::Limit(request)).await?;
         self.cluster().await
+    }
+
+    async fn readiness(&self) -> Result<Readiness, ApiError> {
+        self.readiness_here().await
+    }
+
+    async fn snapshot(&self) -> Result<Snapshot, ApiError> {
+        self.snapshot_here().await
     }
 }
 

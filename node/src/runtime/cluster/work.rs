@@ -1,5 +1,7 @@
 //! The jobs that this node works on: their ends opened once, their orders carried out.
 
+mod timing;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
@@ -23,11 +25,13 @@ use bytes::Bytes;
 use tokio::sync::{OnceCell, mpsc};
 use tokio::time::Instant;
 
+use self::timing::Timing;
 use super::archive::Archive;
 use super::ask::Asker;
 use super::directory::{Directory, remove};
 use super::shares::ShareBook;
 use crate::inventory::Inventory;
+use crate::metrics::snapshot::Measured;
 use crate::network::control::ControlNetwork;
 use crate::network::data::remote::{RemoteSource, Route};
 use crate::network::data::serve::{Served, Shelf};
@@ -37,7 +41,7 @@ use crate::pipeline::bounds::Bounds;
 use crate::pipeline::budget::Budget;
 use crate::pipeline::compress::{Compression, Encoder};
 use crate::pipeline::local::LocalSource;
-use crate::pipeline::meter::JobMeters;
+use crate::pipeline::meter::{JobMeters, Tally};
 use crate::pipeline::places::Places;
 use crate::pipeline::rivals::{self, Rivals};
 use crate::pipeline::slots::{Slots, takes_slot};
@@ -88,6 +92,9 @@ pub(super) struct Workshop {
     members: Mutex<Members>,
     leader: Mutex<Option<NodeId>>,
     jobs: Mutex<BTreeMap<JobId, Arc<Job>>>,
+    /// What was counted of jobs that were let go. Locked after the jobs.
+    let_go: Mutex<Tally>,
+    timing: Timing,
     /// Jobs with a directory here, worked on by this process or not.
     on_disk: Mutex<BTreeSet<JobId>>,
     /// What may be moved of bandwidths that are shared.
@@ -145,6 +152,8 @@ impl Workshop {
             members: Mutex::new(Members { version: 0, members: Vec::new() }),
             leader: Mutex::new(None),
             jobs: Mutex::new(BTreeMap::new()),
+            let_go: Mutex::default(),
+            timing: Timing::new(),
             shares: ShareBook::new(),
             archive: OnceLock::new(),
         }
@@ -206,7 +215,10 @@ impl Workshop {
             if jobs.get(id).is_some_and(|job| job.run > *run) {
                 continue;
             }
-            jobs.remove(id);
+            if let Some(job) = jobs.remove(id) {
+                let mut let_go = locked(&self.let_go);
+                *let_go = let_go.plus(job.meters.tally());
+            }
             drop(jobs);
             if !on_disk.remove(id) {
                 continue;
@@ -238,6 +250,16 @@ impl Workshop {
         let jobs = locked(&self.jobs);
         let figures = jobs.iter().filter_map(|(id, job)| job.meters.figures(*id));
         figures.take(JOBS_MEASURED_MAX).collect()
+    }
+
+    /// What all jobs together were worked on since the process started, and how long that took.
+    pub(super) fn measure(&self, measured: &mut Measured) {
+        let jobs = locked(&self.jobs);
+        let tallies = jobs.values().map(|job| job.meters.tally());
+        measured.tally = tallies.fold(*locked(&self.let_go), Tally::plus);
+        drop(jobs);
+        measured.slots_taken = self.turns.taken() as u64;
+        self.timing.measure(measured);
     }
 
     fn insert(&self, spec: JobSpec, run: u32) -> Result<Arc<Job>, Failure> {
@@ -400,9 +422,10 @@ impl Workshop {
     ) {
         let id = assignment.id;
         let _turn = match takes_slot(&assignment.work) {
-            true => Some(self.turns.take().await),
+            true => Some(self.timing.waiting(self.turns.take()).await),
             false => None,
         };
+        let _time = self.timing.attempt(&assignment.work);
         match caught(self.executor(data, &assignment)).await {
             Ok(executor) => executor.run(id, attempt, assignment.work).await,
             Err(failure) => {

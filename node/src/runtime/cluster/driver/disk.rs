@@ -12,6 +12,7 @@ use airlift_protocol::raft::SnapshotRef;
 use super::super::directory::NodeRecord;
 use super::{Done, Driver};
 use crate::runtime::blocking::blocking;
+use crate::runtime::clock;
 use crate::store::StoreError;
 
 /// One thing to write.
@@ -89,8 +90,11 @@ impl Driver {
         }
         self.parts.figures.wrote(&persists);
         let (file, directory) = (self.parts.file.clone(), self.parts.directory.clone());
+        let figures = Arc::clone(&self.parts.figures);
         self.on_disk(move || {
+            let begun = clock::now();
             file.ok_or_else(not_a_voter)?.persist(&persists)?;
+            figures.synced(clock::now() - begun);
             if let Some(installed) = persists.iter().rev().find_map(|it| it.snapshot.as_ref()) {
                 directory.drop_snapshots_but(&installed.digest)?;
             }

@@ -69,6 +69,10 @@ impl Meters for FixedMeters {
     fn read(&self) -> NodeFigures {
         crate::api::fake::figures()
     }
+
+    fn measure(&self) -> Measured {
+        Measured::default()
+    }
 }
 
 /// What tests choose and count.
@@ -154,6 +158,7 @@ impl Driver {
                     members: &self.members,
                     coordinator: self.coordinator.as_ref(),
                     now: Timestamp(1),
+                    heard: None,
                 }),
                 Ask::Transfer(_, reply) => {
                     let _ = reply.send(Err("there is no other voter".to_owned()));

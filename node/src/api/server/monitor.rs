@@ -1,0 +1,59 @@
+//! What monitoring asks: whether the node lives, whether it is ready, and its metrics.
+
+use std::future::{Ready, ready};
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde_json::json;
+
+use super::guard::{Guard, bound};
+use super::routes::{Answer, json, no_method, no_path, no_store};
+use crate::metrics::{self, CONTENT_TYPE};
+
+/// The paths that need no token anywhere.
+pub(super) fn health() -> Router<Arc<Guard>> {
+    Router::new().route("/healthz", get(lives)).route("/readyz", get(is_ready))
+}
+
+/// The metrics.
+pub(super) fn metrics() -> Router<Arc<Guard>> {
+    Router::new().route("/metrics", get(show_metrics))
+}
+
+/// All of it, without a token.
+pub(super) fn router(guard: Arc<Guard>) -> Router {
+    Router::new()
+        .merge(health())
+        .merge(metrics())
+        .fallback(no_path)
+        .method_not_allowed_fallback(no_method)
+        .layer(from_fn_with_state(Arc::clone(&guard), bound))
+        .layer(from_fn(no_store))
+        .with_state(guard)
+}
+
+fn lives() -> Ready<Answer> {
+    ready(json(&json!({ "status": "ok" })))
+}
+
+async fn is_ready(State(guard): State<Arc<Guard>>) -> Answer {
+    match guard.service.readiness().await?.refusal() {
+        None => json(&json!({ "status": "ready" })),
+        Some(reason) => {
+            let answer = json(&json!({ "status": "not_ready", "reason": reason }))?;
+            Ok((StatusCode::SERVICE_UNAVAILABLE, answer).into_response())
+        }
+    }
+}
+
+async fn show_metrics(State(guard): State<Arc<Guard>>) -> Answer {
+    let text = metrics::render(&guard.service.snapshot().await?);
+    let kind = HeaderValue::from_static(CONTENT_TYPE);
+    let answer: Response = ([(header::CONTENT_TYPE, kind)], text).into_response();
+    Ok(answer)
+}
