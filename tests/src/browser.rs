@@ -209,15 +209,16 @@ impl Browser {
         entries.map(|entry| entry["message"].as_str().unwrap_or_default().to_owned()).collect()
     }
 
-    /// The addresses that were asked for since the last look, but for those of the browser's own parts.
+    /// The addresses that were asked for over the network since the last look: the browser has pages of
+    /// its own besides, which ask nobody.
     pub async fn requests(&self) -> Vec<String> {
         let entries = self.log("performance").await.into_iter();
         let urls = entries.filter_map(|entry| {
             let event: Value = serde_json::from_str(entry["message"].as_str()?).ok()?;
             let event = &event["message"];
             let url = event["params"]["request"]["url"].as_str()?;
-            let is_own = url.starts_with("chrome:");
-            (event["method"] == "Network.requestWillBeSent" && !is_own).then(|| url.to_owned())
+            let is_asked = ["http:", "https:", "ws:", "wss:"].iter().any(|it| url.starts_with(it));
+            (event["method"] == "Network.requestWillBeSent" && is_asked).then(|| url.to_owned())
         });
         urls.collect()
     }
