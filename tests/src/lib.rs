@@ -2,6 +2,7 @@
 
 pub mod airlift;
 pub mod azurite;
+pub mod browser;
 pub mod canned;
 pub mod cluster;
 pub mod conformance;

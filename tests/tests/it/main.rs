@@ -12,6 +12,7 @@ mod conformance;
 mod conformance_azure;
 mod conformance_gcs;
 mod conformance_s3;
+mod console;
 mod copy;
 mod crash;
 mod demo;

@@ -1,0 +1,225 @@
+//! The console in a real browser, served by a real cluster.
+
+use std::path::Path;
+
+use airlift_tests::airlift::fast_directory;
+use airlift_tests::browser::{Browser, key};
+use airlift_tests::cluster::{Cluster, Role};
+use airlift_tests::tree;
+use serde_json::{Value, json};
+
+const FILES: u64 = 60;
+
+fn plant(root: &Path) {
+    for i in 0..FILES {
+        tree::write(root, format!("photos/{}/{i}.jpg", i % 5), &tree::noise(i, 200_000));
+    }
+    for i in 0..4 {
+        tree::write(root, format!("large/{i}.bin"), &tree::noise(i + 100, 9 << 20));
+    }
+}
+
+fn token(cluster: &Cluster) -> String {
+    let text = std::fs::read_to_string(cluster.data_dir(0).join("admin.token")).unwrap();
+    text.trim().to_owned()
+}
+
+fn on(node: &str, path: &Path) -> String {
+    format!("{node}:{}", path.to_str().unwrap())
+}
+
+/// Signs in by hand, and waits for the first live view.
+async fn sign_in(browser: &Browser, cluster: &Cluster) {
+    browser.open(&format!("{}/", cluster.url(1))).await;
+    browser.write("#token", &token(cluster)).await;
+    browser.click("form.signin button[type=submit]").await;
+    browser.wait_for_text("#link-state", "Live").await;
+}
+
+/// Fills the form for a new job, which is not submitted yet.
+async fn fill_in(browser: &Browser, from: &str, to: &str, mib_a_second: Option<&str>) {
+    browser.click("#new-job").await;
+    browser.write("#source", from).await;
+    browser.write("#target", to).await;
+    if let Some(limit) = mib_a_second {
+        browser.click("details.options summary").await;
+        browser.write("#bandwidth", limit).await;
+    }
+}
+
+/// Waits until the job that is shown is in a state.
+async fn wait_for_state(browser: &Browser, state: &str) {
+    browser.wait_until(&format!("document.querySelector('#job-state[data-state={state}]')")).await;
+}
+
+async fn count(browser: &Browser, name: &str) -> Value {
+    browser
+        .run(&format!("return document.querySelector('[data-count={name}]')?.textContent ?? null"))
+        .await
+}
+
+/// Checks that the page has complained of nothing and asked nobody but its own server.
+async fn assert_at_peace(browser: &Browser, cluster: &Cluster) {
+    assert_eq!(browser.complaints().await, Vec::<String>::new());
+    let origin = format!("{}/", cluster.url(1));
+    let requests = browser.requests().await;
+    assert!(requests.len() > 20, "{requests:?}");
+    let foreign: Vec<_> = requests.iter().filter(|url| !url.starts_with(&origin)).collect();
+    assert!(foreign.is_empty(), "{foreign:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_is_tried_started_watched_paused_and_cancelled_by_clicking() {
+    let Some(browser) = Browser::start().await else { return };
+    let cluster = Cluster::start(&[Role::Voter, Role::Worker]);
+    let (source, target) = (fast_directory(), fast_directory());
+    plant(source.path());
+    let (first, second) = (target.path().join("first"), target.path().join("second"));
+    sign_in(&browser, &cluster).await;
+    browser.wait_for_text("main", "No jobs yet").await;
+
+    // A dry run says what would be done, and does nothing.
+    fill_in(&browser, &on("node0", source.path()), &on("node1", &first), Some("12")).await;
+    browser.click("#dry-run").await;
+    wait_for_state(&browser, "done").await;
+    assert_eq!(count(&browser, "done").await, json!((FILES + 4).to_string()));
+    assert!(!first.exists());
+
+    // For real, with the same options.
+    browser.click("#for-real").await;
+    browser.click("#confirm").await;
+    wait_for_state(&browser, "moving").await;
+    let bar = "Number(document.querySelector('.job-page [role=progressbar]').ariaValueNow)";
+    browser.wait_until(&format!("{bar} > 0 && {bar} < 100")).await;
+    browser.wait_until("document.querySelector('.chart-line')").await;
+    browser.wait_until("document.querySelectorAll('.map .map-node').length === 2").await;
+    wait_for_state(&browser, "done").await;
+    assert_eq!(tree::read(source.path()), tree::read(&first));
+    browser.click("section form.inline button").await;
+    browser.wait_for_text("section form.inline + p", "None among 64 lines.").await;
+
+    // Another one, stopped on the way.
+    fill_in(&browser, &on("node0", source.path()), &on("node1", &second), Some("1")).await;
+    browser.click("#submit").await;
+    wait_for_state(&browser, "moving").await;
+    browser.click("#pause").await;
+    wait_for_state(&browser, "paused").await;
+    browser.click("#resume").await;
+    wait_for_state(&browser, "moving").await;
+    browser.click("#cancel").await;
+    browser.press(key::ESCAPE).await;
+    browser.wait_until("document.querySelector('dialog') === null").await;
+    wait_for_state(&browser, "moving").await;
+    browser.click("#cancel").await;
+    browser.click("#confirm").await;
+    wait_for_state(&browser, "cancelled").await;
+
+    browser.click("#nav a[href='#/jobs']").await;
+    browser.wait_until("document.querySelectorAll('.job-item').length === 3").await;
+    browser.click("#nav a[href='#/cluster']").await;
+    browser.wait_for_text("main", "node1").await;
+    browser.write("#limit", "5").await;
+    browser.click("form.inline button[type=submit]").await;
+    browser.wait_for_text("#limit-state", "5.0 MiB/s").await;
+    assert_eq!(cluster.view()["bandwidth_bytes_per_second"], 5 << 20);
+    assert_at_peace(&browser, &cluster).await;
+
+    // Who signs out has to show the token again, and a wrong one is refused in the API's words.
+    browser.click("#sign-out").await;
+    assert_eq!(browser.run("return sessionStorage.length + localStorage.length").await, 0);
+    browser.write("#token", "wrong").await;
+    browser.click("form.signin button[type=submit]").await;
+    browser.wait_for_text("#token-error", "token").await;
+    assert_eq!(browser.run("return sessionStorage.length").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_keyboard_is_enough_and_markup_stays_text() {
+    let Some(browser) = Browser::start().await else { return };
+    let cluster = Cluster::start(&[Role::Voter, Role::Worker]);
+    let (place, target) = (fast_directory(), fast_directory());
+    let source = place.path().join("<img src=x onerror=document.title='taken'>");
+    plant(&source);
+    browser.open(&format!("{}/", cluster.url(1))).await;
+    browser.wait_until("document.activeElement.id === 'token'").await;
+    browser.press(&token(&cluster)).await;
+    browser.press(key::ENTER).await;
+    browser.wait_for_text("#link-state", "Live").await;
+
+    browser.tab_to("#new-job").await;
+    browser.press(key::ENTER).await;
+    browser.tab_to("#source").await;
+    browser.press(&on("node0", &source)).await;
+    browser.tab_to("#target").await;
+    browser.press(&on("node1", target.path())).await;
+    browser.press(key::ENTER).await;
+    wait_for_state(&browser, "done").await;
+    browser.tab_to("#for-real").await;
+    browser.press(key::ENTER).await;
+    browser.tab_to("#confirm").await;
+    browser.press(key::ENTER).await;
+    browser.wait_until("document.querySelector('main h1')?.textContent === 'Copy'").await;
+    wait_for_state(&browser, "done").await;
+    assert_eq!(tree::read(&source), tree::read(target.path()));
+
+    // What others have named is shown as it is, on every page that shows it.
+    for page in ["#/jobs", "#/cluster"] {
+        browser.run(&format!("location.hash = {}", json!(page))).await;
+        browser.wait_until("document.querySelector('main h1')").await;
+        assert_eq!(browser.run("return document.querySelector('main img')").await, Value::Null);
+    }
+    browser.run("location.hash = '#/jobs'").await;
+    browser.wait_for_text(".job-link", "<img src=x").await;
+    assert_eq!(browser.run("return document.title").await, "Jobs · Airlift");
+    assert_at_peace(&browser, &cluster).await;
+}
+
+/// How bright a colour is that CSS has written as `rgb(…)`, from 0 to 255.
+fn brightness(colour: &str) -> f64 {
+    let parts = colour.split(|char: char| !char.is_ascii_digit()).filter(|part| !part.is_empty());
+    let parts: Vec<f64> = parts.take(3).map(|part| part.parse().unwrap()).collect();
+    parts.iter().sum::<f64>() / 3.0
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_fits_a_phone_follows_the_system_and_survives_its_node() {
+    let Some(browser) = Browser::start().await else { return };
+    let mut cluster = Cluster::start(&[Role::Voter, Role::Worker]);
+    let (source, target) = (fast_directory(), fast_directory());
+    plant(source.path());
+    let (from, to) = (on("node0", source.path()), on("node1", target.path()));
+    let _ = cluster.ask(["cp", &from, &to]).expect(0);
+    let job = cluster.job()["id"].as_str().expect("a job").to_owned();
+    browser.resize(360, 740, true).await;
+    sign_in(&browser, &cluster).await;
+    let pages = ["#/jobs", "#/submit", "#/cluster", &format!("#/jobs/{job}")];
+    for page in pages {
+        browser.run(&format!("location.hash = {}", json!(page))).await;
+        browser.wait_until("document.querySelector('main h1')?.checkVisibility()").await;
+        for scheme in ["dark", "light"] {
+            browser.prefer(scheme).await;
+            let found = browser
+                .run(
+                    "const style = getComputedStyle(document.body); \
+                     return [document.documentElement.scrollWidth, style.backgroundColor, style.color]",
+                )
+                .await;
+            assert!(found[0].as_u64() <= Some(360), "{page}: {found}");
+            let [back, text] = [1, 2].map(|i| brightness(found[i].as_str().unwrap()));
+            let is_dark = scheme == "dark";
+            assert!((back < 40.0) == is_dark && (text > 200.0) == is_dark, "{page}: {found}");
+        }
+    }
+    // Where events do not get through it asks again and again.
+    browser.block("*/api/v1/events*").await;
+    browser.run("location.reload()").await;
+    browser.wait_for_text("#link-state", "Every 2 s").await;
+    browser.wait_until("document.querySelector('main h1')?.checkVisibility()").await;
+    // The node ends and comes back; the page says so, and goes on by itself.
+    cluster.kill(1);
+    browser.wait_for_text("#link-state", "lost").await;
+    cluster.restart(1);
+    browser.wait_for_text("#link-state", "Every 2 s").await;
+    browser.block("*/none").await;
+    browser.wait_for_text("#link-state", "Live").await;
+}
