@@ -53,6 +53,32 @@ pub struct DroppedCounts {
     pub attributes: AttributeSet,
 }
 
+/// A part of a job's objects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Portion {
+    /// How many.
+    pub objects: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+impl Portion {
+    /// One more object.
+    pub(crate) fn add(&mut self, bytes: u64) {
+        self.objects += 1;
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+}
+
+/// What could not be read because it lies in an archive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArchivedCounts {
+    /// Nobody has asked for it.
+    pub resting: Portion,
+    /// It is being restored.
+    pub restoring: Portion,
+}
+
 /// Counts of a job.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
@@ -62,4 +88,6 @@ pub struct Totals {
     pub bytes: ByteCounts,
     /// What was dropped on the way.
     pub dropped: DroppedCounts,
+    /// What lies in an archive, of the objects that were skipped.
+    pub archived: ArchivedCounts,
 }

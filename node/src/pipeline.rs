@@ -32,6 +32,7 @@ pub mod pack;
 pub mod places;
 pub mod range;
 pub mod remove;
+mod restore;
 pub mod rivals;
 pub mod slots;
 pub mod source;
@@ -42,7 +43,7 @@ use std::sync::Arc;
 
 use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::figures::Stage;
-use airlift_protocol::job::{ClassPolicy, JobSpec, KeyPolicy, TagPolicy};
+use airlift_protocol::job::{AclPolicy, ClassPolicy, JobSpec, KeyPolicy, TagPolicy};
 use airlift_protocol::key::Key;
 use airlift_protocol::manifest::{Entry, Version};
 use airlift_protocol::report::ChangedObject;
@@ -53,7 +54,9 @@ use self::meter::Meter;
 use self::source::Source;
 use crate::runtime::blocking::blocking;
 use crate::storage::journal::Journal;
-use crate::store::{AttributeSet, Attributes, Capabilities, NewObject, Store, StoreError};
+use crate::store::{
+    Acl, AttributeKind, AttributeSet, Attributes, Capabilities, NewObject, Store, StoreError,
+};
 
 /// Bytes up to which hashing on the spot costs less than handing the work to another thread.
 const HASH_INLINE_BYTES: u64 = 64 << 10;
@@ -119,15 +122,24 @@ impl Transfer {
             attributes.tags.clear();
         }
         attributes.storage_class = class_wanted(&policy.class, attributes.storage_class);
+        attributes.acl = match policy.acl {
+            AclPolicy::None => None,
+            AclPolicy::BucketOwnerFullControl => Some(Acl::BucketOwnerFullControl),
+            AclPolicy::Copy => attributes.acl,
+        };
         let carried = attributes.kinds();
-        let Capabilities { keeps, classes, .. } = self.target.capabilities();
+        let Capabilities { classes, .. } = self.target.capabilities();
         if policy.class == ClassPolicy::Keep {
             let nearest = attributes.storage_class.and_then(|name| classes.nearest(&name));
             attributes.storage_class = nearest.map(str::to_owned);
         }
         // What the target has no name for is gone by now, and what it does not keep is ignored.
         let unnamed = carried.without(attributes.kinds());
-        let dropped = unnamed.union(carried.without(*keeps));
+        let holds = self.target.holds(&attributes);
+        let dropped = unnamed.union(carried.without(holds));
+        if !holds.contains(AttributeKind::Tags) {
+            attributes.tags.clear();
+        }
         let key = self.target_key(entry);
         let entry = Entry { key, is_archived: false, ..entry.clone() };
         (NewObject { entry, attributes }, dropped)

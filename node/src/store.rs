@@ -17,6 +17,7 @@ pub mod fence;
 pub mod files;
 pub(crate) mod folding;
 pub mod gcs;
+pub mod holds;
 mod http;
 pub mod locate;
 pub mod memory;
@@ -33,10 +34,11 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use airlift_protocol::assignment::UploadToken;
-pub use airlift_protocol::attributes::{AttributeKind, AttributeSet, Attributes, ObjectInfo};
+pub use airlift_protocol::attributes::{Acl, AttributeKind, AttributeSet, Attributes, ObjectInfo};
 use airlift_protocol::chunk::Root;
+use airlift_protocol::error::ErrorCode;
 use airlift_protocol::folding::Folding;
-use airlift_protocol::job::{LinkPolicy, Policy, TagPolicy};
+use airlift_protocol::job::{AclPolicy, ClassPolicy, LinkPolicy, Policy, RestorePolicy, TagPolicy};
 use airlift_protocol::key::Key;
 use airlift_protocol::manifest::Entry;
 use airlift_protocol::time::Timestamp;
@@ -134,6 +136,11 @@ pub trait Store: Debug + Send + Sync {
         Ok(Folding::NONE)
     }
 
+    /// What of all that `attributes` are the store holds: of what it keeps, some may have rules. Pure.
+    fn holds(&self, _attributes: &Attributes) -> AttributeSet {
+        self.capabilities().keeps
+    }
+
     /// Why the store cannot hold `entry` under its key, or `None` when it can. Pure.
     fn check_key(&self, entry: &Entry) -> Option<String>;
 
@@ -157,6 +164,23 @@ pub trait Store: Debug + Send + Sync {
     /// Reads objects whole, each pinned to its listed state, in any order, into `found`.
     /// Returns early when the receiver is gone.
     async fn read_small(&self, objects: Vec<Entry>, found: mpsc::Sender<ReadResult>);
+
+    /// Asks for a copy that can be read of objects that lie in an archive, where nobody has asked yet,
+    /// and for a longer life of one that would soon be gone. Results in order.
+    async fn restore(
+        &self,
+        entries: Vec<Entry>,
+        _policy: RestorePolicy,
+    ) -> Vec<Result<Restored, StoreError>> {
+        let refused = |entry: Entry| {
+            let text = format!(
+                "{}: what lies in an archive of this store is not restored from here: do that there, then run again",
+                entry.key
+            );
+            Err(StoreError::new(ErrorCode::KindUnsupported, text))
+        };
+        entries.into_iter().map(refused).collect()
+    }
 
     /// Opens `range` of an object for reading, pinned to its listed state.
     async fn read_range(
@@ -222,6 +246,15 @@ pub trait Store: Debug + Send + Sync {
     async fn preflight(&self, access: Access) -> Result<(), StoreError>;
 }
 
+/// How it stands with an object in an archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restored {
+    /// It can be read.
+    Readable,
+    /// It will be.
+    UnderWay,
+}
+
 /// How a job takes what it finds at one end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Handling {
@@ -229,18 +262,27 @@ pub struct Handling {
     pub links: LinkPolicy,
     /// Whether tags are read with the other attributes.
     pub tags: TagPolicy,
+    /// Whether classes of storage are of interest, which may take a request of its own.
+    pub has_classes: bool,
+    /// Whether it is read who may do what with objects: only where that is copied.
+    pub acl: AclPolicy,
+    /// Whether what lies in an archive is restored, so that what will soon be there again counts as such.
+    pub restore: Option<RestorePolicy>,
 }
 
 impl Handling {
     /// At the source it is as the policy says.
     pub fn of_source(policy: &Policy) -> Self {
-        Self { links: policy.links, tags: policy.tags }
+        let Policy { links, tags, acl, restore, .. } = *policy;
+        let has_classes = matches!(policy.class, ClassPolicy::Keep | ClassPolicy::Map(_));
+        Self { links, tags, has_classes, acl, restore }
     }
 
     /// At the target a link is a link: what it points to is not the job's to compare or delete. And
     /// nothing depends on the tags that are there.
     pub fn of_target() -> Self {
-        Self { links: LinkPolicy::Copy, tags: TagPolicy::Skip }
+        let (links, tags, acl) = (LinkPolicy::Copy, TagPolicy::Skip, AclPolicy::None);
+        Self { links, tags, has_classes: false, acl, restore: None }
     }
 }
 

@@ -6,6 +6,8 @@ use serde::de::{Deserializer, Error};
 use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 
+use crate::bounded;
+use crate::limits::ACL_GRANTS_MAX;
 use crate::manifest::Entry;
 
 /// What an object carries beside its bytes.
@@ -35,6 +37,48 @@ pub struct Attributes {
     pub mode: Option<u32>,
     /// Fingerprint of the source state this object was copied from, when Airlift copied it.
     pub source_fingerprint: Option<String>,
+    /// Who may do what with the object, beside its owner; `None` for nobody.
+    pub acl: Option<Acl>,
+}
+
+/// Who may do what with an object, beside its owner.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Acl {
+    /// Whoever owns the bucket may do everything.
+    BucketOwnerFullControl,
+    /// What is granted, in order, each once; what the owner may do is not said.
+    Grants(#[serde(deserialize_with = "bounded::list::<_, _, ACL_GRANTS_MAX>")] Vec<Grant>),
+}
+
+/// One right of somebody.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Grant {
+    /// Whose.
+    pub grantee: Grantee,
+    /// Which.
+    pub right: Right,
+}
+
+/// Who has a right.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Grantee {
+    /// The account with this id, as the store names it.
+    Account(String),
+    /// The group that the store means by this URI.
+    Group(String),
+}
+
+/// What somebody may do with an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Right {
+    /// Read it.
+    Read,
+    /// Read who may do what with it.
+    ReadAcl,
+    /// Change who may do what with it.
+    WriteAcl,
+    /// All of that.
+    FullControl,
 }
 
 impl Attributes {
@@ -52,6 +96,7 @@ impl Attributes {
             AttributeKind::StorageClass => self.storage_class.is_some(),
             AttributeKind::Mtime => self.mode.is_some() && self.mtime_ns.is_some(),
             AttributeKind::Mode => self.mode.is_some(),
+            AttributeKind::Acl => self.acl.is_some(),
         };
         AttributeKind::ALL.into_iter().filter(carried).collect()
     }
@@ -81,11 +126,13 @@ pub enum AttributeKind {
     Mtime,
     /// Permission bits.
     Mode,
+    /// Who may do what with it, beside its owner.
+    Acl,
 }
 
 impl AttributeKind {
     /// Every kind.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::ContentType,
         Self::ContentEncoding,
         Self::ContentDisposition,
@@ -96,6 +143,7 @@ impl AttributeKind {
         Self::StorageClass,
         Self::Mtime,
         Self::Mode,
+        Self::Acl,
     ];
 
     /// The name that reports and JSON output use.
@@ -111,6 +159,7 @@ impl AttributeKind {
             Self::StorageClass => "storage_class",
             Self::Mtime => "mtime",
             Self::Mode => "mode",
+            Self::Acl => "acl",
         }
     }
 }

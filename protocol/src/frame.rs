@@ -19,6 +19,7 @@ use crate::control::RecordKey;
 use crate::error::Failure;
 use crate::folding::Folding;
 use crate::id::{AssignmentId, Epoch, JobId, LogIndex};
+use crate::job::RestorePolicy;
 use crate::key::Key;
 use crate::limits::{
     CHUNK_BYTES, KEY_BYTES_MAX, PACK_BYTES_MAX, PACK_OBJECTS_MAX, PACKED_OBJECT_BYTES_MAX,
@@ -126,6 +127,14 @@ pub enum Request {
         #[serde(deserialize_with = "bounded::list::<_, _, REQUEST_ITEMS_MAX>")]
         keys: Vec<Key>,
     },
+    /// That objects be restored from an archive, where they are not yet.
+    Restore {
+        /// How.
+        policy: RestorePolicy,
+        /// The states that were listed.
+        #[serde(deserialize_with = "bounded::list::<_, _, REQUEST_ITEMS_MAX>")]
+        entries: Vec<Entry>,
+    },
 }
 
 /// The first thing on a stream.
@@ -224,6 +233,13 @@ pub enum Frame {
         /// The first of them; none where the key is safe.
         #[serde(deserialize_with = "bounded::list::<_, _, RIVALS_NAMED_MAX>")]
         names: Vec<Key>,
+    },
+    /// How it stands with an object that is to be restored.
+    Restored {
+        /// Place in the request.
+        place: u32,
+        /// Whether it can be read now.
+        is_readable: bool,
     },
 }
 
@@ -349,7 +365,7 @@ fn check_request(request: &Request) -> Result<(), FrameError> {
             require(keys.len() <= REQUEST_ITEMS_MAX, "too many keys")?;
             keys.iter().try_for_each(check_key)
         }
-        Request::Roots { entries } => check_entries(entries),
+        Request::Roots { entries } | Request::Restore { entries, .. } => check_entries(entries),
         Request::CatchUp(CatchUp::Pages(indices)) => {
             require(indices.len() <= REQUEST_ITEMS_MAX, "too many pages")
         }
@@ -381,6 +397,7 @@ fn check_frame(frame: &Frame) -> Result<(), FrameError> {
         Frame::ObjectError { .. }
         | Frame::Found { .. }
         | Frame::ObjectRoot { .. }
+        | Frame::Restored { .. }
         | Frame::Info(_)
         | Frame::Description(_)
         | Frame::End
@@ -456,8 +473,8 @@ mod tests {
         let mut golden = vec![44, 0, 0, 0, 0, 2, 252, 0, 0, 16, 0];
         golden.extend_from_slice(&[5; 32]);
         golden.extend_from_slice(&[251, 44, 1, 1, 20]);
-        let mut head = vec![46, 0, 0, 0, 1, 2];
-        head.extend_from_slice(&[0; 11]);
+        let mut head = vec![47, 0, 0, 0, 1, 2];
+        head.extend_from_slice(&[0; 12]);
         head.extend_from_slice(&[6; 32]);
         head.push(3);
         let object = Frame::ObjectHead {
@@ -476,6 +493,11 @@ mod tests {
             (Frame::Description(Description { keeps_mtime: true }), vec![2, 0, 0, 0, 6, 1]),
             (Frame::End, vec![1, 0, 0, 0, 7]),
             (Frame::Error(Failure::new(ErrorCode::Bug, "")), vec![3, 0, 0, 0, 8, 22, 0]),
+            (
+                Frame::Rivals { place: 1, names: vec![Key::from("A")] },
+                vec![5, 0, 0, 0, 9, 1, 1, 1, b'A'],
+            ),
+            (Frame::Restored { place: 1, is_readable: true }, vec![3, 0, 0, 0, 10, 1, 1]),
         ];
         for (frame, golden) in frames {
             let mut bytes = Vec::new();

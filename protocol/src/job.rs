@@ -64,6 +64,76 @@ pub enum TagPolicy {
     Skip,
 }
 
+/// Who may do what with objects at the target, beside their owner.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum AclPolicy {
+    /// What the target says when nothing is asked for: as a rule, nobody.
+    #[default]
+    None,
+    /// The owner of the target's bucket may do everything, whoever writes.
+    BucketOwnerFullControl,
+    /// What is granted at the source.
+    Copy,
+}
+
+/// What is done with objects of the source that lie in an archive: a copy that can be read is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct RestorePolicy {
+    /// How soon.
+    pub tier: RestoreTier,
+    /// For how many days; at least one.
+    pub days: u16,
+}
+
+/// How soon an archive gives back what is in it, and at what price.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum RestoreTier {
+    /// Within minutes.
+    Expedited,
+    /// Within hours.
+    Standard,
+    /// Within half a day to two.
+    Bulk,
+}
+
+/// Why a text says nothing about restoring.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error(
+    "'{0}' says nothing about restoring: write TIER:DAYS, such as bulk:7, with the tier bulk, standard or \
+     expedited and at least one day"
+)]
+pub struct BadRestore(pub String);
+
+impl RestoreTier {
+    /// Its word on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Expedited => "expedited",
+            Self::Standard => "standard",
+            Self::Bulk => "bulk",
+        }
+    }
+}
+
+impl FromStr for RestorePolicy {
+    type Err = BadRestore;
+
+    fn from_str(text: &str) -> Result<Self, BadRestore> {
+        let bad = || BadRestore(text.to_owned());
+        let (tier, days) = text.split_once(':').ok_or_else(bad)?;
+        let tiers = [RestoreTier::Expedited, RestoreTier::Standard, RestoreTier::Bulk];
+        let tier = tiers.into_iter().find(|known| known.as_str() == tier).ok_or_else(bad)?;
+        let days = days.parse().ok().filter(|days| *days > 0).ok_or_else(bad)?;
+        Ok(Self { tier, days })
+    }
+}
+
+impl fmt::Display for RestorePolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.tier.as_str(), self.days)
+    }
+}
+
 /// The form of a file that says what a source has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum InventoryForm {
@@ -261,6 +331,10 @@ pub struct Policy {
     /// What the source is believed to have; it is listed when this is not set. Only for a copy: what a
     /// file does not name is not missing.
     pub inventory: Option<InventoryFile>,
+    /// Who may do what with objects at the target.
+    pub acl: AclPolicy,
+    /// Whether what lies in an archive is restored.
+    pub restore: Option<RestorePolicy>,
 }
 
 impl Default for Policy {
@@ -278,6 +352,8 @@ impl Default for Policy {
             class: ClassPolicy::default(),
             keys: KeyPolicy::default(),
             inventory: None,
+            acl: AclPolicy::default(),
+            restore: None,
         }
     }
 }
@@ -427,6 +503,18 @@ mod tests {
         assert_eq!(many.join(",").parse::<ClassPolicy>(), Err(BadClass::TooMany(many.len())));
         let forged = codec::encode(&"not a name".to_owned());
         assert!(codec::decode::<ClassName>(&forged, 64).is_err());
+    }
+
+    #[test]
+    fn restoring_is_a_tier_and_days() {
+        for text in ["bulk:7", "standard:1", "expedited:30"] {
+            assert_eq!(text.parse::<RestorePolicy>().unwrap().to_string(), text);
+        }
+        for text in
+            ["", "bulk", "bulk:", "bulk:0", "bulk:-1", "bulk:70000", "slow:7", "Bulk:7", ":7"]
+        {
+            assert_eq!(text.parse::<RestorePolicy>(), Err(BadRestore(text.to_owned())), "{text}");
+        }
     }
 
     #[test]

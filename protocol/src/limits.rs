@@ -141,6 +141,9 @@ pub const ORDERS_MAX: usize = 16;
 /// Places that a listing could not read and that it names; the rest is counted.
 pub const UNREADABLE_NAMED_MAX: usize = 100;
 
+/// Grants that an object carries along: as many as an object of S3 can have.
+pub const ACL_GRANTS_MAX: usize = 100;
+
 /// Names that a target takes for that of an object and that are named with it.
 pub const RIVALS_NAMED_MAX: usize = 8;
 

@@ -24,7 +24,15 @@ pub enum SkipReason {
     /// The target cannot hold this key or kind; the text says why.
     Unrepresentable(String),
     /// The source's store has it in an archive.
-    Archived,
+    Archived {
+        /// Its bytes.
+        bytes: u64,
+    },
+    /// As `Archived`, and it is being restored.
+    Restoring {
+        /// Its bytes.
+        bytes: u64,
+    },
 }
 
 impl SkipReason {
@@ -36,7 +44,13 @@ impl SkipReason {
             }
             Self::Special => "socket, pipe or device: has no content to copy".to_owned(),
             Self::Unrepresentable(why) => why.clone(),
-            Self::Archived => "archived at the source: restore it there, then run again".to_owned(),
+            Self::Archived { .. } => {
+                "archived at the source: restore it with --restore TIER:DAYS, or there, then run again"
+                    .to_owned()
+            }
+            Self::Restoring { .. } => {
+                "being restored from an archive: run again when it can be read".to_owned()
+            }
         }
     }
 }

@@ -17,8 +17,8 @@ const KEY: &str =
 
 /// A signature for everything in that account, made by another program than the one under test, and
 /// good until 2099.
-pub const SAS: &str = "sv=2021-12-02&ss=b&srt=sco&sp=rwdlacx&se=2099-01-01T00%3A00%3A00Z\
-    &spr=https%2Chttp&sig=9TOdw7Fzn0BBe%2FQSbCDClAxfY7IWQOGqUHO4kPMzCy8%3D";
+pub const SAS: &str = "sv=2021-12-02&ss=b&srt=sco&sp=rwdlacxt&se=2099-01-01T00%3A00%3A00Z\
+    &spr=https%2Chttp&sig=TBqkqR%2BMzxSPqLbTlWeiKFdpTEmfvOqiHqpSejKv9Uo%3D";
 
 /// Blobs in a page of a listing, so that few make several pages.
 const PAGE_ENTRIES: u32 = 700;

@@ -270,6 +270,12 @@ impl Change<'_> {
     }
 
     fn skipped(&mut self, position: Position, reason: &SkipReason) {
+        let archived = &mut self.job.totals.archived;
+        match reason {
+            SkipReason::Archived { bytes } => archived.resting.add(*bytes),
+            SkipReason::Restoring { bytes } => archived.restoring.add(*bytes),
+            SkipReason::Symlink | SkipReason::Special | SkipReason::Unrepresentable(_) => {}
+        }
         let reason = Some((None, reason.message()));
         self.finish(position, ObjectFact { reason, ..ObjectFact::plain(Status::Skipped) }, 0);
     }

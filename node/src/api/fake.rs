@@ -99,6 +99,7 @@ pub(crate) fn begun() -> JobView {
             objects: ObjectCounts { total: 3, ..ObjectCounts::default() },
             bytes: ByteCounts { total: 3000, ..ByteCounts::default() },
             dropped: DroppedCounts::default(),
+            archived: Default::default(),
             is_listed: true,
             rate_bytes_per_second: 1000,
             eta_seconds: Some(3),
@@ -251,7 +252,7 @@ impl Service for Fake {
     async fn submit(&self, submission: Submission) -> Result<Submitted, ApiError> {
         self.answer().await?;
         self.0.submitted.lock().unwrap().push(submission);
-        Ok(Submitted { id: JOB, run: 2 })
+        Ok(Submitted { id: JOB, run: 2, cannot_hold: Default::default() })
     }
 
     async fn jobs(&self) -> Result<JobList, ApiError> {

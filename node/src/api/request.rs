@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use airlift_protocol::job::{
-    BadClass, ClassPolicy, Comparison, DeleteLimit, Filters, InventoryFile, InventoryForm, JobSpec,
-    KeyPolicy, LinkPolicy, Mode, Policy, Priority, SingleObject, TagPolicy, VerifyLevel,
+    AclPolicy, BadClass, ClassPolicy, Comparison, DeleteLimit, Filters, InventoryFile,
+    InventoryForm, JobSpec, KeyPolicy, LinkPolicy, Mode, Policy, Priority, RestorePolicy,
+    SingleObject, TagPolicy, VerifyLevel,
 };
 use airlift_protocol::key::Key;
 use airlift_protocol::location::Location;
@@ -57,6 +58,19 @@ pub enum TagsText {
     Copy,
     /// Neither read nor write them.
     Skip,
+}
+
+/// Who may do what with objects at the target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AclText {
+    /// As the target has it.
+    #[default]
+    None,
+    /// The owner of its bucket may do everything.
+    BucketOwnerFullControl,
+    /// As at the source.
+    Copy,
 }
 
 /// Which keys objects get at the target.
@@ -162,6 +176,12 @@ pub struct SubmitRequest {
     /// `default` when it is not given.
     #[serde(default)]
     pub storage_class: Option<String>,
+    /// Who may do what with objects at the target.
+    #[serde(default)]
+    pub acl: AclText,
+    /// Whether what lies in an archive of the source is restored: `TIER:DAYS`, as on the command line.
+    #[serde(default)]
+    pub restore: Option<String>,
     /// Which keys objects get at the target; modes other than `cp` have exact ones only.
     #[serde(default)]
     pub keys: KeysText,
@@ -286,6 +306,12 @@ impl From<&Submission> for SubmitRequest {
                 TagPolicy::Copy => TagsText::Copy,
                 TagPolicy::Skip => TagsText::Skip,
             },
+            acl: match policy.acl {
+                AclPolicy::None => AclText::None,
+                AclPolicy::BucketOwnerFullControl => AclText::BucketOwnerFullControl,
+                AclPolicy::Copy => AclText::Copy,
+            },
+            restore: policy.restore.map(|policy| policy.to_string()),
             storage_class: (policy.class != ClassPolicy::Default).then(|| policy.class.to_string()),
             keys: match policy.keys {
                 KeyPolicy::Exact => KeysText::Exact,
@@ -347,6 +373,12 @@ impl TryFrom<SubmitRequest> for Submission {
                 TagsText::Skip => TagPolicy::Skip,
             },
             class: class(request.storage_class.as_deref())?,
+            acl: match request.acl {
+                AclText::None => AclPolicy::None,
+                AclText::BucketOwnerFullControl => AclPolicy::BucketOwnerFullControl,
+                AclText::Copy => AclPolicy::Copy,
+            },
+            restore: restore(request.restore.as_deref())?,
             keys: match request.keys {
                 KeysText::Exact => KeyPolicy::Exact,
                 KeysText::Escape => KeyPolicy::Escape,
@@ -373,6 +405,11 @@ fn priority(weight: Option<u8>) -> Result<Priority, ApiError> {
 fn class(text: Option<&str>) -> Result<ClassPolicy, ApiError> {
     let Some(text) = text else { return Ok(ClassPolicy::default()) };
     text.parse().map_err(|error: BadClass| ApiError::invalid(error.to_string()))
+}
+
+fn restore(text: Option<&str>) -> Result<Option<RestorePolicy>, ApiError> {
+    let parse = |text: &str| text.parse::<RestorePolicy>();
+    text.map(parse).transpose().map_err(|error| ApiError::invalid(error.to_string()))
 }
 
 fn percent_of(limit: Option<DeleteLimitText>) -> u8 {

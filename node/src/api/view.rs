@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use airlift_coordinator::scheduler::bottleneck::Bottleneck;
 use airlift_coordinator::state::Phase;
-use airlift_coordinator::totals::{ByteCounts, DroppedCounts, ObjectCounts, Totals};
+use airlift_coordinator::totals::{
+    ArchivedCounts, ByteCounts, DroppedCounts, ObjectCounts, Totals,
+};
+use airlift_protocol::attributes::AttributeSet;
 use airlift_protocol::error::ErrorCode;
 use airlift_protocol::id::JobId;
 use airlift_protocol::job::{Mode, SingleObject};
@@ -148,6 +151,9 @@ pub struct JobSummary {
     /// What the target could not hold of objects that are done, in this run.
     #[serde(default)]
     pub dropped: DroppedCounts,
+    /// What lies in an archive, of the objects that were skipped in this run.
+    #[serde(default)]
+    pub archived: ArchivedCounts,
     /// Whether `total` of objects and bytes is final.
     pub is_listed: bool,
     /// Bytes a second that the job lately wrote; 0 when it does not run.
@@ -167,7 +173,12 @@ pub struct JobSummary {
 impl JobSummary {
     /// The job's numbers as the coordinator has them.
     pub fn totals(&self) -> Totals {
-        Totals { objects: self.objects, bytes: self.bytes, dropped: self.dropped }
+        Totals {
+            objects: self.objects,
+            bytes: self.bytes,
+            dropped: self.dropped,
+            archived: self.archived,
+        }
     }
 }
 
@@ -287,6 +298,9 @@ pub struct Submitted {
     pub id: JobId,
     /// The run that was begun, or goes on: earlier runs are another matter.
     pub run: u32,
+    /// What objects of the source may carry and the target cannot hold, as far as the node can tell.
+    #[serde(default)]
+    pub cannot_hold: AttributeSet,
 }
 
 /// Role of a node.

@@ -2,15 +2,17 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use airlift_protocol::job::{
-    ClassPolicy, DeleteLimit, KeyPolicy, Priority, TagPolicy, VerifyLevel,
+    AclPolicy, ClassPolicy, DeleteLimit, KeyPolicy, Priority, RestorePolicy, TagPolicy, VerifyLevel,
 };
 use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 
 use super::cluster::ClusterCommand;
 use super::connect::ClusterArgs;
+use super::duration;
 use super::job::JobCommand;
 use super::node::NodeArgs;
 
@@ -283,6 +285,49 @@ pub struct AttributeArgs {
     /// commas between [default: default]
     #[arg(long, value_name = "CLASS", help_heading = WORK)]
     pub storage_class: Option<ClassPolicy>,
+    /// Who may do what with objects at DST, beside their owner: none (DST's default),
+    /// bucket-owner-full-control, or copy (as at SRC) [default: none]
+    #[arg(long, value_name = "POLICY", value_parser = parse_acl, help_heading = WORK)]
+    pub acl: Option<AclPolicy>,
+    /// Restore what lies in an archive of SRC: bulk, standard or expedited, for so many days, such as bulk:7
+    #[arg(long, value_name = "TIER:DAYS", help_heading = WORK)]
+    pub restore: Option<RestorePolicy>,
+    /// Versions of objects that are copied: latest, and no others [default: latest]
+    #[arg(long, value_name = "WHICH", value_parser = parse_versions, help_heading = SELECTION)]
+    pub versions: Option<Versions>,
+}
+
+/// Which versions of objects are copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Versions {
+    /// What a listing shows.
+    Latest,
+}
+
+fn parse_versions(text: &str) -> Result<Versions, String> {
+    match text {
+        "latest" => Ok(Versions::Latest),
+        "all" => Err("old versions are not copied: a job has one entry for each key \
+                      (docs/operations.md says how a history can be moved)"
+            .to_owned()),
+        _ => Err("write latest".to_owned()),
+    }
+}
+
+fn parse_acl(text: &str) -> Result<AclPolicy, String> {
+    match text {
+        "none" => Ok(AclPolicy::None),
+        "bucket-owner-full-control" => Ok(AclPolicy::BucketOwnerFullControl),
+        "copy" => Ok(AclPolicy::Copy),
+        _ => Err("write none, bucket-owner-full-control or copy".to_owned()),
+    }
+}
+
+fn parse_wait(text: &str) -> Result<Duration, String> {
+    match text {
+        "none" => Ok(Duration::ZERO),
+        text => duration::parse(text).map_err(|error| format!("{error}, or none")),
+    }
 }
 
 fn parse_map_keys(text: &str) -> Result<KeyPolicy, String> {
@@ -327,6 +372,10 @@ pub struct CopyArgs {
     /// Look at every object first, and move nothing when one could not be moved
     #[arg(long, conflicts_with = "dry_run", help_heading = SAFETY)]
     pub preflight: bool,
+    /// With --restore, wait at most so long until objects can be read and are moved: 30m, 12h, 2d, or none
+    /// to ask for them and end [default: 2d]
+    #[arg(long, value_name = "TIME", requires = "restore", value_parser = parse_wait, help_heading = WORK)]
+    pub restore_wait: Option<Duration>,
 }
 
 /// `sync`.

@@ -5,6 +5,7 @@ mod show;
 
 use std::path::{Path, PathBuf};
 
+use airlift_protocol::attributes::AttributeSet;
 use airlift_protocol::id::JobId;
 use airlift_protocol::job::Mode;
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
@@ -15,6 +16,7 @@ use super::connect::{Cluster, ClusterArgs};
 use super::console::{Console, unless_closed};
 use super::exit::{CliError, ExitCode};
 use super::report::Report;
+use super::summary::lost_line;
 use super::transfer::{Pass, copy_policy, refuse_two_results, request, sync_policy, verify_policy};
 use crate::api::service::JobOrder;
 use crate::api::text::parse_job_id;
@@ -187,9 +189,10 @@ pub(super) async fn run(
             let report = args.watch.report.as_deref();
             refuse_two_results(global, report)?;
             let run = cluster.client.job(args.job.job).await?.job.run;
-            let submitted = Submitted { id: args.job.job, run };
-            watch(&cluster, submitted, config, Shown::new(global, &args.watch, Pass::Job, console)?)
-                .await
+            let submitted =
+                Submitted { id: args.job.job, run, cannot_hold: AttributeSet::default() };
+            let shown = Shown::new(global, &args.watch, Pass::Job, console)?;
+            watch(&cluster, submitted, config, shown).await.map(|ended| ended.exit)
         }
         JobCommand::Pause(args) => order(args, JobOrder::Pause, &cluster, (global, console)).await,
         JobCommand::Resume(args) => {
@@ -223,10 +226,12 @@ async fn submit(
             "--dry-run, --checksum and --verify are about copies: --mode verify reads all and changes nothing",
         ));
     }
-    let AttributeArgs { tags, storage_class } = &args.attributes;
-    if args.mode == SubmitMode::Verify && (tags.is_some() || storage_class.is_some()) {
+    let AttributeArgs { tags, storage_class, acl, restore, versions: _ } = &args.attributes;
+    let is_about_copies =
+        tags.is_some() || storage_class.is_some() || acl.is_some() || restore.is_some();
+    if args.mode == SubmitMode::Verify && is_about_copies {
         return Err(CliError::usage(
-            "--tags and --storage-class are about copies: --mode verify changes nothing",
+            "--tags, --storage-class, --acl and --restore are about copies: --mode verify changes nothing",
         ));
     }
     let (mode, policy) = match args.mode {
@@ -235,6 +240,11 @@ async fn submit(
         SubmitMode::Verify => (Mode::Verify, verify_policy()),
     };
     let submitted = cluster.submit(request(mode, &args.work, &policy, config)).await?;
+    if !global.quiet
+        && let Some(line) = lost_line(submitted.cannot_hold)
+    {
+        console.note(&line);
+    }
     print(&submitted, submitted.id.to_string(), global, console)
 }
 

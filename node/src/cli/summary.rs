@@ -4,8 +4,9 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use airlift_coordinator::event::{Event, ObjectEnd, Outcome, Status};
-use airlift_coordinator::totals::{ByteCounts, DroppedCounts, Totals};
+use airlift_coordinator::totals::{ArchivedCounts, ByteCounts, DroppedCounts, Portion, Totals};
 use airlift_protocol::assignment::End;
+use airlift_protocol::attributes::AttributeSet;
 use airlift_protocol::job::{JobSpec, Mode};
 use airlift_protocol::key::Key;
 use airlift_protocol::units::{ByteCount, ByteRate};
@@ -155,13 +156,15 @@ pub(super) struct Summary<'a> {
     pub has_result_lines: bool,
     /// Where the time went, if that is asked for.
     pub explanation: Option<&'a Explanation>,
+    /// What objects may carry and the target cannot hold, where that is known.
+    pub cannot_hold: Option<AttributeSet>,
 }
 
 impl Summary<'_> {
     /// The document that `--json` prints, and the last line of the report holds.
     pub(super) fn json(&self) -> Value {
         let exit = ExitCode::of_job(self.end);
-        let Totals { objects, bytes, dropped } = &self.end.totals;
+        let Totals { objects, bytes, dropped, archived } = &self.end.totals;
         let mut value = json!({
             "job": self.spec.id().to_string(),
             "mode": mode_name(self.spec.mode),
@@ -173,12 +176,16 @@ impl Summary<'_> {
             "objects": objects,
             "bytes": ByteCounts { sent: self.sent(), ..*bytes },
             "dropped": dropped,
+            "archived": archived,
             "seconds": self.elapsed.as_secs_f64(),
             "rate_bytes_per_second": rate(self.sent(), self.elapsed),
             "trouble_count": self.findings.count,
             "errors": self.findings.troubles.iter().map(Trouble::json).collect::<Vec<_>>(),
             "deletes_refused": self.findings.refusals,
         });
+        if let Some(lost) = self.cannot_hold {
+            value["cannot_hold"] = json!(lost);
+        }
         if let Some(single) = &self.spec.single {
             value["source_key"] = json!(JsonKey::from(&single.source_key));
             value["target_key"] = json!(JsonKey::from(&single.target_key));
@@ -200,6 +207,7 @@ impl Summary<'_> {
         lines.push(format!("  objects   {}", self.objects()));
         lines.push(format!("  bytes     {}", self.bytes()));
         lines.extend(self.dropped());
+        lines.extend(self.archived());
         lines.extend(self.explanation.map(Explanation::lines).into_iter().flatten());
         lines.extend(self.troubles());
         lines.join("\n")
@@ -212,6 +220,20 @@ impl Summary<'_> {
         let objects = count(objects);
         (!attributes.is_empty())
             .then(|| format!("  dropped   {names} of {objects}: the target cannot hold it"))
+    }
+
+    /// What lies in an archive, if anything.
+    fn archived(&self) -> Vec<String> {
+        let ArchivedCounts { resting, restoring } = self.end.totals.archived;
+        let lines = [
+            ("archived", resting, "--restore TIER:DAYS asks for it"),
+            ("restoring", restoring, "run the same command again when it can be read"),
+        ];
+        let line = |(name, portion, way_out): (&str, Portion, &str)| {
+            let text = format!("  {name:<9} {}: {way_out}", portion_text(portion));
+            (portion.objects > 0).then_some(text)
+        };
+        lines.into_iter().filter_map(line).collect()
     }
 
     /// What went wrong, by name as far as there is room; empty when nothing did.
@@ -338,6 +360,19 @@ pub(super) fn result_text(mode: Mode, status: &str, key: &Key) -> Option<String>
     };
     let width = if mode == Mode::Verify { 7 } else { 12 };
     Some(format!("{word:<width$}  {key}"))
+}
+
+/// Objects and their bytes, for people.
+pub(super) fn portion_text(portion: Portion) -> String {
+    let noun = if portion.objects == 1 { "object" } else { "objects" };
+    format!("{} {noun}, {}", count(portion.objects), ByteCount(portion.bytes))
+}
+
+/// The line that says, before anything moves, what the target cannot hold; `None` when it holds all.
+pub(super) fn lost_line(lost: AttributeSet) -> Option<String> {
+    let names = lost.names().join(", ");
+    let text = format!("the target cannot hold {names}: objects that have it arrive without it");
+    (!lost.is_empty()).then_some(text)
 }
 
 /// The line that says what begins.

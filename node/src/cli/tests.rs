@@ -188,7 +188,8 @@ fn jobs_are_listed_shown_and_ordered() {
     let node = "\nnode        berlin  reads 1000 B/s  2 at once  mostly source";
     assert!(said.out[0].contains(node), "{said:?}");
     let (exit, json) = bench.json("job submit --mode sync berlin:/data s3://bucket/data");
-    assert_eq!((exit, json), (0, serde_json::json!({ "id": JOB.to_string(), "run": 2 })));
+    let submitted = serde_json::json!({ "id": JOB.to_string(), "run": 2, "cannot_hold": [] });
+    assert_eq!((exit, json), (0, submitted));
     for order in ["pause", "resume", "cancel"] {
         assert_eq!(bench.run(&format!("job {order} {JOB}")).0, 0);
     }

@@ -4,8 +4,11 @@ use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use airlift_coordinator::event::Event;
+use airlift_coordinator::event::{Event, Outcome};
+use airlift_coordinator::totals::Portion;
+use airlift_protocol::attributes::AttributeSet;
 use airlift_protocol::job::{
     Comparison, Filters, InventoryForm, JobSpec, Mode, Policy, VerifyLevel,
 };
@@ -21,15 +24,27 @@ use super::connect::Cluster;
 use super::console::{Console, unless_closed};
 use super::exit::{CliError, ExitCode};
 use super::explain::Explainer;
+use super::format::{count, span};
 use super::job::remote::{self, Shown};
 use super::progress::{Progress, TICK};
 use super::report::Report;
 use super::resolve::{Request, keep_out_state, resolve};
-use super::summary::{Findings, RESUME, Summary, result_line, start_line};
+use super::summary::{Findings, RESUME, Summary, lost_line, portion_text, result_line, start_line};
 use crate::config::{Config, ProgressStyle};
 use crate::pipeline::meter::Meter;
+use crate::runtime::clock;
 use crate::runtime::embedded::{self, EmbeddedOptions, JobEnd};
-use crate::store::locate;
+use crate::store::{holds, locate};
+
+/// How long objects that are being restored are waited for, when nothing else is said: what the slowest
+/// archive takes.
+const RESTORE_WAIT: Duration = Duration::from_secs(48 * 3600);
+
+/// Time between two looks at what is being restored: a quarter of the time that it has taken so far,
+/// within these bounds. Each look lists both ends.
+const LOOK_PERIOD_MIN: Duration = Duration::from_secs(5);
+const LOOK_PERIOD_MAX: Duration = Duration::from_secs(3600);
+const LOOKS_PER_TIME: u32 = 4;
 
 /// Events that may wait to be shown before the job does.
 const EVENTS_MAX: usize = 1024;
@@ -42,15 +57,71 @@ pub(super) struct Transfer {
     policy: Policy,
     /// Whether everything is looked at before anything moves.
     preflight: bool,
+    /// How long objects that are being restored are waited for.
+    restore_wait: Duration,
 }
 
 /// Which pass over the objects is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pass {
-    /// The one before the job, which says only what stands in the way.
-    Preflight,
+    /// The one before the job, which says only what stands in the way: an archive does not, where the job
+    /// restores what is in it.
+    Preflight {
+        /// Whether it does.
+        restores: bool,
+    },
+    /// The job; another pass follows as long as objects are being restored.
+    Look,
     /// The job.
     Job,
+}
+
+/// How a pass ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ended {
+    /// The exit code of the process, unless another pass follows.
+    pub(super) exit: ExitCode,
+    /// What another pass is to follow for.
+    pub(super) waits_for: Option<Waiting>,
+}
+
+/// What a job waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Waiting {
+    /// What is being restored.
+    restoring: Portion,
+    /// Objects that have failed meanwhile, and are tried again with it.
+    failed: u64,
+}
+
+impl Pass {
+    /// Whether it is the one before the job.
+    pub(super) fn is_preflight(self) -> bool {
+        matches!(self, Self::Preflight { .. })
+    }
+}
+
+impl Ended {
+    /// How a pass has ended in which a job ended.
+    pub(super) fn of(end: &JobEnd, pass: Pass) -> Self {
+        let restoring = end.totals.archived.restoring;
+        let is_complete = matches!(end.outcome, Outcome::Completed { .. });
+        let waits = pass == Pass::Look && is_complete && restoring.objects > 0;
+        let mut counted = end.clone();
+        if pass == (Pass::Preflight { restores: true }) {
+            let resting = end.totals.archived.resting.objects;
+            let skipped = &mut counted.totals.objects.skipped;
+            *skipped = skipped.saturating_sub(resting);
+        }
+        let failed = end.totals.objects.failed;
+        let waits_for = waits.then_some(Waiting { restoring, failed });
+        Self { exit: ExitCode::of_job(&counted), waits_for }
+    }
+
+    /// Whether nothing is said about it: all is well and the job follows, or a later pass says it.
+    pub(super) fn is_quiet(&self, pass: Pass) -> bool {
+        (pass.is_preflight() && self.exit == ExitCode::Done) || self.waits_for.is_some()
+    }
 }
 
 impl Transfer {
@@ -67,13 +138,20 @@ impl Transfer {
     }
 
     fn new(mode: Mode, args: &CopyArgs, policy: Policy) -> Self {
-        Self { mode, args: args.transfer.clone(), policy, preflight: args.preflight }
+        Self {
+            mode,
+            args: args.transfer.clone(),
+            policy,
+            preflight: args.preflight,
+            restore_wait: args.restore_wait.unwrap_or(RESTORE_WAIT),
+        }
     }
 
     /// The transfer that `verify` means.
     pub(super) fn verify(args: &VerifyArgs) -> Self {
         let (args, policy) = (args.transfer.clone(), verify_policy());
-        Self { mode: Mode::Verify, args, policy, preflight: false }
+        let restore_wait = Duration::ZERO;
+        Self { mode: Mode::Verify, args, policy, preflight: false, restore_wait }
     }
 
     /// Key, flag and text of each flag that sets something.
@@ -84,7 +162,7 @@ impl Transfer {
 
 /// The policy of a copy, as far as flags say it.
 pub(super) fn copy_policy(check: CheckArgs, attributes: &AttributeArgs) -> Policy {
-    let AttributeArgs { tags, storage_class } = attributes.clone();
+    let AttributeArgs { tags, storage_class, acl, restore, versions: _ } = attributes.clone();
     let comparison = if check.checksum { Comparison::Content } else { Comparison::Attributes };
     Policy {
         comparison,
@@ -92,6 +170,8 @@ pub(super) fn copy_policy(check: CheckArgs, attributes: &AttributeArgs) -> Polic
         dry_run: check.dry_run,
         tags: tags.unwrap_or_default(),
         class: storage_class.unwrap_or_default(),
+        acl: acl.unwrap_or_default(),
+        restore,
         ..Policy::default()
     }
 }
@@ -139,7 +219,8 @@ pub(super) async fn run(
     if transfer.preflight {
         let policy = Policy { dry_run: true, ..transfer.policy.clone() };
         let look = Transfer { policy, ..transfer.clone() };
-        let found = pass(&look, Pass::Preflight, global, config.clone(), console).await?;
+        let kind = Pass::Preflight { restores: transfer.policy.restore.is_some() };
+        let found = pass(&look, kind, global, config.clone(), console).await?.exit;
         if found != ExitCode::Done {
             if !global.quiet {
                 console.note("nothing was moved; without --preflight, what can be moved is");
@@ -147,7 +228,43 @@ pub(super) async fn run(
             return Ok(found);
         }
     }
-    pass(transfer, Pass::Job, global, config, console).await
+    let begun = clock::now();
+    loop {
+        let left = transfer.restore_wait.saturating_sub(clock::now() - begun);
+        let is_last = transfer.policy.restore.is_none() || left < LOOK_PERIOD_MIN;
+        let kind = if is_last { Pass::Job } else { Pass::Look };
+        let ended = pass(transfer, kind, global, config.clone(), console).await?;
+        let Some(waiting) = ended.waits_for else { return Ok(ended.exit) };
+        let waited = clock::now() - begun;
+        let pause = (waited / LOOKS_PER_TIME).clamp(LOOK_PERIOD_MIN, LOOK_PERIOD_MAX).min(left);
+        wait(waiting, pause, global, console).await?;
+    }
+}
+
+/// Waits until it is time for another look at what is being restored. Nothing is worked on meanwhile, and
+/// an interrupt loses nothing: what was asked for stays asked for.
+async fn wait(
+    Waiting { restoring, failed }: Waiting,
+    pause: Duration,
+    global: &Global,
+    console: &Console,
+) -> Result<(), CliError> {
+    let what = portion_text(restoring);
+    if !global.quiet {
+        let failed = match failed {
+            0 => String::new(),
+            failed => format!("; {} failed, to be tried again then", count(failed)),
+        };
+        console.note(&format!("being restored: {what}{failed}; looks again in {}", span(pause)));
+    }
+    let mut interrupts = Interrupts::listen()?;
+    tokio::select! {
+        () = tokio::time::sleep(pause) => Ok(()),
+        () = interrupts.next() => {
+            let message = format!("stopped waiting for {what} to be restored; {RESUME}");
+            Err(CliError { exit: ExitCode::Interrupted, message })
+        }
+    }
 }
 
 /// One pass over the objects of a transfer.
@@ -157,7 +274,7 @@ async fn pass(
     global: &Global,
     config: Config,
     console: &Console,
-) -> Result<ExitCode, CliError> {
+) -> Result<Ended, CliError> {
     let request = request(transfer.mode, &transfer.args.work, &transfer.policy, &config);
     if let Some(cluster) = Cluster::of(&config)? {
         let shown = Shown::new(global, &transfer.args.watch, pass, console)?;
@@ -272,6 +389,8 @@ struct Watcher {
     report: Option<Report>,
     console: Console,
     has_result_lines: bool,
+    /// What the target cannot hold.
+    lost: AttributeSet,
     is_quiet: bool,
     is_json: bool,
     is_interrupted: bool,
@@ -291,8 +410,10 @@ impl Watcher {
         let is_on_stdout = report == Some(Path::new("-"));
         let report = report.map(Report::create).transpose()?;
         let style = progress_style(global, config);
+        let lost = holds::lost(spec, &config.stores);
         if style != ProgressStyle::None {
             console.note(&start_line(spec));
+            lost_line(lost).iter().for_each(|line| console.note(line));
         }
         let meter = Arc::default();
         Ok(Self {
@@ -307,7 +428,8 @@ impl Watcher {
             findings: Findings::default(),
             report,
             console: console.clone(),
-            has_result_lines: pass == Pass::Job && !global.json && !is_on_stdout,
+            has_result_lines: !pass.is_preflight() && !global.json && !is_on_stdout,
+            lost,
             is_quiet: global.quiet,
             is_json: global.json,
             is_interrupted: false,
@@ -375,13 +497,13 @@ impl Watcher {
     }
 
     /// Says what came of the job, everywhere it is to be said.
-    fn finish(self, spec: &JobSpec, end: &JobEnd) -> Result<ExitCode, CliError> {
+    fn finish(self, spec: &JobSpec, end: &JobEnd) -> Result<Ended, CliError> {
         let elapsed = self.progress.elapsed();
         let (moved, _) = self.metered();
         self.progress.finish();
-        let exit = ExitCode::of_job(end);
-        if (self.pass, exit) == (Pass::Preflight, ExitCode::Done) && self.failure.is_none() {
-            return Ok(exit);
+        let ended = Ended::of(end, self.pass);
+        if ended.is_quiet(self.pass) && self.failure.is_none() {
+            return Ok(ended);
         }
         let has_report = self.report.is_some();
         let explanation = self.explainer.map(|explainer| explainer.finish(self.is_listing));
@@ -394,12 +516,13 @@ impl Watcher {
             has_report,
             has_result_lines: self.has_result_lines,
             explanation: explanation.as_ref(),
+            cannot_hold: Some(self.lost),
         };
         summary.tell(self.is_json, self.is_quiet, &self.console);
         if let Some(failure) = self.failure {
             return Err(failure);
         }
         summary.record(self.report, self.is_json, &self.console)?;
-        Ok(exit)
+        Ok(ended)
     }
 }

@@ -10,6 +10,7 @@ use airlift_protocol::report::{Comparison, Completion, SkipReason};
 use futures::stream::{self, StreamExt};
 
 use super::lookup::lookup;
+use super::restore::restore;
 use super::{Transfer, clash, content, names};
 use crate::store::{Access, StoreError};
 
@@ -42,6 +43,7 @@ pub async fn compare(transfer: &Transfer, page: Page) -> Result<Completion, Stor
     for (place, comparison) in decided {
         comparisons[place] = Some(comparison);
     }
+    restore(transfer, &entries, &mut comparisons).await;
     let comparisons = comparisons.into_iter();
     let compared = comparisons.map(|entry| entry.unwrap_or(Comparison::Move)).collect();
     Ok(Completion::Compared(compared))
@@ -108,7 +110,7 @@ async fn decide(
 /// What is to become of an object that the target does not hold.
 fn move_or_skip(source: &Entry) -> Comparison {
     match source.is_archived {
-        true => Comparison::Skipped(SkipReason::Archived),
+        true => Comparison::Skipped(SkipReason::Archived { bytes: source.size }),
         false => Comparison::Move,
     }
 }

@@ -82,7 +82,7 @@ fn judge(transfer: &Transfer, source: &Entry, found: Result<Option<Entry>, Store
             if !source.is_archived && !target.is_archived {
                 return Judged::Read(target);
             }
-            Verdict::Skipped(SkipReason::Archived)
+            Verdict::Skipped(SkipReason::Archived { bytes: source.size })
         }
         (Kind::Object, Kind::Object) => Verdict::Differs(format!(
             "{} at the source, {} at the target",

@@ -7,6 +7,7 @@ use airlift_protocol::chunk::{self, Root, SpanValue};
 use airlift_protocol::error::ErrorCode;
 use airlift_protocol::figures::Stage;
 use airlift_protocol::folding::Folding;
+use airlift_protocol::job::RestorePolicy;
 use airlift_protocol::key::Key;
 use airlift_protocol::limits::CHUNK_BYTES;
 use airlift_protocol::manifest::Entry;
@@ -21,7 +22,7 @@ use super::compress::Encoder;
 use super::rivals::Rivals;
 use super::source::{CompressedObject, InFlight, PackResult, Source};
 use super::{FaultHook, HASH_INLINE_BYTES, blocking, content, hash};
-use crate::store::{Attributes, ObjectInfo, ReadResult, Store, StoreError};
+use crate::store::{Attributes, ObjectInfo, ReadResult, Restored, Store, StoreError};
 
 /// Objects on the way from the reader to the hasher.
 const READ_AHEAD: usize = 64;
@@ -64,6 +65,14 @@ impl Source for LocalSource {
             Ok(names) => names.into_iter().map(Ok).collect(),
             Err(error) => keys.iter().map(|_| Err(error.clone())).collect(),
         }
+    }
+
+    async fn restore(
+        &self,
+        entries: Vec<Entry>,
+        policy: RestorePolicy,
+    ) -> Vec<Result<Restored, StoreError>> {
+        self.store.restore(entries, policy).await
     }
 
     async fn roots(&self, entries: Vec<Entry>) -> Vec<Result<Root, StoreError>> {

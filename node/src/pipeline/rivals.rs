@@ -174,8 +174,12 @@ impl Sorting {
         let mut found = Found::default();
         let mut group: Vec<Key> = Vec::new();
         let mut form: Vec<u8> = Vec::new();
-        while let Some(rows) = next_rows(&mut sorted)? {
-            for (folded, name) in rows {
+        loop {
+            let rows = next_rows(&mut sorted)?;
+            if rows.is_empty() {
+                break;
+            }
+            for Row { folded, name } in rows {
                 if folded != form {
                     found.add(std::mem::take(&mut group))?;
                     form = folded;
@@ -196,15 +200,26 @@ fn row(folding: Folding, path: &[u8]) -> Key {
     Key::new(row)
 }
 
-fn next_rows(sorted: &mut Sorted) -> Result<Option<Vec<(Vec<u8>, Key)>>, StoreError> {
+/// The next names with their folded forms; none at the end.
+fn next_rows(sorted: &mut Sorted) -> Result<Vec<Row>, StoreError> {
     let rows = sorted.batch(BATCH)?;
-    let parts = |item: &Item| {
-        let bytes = item.key.as_bytes();
+    Ok(rows.iter().map(|item| Row::of(&item.key)).collect())
+}
+
+/// A name beside its folded form.
+#[derive(Debug, PartialEq, Eq)]
+struct Row {
+    folded: Vec<u8>,
+    name: Key,
+}
+
+impl Row {
+    fn of(sorted: &Key) -> Self {
+        let bytes = sorted.as_bytes();
         let end = bytes.iter().position(|byte| *byte == 0);
         let end = end.expect("invariant: every row has its zero byte");
-        (bytes[..end].to_vec(), Key::new(&bytes[end + 1..]))
-    };
-    Ok((!rows.is_empty()).then(|| rows.iter().map(parts).collect()))
+        Self { folded: bytes[..end].to_vec(), name: Key::new(&bytes[end + 1..]) }
+    }
 }
 
 /// Where each name of a path ends.

@@ -14,6 +14,7 @@ use std::fmt::Debug;
 
 use airlift_protocol::chunk::Root;
 use airlift_protocol::folding::Folding;
+use airlift_protocol::job::RestorePolicy;
 use airlift_protocol::key::Key;
 use airlift_protocol::manifest::Entry;
 use airlift_protocol::units::ByteRange;
@@ -23,7 +24,7 @@ use tokio::sync::mpsc;
 use super::budget::Permit;
 use super::chunk::Payload;
 use super::compress::CompressedChunk;
-use crate::store::{Attributes, ObjectInfo, StoreError};
+use crate::store::{Attributes, ObjectInfo, Restored, StoreError};
 
 /// A chunk on its way, with its share of the budget.
 pub type InFlight = (CompressedChunk, Permit);
@@ -60,6 +61,13 @@ pub trait Source: Debug + Send + Sync {
     /// For each of `keys` the other names of the source that a place with `folding` takes for its own, or
     /// for that of a directory above it: the first of them, none where there is none; results in order.
     async fn rivals(&self, folding: Folding, keys: Vec<Key>) -> Vec<Result<Vec<Key>, StoreError>>;
+
+    /// Asks that objects that lie in an archive be restored; results in order.
+    async fn restore(
+        &self,
+        entries: Vec<Entry>,
+        policy: RestorePolicy,
+    ) -> Vec<Result<Restored, StoreError>>;
 
     /// Hashes of objects, each pinned to its listed state; results in order.
     async fn roots(&self, entries: Vec<Entry>) -> Vec<Result<Root, StoreError>>;

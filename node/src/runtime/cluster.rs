@@ -33,10 +33,12 @@ use std::sync::Arc;
 use airlift_coordinator::Coordinator;
 use airlift_coordinator::consensus::{Compaction, Config, Consensus, Durable};
 use airlift_coordinator::state::State;
+use airlift_protocol::attributes::AttributeSet;
 use airlift_protocol::cluster::{Addresses, Boot, ClusterId, Member, NodeName, Role, Secret};
 use airlift_protocol::codec;
 use airlift_protocol::error::ErrorCode;
 use airlift_protocol::id::NodeId;
+use airlift_protocol::job::JobSpec;
 use airlift_protocol::limits::STATE_BYTES_MAX;
 use airlift_protocol::location::Location;
 use airlift_protocol::raft::{RaftId, snapshot_digest};
@@ -69,8 +71,8 @@ use crate::network::data::{DataNetwork, DataOptions, Transport};
 use crate::network::identity::Identity;
 use crate::storage::consensus::{ConsensusFile, LAYOUT, MemberIdentity};
 use crate::store::StoreError;
-use crate::store::locate;
 use crate::store::settings::StoreOptions;
+use crate::store::{holds, locate};
 
 /// Outcomes on their way to the agent; each may be a manifest page.
 const OUTCOMES_MAX: usize = 4;
@@ -567,5 +569,9 @@ impl Probe for Prober {
             ControlAnswer::Refused(failure) => Err(ApiError::invalid(failure.detail())),
             _ => Err(unavailable(format!("{location}: an answer to another question"))),
         }
+    }
+
+    fn lost(&self, spec: &JobSpec) -> AttributeSet {
+        holds::lost(spec, &self.stores)
     }
 }

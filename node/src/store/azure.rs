@@ -29,6 +29,7 @@ mod preflight;
 mod put;
 mod read;
 mod sign;
+mod tags;
 mod upload;
 mod xml;
 
@@ -37,6 +38,7 @@ use std::sync::Arc;
 use airlift_protocol::assignment::UploadToken;
 use airlift_protocol::chunk::Root;
 use airlift_protocol::id::JobId;
+use airlift_protocol::job::TagPolicy;
 use airlift_protocol::key::Key;
 use airlift_protocol::manifest::Entry;
 use airlift_protocol::time::Timestamp;
@@ -49,8 +51,8 @@ use self::container::Container;
 pub use self::identity::ServicePrincipal;
 use super::fence::Fence;
 use super::{
-    Access, AttributeKind, Capabilities, Classes, ListRequest, Listed, NewObject, ObjectInfo,
-    OpenedUpload, RangeReader, ReadResult, Store, StoreError, Upload,
+    Access, AttributeKind, AttributeSet, Attributes, Capabilities, Classes, ListRequest, Listed,
+    NewObject, ObjectInfo, OpenedUpload, RangeReader, ReadResult, Store, StoreError, Upload, holds,
 };
 use crate::pipeline::chunk::VerifiedObject;
 
@@ -77,6 +79,10 @@ pub struct AzureOptions {
     pub environment: AzureEnvironment,
     /// Blobs that are asked for in one page of a listing.
     pub page_entries: u32,
+    /// Whether tags are read with the other attributes.
+    pub tags: TagPolicy,
+    /// Whether tiers are read with the other attributes, which takes a request of its own.
+    pub tiers: bool,
     /// What is asked before anything becomes visible.
     pub fence: Fence,
 }
@@ -92,6 +98,8 @@ impl AzureOptions {
             endpoint: None,
             environment: AzureEnvironment::default(),
             page_entries: PAGE_ENTRIES,
+            tags: TagPolicy::default(),
+            tiers: true,
             fence: Fence::default(),
         }
     }
@@ -118,11 +126,8 @@ impl AzureStore {
             keeps_mtime: false,
             directories: false,
             object_bytes_max: block::OBJECT_BYTES_MAX,
-            keeps: AttributeKind::ALL
-                .into_iter()
-                .filter(|kind| !matches!(kind, AttributeKind::Tags | AttributeKind::StorageClass))
-                .collect(),
-            classes: Classes::None,
+            keeps: holds::azure(),
+            classes: Classes::Azure,
         };
         Ok(Self { container: Arc::new(container), capabilities })
     }
@@ -145,6 +150,13 @@ impl AzureStore {
 impl Store for AzureStore {
     fn capabilities(&self) -> &Capabilities {
         &self.capabilities
+    }
+
+    fn holds(&self, attributes: &Attributes) -> AttributeSet {
+        match tags::are_held(&attributes.tags) {
+            true => self.capabilities.keeps,
+            false => self.capabilities.keeps.without([AttributeKind::Tags].into_iter().collect()),
+        }
     }
 
     fn check_key(&self, entry: &Entry) -> Option<String> {

@@ -44,10 +44,11 @@ use tokio::sync::mpsc;
 use self::directories::Directories;
 use self::root::Root;
 use super::fence::Fence;
+use super::holds;
 use super::path::{self, KeyPath};
 use super::{
-    Access, AttributeKind, Capabilities, Classes, ListRequest, Listed, NewObject, ObjectInfo,
-    OpenedUpload, RangeReader, ReadResult, Store, StoreError, Upload,
+    Access, Capabilities, Classes, ListRequest, Listed, NewObject, ObjectInfo, OpenedUpload,
+    RangeReader, ReadResult, Store, StoreError, Upload,
 };
 use crate::pipeline::chunk::VerifiedObject;
 use crate::runtime::blocking::blocking;
@@ -93,7 +94,7 @@ impl FileStore {
             keeps_mtime: true,
             directories: true,
             object_bytes_max: i64::MAX as u64,
-            keeps: [AttributeKind::Mtime, AttributeKind::Mode].into_iter().collect(),
+            keeps: holds::files(),
             classes: Classes::None,
         };
         // The standard library seeds every such state at random.

@@ -41,9 +41,10 @@ use tokio::sync::mpsc;
 
 use self::bucket::Bucket;
 use super::fence::Fence;
+use super::holds;
 use super::{
-    Access, AttributeKind, Capabilities, Classes, ListRequest, Listed, NewObject, ObjectInfo,
-    OpenedUpload, RangeReader, ReadResult, Store, StoreError, Upload,
+    Access, Capabilities, Classes, ListRequest, Listed, NewObject, ObjectInfo, OpenedUpload,
+    RangeReader, ReadResult, Store, StoreError, Upload,
 };
 use crate::pipeline::chunk::VerifiedObject;
 
@@ -102,10 +103,7 @@ impl GcsStore {
             keeps_mtime: false,
             directories: false,
             object_bytes_max: part::OBJECT_BYTES_MAX,
-            keeps: AttributeKind::ALL
-                .into_iter()
-                .filter(|kind| *kind != AttributeKind::Tags)
-                .collect(),
+            keeps: holds::gcs(),
             classes: Classes::Gcs,
         };
         Ok(Self { bucket: Arc::new(bucket), capabilities })

@@ -135,6 +135,8 @@ pub async fn open(
                 let s3 = S3Options {
                     scheme: scheme.clone(),
                     tags: handling.tags,
+                    acl: handling.acl,
+                    restore: handling.restore,
                     fence,
                     paces: options.paces.clone(),
                     ..s3_options(provider, settings, bucket, prefix, job)
@@ -143,7 +145,8 @@ pub async fn open(
             }
             StoreSettings::Azure(settings) => {
                 let azure = settings.options(bucket, prefix.as_bytes(), job);
-                Ok(Arc::new(AzureStore::open(AzureOptions { fence, ..azure })?))
+                let Handling { tags, has_classes: tiers, .. } = handling;
+                Ok(Arc::new(AzureStore::open(AzureOptions { tags, tiers, fence, ..azure })?))
             }
             StoreSettings::Gcs(settings) => {
                 let gcs = settings.options(bucket, prefix.as_bytes(), job);

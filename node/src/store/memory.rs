@@ -12,6 +12,7 @@ use airlift_protocol::assignment::UploadToken;
 use airlift_protocol::chunk::Root;
 use airlift_protocol::error::ErrorCode;
 use airlift_protocol::folding::Folding;
+use airlift_protocol::job::RestorePolicy;
 use airlift_protocol::key::Key;
 use airlift_protocol::limits::CHUNK_BYTES;
 use airlift_protocol::manifest::{Entry, Kind, Version};
@@ -24,7 +25,8 @@ use tokio::sync::mpsc;
 
 use super::{
     Access, AttributeKind, Attributes, Capabilities, Classes, ListRequest, Listed, NewObject,
-    ObjectInfo, OpenedUpload, RangeReader, ReadResult, Store, StoreError, Upload, contiguous,
+    ObjectInfo, OpenedUpload, RangeReader, ReadResult, Restored, Store, StoreError, Upload,
+    contiguous,
 };
 use crate::pipeline::chunk::{Payload, VerifiedChunk, VerifiedObject};
 
@@ -53,6 +55,17 @@ struct Stored {
     bytes: Bytes,
     attributes: Attributes,
     generation: u64,
+    archive: Archive,
+}
+
+/// How it stands with an object that may lie in an archive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Archive {
+    #[default]
+    None,
+    Resting,
+    UnderWay,
+    Restored,
 }
 
 #[derive(Debug)]
@@ -107,6 +120,14 @@ impl MemoryStore {
         self.contents().put(key.into(), kind, Bytes::new(), Attributes::default());
     }
 
+    /// Puts the object under `key` into an archive, if there is one. It can be read once it was asked for
+    /// twice.
+    pub fn archive(&self, key: &Key) {
+        if let Some(stored) = self.contents().objects.get_mut(key) {
+            stored.archive = Archive::Resting;
+        }
+    }
+
     /// Removes whatever is under `key`; whether there was something.
     pub fn remove(&self, key: &Key) -> bool {
         self.contents().objects.remove(key).is_some()
@@ -136,12 +157,17 @@ impl Contents {
     fn put(&mut self, key: Key, kind: Kind, bytes: Bytes, attributes: Attributes) {
         self.generation += 1;
         let generation = self.generation;
-        self.objects.insert(key, Stored { kind, bytes, attributes, generation });
+        self.objects
+            .insert(key, Stored { kind, bytes, attributes, generation, archive: Archive::None });
     }
 
     /// The entry and bytes of `listed`, if it still is what was listed.
     fn pinned(&self, listed: &Entry) -> Result<&Stored, StoreError> {
         match self.objects.get(&listed.key) {
+            Some(stored) if matches!(stored.archive, Archive::Resting | Archive::UnderWay) => {
+                let text = format!("{} lies in an archive", listed.key);
+                Err(StoreError::new(ErrorCode::PermissionDenied, text))
+            }
             Some(stored) if stored.entry(&listed.key) == *listed => Ok(stored),
             Some(_) => Err(StoreError::new(
                 ErrorCode::SourceChanged,
@@ -197,7 +223,7 @@ impl Stored {
             size: self.bytes.len() as u64,
             mtime_ns: self.attributes.mtime_ns,
             version: Version::ETag(format!("{:016x}", self.generation).into()),
-            is_archived: false,
+            is_archived: self.archive != Archive::None,
         }
     }
 }
@@ -267,6 +293,27 @@ impl Store for MemoryStore {
                 return;
             }
         }
+    }
+
+    async fn restore(
+        &self,
+        entries: Vec<Entry>,
+        _policy: RestorePolicy,
+    ) -> Vec<Result<Restored, StoreError>> {
+        let mut contents = self.contents();
+        let mut restore = |entry: Entry| {
+            let missing =
+                || StoreError::new(ErrorCode::NotFound, format!("{} does not exist", entry.key));
+            let stored = contents.objects.get_mut(&entry.key).ok_or_else(missing)?;
+            let (next, answer) = match stored.archive {
+                Archive::Resting => (Archive::UnderWay, Restored::UnderWay),
+                Archive::UnderWay | Archive::Restored => (Archive::Restored, Restored::Readable),
+                Archive::None => (Archive::None, Restored::Readable),
+            };
+            stored.archive = next;
+            Ok(answer)
+        };
+        entries.into_iter().map(&mut restore).collect()
     }
 
     async fn read_range(

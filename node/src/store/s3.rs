@@ -10,7 +10,8 @@
 //! error       the SDK's errors as ours        preflight  is the bucket usable at all
 //! blank       keys that the SDK would refuse   provider  what is known of each service, as data
 //! credentials where they are taken from        tags      read, written, confirmed
-//! archive     what cannot be read at once
+//! archive     what cannot be read at once           restore   asking that it can be
+//! acl         who may do what: as tags
 //! ```
 //!
 //! Keys are sent and received byte for byte: the SDK percent-encodes them segment by segment
@@ -18,6 +19,7 @@
 //! carry every character. The SDK's own retries are off; the agent decides. Every request passes a
 //! gate of the bucket (`store/pace`), which knows how many at once and a second do it good.
 
+mod acl;
 mod archive;
 mod attributes;
 mod blank;
@@ -34,6 +36,7 @@ pub mod provider;
 mod providers;
 mod put;
 mod read;
+mod restore;
 mod tags;
 mod upload;
 
@@ -42,7 +45,7 @@ use std::sync::Arc;
 use airlift_protocol::assignment::UploadToken;
 use airlift_protocol::chunk::Root;
 use airlift_protocol::id::JobId;
-use airlift_protocol::job::TagPolicy;
+use airlift_protocol::job::{AclPolicy, RestorePolicy, TagPolicy};
 use airlift_protocol::key::Key;
 use airlift_protocol::manifest::Entry;
 use airlift_protocol::time::Timestamp;
@@ -60,7 +63,7 @@ use super::fence::Fence;
 use super::pace::{Pace, Paces};
 use super::{
     Access, AttributeKind, Capabilities, Classes, ListRequest, Listed, NewObject, ObjectInfo,
-    OpenedUpload, RangeReader, ReadResult, Store, StoreError, Upload, digest,
+    OpenedUpload, RangeReader, ReadResult, Restored, Store, StoreError, Upload, digest, holds,
 };
 use crate::pipeline::chunk::VerifiedObject;
 
@@ -116,6 +119,10 @@ pub struct S3Options {
     pub credentials: CredentialSource,
     /// Whether tags are read with the other attributes.
     pub tags: TagPolicy,
+    /// Whether it is read who may do what with objects: only where that is copied.
+    pub acl: AclPolicy,
+    /// Whether restored copies that will soon be gone count as archived.
+    pub restore: Option<RestorePolicy>,
     /// What is asked before anything becomes visible.
     pub fence: Fence,
     /// The gates of the places that this process talks to.
@@ -138,6 +145,8 @@ impl S3Options {
             addressing: Addressing::default(),
             credentials: CredentialSource::default(),
             tags: TagPolicy::default(),
+            acl: AclPolicy::default(),
+            restore: None,
             fence: Fence::default(),
             paces: Paces::default(),
         }
@@ -158,8 +167,11 @@ impl S3Store {
     /// When the prefix is not UTF-8, the endpoint no URL, or no region can be found.
     pub async fn open(options: S3Options) -> Result<Self, StoreError> {
         let limits = &options.provider.limits;
+        let keeps = holds::s3(options.provider);
+        // Who keeps no grants is not asked for any.
+        let acl = if keeps.contains(AttributeKind::Acl) { options.acl } else { AclPolicy::None };
         let object_bytes_max = limits.object_bytes_max(upload::PART_SHIFT_MAX);
-        let bucket = Bucket::open(options).await?;
+        let bucket = Bucket::open(S3Options { acl, ..options }).await?;
         let capabilities = Capabilities {
             concurrent_parts: PARTS_AT_ONCE,
             writes_are_durable: true,
@@ -167,7 +179,7 @@ impl S3Store {
             keeps_mtime: false,
             directories: false,
             object_bytes_max,
-            keeps: AttributeKind::ALL.into_iter().collect(),
+            keeps,
             // Other services have classes of their own.
             classes: if bucket.has_classes_of_amazon() { Classes::S3 } else { Classes::None },
         };
@@ -207,6 +219,14 @@ impl Store for S3Store {
 
     async fn read_small(&self, objects: Vec<Entry>, found: mpsc::Sender<ReadResult>) {
         read::read_small(&self.bucket, objects, found).await;
+    }
+
+    async fn restore(
+        &self,
+        entries: Vec<Entry>,
+        policy: RestorePolicy,
+    ) -> Vec<Result<Restored, StoreError>> {
+        restore::restore(&self.bucket, entries, policy).await
     }
 
     async fn read_range(

@@ -49,10 +49,11 @@ use self::connection::Destination;
 use self::pool::Pool;
 use self::server::Server;
 use super::fence::Fence;
+use super::holds;
 use super::settings::SftpSettings;
 use super::{
-    Access, AttributeKind, Capabilities, Classes, ListRequest, Listed, NewObject, ObjectInfo,
-    OpenedUpload, RangeReader, ReadResult, Store, StoreError, Upload, path,
+    Access, Capabilities, Classes, ListRequest, Listed, NewObject, ObjectInfo, OpenedUpload,
+    RangeReader, ReadResult, Store, StoreError, Upload, path,
 };
 use crate::pipeline::chunk::VerifiedObject;
 
@@ -102,7 +103,7 @@ impl SftpStore {
             keeps_mtime: true,
             directories: true,
             object_bytes_max: i64::MAX as u64,
-            keeps: [AttributeKind::Mtime, AttributeKind::Mode].into_iter().collect(),
+            keeps: holds::files(),
             classes: Classes::None,
         };
         Ok(Self { capabilities, server: Arc::new(Server::new(options, pool)) })

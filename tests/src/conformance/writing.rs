@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use airlift_node::store::{AttributeKind, AttributeSet, Attributes, Store};
+use airlift_node::store::{Acl, AttributeKind, AttributeSet, Attributes, Store};
+use airlift_protocol::attributes::{Grant, Grantee, Right};
 use airlift_protocol::key::Key;
 use airlift_protocol::manifest::Kind;
 use bytes::Bytes;
@@ -224,6 +225,11 @@ fn attributes(store: &dyn Store, keeps: AttributeSet) -> Attributes {
         let pairs = pairs.iter().filter(|_| keeps.contains(kind));
         pairs.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
     };
+    let unicode = Attributes {
+        tags: pairs(AttributeKind::Tags, &[("team", "Z\u{fc}rich 1"), ("empty", "")]),
+        ..Attributes::default()
+    };
+    let everybody = Grantee::Group("http://acs.amazonaws.com/groups/global/AllUsers".to_owned());
     let class = store.capabilities().classes.nearest("STANDARD_IA");
     let (is_file, step) = (keeps.contains(AttributeKind::Mode), store.mtime_step_ns());
     Attributes {
@@ -237,12 +243,18 @@ fn attributes(store: &dyn Store, keeps: AttributeSet) -> Attributes {
             AttributeKind::Metadata,
             &[("plain", "a b"), ("with-dash", "x"), ("accents", "Zo\u{eb}")],
         ),
-        tags: pairs(AttributeKind::Tags, &[("team", "Z\u{fc}rich 1"), ("empty", "")]),
+        tags: match store.holds(&unicode).contains(AttributeKind::Tags) {
+            true => unicode.tags,
+            false => pairs(AttributeKind::Tags, &[("team", "a+b 1"), ("empty", "")]),
+        },
         storage_class: class
             .filter(|_| keeps.contains(AttributeKind::StorageClass))
             .map(str::to_owned),
         mtime_ns: keeps.contains(AttributeKind::Mtime).then_some(MTIME_NS / step * step),
         mode: is_file.then_some(0o640),
         source_fingerprint: None,
+        acl: keeps
+            .contains(AttributeKind::Acl)
+            .then(|| Acl::Grants(vec![Grant { grantee: everybody, right: Right::Read }])),
     }
 }

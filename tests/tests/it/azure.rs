@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use airlift_node::store::azure::{AzureOptions, AzureStore};
-use airlift_node::store::{Access, Store};
+use airlift_node::store::{Access, AttributeKind, Attributes, Store};
 use airlift_protocol::error::ErrorCode;
 use airlift_protocol::id::JobId;
 use airlift_protocol::key::Key;
@@ -221,4 +221,28 @@ fn a_tree_goes_to_azure_and_comes_back_the_same() {
     assert_eq!(std::fs::read(file).unwrap(), b"x");
     let doctor = airlift.run(["doctor"]);
     assert!(doctor.stdout.contains("Azure credentials: the account's key"), "{}", doctor.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tags_that_the_service_refuses_are_not_held() {
+    let Some((_server, _name, store)) = container().await else { return };
+    let carried = |value: &str| {
+        let tags = [("team".to_owned(), value.to_owned())].into();
+        Attributes { tags, ..Attributes::default() }
+    };
+    assert!(store.holds(&carried("a b")).contains(AttributeKind::Tags));
+    assert!(!store.holds(&carried("Z\u{fc}rich")).contains(AttributeKind::Tags));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_blob_goes_into_the_archive_once_its_blocks_were_compared() {
+    let Some((server, name, store)) = container().await else { return };
+    let class = Some("Archive".to_owned());
+    let carried = Attributes { storage_class: class, ..Attributes::default() };
+    let large = Large::begin_with(&store, "large", 2, &carried).await;
+    large.write_all().await;
+    large.commit(&store).await;
+    let head = server.ask(Method::HEAD, &format!("{name}/large"), "", &[], Vec::new()).await;
+    assert_eq!(head.headers()["x-ms-access-tier"], "Archive");
+    assert!(entry(&store, "large").await.is_archived);
 }

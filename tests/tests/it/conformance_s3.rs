@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use airlift_node::store::s3::S3Store;
+use airlift_node::store::s3::{S3Options, S3Store};
 use airlift_node::store::{AttributeKind, AttributeSet, Store};
+use airlift_protocol::job::AclPolicy;
 use airlift_protocol::key::Key;
 use airlift_tests::conformance;
 use airlift_tests::conformance::Place;
@@ -30,7 +31,8 @@ impl Bucket<S3Server> {
     fn of_tests() -> Self {
         let server = S3Server::with_bucket("bucket");
         let (access, name) = (server.access().clone(), "bucket".to_owned());
-        let forgets = [AttributeKind::Tags, AttributeKind::StorageClass].into_iter().collect();
+        let forgets = [AttributeKind::Tags, AttributeKind::StorageClass, AttributeKind::Acl];
+        let forgets = forgets.into_iter().collect();
         Self { access, name, takes_line_feeds: true, forgets, _server: server }
     }
 }
@@ -48,7 +50,12 @@ impl Bucket<Arc<Moto>> {
 #[async_trait]
 impl<T: Send + Sync> Place for Bucket<T> {
     async fn open(&self) -> Box<dyn Store> {
-        let options = self.access.options(&self.name, PREFIX);
+        // Who does not keep grants does not tell them either.
+        let acl = match self.forgets.contains(AttributeKind::Acl) {
+            true => AclPolicy::None,
+            false => AclPolicy::Copy,
+        };
+        let options = S3Options { acl, ..self.access.options(&self.name, PREFIX) };
         Box::new(S3Store::open(options).await.expect("a store"))
     }
 

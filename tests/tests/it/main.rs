@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
 
+mod acl;
 mod across;
 mod azure;
 mod canned_clouds;
@@ -19,6 +20,7 @@ mod errors;
 mod explain;
 mod faults;
 mod figures;
+mod folding;
 mod gcs;
 mod hostile;
 mod inventory;
@@ -26,6 +28,7 @@ mod keys;
 mod killed_clouds;
 mod pace;
 mod providers;
+mod restore;
 mod s3;
 mod scale;
 mod sftp;

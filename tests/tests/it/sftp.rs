@@ -13,6 +13,7 @@ use airlift_node::store::settings::SftpSettings;
 use airlift_node::store::sftp::{SftpOptions, SftpStore};
 use airlift_node::store::{Access, Store, StoreError};
 use airlift_protocol::error::ErrorCode;
+use airlift_protocol::folding::{CaseFolding, Folding};
 use airlift_protocol::id::JobId;
 use airlift_protocol::job::LinkPolicy;
 use airlift_protocol::key::Key;
@@ -20,6 +21,7 @@ use airlift_tests::airlift::Airlift;
 use airlift_tests::conformance;
 use airlift_tests::conformance::Place;
 use airlift_tests::conformance::fixture::{content, data, keys, object, put};
+use airlift_tests::exfat::Exfat;
 use airlift_tests::sshd::Sshd;
 use airlift_tests::tree;
 use async_trait::async_trait;
@@ -245,4 +247,27 @@ fn doctor_looks_at_a_configured_server() {
     let doctor = Airlift::new().run([OsStr::new("doctor"), OsStr::new("--config"), &config]);
     assert!(doctor.stdout.contains("store: nas: SFTP, "), "{}", doctor.stdout);
     assert!(doctor.stdout.contains("lets us in"), "{}", doctor.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_whose_names_fold_is_known_as_such() {
+    let (Some(exfat), Some(server)) = (Exfat::mount(), Sshd::shared()) else { return };
+    let root = exfat.path().join("root");
+    fs::create_dir(&root).unwrap();
+    tree::write(&root, "Dir/Readme", b"1");
+    let store = SftpStore::open(options(server.settings(), &root)).expect("a store");
+    assert_eq!(store.folding(Access::Read).await.unwrap(), Folding::NONE, "not without writing");
+    let folding = Folding { case: CaseFolding::Simple, ignores_form: false };
+    assert_eq!(store.folding(Access::Write).await.unwrap(), folding);
+    let wanted = ["Dir/Readme", "Dir/readme", "dir/Readme", "dir/new"].map(Key::from);
+    let found: Vec<Result<bool, ErrorCode>> = store
+        .lookup(wanted.into())
+        .await
+        .into_iter()
+        .map(|found| found.map(|entry| entry.is_some()).map_err(|error| error.code))
+        .collect();
+    let conflict = Err(ErrorCode::Conflict);
+    assert_eq!(found, [Ok(true), conflict, conflict, conflict]);
+    store.clean().await.unwrap();
+    assert_eq!(fs::read_dir(&root).unwrap().count(), 1, "nothing stays of the trial");
 }

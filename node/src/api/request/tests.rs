@@ -35,6 +35,8 @@ fn a_request_comes_back_as_it_was() {
         class: "GLACIER=Archive".parse().unwrap(),
         keys: KeyPolicy::Exact,
         inventory: None,
+        acl: AclPolicy::BucketOwnerFullControl,
+        restore: Some("standard:3".parse().unwrap()),
     };
     let mut listed = submission(Mode::Copy, "s3://b", "berlin:/x");
     let location = at("s3://b/inventory/manifest.json");

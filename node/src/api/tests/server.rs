@@ -89,6 +89,10 @@ async fn a_job_has_its_json_form() {
         },
         "bytes": { "total": 3000, "done": 3000, "sent": 3000, "resent": 0, "wire": 1500 },
         "dropped": { "objects": 0, "attributes": [] },
+        "archived": {
+            "resting": { "objects": 0, "bytes": 0 },
+            "restoring": { "objects": 0, "bytes": 0 },
+        },
         "is_listed": true,
         "rate_bytes_per_second": 0,
         "eta_seconds": null,

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use airlift_coordinator::event::Outcome;
+use airlift_protocol::attributes::AttributeSet;
 use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::id::JobId;
 use airlift_protocol::job::{Filters, JobSpec, Mode, Policy, SingleObject};
@@ -21,8 +22,8 @@ use crate::cli::exit::{CliError, ExitCode};
 use crate::cli::explain::Explanation;
 use crate::cli::progress::{Progress, TICK};
 use crate::cli::report::Report;
-use crate::cli::summary::{Findings, Summary, result_text, start_line};
-use crate::cli::transfer::{Interrupts, Pass, progress_style};
+use crate::cli::summary::{Findings, Summary, lost_line, result_text, start_line};
+use crate::cli::transfer::{Ended, Interrupts, Pass, progress_style};
 use crate::config::{Config, ProgressStyle};
 use crate::runtime::clock;
 use crate::runtime::embedded::JobEnd;
@@ -56,7 +57,8 @@ impl<'a> Shown<'a> {
         console: &'a Console,
     ) -> Result<Self, CliError> {
         let report = watch.report.as_deref();
-        let has_result_lines = pass == Pass::Job && !global.json && report != Some(Path::new("-"));
+        let is_job = !pass.is_preflight();
+        let has_result_lines = is_job && !global.json && report != Some(Path::new("-"));
         let report = report.map(Report::create).transpose()?;
         let explanation = watch.explain.then(Explanation::default);
         Ok(Self { global, console, report, has_result_lines, explanation, pass })
@@ -72,11 +74,17 @@ pub(in crate::cli) async fn watch(
     submitted: Submitted,
     config: &Config,
     mut shown: Shown<'_>,
-) -> Result<ExitCode, CliError> {
+) -> Result<Ended, CliError> {
     let mut interrupts = Interrupts::listen()?;
+    let lost = submitted.cannot_hold;
+    if progress_style(shown.global, config) != ProgressStyle::None
+        && let Some(line) = lost_line(lost)
+    {
+        shown.console.note(&line);
+    }
     let work = async {
         let view = follow(cluster, submitted, config, &mut shown).await?;
-        conclude(cluster, &view, shown).await
+        conclude(cluster, &view, shown, lost).await
     };
     tokio::select! {
         end = work => end,
@@ -163,11 +171,12 @@ async fn conclude(
     cluster: &Cluster,
     view: &JobView,
     mut shown: Shown<'_>,
-) -> Result<ExitCode, CliError> {
+    lost: AttributeSet,
+) -> Result<Ended, CliError> {
     let (spec, end) = (spec(view)?, end(view));
-    let exit = ExitCode::of_job(&end);
-    if (shown.pass, exit) == (Pass::Preflight, ExitCode::Done) {
-        return Ok(exit);
+    let ended = Ended::of(&end, shown.pass);
+    if ended.is_quiet(shown.pass) {
+        return Ok(ended);
     }
     let is_result = spec.policy.dry_run || spec.mode == Mode::Verify;
     let has_result_lines = shown.has_result_lines && is_result;
@@ -192,13 +201,14 @@ async fn conclude(
         has_report: shown.report.is_some(),
         has_result_lines: shown.has_result_lines,
         explanation: shown.explanation.as_ref(),
+        cannot_hold: Some(lost),
     };
     if view.job.outcome == Some(JobOutcome::Cancelled) && !shown.global.quiet {
         shown.console.note("the job was cancelled");
     }
     summary.tell(shown.global.json, shown.global.quiet, shown.console);
     summary.record(shown.report, shown.global.json, shown.console)?;
-    Ok(exit)
+    Ok(ended)
 }
 
 fn result_of(mode: Mode, line: &str) -> Result<Option<String>, CliError> {
@@ -237,6 +247,7 @@ pub(super) async fn copy_report(
         has_report: true,
         has_result_lines: false,
         explanation: None,
+        cannot_hold: None,
     };
     report.finish(&summary.json())?;
     Ok(ExitCode::Done)

@@ -58,6 +58,7 @@ fn check(
         has_report: false,
         has_result_lines: spec.mode == Mode::Verify,
         explanation: None,
+        cannot_hold: None,
     };
     (summary.text().lines().map(str::to_owned).collect(), summary.json())
 }

@@ -18,6 +18,7 @@ use airlift_protocol::frame::{
     ChunkHead, Frame, Order, REQUEST_BYTES_MAX, REQUEST_ITEMS_MAX, Request, RequestHeader,
 };
 use airlift_protocol::id::NodeId;
+use airlift_protocol::job::RestorePolicy;
 use airlift_protocol::key::Key;
 use airlift_protocol::limits::{CHUNK_BYTES, PACK_BYTES_MAX};
 use airlift_protocol::manifest::Entry;
@@ -34,7 +35,7 @@ use crate::pipeline::budget::Permit;
 use crate::pipeline::compress::CompressedChunk;
 use crate::pipeline::meter::{Arrivals, Span};
 use crate::pipeline::source::{CompressedObject, InFlight, PackResult, Source};
-use crate::store::{Attributes, ObjectInfo, StoreError};
+use crate::store::{Attributes, ObjectInfo, Restored, StoreError};
 
 /// Bytes of keys or entries that go into one request; the rest of it is left for what surrounds
 /// them.
@@ -421,6 +422,25 @@ impl Source for RemoteSource {
             found.extend(self.ask_each(Request::Rivals { folding, keys }, count, read).await);
         }
         found
+    }
+
+    async fn restore(
+        &self,
+        entries: Vec<Entry>,
+        policy: RestorePolicy,
+    ) -> Vec<Result<Restored, StoreError>> {
+        let mut restored = Vec::with_capacity(entries.len());
+        for entries in batches(entries, REQUEST_ITEMS_MAX, |_| 0) {
+            let read = |frame| match frame {
+                Frame::Restored { place, is_readable: true } => Some((place, Restored::Readable)),
+                Frame::Restored { place, is_readable: false } => Some((place, Restored::UnderWay)),
+                _ => None,
+            };
+            let count = entries.len();
+            let request = Request::Restore { policy, entries };
+            restored.extend(self.ask_each(request, count, read).await);
+        }
+        restored
     }
 
     async fn roots(&self, entries: Vec<Entry>) -> Vec<Result<Root, StoreError>> {

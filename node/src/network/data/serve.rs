@@ -18,7 +18,7 @@ use super::{FrameWriter, Serve};
 use crate::pipeline::budget::Budget;
 use crate::pipeline::meter::Meter;
 use crate::pipeline::source::{CompressedObject, Source};
-use crate::store::StoreError;
+use crate::store::{Restored, StoreError};
 
 /// Chunks between the pipeline and the stream.
 const LINK_CHUNKS: usize = 4;
@@ -117,6 +117,14 @@ impl Serve for SourceServer {
             Request::Describe => {
                 let keeps_mtime = source.keeps_mtime().await?;
                 frames.frame(&Frame::Description(Description { keeps_mtime })).await
+            }
+            Request::Restore { policy, entries } => {
+                let restored = source.restore(entries, policy).await;
+                let frame = |place, restored| Frame::Restored {
+                    place,
+                    is_readable: restored == Restored::Readable,
+                };
+                send_each(restored, frame, frames).await
             }
             Request::Rivals { folding, keys } => {
                 let found = source.rivals(folding, keys).await;

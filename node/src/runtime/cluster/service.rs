@@ -23,10 +23,12 @@ use std::time::Duration;
 
 use airlift_coordinator::state::JoinToken as IssuedToken;
 use airlift_coordinator::{Answer, Coordinator, Request};
+use airlift_protocol::attributes::AttributeSet;
 use airlift_protocol::cluster::{ClusterId, Role, Secret};
 use airlift_protocol::codec;
 use airlift_protocol::control::{ControlAnswer, ControlMessage, Forwarded};
 use airlift_protocol::id::{JobId, NodeId};
+use airlift_protocol::job::JobSpec;
 use airlift_protocol::location::Location;
 use airlift_protocol::units::ByteRate;
 use async_trait::async_trait;
@@ -79,6 +81,9 @@ const HAND_OVER_PAUSE: Duration = Duration::from_millis(50);
 pub(crate) trait Probe: Send + Sync + 'static {
     /// What is at `location`; a path of a node is looked at there.
     async fn probe(&self, location: &Location) -> Result<Found, ApiError>;
+
+    /// What objects of the source may carry and the target cannot hold, as far as that is known here.
+    fn lost(&self, spec: &JobSpec) -> AttributeSet;
 }
 
 /// Reads what this node counts.
@@ -323,9 +328,9 @@ impl ClusterService {
             self.probe.probe(&submission.target)
         );
         let spec = submission.spec(source?, target?)?;
-        let id = spec.id();
+        let (id, cannot_hold) = (spec.id(), self.probe.lost(&spec));
         self.request(Request::Submit(Box::new(spec))).await?;
-        Ok(Submitted { id, run: self.run(id).await? })
+        Ok(Submitted { id, run: self.run(id).await?, cannot_hold })
     }
 
     async fn run(&self, job: JobId) -> Result<u32, ApiError> {

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use airlift_coordinator::event::{ObjectEnd, Status};
+use airlift_coordinator::totals::{ArchivedCounts, Portion};
 use airlift_protocol::error::ErrorCode;
+use airlift_protocol::folding::{CaseFolding, Folding};
 use airlift_protocol::job::{Comparison, DeleteLimit, Filters, Policy, VerifyLevel};
 use airlift_protocol::key::Key;
 use airlift_protocol::limits::CHUNK_BYTES;
@@ -306,4 +308,61 @@ async fn checksum_and_read_back_look_at_content() {
     bench.assert_equal_ends();
     let (end, _) = bench.run().await;
     assert_eq!(end.totals.objects.unchanged, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_that_the_target_takes_for_one_are_left_out_together() {
+    let folding = Folding { case: CaseFolding::Full, ignores_form: true };
+    for dry_run in [false, true] {
+        let mut bench = Bench::new(Mode::Sync);
+        bench.target = MemoryStore::with_folding(folding);
+        bench.spec.policy.dry_run = dry_run;
+        bench.spec.filters.exclude = vec!["*.tmp".to_owned()];
+        let rivals = ["B/1", "a", "b/2", "cafe\u{301}", "caf\u{e9}", "large", "A", "LARGE"];
+        // A second page of the listing has those that the first one has rivals in.
+        for number in 0..12_000 {
+            bench.source.insert(format!("m/{number:06}").as_str(), noise(1, 1), 7);
+        }
+        for key in rivals {
+            bench.source.insert(key, noise(2, 9 << 20), 7);
+        }
+        bench.source.insert("only", noise(3, 5), 7);
+        bench.source.insert("ONLY.tmp", noise(3, 5), 7);
+        bench.source.insert("only.tmp", noise(3, 5), 7);
+        let (end, objects) = bench.run().await;
+        assert_eq!((end.totals.objects.done, end.totals.objects.skipped), (12_001, 8));
+        for key in rivals {
+            assert_eq!(status(&objects, key), Status::Skipped, "{key}");
+            assert_eq!(bench.target.bytes(&Key::from(key)), None, "{key}");
+        }
+        let reason = &objects[&Key::from("LARGE")].reason.as_ref().unwrap().1;
+        assert!(reason.contains("'large'"), "{reason}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_lies_in_an_archive_is_restored_by_one_run_and_moved_by_the_next() {
+    let mut bench = Bench::new(Mode::Copy);
+    let (small, large) = (Key::from("small"), Key::from("large"));
+    bench.source.insert(small.clone(), noise(1, 1000), 7);
+    bench.source.insert(large.clone(), noise(2, 9 << 20), 7);
+    bench.source.insert("at hand", noise(3, 10), 7);
+    for key in [&small, &large] {
+        bench.source.archive(key);
+    }
+    let both = Portion { objects: 2, bytes: 1000 + (9 << 20) };
+    let (end, _) = bench.run().await;
+    assert_eq!((end.totals.archived.resting, end.totals.objects.done), (both, 1));
+    bench.spec.policy.restore = Some("bulk:7".parse().unwrap());
+    bench.spec.policy.dry_run = true;
+    let (end, _) = bench.run().await;
+    assert_eq!(end.totals.archived.resting, both, "a dry run asks for nothing");
+    bench.spec.policy.dry_run = false;
+    let (end, objects) = bench.run().await;
+    assert_eq!(end.totals.archived, ArchivedCounts { restoring: both, ..Default::default() });
+    assert_eq!(status(&objects, "small"), Status::Skipped);
+    let (end, _) = bench.run().await;
+    assert_eq!((end.totals.objects.done, end.totals.objects.unchanged), (2, 1));
+    assert_eq!(end.totals.archived, ArchivedCounts::default());
+    bench.assert_equal_ends();
 }

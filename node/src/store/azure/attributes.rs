@@ -11,6 +11,7 @@ use airlift_protocol::manifest::{Kind, Version};
 use data_encoding::BASE64;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
+use super::tags;
 use crate::store::metadata::{decode, encode, format_mtime, parse_mtime};
 use crate::store::{Attributes, NewObject, StoreError};
 
@@ -26,6 +27,11 @@ const OWN: &str = "airlift_";
 pub(super) const IS_FOLDER: &str = "hdi_isfolder";
 /// What Azure's own names begin with.
 const AZURES: &str = "hdi_";
+
+/// Whether the tier is the one that the account gives by itself.
+pub(super) const INFERRED: &str = "x-ms-access-tier-inferred";
+/// The tier of a blob.
+pub(super) const TIER: &str = "x-ms-access-tier";
 
 /// What stands before names of metadata in headers.
 const METADATA: &str = "x-ms-meta-";
@@ -58,6 +64,12 @@ pub(super) fn headers_of(object: &NewObject) -> Result<Vec<(HeaderName, HeaderVa
             add(name, value)?;
         }
     }
+    if let Some(tags) = tags::tagging(&attributes.tags) {
+        add("x-ms-tags", &tags)?;
+    }
+    if let Some(tier) = &attributes.storage_class {
+        add(TIER, tier)?;
+    }
     for (name, value) in metadata_of(object) {
         add(&format!("{METADATA}{name}"), &value)?;
     }
@@ -88,7 +100,7 @@ fn metadata_of(object: &NewObject) -> BTreeMap<String, String> {
 }
 
 /// The attributes that the headers of an answer describe. Airlift's own metadata is taken out; where
-/// the modification time is not among it, `last_modified_ns` counts.
+/// the modification time is not among it, `last_modified_ns` counts. Tags are no headers.
 pub(super) fn attributes_of(headers: &HeaderMap, last_modified_ns: Option<i64>) -> Attributes {
     let value = |name: &str| headers.get(name).map(text_of).filter(|value| !value.is_empty());
     let mut metadata: BTreeMap<String, String> = headers
@@ -115,10 +127,12 @@ pub(super) fn attributes_of(headers: &HeaderMap, last_modified_ns: Option<i64>) 
         cache_control: value("cache-control"),
         metadata,
         tags: BTreeMap::new(),
-        storage_class: None,
+        // What the account gives when nothing is asked for is said to be inferred.
+        storage_class: value(TIER).filter(|_| value(INFERRED).as_deref() != Some("true")),
         mtime_ns: mtime_ns.or(last_modified_ns),
         mode: mode.map(|mode| mode & 0o777),
         source_fingerprint,
+        acl: None,
     }
 }
 
@@ -254,11 +268,15 @@ mod tests {
             ..Attributes::default()
         };
         attributes.source_fingerprint = Some("abc".into());
+        attributes.storage_class = Some("Cool".into());
         let answered = echoed(&object(Kind::Object, attributes.clone()));
         assert_eq!(answered["x-ms-meta-airlift_mtime"], "1700000000.123456789");
         assert_eq!(answered["x-ms-meta-airlift_mode"], "640");
         assert_eq!(answered["x-ms-meta-x_x002d_name"], "=?UTF-8?B?Wm/DqyDinJM=?=");
         assert_eq!(attributes_of(&answered, Some(1)), attributes);
+        let mut inferred = answered;
+        inferred.insert(INFERRED, HeaderValue::from_static("true"));
+        assert_eq!(attributes_of(&inferred, Some(1)).storage_class, None);
     }
 
     #[test]

@@ -8,12 +8,15 @@ use airlift_protocol::assignment::UploadToken;
 use airlift_protocol::error::ErrorCode;
 use airlift_protocol::key::Key;
 use bytes::Bytes;
+use reqwest::header::{HeaderName, HeaderValue};
 
-use super::attributes::headers_of;
+use super::attributes::{TIER, headers_of};
 use super::block::{Block, UploadId};
 use super::container::{Container, Subject, set};
 use super::error::is_condition;
+use super::list::ARCHIVE;
 use super::put::Before;
+use super::tags;
 use super::upload::Blocks;
 use crate::store::digest::{base64, md5};
 use crate::store::http::{Failed, Patience};
@@ -31,20 +34,44 @@ impl Container {
         let blocks = self.blocks(key).await?;
         if is_committed(&blocks, &expected, object.entry.size) {
             // By an attempt whose answer was lost.
-            return Ok(());
+            return self.finish(object).await;
         }
         self.check_complete(key, &upload, &blocks, &expected)?;
         let blob = self.names.full(key)?;
         let before = self.before(&object.entry, &blob).await?;
         self.fence.check()?;
         match self.send_list(object, &blob, &expected, &before).await {
-            Ok(()) => self.check_committed(object, &expected).await,
+            Ok(()) => {
+                self.check_committed(object, &expected).await?;
+                self.finish(object).await
+            }
             Err(failed) if is_condition(&failed) => {
                 let text = "another program wrote it while it was being committed";
                 Err(self.complaint(ErrorCode::Unavailable, key, text))
             }
-            Err(failed) => Err(self.error("commit the upload of", key, &failed)),
+            Err(failed) => {
+                let error = self.error("commit the upload of", key, &failed);
+                Err(tags::advised(error, &object.attributes.tags))
+            }
         }
+    }
+
+    /// What is left to do when the blob is as it should be. The blocks of an archived blob cannot be listed,
+    /// so that a blob goes into the archive once they were.
+    async fn finish(&self, object: &NewObject) -> Result<(), StoreError> {
+        let key = &object.entry.key;
+        let blob = self.names.full(key)?;
+        self.confirm_tags(key, &blob, &object.attributes.tags).await?;
+        if object.attributes.storage_class.as_deref() != Some(ARCHIVE) {
+            return Ok(());
+        }
+        let moved = async {
+            let mut request = self.put(Subject::Blob(&blob), &[("comp", "tier")], Bytes::new())?;
+            set(&mut request, TIER, ARCHIVE)?;
+            self.send(request, Patience::Normal).await.map(drop)
+        };
+        self.fence.check()?;
+        moved.await.map_err(|failed| self.error("archive", key, &failed))
     }
 
     /// Every part has to be there in its full size.
@@ -86,6 +113,9 @@ impl Container {
         let document = Bytes::from(block_list(expected));
         let digest = base64(&md5(&document));
         let mut request = self.put(Subject::Blob(blob), &[("comp", "blocklist")], document)?;
+        let is_archive =
+            |(name, value): &(HeaderName, HeaderValue)| name == TIER && value == ARCHIVE;
+        let headers = headers.into_iter().filter(|header| !is_archive(header));
         request.headers_mut().extend(headers);
         set(&mut request, "content-type", "application/xml")?;
         set(&mut request, "content-md5", &digest)?;

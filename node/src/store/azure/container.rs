@@ -2,6 +2,7 @@
 
 use airlift_protocol::error::ErrorCode;
 use airlift_protocol::id::JobId;
+use airlift_protocol::job::TagPolicy;
 use airlift_protocol::key::Key;
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
@@ -32,6 +33,10 @@ pub(super) struct Container {
     pub(super) job: JobId,
     /// Entries that are asked for in one page of a listing.
     pub(super) page_entries: u32,
+    /// Whether tags are read with the other attributes.
+    pub(super) tags: TagPolicy,
+    /// Whether tiers are read with the other attributes.
+    pub(super) tiers: bool,
     /// What is asked before anything becomes visible.
     pub(super) fence: Fence,
     http: Http,
@@ -66,6 +71,8 @@ impl Container {
             names,
             job: options.job,
             page_entries: options.page_entries,
+            tags: options.tags,
+            tiers: options.tiers,
             fence: options.fence,
             right: access.right,
             identity,

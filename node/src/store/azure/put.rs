@@ -20,6 +20,7 @@ use super::attributes::{headers_of, is_marker, size_of, text_of};
 use super::container::{Container, Subject, set};
 use super::error::is_condition;
 use super::read::etag;
+use super::tags;
 use crate::pipeline::chunk::VerifiedObject;
 use crate::store::digest::{self, base64, md5};
 use crate::store::each::{REQUESTS_MAX, for_each};
@@ -70,11 +71,17 @@ impl Container {
         for _ in 0..LOOKS_MAX {
             self.fence.check()?;
             match self.send_blob(&blob, &headers, &body, &md5, &before).await {
-                Ok(answered) => return self.confirm(key, &blob, content, &md5, &answered).await,
+                Ok(answered) => {
+                    self.confirm(key, &blob, content, &md5, &answered).await?;
+                    return self.confirm_tags(key, &blob, &object.attributes.tags).await;
+                }
                 Err(failed) if is_condition(&failed) => {
                     before = self.before(&object.entry, &blob).await?;
                 }
-                Err(failed) => return Err(self.error("write", key, &failed)),
+                Err(failed) => {
+                    let error = self.error("write", key, &failed);
+                    return Err(tags::advised(error, &object.attributes.tags));
+                }
             }
         }
         let text = "another program writes it at the same time";

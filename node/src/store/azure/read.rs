@@ -12,7 +12,7 @@ use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Method, Response};
 use tokio::sync::mpsc;
 
-use super::attributes::{attributes_of, is_marker, size_of, text_of};
+use super::attributes::{TIER, attributes_of, is_marker, size_of, text_of};
 use super::container::{Container, Subject, parse_date, set};
 use super::error::is_absent;
 use super::list::{ARCHIVE, new_entry};
@@ -71,7 +71,8 @@ impl Container {
     pub(super) async fn stat(&self, key: &Key) -> Result<Option<ObjectInfo>, StoreError> {
         let Some(found) = self.find(key).await? else { return Ok(None) };
         let entry = self.described(key, &found.headers)?;
-        let attributes = attributes_of(&found.headers, entry.mtime_ns);
+        let tags = self.tags_of(key, &found.blob, &found.headers).await?;
+        let attributes = Attributes { tags, ..attributes_of(&found.headers, entry.mtime_ns) };
         Ok(Some(ObjectInfo { entry, attributes }))
     }
 
@@ -82,7 +83,7 @@ impl Container {
         })?;
         let tag = etag(headers);
         let entry = new_entry(key.clone(), size, last_modified(headers), tag.as_deref());
-        let tier = headers.get("x-ms-access-tier").map(HeaderValue::as_bytes);
+        let tier = headers.get(TIER).map(HeaderValue::as_bytes);
         Ok(Entry { is_archived: tier == Some(ARCHIVE.as_bytes()), ..entry })
     }
 
@@ -155,7 +156,17 @@ impl Container {
         let headers = answer.headers().clone();
         let body = Body::new(self.name_of(&entry.key), answer);
         let bytes = body.read_whole(entry.size).await?;
-        Ok((Payload::Bytes(bytes), attributes_of(&headers, last_modified(&headers))))
+        let mut attributes = attributes_of(&headers, last_modified(&headers));
+        let blob = self.names.full(&entry.key)?;
+        // What is answered with the bytes says nothing of the tier.
+        if self.tiers
+            && !headers.contains_key(TIER)
+            && let Some(described) = self.head(&entry.key, &blob).await?
+        {
+            attributes.storage_class = attributes_of(&described, None).storage_class;
+        }
+        let tags = self.tags_of(&entry.key, &blob, &headers).await?;
+        Ok((Payload::Bytes(bytes), Attributes { tags, ..attributes }))
     }
 }
 

@@ -1,16 +1,16 @@
 //! Which names the file system takes for one: tried in the staging directory, or, where nothing may be
 //! written, looked for among the names that are there. And how names are really spelled there.
 //!
-//! It is found out for the root. Below it may be directories that differ (ext4 says so for each): what
-//! is written over by that is what such a directory was made for.
+//! It is found out for the root. Below it may be directories that differ (ext4 says so for each): of
+//! those nothing is known.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use airlift_protocol::error::ErrorCode;
 use airlift_protocol::folding::{CaseFolding, Folding};
-use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, fstat, openat, statat, unlinkat};
+use rustix::fd::AsFd;
+use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, openat, statat, unlinkat};
 use rustix::io::Errno;
 
 use super::directories::Directories;
@@ -31,32 +31,60 @@ pub(in crate::store) const OTHER_CASE: &str = "fOLD-\u{e9}\u{df}-";
 pub(in crate::store) const FULL_CASE: &str = "Fold-\u{e9}ss-";
 /// The same, decomposed.
 pub(in crate::store) const OTHER_FORM: &str = "Fold-e\u{301}\u{df}-";
+/// In place of the first where that is refused: not every place takes all characters.
+pub(in crate::store) const PLAIN_PROBE: &str = "Fold-";
+/// The same, in other case.
+pub(in crate::store) const PLAIN_OTHER_CASE: &str = "fOLD-";
 
 /// Which names the file system below `root` takes for one.
 pub(super) fn find_out(root: &Root, access: Access) -> Result<Folding, StoreError> {
     match access {
         Access::Write => root.folding_by(|| probe(root)),
         // What was tried before is better than what can be seen.
-        Access::Read => root.known_folding().map_or_else(|| look(root), Ok),
+        Access::Read => match root.known_folding() {
+            Some(known) => Ok(known),
+            None => root.seen_folding_by(|| look(root)),
+        },
     }
 }
 
-/// Makes a file and looks for it under other names.
 fn probe(root: &Root) -> Result<Folding, StoreError> {
     let staging = root.staging()?;
+    if let Some([simple, full, form]) =
+        try_names(root, &staging, PROBE, [OTHER_CASE, FULL_CASE, OTHER_FORM])?
+    {
+        return Ok(concluded(simple, full, form));
+    }
+    let found = try_names(root, &staging, PLAIN_PROBE, [PLAIN_OTHER_CASE])?;
+    Ok(found.map_or(Folding::NONE, |[simple]| concluded(simple, false, false)))
+}
+
+/// Makes a file and looks for it under `others`; `None` when its own name is refused.
+fn try_names<const N: usize>(
+    root: &Root,
+    staging: &impl AsFd,
+    spelling: &str,
+    others: [&str; N],
+) -> Result<Option<[bool; N]>, StoreError> {
     let own = root.unique();
-    let name = format!("{PROBE}{own}");
+    let name = format!("{spelling}{own}");
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
     let failed = |action: &str, error: Errno| {
         StoreError::io(action, format!("{}/{name}", root.show_staging()), &error.into())
     };
-    let file = openat(&staging, &name, flags, Mode::RUSR | Mode::WUSR)
-        .map_err(|error| failed("create", error))?;
-    let is_found = |spelling: &str| is_same(&staging, &format!("{spelling}{own}"), &file);
-    let found = [OTHER_CASE, FULL_CASE, OTHER_FORM].map(is_found);
-    unlinkat(&staging, &name, AtFlags::empty()).map_err(|error| failed("remove", error))?;
-    let [simple, full, form] = found.map(|found| found.map_err(|error| failed("look for", error)));
-    Ok(concluded(simple?, full?, form?))
+    match openat(staging, &name, flags, Mode::RUSR | Mode::WUSR) {
+        Ok(_) => {}
+        Err(Errno::ILSEQ | Errno::INVAL) => return Ok(None),
+        Err(error) => return Err(failed("create", error)),
+    }
+    // Not told by its number: drivers in user space give each spelling one of its own.
+    let found = others.map(|other| is_found(staging, format!("{other}{own}").as_bytes()));
+    unlinkat(staging, &name, AtFlags::empty()).map_err(|error| failed("remove", error))?;
+    let mut is_found = [false; N];
+    for (place, found) in is_found.iter_mut().zip(found) {
+        *place = found.map_err(|error| failed("look for", error))?;
+    }
+    Ok(Some(is_found))
 }
 
 /// What it means that a file was found under its other names.
@@ -69,16 +97,14 @@ pub(in crate::store) fn concluded(simple: bool, full: bool, form: bool) -> Foldi
     Folding { case, ignores_form: form }
 }
 
-/// Whether `name` leads to `file`.
-fn is_same(directory: &OwnedFd, name: &str, file: &OwnedFd) -> Result<bool, Errno> {
-    let there = match statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(there) => there,
+/// Whether something is found under `name`, which nobody else gives.
+fn is_found(directory: &impl AsFd, name: &[u8]) -> Result<bool, Errno> {
+    match statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(_) => Ok(true),
         // Some refuse names that they would not store.
-        Err(Errno::NOENT | Errno::ILSEQ | Errno::INVAL) => return Ok(false),
-        Err(error) => return Err(error),
-    };
-    let file = fstat(file)?;
-    Ok((there.st_dev, there.st_ino) == (file.st_dev, file.st_ino))
+        Err(Errno::NOENT | Errno::ILSEQ | Errno::INVAL) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Looks for names at the root, or where it would be made, that are found in their other case, too.
@@ -96,17 +122,12 @@ fn look(root: &Root) -> Result<Folding, StoreError> {
         Err(error) => return Err(error),
     };
     let failed = |error: Errno| StoreError::io("list", root.show(b""), &error.into());
-    let mut tried = 0;
-    for name in Dir::read_from(&directory).map_err(failed)? {
-        let name = name.map_err(failed)?;
-        let name = name.file_name().to_bytes();
-        let Some(other) = swapped(name) else { continue };
-        if has_one_file(&directory, name, &other).map_err(failed)? {
+    let names = read_names(&directory).map_err(failed)?;
+    let others = names.iter().filter_map(|name| swapped(name));
+    // A name that is there in both cases says nothing.
+    for other in others.filter(|other| !names.contains(other)).take(NAMES_TRIED_MAX) {
+        if is_found(&directory, &other).map_err(failed)? {
             return Ok(Folding { case: CaseFolding::Simple, ignores_form: false });
-        }
-        tried += 1;
-        if tried == NAMES_TRIED_MAX {
-            break;
         }
     }
     Ok(Folding::NONE)
@@ -139,9 +160,13 @@ fn names_in(
     path: &[u8],
 ) -> Result<BTreeSet<Vec<u8>>, StoreError> {
     let Some(directory) = directories.find(path)? else { return Ok(BTreeSet::new()) };
-    let names = Dir::read_from(&*directory)
-        .and_then(|names| names.map(|name| Ok(name?.file_name().to_bytes().to_vec())).collect());
+    let names = read_names(&*directory);
     names.map_err(|error| StoreError::io("list", root.show(path), &error.into()))
+}
+
+fn read_names(directory: &impl AsFd) -> Result<BTreeSet<Vec<u8>>, Errno> {
+    let names = Dir::read_from(directory)?;
+    names.map(|name| Ok(name?.file_name().to_bytes().to_vec())).collect()
 }
 
 /// `name` in its other case; `None` where it has no letters.
@@ -151,19 +176,6 @@ fn swapped(name: &[u8]) -> Option<Vec<u8>> {
         false => byte.to_ascii_lowercase(),
     };
     name.iter().any(u8::is_ascii_alphabetic).then(|| name.iter().map(swap).collect())
-}
-
-/// Whether two names are of one file that has only one of them.
-fn has_one_file(directory: &impl AsFd, one: &[u8], other: &[u8]) -> Result<bool, Errno> {
-    let status = |name: &[u8]| match statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(status) => Ok(Some(status)),
-        Err(Errno::NOENT) => Ok(None),
-        Err(error) => Err(error),
-    };
-    let (Some(one), Some(other)) = (status(one)?, status(other)?) else { return Ok(false) };
-    let has_one_name =
-        FileType::from_raw_mode(one.st_mode) == FileType::Directory || one.st_nlink == 1;
-    Ok(has_one_name && (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino))
 }
 
 #[cfg(test)]

@@ -38,6 +38,8 @@ pub(super) struct Root {
     staged: AtomicU64,
     /// Which names are taken for one, once that was tried.
     folding: OnceLock<Folding>,
+    /// The same, as far as it was seen without trying.
+    seen_folding: OnceLock<Folding>,
 }
 
 impl Root {
@@ -57,6 +59,7 @@ impl Root {
             instance,
             staged: AtomicU64::new(0),
             folding: OnceLock::new(),
+            seen_folding: OnceLock::new(),
         }
     }
 
@@ -70,10 +73,15 @@ impl Root {
         &self,
         probe: impl FnOnce() -> Result<Folding, StoreError>,
     ) -> Result<Folding, StoreError> {
-        match self.folding.get() {
-            Some(known) => Ok(*known),
-            None => probe().map(|found| *self.folding.get_or_init(|| found)),
-        }
+        once(&self.folding, probe)
+    }
+
+    /// Which names were seen to be taken for one, as `look` says the first time.
+    pub(super) fn seen_folding_by(
+        &self,
+        look: impl FnOnce() -> Result<Folding, StoreError>,
+    ) -> Result<Folding, StoreError> {
+        once(&self.seen_folding, look)
     }
 
     /// What is asked before anything becomes visible.
@@ -207,5 +215,16 @@ impl Root {
             let _ = fmt_escaped(path, &mut shown);
         }
         shown
+    }
+}
+
+/// What is in `cell`, put there by `find_out` if it is empty.
+fn once(
+    cell: &OnceLock<Folding>,
+    find_out: impl FnOnce() -> Result<Folding, StoreError>,
+) -> Result<Folding, StoreError> {
+    match cell.get() {
+        Some(known) => Ok(*known),
+        None => find_out().map(|found| *cell.get_or_init(|| found)),
     }
 }

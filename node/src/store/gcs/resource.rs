@@ -110,6 +110,7 @@ impl Resource {
             mtime_ns: mtime_ns.or_else(|| self.time_created.as_deref().and_then(parse_time)),
             mode: mode.map(|mode| mode & 0o777),
             source_fingerprint,
+            acl: None,
         }
     }
 

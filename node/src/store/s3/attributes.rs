@@ -66,8 +66,8 @@ impl Headers {
     }
 
     /// The attributes that these headers of a response describe. Airlift's own metadata is taken
-    /// out; where the modification time is not among it, `last_modified_ns` counts. Tags are no
-    /// headers.
+    /// out; where the modification time is not among it, `last_modified_ns` counts. Tags and grants are
+    /// no headers.
     pub(super) fn into_attributes(mut self, last_modified_ns: Option<i64>) -> Attributes {
         let mtime_ns = self.metadata.remove(MTIME).and_then(|text| parse_mtime(&text));
         let mode = self.metadata.remove(MODE).and_then(|text| u32::from_str_radix(&text, 8).ok());
@@ -96,6 +96,7 @@ impl Headers {
             mtime_ns: mtime_ns.or(last_modified_ns),
             mode: mode.map(|mode| mode & 0o777),
             source_fingerprint,
+            acl: None,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use airlift_protocol::error::ErrorCode;
-use airlift_protocol::job::TagPolicy;
+use airlift_protocol::job::{AclPolicy, TagPolicy};
 use airlift_protocol::key::Key;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_credential_types::provider::ProvideCredentials;
@@ -18,6 +18,7 @@ use aws_sdk_s3::config::{
 };
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_types::service_config::ServiceConfigKey;
+use tokio::sync::OnceCell;
 
 use super::blank::{TakeOutMark, marked};
 use super::error::{Response, Service, store_error};
@@ -56,6 +57,12 @@ pub(super) struct Bucket {
     pub(super) is_encrypted: bool,
     /// Whether tags are read with the other attributes.
     pub(super) tags: TagPolicy,
+    /// Whether it is read who may do what with objects.
+    pub(super) acl: AclPolicy,
+    /// Id of the account that owns the bucket, once it was asked for.
+    pub(super) owner: OnceCell<String>,
+    /// Whether restored copies that will soon be gone count as archived.
+    pub(super) restores: bool,
     /// What is asked before anything becomes visible.
     pub(super) fence: Fence,
     /// What every request passes; those to other prefixes of the bucket pass it too.
@@ -101,6 +108,9 @@ impl Bucket {
         let place = endpoint.unwrap_or_else(|| format!("AWS S3 in {region}"));
         Ok(Self {
             tags: options.tags,
+            acl: options.acl,
+            owner: OnceCell::new(),
+            restores: options.restore.is_some(),
             fence: options.fence,
             pace: options.paces.of(&format!("{}://{} at {place}", options.scheme, options.bucket)),
             requests_max: options.paces.requests_max(),

@@ -26,7 +26,8 @@ impl Bucket {
         let key = &object.entry.key;
         let upload = self.upload_id(key, token)?;
         self.assemble(object, &upload, root).await?;
-        self.confirm_tags(key, &object.attributes.tags).await
+        self.confirm_tags(key, &object.attributes.tags).await?;
+        self.confirm_acl(key, object.attributes.acl.as_ref()).await
     }
 
     async fn assemble(

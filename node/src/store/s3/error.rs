@@ -137,7 +137,11 @@ fn classify(code: Option<&str>, status: u16) -> ErrorCode {
         | "InvalidSecurity"
         | "MissingAuthenticationToken" => ErrorCode::Unauthorized,
         "AccessDenied" | "InvalidObjectState" => ErrorCode::PermissionDenied,
-        "InvalidTag" | "InvalidStorageClass" | "NotImplemented" => ErrorCode::KindUnsupported,
+        "InvalidTag"
+        | "InvalidStorageClass"
+        | "NotImplemented"
+        | "AccessControlListNotSupported"
+        | "UnresolvableGrantByEmailAddress" => ErrorCode::KindUnsupported,
         "KeyTooLongError" | "InvalidURI" | "XMinioInvalidObjectName" => ErrorCode::KeyUnsupported,
         "EntityTooLarge" | "MetadataTooLarge" => ErrorCode::TooLarge,
         "QuotaExceeded" | "XMinioStorageFull" | "InsufficientStorage" => ErrorCode::NoSpace,
@@ -176,6 +180,7 @@ fn reason(code: Option<&str>, message: Option<&str>, status: u16, provider: &Pro
         "RequestTimeTooSkewed" => "; set the clock of this machine".to_owned(),
         "InvalidObjectState" => "; the object is archived, restore it first".to_owned(),
         "InvalidTag" => "; use --tags skip to leave tags out".to_owned(),
+        "AccessControlListNotSupported" => "; use --acl none".to_owned(),
         "InvalidStorageClass" => "; --storage-class has to name a class of the target".to_owned(),
         _ => String::new(),
     };

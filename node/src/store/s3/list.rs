@@ -202,7 +202,7 @@ impl Bucket {
             self.list_error(&format!("the object '{}' has no size", Key::from(full)))
         })?;
         let entry = new_entry(key, size, object.last_modified(), object.e_tag());
-        Ok(Entry { is_archived: is_listed_archived(object), ..entry })
+        Ok(Entry { is_archived: is_listed_archived(object, self.restores), ..entry })
     }
 
     fn list_error(&self, text: &str) -> StoreError {

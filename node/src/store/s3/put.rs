@@ -13,6 +13,7 @@ use aws_sdk_s3::operation::put_object::PutObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
 
+use super::acl::AclHeaders;
 use super::attributes::Headers;
 use super::client::Bucket;
 use super::digest::{self, base64, crc32c, hex, md5, unquoted};
@@ -75,18 +76,21 @@ impl Bucket {
         }
         let body = contiguous(content.payload());
         let sums = self.sums(&body, self.checksums() == Checksums::Crc32c).await;
-        let answer = self.send(object, &body, &sums).await?;
+        let acl = self.acl_headers(key, object.attributes.acl.as_ref()).await?;
+        let answer = self.send(object, acl, &body, &sums).await?;
         match self.proof(&body, &sums, answer.checksum_crc32_c(), answer.e_tag()).await {
             Some(true) => {}
             Some(false) => return Err(self.corrupt(key)),
             None => self.read_back(key, content.root()).await?,
         }
-        self.confirm_tags(key, &object.attributes.tags).await
+        self.confirm_tags(key, &object.attributes.tags).await?;
+        self.confirm_acl(key, object.attributes.acl.as_ref()).await
     }
 
     async fn send(
         &self,
         object: &NewObject,
+        acl: AclHeaders,
         body: &Bytes,
         sums: &Sums,
     ) -> Result<PutObjectOutput, StoreError> {
@@ -108,6 +112,11 @@ impl Bucket {
             .set_cache_control(headers.cache_control)
             .set_metadata(Some(headers.metadata))
             .set_storage_class(headers.storage_class)
+            .set_acl(acl.canned)
+            .set_grant_full_control(acl.full_control)
+            .set_grant_read(acl.read)
+            .set_grant_read_acp(acl.read_acl)
+            .set_grant_write_acp(acl.write_acl)
             .set_tagging(tagging(&object.attributes.tags));
         let write = async {
             self.fence.check()?;

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use airlift_protocol::error::ErrorCode;
+use airlift_protocol::job::AclPolicy;
 use airlift_protocol::key::Key;
 use airlift_protocol::limits::CHUNK_BYTES;
 use airlift_protocol::manifest::{Entry, Version};
@@ -46,6 +47,10 @@ impl Bucket {
         let Some(answer) = self.head(key).await? else { return Ok(None) };
         let entry = self.described(key, &answer)?;
         let tags = self.tags_of(key, answer.tag_count()).await?;
+        let acl = match self.acl {
+            AclPolicy::Copy => self.pace.reads.pass(0, self.acl_of(key)).await?,
+            AclPolicy::None | AclPolicy::BucketOwnerFullControl => None,
+        };
         let headers = Headers {
             content_type: answer.content_type,
             content_encoding: answer.content_encoding,
@@ -55,7 +60,7 @@ impl Bucket {
             metadata: answer.metadata.unwrap_or_default(),
             storage_class: answer.storage_class,
         };
-        let attributes = Attributes { tags, ..headers.into_attributes(entry.mtime_ns) };
+        let attributes = Attributes { tags, acl, ..headers.into_attributes(entry.mtime_ns) };
         Ok(Some(ObjectInfo { entry, attributes }))
     }
 
@@ -145,7 +150,8 @@ impl Bucket {
         let last_modified = answer.last_modified.as_ref().and_then(whole_seconds_ns);
         let bytes = self.read_body(entry, &mut body).await?;
         let tags = self.tags_of(&entry.key, tag_count).await?;
-        let attributes = Attributes { tags, ..headers.into_attributes(last_modified) };
+        let acl = self.acl_of(&entry.key).await?;
+        let attributes = Attributes { tags, acl, ..headers.into_attributes(last_modified) };
         Ok((Payload::Bytes(bytes), attributes))
     }
 

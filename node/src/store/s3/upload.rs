@@ -129,6 +129,7 @@ impl Bucket {
         };
         let with_crc32c = self.checksums() == Checksums::Crc32c;
         let headers = Headers::of(object);
+        let acl = self.acl_headers(key, object.attributes.acl.as_ref()).await?;
         let request = self
             .client()
             .create_multipart_upload()
@@ -142,6 +143,11 @@ impl Bucket {
             .set_cache_control(headers.cache_control)
             .set_metadata(Some(headers.metadata))
             .set_storage_class(headers.storage_class)
+            .set_acl(acl.canned)
+            .set_grant_full_control(acl.full_control)
+            .set_grant_read(acl.read)
+            .set_grant_read_acp(acl.read_acl)
+            .set_grant_write_acp(acl.write_acl)
             .set_tagging(tagging(&object.attributes.tags));
         let begin = async {
             // An upload that a node begins which lost its lease is dropped by nobody.

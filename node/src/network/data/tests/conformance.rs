@@ -1,16 +1,20 @@
 //! What holds for every source, in this process or on another node.
 
 use airlift_protocol::chunk;
+use airlift_protocol::folding::{CaseFolding, Folding};
+use airlift_protocol::job::{Filters, JobSpec, Mode, Policy};
 use airlift_protocol::limits::CHUNK_BYTES;
 use airlift_protocol::location::Location;
 
 use super::*;
 use crate::pipeline::chunk::Payload;
 use crate::pipeline::compress::{CompressedChunk, Encoding};
-use crate::store::Handling;
+use crate::pipeline::rivals::{self, Rivals};
+use crate::runtime::filter::Filter;
 use crate::store::fence::Fence;
 use crate::store::locate;
 use crate::store::settings::StoreOptions;
+use crate::store::{Handling, Restored};
 
 /// The same store as a source in this process and on another node; the nodes are to be kept.
 fn both(store: &(impl Store + Clone + 'static)) -> (Vec<Box<dyn Source>>, (Node, Node)) {
@@ -230,4 +234,60 @@ async fn ranges_on_parallel_streams_merge_to_the_root() {
     let root = chunk::merge(entry.size, whole, CHUNK_BYTES, &values);
     assert_eq!(Root(root.0), Root::of(&content));
     assert_eq!(target.network.status().peers[0].sessions, 1, "streams share a session");
+}
+
+#[tokio::test]
+async fn rivals_are_named_from_another_node_as_well() {
+    let store = MemoryStore::new();
+    for key in ["A", "a", "dir/x", "Dir/y", "other"] {
+        store.insert(key, "", 1);
+    }
+    let scratch = tempfile::tempdir().unwrap();
+    let at = |name: &str| Location::parse(name.as_bytes()).unwrap();
+    let spec = JobSpec {
+        mode: Mode::Copy,
+        source: at("mem://source"),
+        target: at("mem://target"),
+        single: None,
+        filters: Filters::default(),
+        policy: Policy::default(),
+    };
+    let names = rivals::Names {
+        store: Arc::new(store.clone()),
+        inventory: None,
+        filter: Arc::new(Filter::new(&spec.filters).unwrap()),
+        spec: Arc::new(spec),
+        scratch: scratch.path().join("made/for/it"),
+    };
+    let rivals = Some(Arc::new(Rivals::among(names)));
+    let source = LocalSource { rivals, ..local(store) };
+    let (target, node) = pair(source.clone());
+    let remote = target.remote(&node);
+    let folding = Folding { case: CaseFolding::Simple, ignores_form: false };
+    let keys: Vec<Key> = ["Dir/y", "a", "other"].map(Key::from).into();
+    for source in [&source as &dyn Source, &remote] {
+        let found = source.rivals(folding, keys.clone()).await;
+        let found: Vec<Vec<Key>> = found.into_iter().map(Result::unwrap).collect();
+        assert_eq!(found, [vec![Key::from("dir")], vec![Key::from("A")], Vec::new()]);
+    }
+}
+
+#[tokio::test]
+async fn what_lies_in_an_archive_is_restored_from_another_node_as_well() {
+    let policy = "standard:1".parse().unwrap();
+    for is_remote in [false, true] {
+        let store = MemoryStore::new();
+        store.insert("cold", "x", 1);
+        store.archive(&Key::from("cold"));
+        let (cold, mut gone) = (entry_of(&store, "cold").await, entry_of(&store, "cold").await);
+        gone.key = Key::from("gone");
+        let (sources, _nodes) = both(&store);
+        let source = &sources[usize::from(is_remote)];
+        for expected in [Restored::UnderWay, Restored::Readable] {
+            let answers = source.restore(vec![gone.clone(), cold.clone()], policy).await;
+            let codes: Vec<Result<Restored, ErrorCode>> =
+                answers.into_iter().map(|answer| answer.map_err(|error| error.code)).collect();
+            assert_eq!(codes, [Err(ErrorCode::NotFound), Ok(expected)]);
+        }
+    }
 }

@@ -314,6 +314,8 @@ mod tests {
             priority: Some(1),
             tags: Default::default(),
             storage_class: Some("keep".to_owned()),
+            acl: Default::default(),
+            restore: Some("bulk:7".to_owned()),
             keys: Default::default(),
             inventory: None,
         }))

@@ -104,6 +104,7 @@ fn summary(id: JobId, job: &Job, measured: &Measured, wall: Timestamp) -> JobSum
         objects: job.totals.objects,
         bytes: job.totals.bytes,
         dropped: job.totals.dropped,
+        archived: job.totals.archived,
         is_listed: job.source.end.is_some(),
         rate_bytes_per_second: rate,
         eta_seconds: eta(job, rate),

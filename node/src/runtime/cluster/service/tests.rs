@@ -7,6 +7,7 @@ use airlift_coordinator::command::{Command, Founding};
 use airlift_coordinator::coordinator::Replay;
 use airlift_coordinator::{Effect, Input, RequestId};
 use airlift_protocol::assignment::End;
+use airlift_protocol::attributes::{AttributeKind, AttributeSet};
 use airlift_protocol::cluster::{Address, Addresses, Member, NodeName};
 use airlift_protocol::control::Members;
 use airlift_protocol::id::{LogIndex, PageId, Position};
@@ -18,7 +19,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::api::request::{ComparisonText, KeysText, LinksText, TagsText};
+use crate::api::request::{AclText, ComparisonText, KeysText, LinksText, TagsText};
 use crate::api::text::ByteText;
 use crate::api::view::{JobMode, JobState};
 use crate::network::control::{ControlOptions, Incoming, Member as Contact};
@@ -55,6 +56,10 @@ struct FixedProbe;
 impl Probe for FixedProbe {
     async fn probe(&self, location: &Location) -> Result<Found, ApiError> {
         Ok(Found { location: location.clone(), kind: Kind::Container })
+    }
+
+    fn lost(&self, _spec: &JobSpec) -> AttributeSet {
+        [AttributeKind::Tags].into_iter().collect()
     }
 }
 
@@ -247,6 +252,8 @@ fn submission(target: &str) -> Submission {
         priority: None,
         tags: TagsText::default(),
         storage_class: None,
+        acl: AclText::default(),
+        restore: None,
         keys: KeysText::default(),
         inventory: None,
     };
@@ -273,8 +280,9 @@ async fn a_worker_serves_as_the_leader_does() {
         assert_eq!(wrong.code, ApiCode::Unauthorized);
         assert_eq!(service.authorize(&token()).await, Ok(Permission::Administer));
 
-        let Submitted { id, run } = service.submit(submission("berlin:/target")).await.unwrap();
-        assert_eq!(run, 1);
+        let Submitted { id, run, cannot_hold } =
+            service.submit(submission("berlin:/target")).await.unwrap();
+        assert_eq!((run, cannot_hold.names()), (1, vec!["tags"]));
         assert_eq!(service.jobs().await.unwrap().jobs.len(), 1);
         let view = service.order(id, JobOrder::Pause).await.unwrap();
         assert_eq!((view.job.id, view.job.state), (id, JobState::Paused));
