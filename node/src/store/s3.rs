@@ -34,6 +34,7 @@ pub mod provider;
 mod providers;
 mod put;
 mod read;
+mod refusal;
 mod tags;
 mod upload;
 
@@ -179,6 +180,10 @@ impl S3Store {
 impl Store for S3Store {
     fn capabilities(&self) -> &Capabilities {
         &self.capabilities
+    }
+
+    fn is_refused(&self) -> bool {
+        self.bucket.service.refusal.get().is_some()
     }
 
     fn pace(&self) -> Option<&Arc<Pace>> {

@@ -25,6 +25,7 @@ mod inventory;
 mod keys;
 mod killed_clouds;
 mod pace;
+mod pitfalls;
 mod providers;
 mod s3;
 mod scale;

@@ -1,5 +1,7 @@
 //! The jobs that this node works on: their ends opened once, their orders carried out.
 
+mod opened;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
@@ -23,6 +25,7 @@ use bytes::Bytes;
 use tokio::sync::{OnceCell, mpsc};
 use tokio::time::Instant;
 
+use self::opened::Opened;
 use super::archive::Archive;
 use super::ask::Asker;
 use super::directory::{Directory, remove};
@@ -113,8 +116,8 @@ struct Job {
     /// What its chunks are encoded with for other nodes.
     encoder: Arc<Encoder>,
     fence: Fence,
-    source: OnceCell<Arc<dyn Store>>,
-    target: OnceCell<Arc<dyn Store>>,
+    source: Opened,
+    target: Opened,
     journal: OnceCell<Arc<Journal>>,
 }
 
@@ -257,8 +260,8 @@ impl Workshop {
             meters,
             encoder,
             fence: self.term.fence(),
-            source: OnceCell::new(),
-            target: OnceCell::new(),
+            source: Opened::default(),
+            target: Opened::default(),
             journal,
         });
         jobs.insert(id, Arc::clone(&job));
@@ -334,7 +337,7 @@ impl Workshop {
     }
 
     async fn source_store(&self, job: &Job) -> Result<Arc<dyn Store>, StoreError> {
-        job.source.get_or_try_init(|| self.open(job, End::Source)).await.cloned()
+        job.source.get_or_open(|| self.open(job, End::Source)).await
     }
 
     /// What is read in place of a listing of the job's source.
@@ -352,7 +355,7 @@ impl Workshop {
     }
 
     async fn target_store(&self, job: &Job) -> Result<Arc<dyn Store>, StoreError> {
-        job.target.get_or_try_init(|| self.open(job, End::Target)).await.cloned()
+        job.target.get_or_open(|| self.open(job, End::Target)).await
     }
 
     async fn journal(&self, job: &Job) -> Result<Arc<Journal>, StoreError> {
@@ -455,8 +458,8 @@ impl Job {
             meters: self.meters.clone(),
             encoder: Arc::clone(&self.encoder),
             fence: term.fence(),
-            source: OnceCell::new(),
-            target: OnceCell::new(),
+            source: Opened::default(),
+            target: Opened::default(),
             journal: self.journal.clone(),
         }
     }
