@@ -129,6 +129,8 @@ pub enum Fact {
     DeletesRefused(JobId, String),
     /// The job has ended or stopped.
     JobEnded(JobId),
+    /// The job rests until it is resumed, which nobody had asked for.
+    Rested(JobId),
     /// The job ended long ago, and is not on record any more.
     Forgotten(JobId),
     /// The members have changed.

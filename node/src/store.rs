@@ -28,6 +28,7 @@ pub(crate) mod path;
 pub mod s3;
 pub mod settings;
 pub mod sftp;
+pub mod skew;
 mod spelling;
 mod staged;
 pub mod sum;
@@ -126,6 +127,12 @@ pub type ReadResult = (usize, Result<(Payload, Attributes), StoreError>);
 pub trait Store: Any + Debug + Send + Sync {
     /// What the store can do.
     fn capabilities(&self) -> &Capabilities;
+
+    /// Whether the service has refused the credentials that this store was opened with. Opened again, it
+    /// looks for them anew.
+    fn is_refused(&self) -> bool {
+        false
+    }
 
     /// The gates that its requests pass; `None` where nobody but this machine is asked.
     fn pace(&self) -> Option<&Arc<Pace>> {

@@ -279,6 +279,7 @@ impl Check {
             Fact::LeftOver(..) => "left over",
             Fact::DeletesRefused(..) => "deletes refused",
             Fact::JobEnded(_) => "runs ended",
+            Fact::Rested(_) => "rests",
             _ => return,
         };
         *self.counts.entry(what).or_default() += 1;

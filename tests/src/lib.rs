@@ -10,6 +10,7 @@ pub mod corpus;
 pub mod exfat;
 pub mod gate;
 pub mod gcs;
+pub mod issuer;
 pub mod moto;
 pub mod narrow;
 pub mod raw;

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 use hyper::body::Incoming;
@@ -26,6 +26,7 @@ use tokio::runtime::Runtime;
 
 use self::answer::Whole;
 pub use self::rule::{Fault, Operation, Rule};
+use crate::issuer::Issuer;
 use crate::s3::Access;
 
 /// Bytes of a body that passes.
@@ -41,6 +42,8 @@ pub struct Seen {
     pub operation: Operation,
     /// Its path with the query.
     pub target: String,
+    /// When it came.
+    pub arrived: Instant,
     /// What happened to it, if anything.
     pub fault: Option<Fault>,
     /// Status of the answer, if it had one.
@@ -179,7 +182,9 @@ impl Weather {
         let skew = asked.signed_seconds_ago.map(|ago| (ago + ahead).abs());
         let fault = if skew.is_some_and(|skew| skew > SKEW_SECONDS_MAX) {
             Some(Fault::Refuse(403, "RequestTimeTooSkewed"))
-        } else if asked.token.as_ref().is_some_and(|token| state.expired.contains(token)) {
+        } else if asked.token.as_ref().is_some_and(|token| state.expired.contains(token))
+            || asked.token.as_deref().is_some_and(Issuer::has_expired)
+        {
             Some(Fault::Refuse(400, "ExpiredToken"))
         } else {
             let strikes = |rule: &mut &mut Rule| rule.strikes(asked.operation, &asked.target);
@@ -188,6 +193,7 @@ impl Weather {
         state.seen.push(Seen {
             operation: asked.operation,
             target: asked.target.clone(),
+            arrived: Instant::now(),
             fault,
             status: None,
             signed_seconds_ago: asked.signed_seconds_ago,

@@ -28,7 +28,11 @@ impl Coordinator {
             Fact::DeletesRefused(job, reason) => self.emit(Event::DeletesRefused { job, reason }),
             Fact::JobEnded(job) => self.tell_end(job),
             Fact::Forgotten(job) => self.effects.push_back(Effect::Forget { job }),
-            Fact::Granted(..) | Fact::Ended(..) | Fact::Members | Fact::Refused(_) => {}
+            Fact::Granted(..)
+            | Fact::Ended(..)
+            | Fact::Members
+            | Fact::Refused(_)
+            | Fact::Rested(_) => {}
         }
     }
 

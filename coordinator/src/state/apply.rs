@@ -72,7 +72,7 @@ pub(super) fn apply(state: &mut State, index: LogIndex, command: Command) -> Vec
         Command::RemoveMember { node } => remove_member(state, index, node),
         Command::Pause { job } => ask_job(state, job, pause),
         Command::Resume { job } => ask_job(state, job, |job_state, _| {
-            job_state.is_paused = false;
+            job_state.resume();
             Vec::new()
         }),
         Command::Cancel { job } => ask_job(state, job, cancel),
@@ -124,7 +124,7 @@ fn cancel(job: &mut Job, _: JobId) -> Vec<Fact> {
     job.objects.clear();
     job.read_backs.clear();
     job.extraneous.clear();
-    job.is_paused = false;
+    job.resume();
     job.phase = Phase::Cleaning;
     job.failure = Some(Failure::new(ErrorCode::Cancelled, "cancelled"));
     facts
@@ -190,8 +190,15 @@ fn with_run(
 fn submit(state: &mut State, spec: JobSpec, at: Timestamp) -> Vec<Fact> {
     let id = spec.id();
     let is_cluster = state.cluster.is_some();
-    if let Some(job) = state.jobs.get(&id).filter(|job| is_cluster && job.is_running()) {
-        return if job.is_being_cancelled() { vec![still_cancelling(id)] } else { Vec::new() };
+    if let Some(job) = state.jobs.get_mut(&id).filter(|job| is_cluster && job.is_running()) {
+        if job.is_being_cancelled() {
+            return vec![still_cancelling(id)];
+        }
+        // What nobody had asked to rest, whoever asks for it again wants to go on.
+        if job.paused_by.is_some() {
+            job.resume();
+        }
+        return Vec::new();
     }
     let (job, mut facts) = match state.jobs.remove(&id) {
         Some(earlier) => {
@@ -237,6 +244,15 @@ fn void_leases(state: &mut State, node: NodeId) -> Vec<Fact> {
     let jobs = state.jobs.values_mut().filter(|job| job.is_running());
     let is_concerned = |lease: &Lease| lease.node == node || lease.source == Some(node);
     jobs.flat_map(|job| take_leases_back(job, is_concerned)).collect()
+}
+
+/// Has a job rest for `failure`, from which nothing can be done for it until somebody has done something
+/// about that.
+pub(super) fn rest(job: &mut Job, id: JobId, failure: Failure) -> Vec<Fact> {
+    let mut facts = pause(job, id);
+    job.paused_by = Some(failure);
+    facts.push(Fact::Rested(id));
+    facts
 }
 
 fn take_leases_back(job: &mut Job, is_concerned: impl Fn(&Lease) -> bool) -> Vec<Fact> {
@@ -437,14 +453,16 @@ pub(super) fn stop(job: &mut Job, id: JobId, failure: Failure, at: Timestamp) ->
 
 #[cfg(test)]
 mod tests {
+    use airlift_protocol::cluster::{ClusterId, Member, NodeName, Role};
     use airlift_protocol::id::KeyRangeId;
     use airlift_protocol::job::{Filters, Policy};
     use airlift_protocol::key::Key;
     use airlift_protocol::location::Location;
     use airlift_protocol::manifest::{Entry, Kind, Version};
+    use airlift_protocol::report::Report;
 
     use super::*;
-    use crate::command::Grant;
+    use crate::command::{Founding, Grant};
 
     fn spec(target: usize) -> JobSpec {
         JobSpec {
@@ -500,6 +518,76 @@ mod tests {
             state.apply(LogIndex(2), command);
             assert_ne!(state, earlier);
         }
+    }
+
+    /// A state with a job whose source a node lists, in a cluster or not; the node's answer.
+    fn listing(in_cluster: bool, code: ErrorCode) -> (State, JobId, Command) {
+        let (mut state, node, at) = (State::default(), NodeId([1; 32]), Timestamp(1));
+        if in_cluster {
+            let founder = Member {
+                id: node,
+                name: NodeName::parse("alpha").unwrap(),
+                role: Role::Voter,
+                raft: None,
+                addresses: Addresses::default(),
+                joined_at: at,
+                formats: Formats::BUILD,
+            };
+            let founding = Founding { cluster: ClusterId([2; 16]), founder, admin: [0; 32] };
+            state.apply(LogIndex(1), Command::Found(Box::new(founding)));
+        }
+        let spec = Box::new(spec(1));
+        let job = spec.id();
+        state.apply(LogIndex(2), Command::Submit { spec, at });
+        let task = Task::List(End::Source, KeyRangeId(0));
+        let grant = Grant { job, run: 1, node, source: None, task, bytes: 0, at };
+        state.apply(LogIndex(3), Command::Grant { grants: vec![grant] });
+        let (assignment, lease) = state.jobs[&job].leases.iter().next().expect("a lease");
+        let result = Err(Failure::new(code, "list s3://x: no"));
+        let report = Report { assignment, job, epoch: lease.epoch, result, wire_bytes: 0 };
+        (state, job, Command::Reports { reports: vec![report], at })
+    }
+
+    #[test]
+    fn a_clusters_job_rests_when_its_credentials_are_refused_until_somebody_wants_it() {
+        for is_resumed in [true, false] {
+            let (mut state, job, answer) = listing(true, ErrorCode::Unauthorized);
+            assert_eq!(state.apply(LogIndex(4), answer), [Fact::Rested(job)]);
+            let resting = &state.jobs[&job];
+            assert!(resting.is_running() && !resting.is_active() && resting.leases.is_empty());
+            let reason = resting.paused_by.as_ref().expect("a reason");
+            assert_eq!(reason.detail(), "alpha: list s3://x: no");
+            let wanted = match is_resumed {
+                true => Command::Resume { job },
+                false => Command::Submit { spec: Box::new(spec(1)), at: Timestamp(2) },
+            };
+            assert_eq!(state.apply(LogIndex(5), wanted), []);
+            let going = &state.jobs[&job];
+            assert!(going.is_active() && going.paused_by.is_none() && going.run == 1);
+        }
+    }
+
+    #[test]
+    fn other_jobs_and_other_failures_stop() {
+        for (in_cluster, code) in [(false, ErrorCode::Unauthorized), (true, ErrorCode::NoSpace)] {
+            let (mut state, job, answer) = listing(in_cluster, code);
+            assert_eq!(state.apply(LogIndex(4), answer), [Fact::JobEnded(job)]);
+            assert_eq!(state.jobs[&job].phase, Phase::Stopped);
+        }
+    }
+
+    #[test]
+    fn a_job_that_is_being_cancelled_does_not_rest() {
+        let (mut state, job, _) = listing(true, ErrorCode::Unauthorized);
+        state.apply(LogIndex(4), Command::Cancel { job });
+        let (node, at) = (NodeId([1; 32]), Timestamp(1));
+        let grant = Grant { job, run: 1, node, source: None, task: Task::Clean, bytes: 0, at };
+        state.apply(LogIndex(5), Command::Grant { grants: vec![grant] });
+        let (assignment, lease) = state.jobs[&job].leases.iter().next().expect("a lease");
+        let result = Err(Failure::new(ErrorCode::Unauthorized, "no"));
+        let report = Report { assignment, job, epoch: lease.epoch, result, wire_bytes: 0 };
+        let facts = state.apply(LogIndex(6), Command::Reports { reports: vec![report], at });
+        assert_eq!(facts, [Fact::JobEnded(job)]);
     }
 
     #[test]

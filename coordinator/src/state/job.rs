@@ -133,6 +133,8 @@ pub struct Job {
     pub ended_at: Option<Timestamp>,
     /// Whether the job rests until it is resumed.
     pub is_paused: bool,
+    /// Why it rests, when nobody asked for that.
+    pub paused_by: Option<Failure>,
     /// The first failures of this run; the report has them all.
     pub failures: Vec<Failure>,
 }
@@ -166,6 +168,7 @@ impl Job {
             submitted_at,
             ended_at: None,
             is_paused: false,
+            paused_by: None,
             failures: Vec::new(),
         }
     }
@@ -267,6 +270,12 @@ impl Job {
     /// The uploads that are still to be removed.
     pub(crate) fn unwanted_uploads(&self) -> impl Iterator<Item = &UploadId> {
         self.uploads.keys().filter(|upload| !self.kept.contains(*upload))
+    }
+
+    /// Goes on, whoever had it rest.
+    pub(super) fn resume(&mut self) {
+        self.is_paused = false;
+        self.paused_by = None;
     }
 
     /// Records when the run ended. A leader that was not told the time yet says an early one.

@@ -14,7 +14,7 @@ use airlift_protocol::report::{
 use airlift_protocol::time::Timestamp;
 use airlift_protocol::units::ByteCount;
 
-use super::apply::{give_back, return_to_page, stop};
+use super::apply::{give_back, rest, return_to_page, stop};
 use super::job::{Job, Phase, UploadId};
 use super::leases::Lease;
 use super::object::{LargeObject, Moved};
@@ -30,9 +30,13 @@ pub(super) fn apply(state: &mut State, report: Report, at: Timestamp) -> Vec<Fac
         return Vec::new();
     }
     let Some(lease) = job.leases.remove(report.assignment) else { return Vec::new() };
+    let who = state.cluster.as_ref().map(|cluster| {
+        let member = cluster.members.get(&lease.node);
+        member.map_or_else(|| "a node".to_owned(), |member| member.name.as_str().to_owned())
+    });
     let wire = &mut job.totals.bytes.wire;
     *wire = wire.saturating_add(report.wire_bytes);
-    let mut change = Change { job, id: report.job, at, facts: Vec::new() };
+    let mut change = Change { job, id: report.job, at, who, facts: Vec::new() };
     match report.result {
         Ok(completion) => change.completed(lease, completion),
         Err(failure) => change.failed(lease, failure),
@@ -62,6 +66,8 @@ struct Change<'a> {
     id: JobId,
     /// Wall-clock time.
     at: Timestamp,
+    /// The node of the cluster that answered; `None` where there is nobody to resume a job.
+    who: Option<String>,
     facts: Vec<Fact>,
 }
 
@@ -149,7 +155,12 @@ impl Change<'_> {
 
     fn failed(&mut self, lease: Lease, failure: Failure) {
         match failure.code.scope() {
-            Scope::Job => return self.stop(failure),
+            Scope::Job => {
+                if self.has_rest_for(&failure) {
+                    give_back(self.job, lease.task);
+                }
+                return self.hold_up(failure);
+            }
             Scope::Route => return give_back(self.job, lease.task),
             Scope::Object => {}
         }
@@ -190,6 +201,29 @@ impl Change<'_> {
         self.facts.push(Fact::LeftOver(self.id, key, failure));
     }
 
+    /// Every other object would meet the same. A cluster's job whose credentials are refused rests: it
+    /// goes on where it is once they are right. Any other stops.
+    fn hold_up(&mut self, failure: Failure) {
+        if self.job.phase == Phase::Stopped || self.job.is_paused {
+            return;
+        }
+        match &self.who {
+            Some(who) if self.has_rest_for(&failure) => {
+                let text = format!("{who}: {}", failure.detail());
+                let facts = rest(self.job, self.id, Failure::new(failure.code, text));
+                self.facts.extend(facts);
+            }
+            _ => self.stop(failure),
+        }
+    }
+
+    /// Whether the job rests for `failure`, and does not stop. One that is being cancelled has nothing to go
+    /// on with: nobody would resume it, and nobody could submit it again.
+    fn has_rest_for(&self, failure: &Failure) -> bool {
+        let is_wanted = self.who.is_some() && !self.job.is_being_cancelled();
+        is_wanted && failure.code == ErrorCode::Unauthorized
+    }
+
     fn stop(&mut self, failure: Failure) {
         let facts = stop(self.job, self.id, failure, self.at);
         self.facts.extend(facts);
@@ -200,6 +234,13 @@ impl Change<'_> {
         let is_lost = |comparison: &Comparison| matches!(comparison, Comparison::Failed(failure) if failure.code.scope() == Scope::Route);
         if entries.iter().any(is_lost) {
             return;
+        }
+        let of_job = entries.iter().find_map(|comparison| match comparison {
+            Comparison::Failed(failure) if failure.code.scope() == Scope::Job => Some(failure),
+            _ => None,
+        });
+        if let Some(failure) = of_job {
+            return self.hold_up(failure.clone());
         }
         progress.is_compared = true;
         for (index, comparison) in (0u16..).zip(entries) {
@@ -255,9 +296,7 @@ impl Change<'_> {
             ObjectResult::Skipped(reason) => self.skipped(position, &reason),
             ObjectResult::Failed(failure) if failure.code.scope() == Scope::Job => {
                 return_to_page(self.job, position.page, &[position.index]);
-                if self.job.phase != Phase::Stopped {
-                    self.stop(failure);
-                }
+                self.hold_up(failure);
             }
             ObjectResult::Failed(failure) if failure.code.scope() == Scope::Route => {
                 return_to_page(self.job, position.page, &[position.index]);
@@ -394,6 +433,10 @@ impl Change<'_> {
             Verdict::Failed(failure) if failure.code.scope() == Scope::Route => {
                 return return_to_page(self.job, position.page, &[position.index]);
             }
+            Verdict::Failed(failure) if failure.code.scope() == Scope::Job => {
+                return_to_page(self.job, position.page, &[position.index]);
+                return self.hold_up(failure);
+            }
             Verdict::Failed(failure) => (ObjectFact::failed(&failure), 0),
         };
         self.finish(position, fact, bytes);
@@ -401,8 +444,11 @@ impl Change<'_> {
 
     fn deleted(&mut self, position: Position, kept: Option<Failure>) {
         debug_assert!(self.job.spec.mode == Mode::Sync, "only a sync deletes");
-        if kept.as_ref().is_some_and(|failure| failure.code.scope() == Scope::Route) {
+        if let Some(failure) = kept.as_ref().filter(|kept| kept.code.scope() != Scope::Object) {
             self.job.extraneous.entry(position.page).or_default().extend([position.index]);
+            if failure.code.scope() == Scope::Job {
+                self.hold_up(failure.clone());
+            }
             return;
         }
         let fact = match kept {

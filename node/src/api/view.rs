@@ -70,7 +70,7 @@ pub enum JobState {
     Deleting,
     /// The job's own traces are removed.
     Cleaning,
-    /// A user stopped it for a while.
+    /// It rests until it is resumed: a user stopped it for a while, or its credentials were refused.
     Paused,
     /// Every listed object has come to its end.
     Completed,
@@ -208,7 +208,7 @@ pub struct JobView {
     pub error_count: u64,
     /// Why deletes were called off.
     pub deletes_refused: Vec<String>,
-    /// Why the job stopped.
+    /// Why the job stopped, or rests although no user has asked for that.
     pub failure: Option<FailureView>,
     /// Its weight beside other jobs, from 1 to 100.
     #[serde(default)]

@@ -5,6 +5,7 @@ mod endpoint;
 mod gcs;
 mod machine;
 mod s3;
+mod skew;
 mod stores;
 
 use serde::Serialize;

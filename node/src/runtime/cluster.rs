@@ -600,7 +600,14 @@ impl Probe for Prober {
                 };
                 Ok(Found { location, kind })
             }
-            ControlAnswer::Refused(failure) => Err(ApiError::invalid(failure.detail())),
+            ControlAnswer::Refused(failure) => Err(match failure.code {
+                // Nothing is wrong with the request.
+                ErrorCode::Unauthorized => ApiError::new(ApiCode::Forbidden, failure.detail()),
+                ErrorCode::TimedOut | ErrorCode::Unavailable | ErrorCode::Throttled => {
+                    unavailable(failure.detail().to_owned())
+                }
+                _ => ApiError::invalid(failure.detail()),
+            }),
             _ => Err(unavailable(format!("{location}: an answer to another question"))),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
 use airlift_protocol::error::{ErrorCode, Failure};
 
@@ -10,13 +11,21 @@ use airlift_protocol::error::{ErrorCode, Failure};
 pub struct StoreError {
     /// What went wrong, as a closed code.
     pub code: ErrorCode,
+    /// For how long the store wants to be left alone, if it says so.
+    pub pause: Option<Duration>,
     detail: String,
 }
 
 impl StoreError {
     /// An error with a text that names the object or location and, where there is one, the way out.
     pub fn new(code: ErrorCode, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into() }
+        Self { code, pause: None, detail: detail.into() }
+    }
+
+    /// The same from a store that wants to be left alone for a while.
+    #[must_use]
+    pub fn with_pause(self, pause: Option<Duration>) -> Self {
+        Self { pause, ..self }
     }
 
     /// An error of the operating system while doing `action` ("open", "write", …) on `what`.

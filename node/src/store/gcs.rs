@@ -28,6 +28,7 @@ mod resource;
 mod upload;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use airlift_protocol::assignment::UploadToken;
 use airlift_protocol::chunk::Root;
@@ -127,6 +128,10 @@ impl GcsStore {
 
 #[async_trait]
 impl Store for GcsStore {
+    fn is_refused(&self) -> bool {
+        self.bucket.is_refused.load(Ordering::Relaxed)
+    }
+
     fn capabilities(&self) -> &Capabilities {
         &self.capabilities
     }

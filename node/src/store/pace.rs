@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use self::gate::{Gate, GateFigures};
+use super::skew::Skew;
 
 /// Requests of a kind that a bucket has at once at most, when nothing else is said.
 pub const REQUESTS_MAX_DEFAULT: usize = 256;
@@ -25,6 +26,15 @@ pub struct Pace {
     pub reads: Gate,
     /// What changes something.
     pub writes: Gate,
+    /// The clock of the server beside ours.
+    skew: Skew,
+}
+
+impl Pace {
+    /// What is known of the server's clock.
+    pub fn skew(&self) -> Skew {
+        self.skew.clone()
+    }
 }
 
 /// The gates of all places. Clones share them.
@@ -67,7 +77,8 @@ impl Paces {
         }
         let pace = places.entry(place.to_owned()).or_insert_with(|| {
             let gate = |kind| Gate::new(format!("{kind} of {place}"), self.requests_max);
-            Arc::new(Pace { reads: gate("reads"), writes: gate("writes") })
+            let (reads, writes) = (gate("reads"), gate("writes"));
+            Arc::new(Pace { reads, writes, skew: Skew::default() })
         });
         Arc::clone(pace)
     }

@@ -42,6 +42,7 @@ pub mod provider;
 mod providers;
 mod put;
 mod read;
+mod refusal;
 mod restore;
 mod server;
 mod stored;
@@ -220,6 +221,10 @@ impl S3Store {
 impl Store for S3Store {
     fn capabilities(&self) -> &Capabilities {
         &self.capabilities
+    }
+
+    fn is_refused(&self) -> bool {
+        self.bucket.service.refusal.get().is_some()
     }
 
     fn pace(&self) -> Option<&Arc<Pace>> {

@@ -283,14 +283,24 @@ impl World {
         }
     }
 
-    /// A job that could not go on, or left something over, is submitted again after a while.
+    /// A job that could not go on, or left something over, is submitted again after a while; one that
+    /// rests without having been asked to is resumed, or submitted again, which is the same.
     pub(crate) fn on_fact(&mut self, fact: &Fact) {
-        if let Fact::JobEnded(job) = fact {
-            self.say(Weight::Plot, || format!("job {job} comes to an end"));
-            if self.check.wants_again(*job) {
-                let after = 5_000 + self.faults.below(40_000);
-                self.operator.want_at(self.now + after, Intent::Submit(*job));
+        let intent = match fact {
+            Fact::JobEnded(job) => {
+                self.say(Weight::Plot, || format!("job {job} comes to an end"));
+                self.check.wants_again(*job).then_some(Intent::Submit(*job))
             }
+            Fact::Rested(job) => {
+                self.say(Weight::Plot, || format!("job {job} rests"));
+                let is_resumed = self.faults.chance(500);
+                Some(if is_resumed { Intent::Resume(*job) } else { Intent::Submit(*job) })
+            }
+            _ => None,
+        };
+        if let Some(intent) = intent {
+            let after = 5_000 + self.faults.below(40_000);
+            self.operator.want_at(self.now + after, intent);
         }
     }
 

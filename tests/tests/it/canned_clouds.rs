@@ -1,5 +1,7 @@
 //! How the stores of Azure and Google take answers that the emulators never give.
 
+use std::time::SystemTime;
+
 use airlift_node::store::azure::{AzureEnvironment, AzureOptions, AzureStore};
 use airlift_node::store::gcs::{GcsOptions, GcsStore};
 use airlift_node::store::{Access, Store, StoreError};
@@ -11,6 +13,7 @@ use airlift_protocol::key::Key;
 use airlift_protocol::manifest::{Entry, Kind, Version};
 use airlift_tests::canned::{Answer, CannedServer};
 use airlift_tests::conformance::fixture::{data, keys, new_object, object, read, read_small};
+use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 use tokio::sync::mpsc;
 
 async fn azure(
@@ -273,4 +276,27 @@ async fn an_object_whose_sum_is_another_is_not_called_written() {
     assert_eq!(composed.len(), 1);
     assert!(composed[0].contains("ifGenerationMatch=0"), "nothing was there: {composed:?}");
     assert!(!server.requests().iter().any(|line| line.starts_with("DELETE")), "the parts are kept");
+}
+
+#[tokio::test]
+async fn azure_is_asked_by_its_own_time_once_it_has_refused_ours() {
+    const AHEAD_SECONDS: i64 = 3_630;
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let theirs = i64::try_from(now.as_secs()).unwrap() + AHEAD_SECONDS;
+    let date = DateTime::from_secs(theirs).fmt(DateTimeFormat::HttpDate).unwrap();
+    let (server, store) =
+        azure(move |_| Answer::error("403 No", "AuthenticationFailed").with("date", &date)).await;
+    let error = list(&store).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::Unavailable, "{error}");
+    assert!(error.detail().contains("60 minutes ahead of this machine's"), "{error}");
+    // By the right time, it is the key that is wrong.
+    let error = list(&store).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::Unauthorized, "{error}");
+    let signed = |head: &String| {
+        let line = head.lines().find_map(|line| line.strip_prefix("x-ms-date: ")).unwrap();
+        DateTime::from_str(line, DateTimeFormat::HttpDate).unwrap().secs()
+    };
+    let signed: Vec<i64> = server.heads().iter().map(signed).collect();
+    assert!(signed[0] < theirs - AHEAD_SECONDS + 60, "{signed:?} {theirs}");
+    assert!((signed[1] - theirs).abs() < 60, "{signed:?} {theirs}");
 }

@@ -31,6 +31,7 @@ mod keys;
 mod killed_clouds;
 mod monitor;
 mod pace;
+mod pitfalls;
 mod providers;
 mod restore;
 mod s3;

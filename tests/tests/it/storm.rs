@@ -2,6 +2,8 @@
 //! right in the end, or named; nothing partial is visible; and nothing is deleted on the word of a bad
 //! listing.
 
+mod clock;
+mod credentials;
 mod listing;
 
 use std::fs;
@@ -158,6 +160,21 @@ fn a_download_through_a_storm_arrives_whole() {
     assert_eq!(done["objects"]["done"], 42, "{done}");
     assert!(scene.storm.struck() > 5, "there was no storm");
     assert_eq!(planted(target.path()), planted(source.path()));
+}
+
+#[test]
+fn a_store_that_says_when_to_come_back_is_left_alone_until_then() {
+    let fault = Fault::SlowDown { retry_after: Some(3) };
+    let scene = Scene::new(vec![Rule::on(&[Operation::Put], fault).nth(5)]);
+    let source = plant();
+    let words = ["cp", text(source.path()), UP, "--requests-max", "1"];
+    let _ = scene.run(&words).expect(0);
+    scene.assert_arrived(source.path());
+    let puts = scene.storm.seen().into_iter().filter(|seen| seen.operation == Operation::Put);
+    let puts: Vec<_> = puts.collect();
+    let refused = puts.iter().position(|put| put.fault.is_some()).expect("one was refused");
+    let pause = puts[refused + 1].arrived - puts[refused].arrived;
+    assert!(pause > Duration::from_millis(2_900), "{pause:?}");
 }
 
 /// What was carried out and not answered is asked for again, and done once.

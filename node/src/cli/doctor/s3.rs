@@ -5,7 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_s3::config::ProvideCredentials;
 
-use super::{Check, endpoint};
+use super::{Check, endpoint, skew};
 use crate::runtime::clock;
 use crate::store::settings::S3Settings;
 
@@ -32,7 +32,9 @@ pub(super) async fn checks(settings: &S3Settings) -> Vec<Check> {
     let set = set.or_else(|| std::env::var("AWS_ENDPOINT_URL_S3").ok());
     if let Some(url) = set.or_else(|| loaded.endpoint_url().map(str::to_owned)) {
         let advice = "check the URL in s3.endpoint or AWS_ENDPOINT_URL, and the network";
+        let skew = skew::check("s3", &url).await;
         checks.push(endpoint::reach("S3 endpoint", url, advice).await);
+        checks.extend(skew);
     }
     checks
 }

@@ -9,8 +9,8 @@ use airlift_protocol::id::JobId;
 use airlift_protocol::job::LinkPolicy;
 use airlift_protocol::key::Key;
 
-use super::Check;
 use super::endpoint::answers;
+use super::{Check, skew};
 use crate::store::azure::AzureStore;
 use crate::store::dal::{DalStore, WebdavOptions};
 use crate::store::fence::Fence;
@@ -38,8 +38,24 @@ pub(super) async fn checks(options: &StoreOptions) -> Vec<Check> {
             Ok(Err(reason)) => Check::fail(NAME, format!("{name}: {reason}"), advice),
             Err(_) => Check::fail(NAME, format!("{name}: no answer in time"), advice),
         });
+        if let Some(url) = clock_of(settings) {
+            checks.extend(skew::check(name, &url).await);
+        }
     }
     checks
+}
+
+/// Where a service that judges the times of signatures says what time it is.
+fn clock_of(settings: &StoreSettings) -> Option<String> {
+    match settings {
+        StoreSettings::S3(_, settings) => settings.endpoint.clone(),
+        StoreSettings::Azure(settings) => {
+            let store = AzureStore::open(settings.options("CONTAINER", b"", JobId([0; 16])));
+            store.ok().map(|store| store.endpoint().to_owned())
+        }
+        // By tokens, not by signatures of ours; or not over HTTP; or without signatures.
+        StoreSettings::Gcs(_) | StoreSettings::Sftp(_) | StoreSettings::Webdav(_) => None,
+    }
 }
 
 /// What there is, or why it cannot be used.

@@ -12,6 +12,7 @@ use airlift_protocol::key::Key;
 use airlift_protocol::location::Location;
 use tokio::time::MissedTickBehavior;
 
+use super::show;
 use crate::api::client::ClientError;
 use crate::api::line::ReportLine;
 use crate::api::view::{JobOutcome, JobState, JobView, Submitted};
@@ -122,6 +123,10 @@ async fn follow(
                     if style != ProgressStyle::None {
                         tell_change(state, &view, console)?;
                     }
+                    if let Some(paused) = paused(&view) {
+                        progress.finish();
+                        return Err(paused);
+                    }
                     state = Some(view.job.state);
                     sent = view.job.bytes.sent;
                     progress.observe(&view);
@@ -144,6 +149,16 @@ async fn follow(
     Ok(view)
 }
 
+/// The end of watching a job that rests although no user has asked for that: nothing happens until one
+/// has done something about it.
+fn paused(view: &JobView) -> Option<CliError> {
+    let failure = view.failure.as_ref().filter(|_| view.job.state == JobState::Paused)?;
+    let (id, reason) = (view.job.id, show::plain(&failure.reason));
+    Some(CliError::cannot_run(format!(
+        "job {id} is paused: {reason}; nothing is lost: put that right, and airlift job resume {id} goes on with it"
+    )))
+}
+
 async fn look(cluster: &Cluster, job: JobId, pause: Duration) -> Result<JobView, ClientError> {
     tokio::time::sleep(pause).await;
     cluster.client.job(job).await
@@ -160,7 +175,7 @@ fn tell_change(
         console.note(&start_line(&spec(view)?));
         console.note(&format!("job {id}"));
     }
-    if state == JobState::Paused && before != Some(state) {
+    if state == JobState::Paused && before != Some(state) && view.failure.is_none() {
         console.note(&format!("the job is paused; airlift job resume {id} goes on with it"));
     }
     Ok(())

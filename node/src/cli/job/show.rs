@@ -6,7 +6,7 @@ use airlift_coordinator::scheduler::bottleneck::Bottleneck;
 use airlift_protocol::job::Priority;
 use airlift_protocol::units::{ByteCount, ByteRate};
 
-use crate::api::view::{JobList, JobMode, JobNodeView, JobRole, JobSummary, JobView};
+use crate::api::view::{JobList, JobMode, JobNodeView, JobRole, JobState, JobSummary, JobView};
 use crate::cli::format::{clock, count};
 use crate::cli::table::{self, Row};
 
@@ -109,7 +109,8 @@ pub(super) fn page(view: &JobView) -> String {
     }
     lines.extend(view.nodes.iter().map(node));
     if let Some(failure) = &view.failure {
-        lines.push(format!("stopped by  {}", plain(&failure.reason)));
+        let how = if job.state == JobState::Paused { "paused by" } else { "stopped by" };
+        lines.push(format!("{how:<10}  {}", plain(&failure.reason)));
     }
     lines
         .extend(view.deletes_refused.iter().map(|reason| format!("deletes     {}", plain(reason))));
@@ -158,6 +159,6 @@ fn troubles(view: &JobView) -> Vec<String> {
 }
 
 /// Text of other machines, without what moves a cursor.
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

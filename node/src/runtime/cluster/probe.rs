@@ -9,6 +9,7 @@ use airlift_protocol::control::{ControlAnswer, Place};
 use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::location::Location;
 
+use crate::runtime::again::again;
 use crate::runtime::blocking::blocking;
 use crate::store::StoreError;
 use crate::store::locate::{self, Probe};
@@ -41,7 +42,7 @@ async fn look(
             Ok((Location::Node { node, path }, place))
         }
         bucket => {
-            let place = match locate::probe(&bucket, stores).await? {
+            let place = match again(|| locate::probe(&bucket, stores)).await? {
                 Probe::Object => Place::Object,
                 Probe::Container => Place::Container,
                 Probe::Missing => Place::Missing,

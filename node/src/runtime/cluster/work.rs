@@ -1,5 +1,6 @@
 //! The jobs that this node works on: their ends opened once, their orders carried out.
 
+mod opened;
 mod timing;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +26,7 @@ use bytes::Bytes;
 use tokio::sync::{OnceCell, mpsc};
 use tokio::time::Instant;
 
+use self::opened::Opened;
 use self::timing::Timing;
 use super::archive::Archive;
 use super::ask::Asker;
@@ -121,10 +123,10 @@ struct Job {
     /// What its chunks are encoded with for other nodes.
     encoder: Arc<Encoder>,
     fence: Fence,
-    source: OnceCell<Arc<dyn Store>>,
+    source: Opened,
     /// Names of the source that a target takes for one, once the source is open.
     rivals: OnceCell<Arc<Rivals>>,
-    target: OnceCell<Arc<dyn Store>>,
+    target: Opened,
     journal: OnceCell<Arc<Journal>>,
 }
 
@@ -282,9 +284,9 @@ impl Workshop {
             meters,
             encoder,
             fence: self.term.fence(),
-            source: OnceCell::new(),
+            source: Opened::default(),
             rivals: OnceCell::new(),
-            target: OnceCell::new(),
+            target: Opened::default(),
             journal,
         });
         jobs.insert(id, Arc::clone(&job));
@@ -360,7 +362,7 @@ impl Workshop {
     }
 
     async fn source_store(&self, job: &Job) -> Result<Arc<dyn Store>, StoreError> {
-        job.source.get_or_try_init(|| self.open(job, End::Source)).await.cloned()
+        job.source.get_or_open(|| self.open(job, End::Source)).await
     }
 
     async fn rivals(&self, job: &Job) -> Result<Arc<Rivals>, StoreError> {
@@ -398,7 +400,7 @@ impl Workshop {
     }
 
     async fn target_store(&self, job: &Job) -> Result<Arc<dyn Store>, StoreError> {
-        job.target.get_or_try_init(|| self.open(job, End::Target)).await.cloned()
+        job.target.get_or_open(|| self.open(job, End::Target)).await
     }
 
     async fn journal(&self, job: &Job) -> Result<Arc<Journal>, StoreError> {
@@ -503,9 +505,9 @@ impl Job {
             meters: self.meters.clone(),
             encoder: Arc::clone(&self.encoder),
             fence: term.fence(),
-            source: OnceCell::new(),
+            source: Opened::default(),
             rivals: OnceCell::new(),
-            target: OnceCell::new(),
+            target: Opened::default(),
             journal: self.journal.clone(),
         }
     }

@@ -15,10 +15,10 @@ use super::access::{Access, Right};
 use super::error::{refusal, store_error};
 use super::identity::Identity;
 use super::names::Names;
-use crate::runtime::clock;
 use crate::store::StoreError;
 use crate::store::fence::Fence;
 use crate::store::http::{Failed, Http, Patience, path};
+use crate::store::skew::{Skew, words};
 
 /// The version of the protocol that requests are made in: large blocks, encoded names in listings.
 const VERSION: HeaderValue = HeaderValue::from_static("2021-12-02");
@@ -44,6 +44,8 @@ pub(super) struct Container {
     url: String,
     right: Right,
     identity: Option<Identity>,
+    /// The service's clock beside ours.
+    skew: Skew,
 }
 
 /// What a request is about.
@@ -76,6 +78,7 @@ impl Container {
             fence: options.fence,
             right: access.right,
             identity,
+            skew: Skew::default(),
         })
     }
 
@@ -147,7 +150,7 @@ impl Container {
     ) -> Result<Response, Failed> {
         let headers = request.headers_mut();
         headers.insert("x-ms-version", VERSION);
-        headers.insert("x-ms-date", date()?);
+        headers.insert("x-ms-date", date(self.skew.seconds())?);
         if let Right::Key(key) = &self.right {
             let authorization = authorization(&key.authorization(&request))?;
             request.headers_mut().insert(header::AUTHORIZATION, authorization);
@@ -169,7 +172,22 @@ impl Container {
             );
             return Err(Failed::protocol(text));
         }
-        Err(Failed::Refused(refusal(answer).await))
+        let date = answer.headers().get(header::DATE).and_then(|date| date.to_str().ok());
+        let date = date.map(str::to_owned);
+        let refusal = refusal(answer).await;
+        let is_signed = matches!(self.right, Right::Key(_));
+        if is_signed
+            && refusal.code.as_deref() == Some("AuthenticationFailed")
+            && let Some(ahead_ms) = date.and_then(|date| self.skew.correct(&date))
+        {
+            let text = format!(
+                "the clock of {} is {}: requests are signed by it from now on",
+                self.endpoint(),
+                words(ahead_ms)
+            );
+            return Err(Failed::Other(ErrorCode::Unavailable, text));
+        }
+        Err(Failed::Refused(refusal))
     }
 
     /// `az://container/key`, for people.
@@ -210,9 +228,8 @@ fn authorization(text: &str) -> Result<HeaderValue, Failed> {
     Ok(value)
 }
 
-/// The time as requests carry it.
-fn date() -> Result<HeaderValue, Failed> {
-    let seconds = i64::try_from(clock::wall().0 / 1000).unwrap_or_default();
+/// A time in seconds since 1970 as requests carry it.
+fn date(seconds: i64) -> Result<HeaderValue, Failed> {
     let text = DateTime::from_secs(seconds).fmt(Format::HttpDate).unwrap_or_default();
     HeaderValue::from_str(&text).map_err(|_| {
         Failed::Other(ErrorCode::Unauthorized, "the clock of this machine has no date".to_owned())

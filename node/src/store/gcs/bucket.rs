@@ -1,5 +1,7 @@
 //! The client of one bucket: requests, their right, and what all of them share.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use airlift_protocol::error::ErrorCode;
 use airlift_protocol::key::Key;
 use bytes::Bytes;
@@ -9,7 +11,7 @@ use serde::de::DeserializeOwned;
 
 use super::GcsOptions;
 use super::access::{Right, endpoint};
-use super::error::{is_absent, refusal, store_error};
+use super::error::{is_about_credentials, is_absent, refusal, store_error};
 use super::names::Names;
 use super::resource::Resource;
 use crate::store::StoreError;
@@ -26,6 +28,8 @@ pub(super) struct Bucket {
     pub(super) names: Names,
     /// What is asked before anything becomes visible.
     pub(super) fence: Fence,
+    /// Whether the service was seen to refuse the credentials.
+    pub(super) is_refused: AtomicBool,
     http: Http,
     right: Right,
 }
@@ -54,6 +58,7 @@ impl Bucket {
             name: options.bucket,
             names,
             fence: options.fence,
+            is_refused: AtomicBool::new(false),
         })
     }
 
@@ -121,12 +126,21 @@ impl Bucket {
         mut request: Request,
         patience: Patience,
     ) -> Result<Response, Failed> {
-        request.headers_mut().extend(self.right.headers().await?);
+        let headers = self.right.headers().await;
+        request.headers_mut().extend(headers.map_err(|failed| self.noted(failed))?);
         let answer = self.http.send(request, patience).await?;
         match answer.status().is_success() {
             true => Ok(answer),
-            false => Err(Failed::Refused(refusal(answer).await)),
+            false => Err(self.noted(Failed::Refused(refusal(answer).await))),
         }
+    }
+
+    /// The same failure, remembered when it is about credentials.
+    fn noted(&self, failed: Failed) -> Failed {
+        if is_about_credentials(&failed) {
+            self.is_refused.store(true, Ordering::Relaxed);
+        }
+        failed
     }
 
     /// Sends `request`, and reads the document of its answer.

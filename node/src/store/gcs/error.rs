@@ -43,6 +43,15 @@ pub(super) fn store_error(action: &str, what: &str, failed: &Failed) -> StoreErr
     StoreError::new(code, format!("{action} {what}: {reason}{way_out}"))
 }
 
+/// Whether it is the credentials that are refused, whatever the request was about.
+pub(super) fn is_about_credentials(failed: &Failed) -> bool {
+    let code = match failed {
+        Failed::Refused(refusal) => classify(refusal),
+        Failed::Other(code, _) => *code,
+    };
+    code == ErrorCode::Unauthorized
+}
+
 /// Whether the answer was "there is no such object". A bucket that is not there says the same; every
 /// job asks for a listing first, where it can mean nothing else.
 pub(super) fn is_absent(failed: &Failed) -> bool {
@@ -71,8 +80,9 @@ fn classify(refusal: &Refusal) -> ErrorCode {
         | "objectUnderActiveHold"
         | "insufficientPermissions"
         | "forbidden"
-        | "userProjectAccessDenied"
-        | "accountDisabled" => ErrorCode::PermissionDenied,
+        | "userProjectAccessDenied" => ErrorCode::PermissionDenied,
+        // Of everything that the account has, not of one object.
+        "accountDisabled" => ErrorCode::Unauthorized,
         "backendError" | "internalError" => ErrorCode::Unavailable,
         _ if refusal.status == 400 && is_about_checksum => ErrorCode::CorruptTarget,
         _ => classify_status(refusal.status),

@@ -69,6 +69,9 @@ const BURST: Duration = Duration::from_millis(10);
 const RATE_MIN: f64 = 1.0;
 const RATE_MAX: f64 = 1e6;
 
+/// Longest that a store is left alone because it says so.
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+
 /// Time of work, and requests, after which what was asked for before is forgotten.
 const ASKED_SPAN: (Duration, u32) = (Duration::from_millis(500), 8);
 
@@ -250,7 +253,7 @@ impl Control {
             true => rate.used += now.saturating_sub(rate.asked),
             false => rate.due = earliest,
         }
-        rate.asked = now;
+        rate.asked = rate.asked.max(now);
         let due = rate.due;
         rate.due += rate.pause();
         self.is_waiting = due > now;
@@ -277,6 +280,16 @@ impl Control {
             End::Answered => self.on_answer(now, started),
             End::Throttled => self.on_throttled(now, started),
             End::Void => {}
+        }
+    }
+
+    /// The store, which has just found a request too much, wants none for a while.
+    pub(super) fn rest(&mut self, now: Duration, pause: Duration) {
+        if let Some(rate) = &mut self.rate {
+            let until = now + pause.min(PAUSE_MAX);
+            rate.due = rate.due.max(until);
+            // The time until then is nobody's: it does not count as used up.
+            rate.asked = rate.asked.max(until);
         }
     }
 

@@ -73,7 +73,11 @@ impl Gate {
         self.wait_for_turn().await;
         let passage = Passage::begin(self, place, bytes);
         let result = request.await;
-        passage.end(End::of(result.as_ref().err().map(|error| error.code)));
+        let error = result.as_ref().err();
+        passage.end(End::of(error.map(|error| error.code)));
+        if let Some(pause) = error.and_then(|error| error.pause) {
+            self.lock().rest(self.now(), pause);
+        }
         result
     }
 
@@ -228,6 +232,27 @@ mod tests {
         assert!(spared > took * 0.5, "{spared} of {took} s");
         let settled = gate.figures();
         assert_eq!((settled.in_flight, gate.places.taken()), (0, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_store_that_wants_to_be_left_alone_is_and_then_goes_on_as_before() {
+        let gate = Gate::new("store".to_owned(), 64);
+        let _ = join_all((0..64).map(|_| gate.pass(0, answer()))).await;
+        for (asked, granted) in [(5, 5), (3600, 30)] {
+            let busy = async {
+                let error = StoreError::new(ErrorCode::Throttled, "slow down");
+                Err::<(), _>(error.with_pause(Some(Duration::from_secs(asked))))
+            };
+            let begun = clock::now();
+            assert!(gate.pass(0, busy).await.is_err());
+            let rate = gate.figures().per_second.unwrap();
+            gate.pass(0, answer()).await.unwrap();
+            let waited = begun.elapsed().as_secs_f64();
+            let granted = f64::from(granted);
+            assert!((granted..granted + 2.0).contains(&waited), "{waited} s of {asked} s");
+            let later = gate.figures().per_second.unwrap();
+            assert!(later < 2.1 * rate, "{rate} a second before, {later} after");
+        }
     }
 
     #[tokio::test(start_paused = true)]

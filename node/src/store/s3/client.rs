@@ -1,8 +1,8 @@
 //! The client of one bucket: configuration, credentials, and what all requests share.
 
 use std::error::Error;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use airlift_protocol::error::ErrorCode;
@@ -27,6 +27,7 @@ use super::keys::Names;
 use super::provider::{
     ACCOUNT_VARIABLES, Endpoint, Missing, Preferred, Provider, Region as KnownRegion, Styles,
 };
+use super::refusal::KeepBack;
 use super::{Addressing, Checksums, S3Options};
 use crate::store::StoreError;
 use crate::store::fence::Fence;
@@ -101,6 +102,10 @@ impl Bucket {
             (Addressing::Path, _) | (Addressing::Auto, Styles::Path) => true,
             (Addressing::Virtual, _) | (Addressing::Auto, Styles::Virtual) => false,
         };
+        let place = endpoint.clone().unwrap_or_else(|| format!("AWS S3 in {region}"));
+        let pace = options.paces.of(&format!("{}://{} at {place}", options.scheme, options.bucket));
+        let skew = pace.skew();
+        let refusal = Arc::new(OnceLock::new());
         let client = |read_timeout| {
             let mut config = aws_sdk_s3::config::Builder::from(&shared);
             config.set_endpoint_url(endpoint.clone());
@@ -110,6 +115,11 @@ impl Bucket {
                 .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
                 .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
                 .interceptor(TakeOutMark)
+                .interceptor(KeepBack(Arc::clone(&refusal)))
+                // By refusals, which all clients of the bucket learn from; the SDK would take over the date of
+                // any answer, whoever gave it.
+                .time_source(skew.clone())
+                .disable_clock_skew_correction(true)
                 .retry_config(RetryConfig::disabled())
                 .timeout_config(timeouts(read_timeout))
                 .stalled_stream_protection(
@@ -131,7 +141,6 @@ impl Bucket {
             profile: options.profile.clone(),
             credentials: options.credentials.clone(),
         };
-        let place = endpoint.unwrap_or_else(|| format!("AWS S3 in {region}"));
         Ok(Self {
             checksums,
             tags: options.tags,
@@ -139,7 +148,7 @@ impl Bucket {
             owner: OnceCell::new(),
             restores: options.restore.is_some(),
             fence: options.fence,
-            pace: options.paces.of(&format!("{}://{} at {place}", options.scheme, options.bucket)),
+            pace,
             requests_max: options.paces.requests_max(),
             client: small,
             bulk_client: bulk,
@@ -147,6 +156,8 @@ impl Bucket {
                 provider,
                 endpoint: place,
                 credentials_way_out: options.credentials.way_out(provider),
+                refusal,
+                skew,
             },
             scheme: options.scheme,
             name: options.bucket,

@@ -2,6 +2,8 @@
 
 use std::error::Error;
 use std::io;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use airlift_protocol::error::ErrorCode;
 use aws_credential_types::provider::error::CredentialsError;
@@ -10,6 +12,7 @@ use aws_smithy_types::byte_stream::error::Error as ByteStreamError;
 
 use super::provider::Provider;
 use crate::store::StoreError;
+use crate::store::skew::{Skew, ahead_ms, words};
 
 /// What errors of a service name.
 #[derive(Debug)]
@@ -19,6 +22,10 @@ pub(super) struct Service {
     pub(super) endpoint: String,
     /// What the user can do about missing or wrong credentials.
     pub(super) credentials_way_out: String,
+    /// How it refused the credentials, once it has.
+    pub(super) refusal: Arc<OnceLock<StoreError>>,
+    /// Its clock beside ours.
+    pub(super) skew: Skew,
 }
 
 /// The HTTP response of the SDK.
@@ -45,7 +52,10 @@ pub(super) fn store_error<E>(
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
-    let Service { provider, endpoint, credentials_way_out } = service;
+    if let Some(refusal) = chain(error).find_map(<dyn Error>::downcast_ref::<StoreError>) {
+        return refusal.clone();
+    }
+    let Service { provider, endpoint, credentials_way_out, .. } = service;
     let (code, reason) = match error {
         SdkError::ServiceError(answer) if answer.raw().status().is_success() => {
             // An error inside an answer of status 200, or one that cannot be read.
@@ -58,9 +68,7 @@ where
             }
         }
         SdkError::ServiceError(answer) => {
-            let status = answer.raw().status().as_u16();
-            let code = code_of(error);
-            (classify(code, status), reason(code, answer.err().message(), status, provider))
+            refused(service, answer.raw(), code_of(error), answer.err().message())
         }
         SdkError::TimeoutError(_) => {
             (ErrorCode::TimedOut, format!("no answer from {endpoint} in time"))
@@ -85,7 +93,40 @@ where
         }
         _ => String::new(),
     };
-    StoreError::new(code, format!("{action} {what}: {reason}{way_out}"))
+    let pause = error.raw_response().filter(|_| code == ErrorCode::Throttled).and_then(pause_of);
+    let error =
+        StoreError::new(code, format!("{action} {what}: {reason}{way_out}")).with_pause(pause);
+    if code == ErrorCode::Unauthorized {
+        // The first one is as good as any other.
+        let _ = service.refusal.set(error.clone());
+    }
+    error
+}
+
+/// What a refusal means. One for the time of the request tells that of the service, by which the next one
+/// is signed.
+fn refused(
+    service: &Service,
+    raw: &Response,
+    code: Option<&str>,
+    message: Option<&str>,
+) -> (ErrorCode, String) {
+    let status = raw.status().as_u16();
+    let reason = reason(code, message, status, service.provider);
+    match raw.headers().get("date").and_then(ahead_ms) {
+        Some(ahead_ms) if code == Some("RequestTimeTooSkewed") => {
+            service.skew.set(ahead_ms);
+            let clock = format!("the clock of {} is {}", service.endpoint, words(ahead_ms));
+            (ErrorCode::Unavailable, format!("{reason}; {clock}"))
+        }
+        _ => (classify(code, status), reason),
+    }
+}
+
+/// For how long the store wants to be left alone: `Retry-After` in seconds. As a date nobody sends it.
+fn pause_of(response: &Response) -> Option<Duration> {
+    let seconds = response.headers().get("retry-after")?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds))
 }
 
 /// The error of a body that broke off while it was read.
@@ -135,6 +176,9 @@ fn classify(code: Option<&str>, status: u16) -> ErrorCode {
         | "AccountProblem"
         | "AllAccessDisabled"
         | "InvalidSecurity"
+        | "InvalidClientTokenId"
+        | "UnrecognizedClientException"
+        | "RequestExpired"
         | "MissingAuthenticationToken" => ErrorCode::Unauthorized,
         "AccessDenied" | "InvalidObjectState" => ErrorCode::PermissionDenied,
         "InvalidTag"
@@ -178,6 +222,9 @@ fn reason(code: Option<&str>, message: Option<&str>, status: u16, provider: &Pro
         | "AuthorizationHeaderMalformed"
         | "IllegalLocationConstraintException" => format!("; {}", provider.region_way_out()),
         "RequestTimeTooSkewed" => "; set the clock of this machine".to_owned(),
+        "ExpiredToken" | "TokenRefreshRequired" | "RequestExpired" => {
+            "; they have expired, get new ones".to_owned()
+        }
         "InvalidObjectState" => "; the object is archived, restore it first".to_owned(),
         "InvalidTag" => "; use --tags skip to leave tags out".to_owned(),
         "AccessControlListNotSupported" => "; use --acl none".to_owned(),
@@ -297,6 +344,8 @@ mod tests {
             provider,
             endpoint: "http://host:1".to_owned(),
             credentials_way_out: provider.credentials_way_out(),
+            refusal: Arc::default(),
+            skew: Skew::default(),
         };
         let (code, text) = no_credentials(&service, &CredentialsError::not_loaded("none"));
         assert_eq!(code, ErrorCode::Unauthorized);

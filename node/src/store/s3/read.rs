@@ -2,6 +2,7 @@
 //! listed state, by `If-Match` where there is an ETag and by comparing the answer always.
 
 use std::collections::VecDeque;
+use std::error::Error;
 use std::sync::Arc;
 
 use airlift_protocol::error::ErrorCode;
@@ -11,6 +12,7 @@ use airlift_protocol::limits::CHUNK_BYTES;
 use airlift_protocol::manifest::{Entry, Version};
 use airlift_protocol::units::ByteRange;
 use async_trait::async_trait;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
@@ -22,7 +24,7 @@ use super::archive;
 use super::attributes::Headers;
 use super::client::Bucket;
 use super::digest::{quoted, unquoted};
-use super::error::{body_error, is_absent};
+use super::error::{Response, body_error, code_of, is_absent};
 use super::list::{new_entry, whole_seconds_ns};
 use crate::pipeline::chunk::Payload;
 use crate::store::{Attributes, ObjectInfo, RangeReader, ReadResult, StoreError};
@@ -37,10 +39,40 @@ impl Bucket {
             match request.send().await {
                 Ok(answer) => Ok(Some(answer)),
                 Err(error) if is_absent(&error) => Ok(None),
-                Err(error) => Err(self.error("describe", key, &error)),
+                Err(error) => Err(self.undescribed(key, &error).await),
             }
         };
         self.pace.reads.pass(0, describe).await
+    }
+
+    /// The error of a description. Its answer has no body, so that it cannot say whether the credentials
+    /// or only this object are refused: a question for one byte of the object can.
+    pub(super) async fn undescribed<E>(
+        &self,
+        key: &Key,
+        error: &SdkError<E, Response>,
+    ) -> StoreError
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+    {
+        let status = error.raw_response().map(|response| response.status().as_u16());
+        let is_mute = code_of(error).is_none_or(|code| matches!(code, "Forbidden" | "BadRequest"));
+        if let (true, Some(400 | 401 | 403), Ok(sendable)) = (is_mute, status, self.sendable(key)) {
+            let request = self.client().get_object().bucket(&self.name).key(sendable);
+            match request.range("bytes=0-0").send().await {
+                Err(told) if is_absent(&told) => return self.refused_once(key),
+                Err(told) if code_of(&told).is_some() => return self.error("describe", key, &told),
+                Err(_) => {}
+                Ok(_) => return self.refused_once(key),
+            }
+        }
+        self.error("describe", key, error)
+    }
+
+    /// Whoever may read may describe: the refusal was of that one request, such as for its time.
+    fn refused_once(&self, key: &Key) -> StoreError {
+        let text = "its description was refused, and then reading it was not";
+        self.complaint(ErrorCode::Unavailable, key, text)
     }
 
     pub(super) async fn stat(&self, key: &Key) -> Result<Option<ObjectInfo>, StoreError> {

@@ -44,7 +44,7 @@ impl Bucket {
             match request.send().await {
                 Ok(answer) => Ok(Some(answer)),
                 Err(error) if is_absent(&error) => Ok(None),
-                Err(error) => Err(self.error("describe", key, &error)),
+                Err(error) => Err(self.undescribed(key, &error).await),
             }
         };
         let answer = self.pace.reads.pass(0, describe).await?;

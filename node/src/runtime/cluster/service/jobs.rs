@@ -164,7 +164,10 @@ fn view(
     measured: &Measured,
     wall: Timestamp,
 ) -> JobView {
-    let failure = job.failure.as_ref().filter(|_| !job.is_running());
+    let failure = match job.is_running() {
+        true => job.paused_by.as_ref(),
+        false => job.failure.as_ref(),
+    };
     JobView {
         job: summary(id, job, measured, wall),
         single: job.spec.single.as_ref().map(SingleView::from),
