@@ -8,6 +8,7 @@ pub mod conformance;
 pub mod corpus;
 pub mod gate;
 pub mod gcs;
+pub mod keys;
 pub mod moto;
 pub mod narrow;
 pub mod raw;
