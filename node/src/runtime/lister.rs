@@ -283,3 +283,6 @@ fn too_large(entry: &Entry) -> Failure {
     let text = format!("{}: {bytes} are more than the {bytes_max} that can be moved", entry.key);
     Failure::new(ErrorCode::TooLarge, text)
 }
+
+#[cfg(test)]
+mod tests;
