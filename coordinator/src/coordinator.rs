@@ -231,6 +231,7 @@ impl Coordinator {
         let facts = self.state.apply(index, command);
         if let Some((key, page)) = page
             && self.wanted().contains(&key)
+            && self.state.jobs[&key.job].listing(key.end).entry_of(key.page) == Some(index)
         {
             self.pages.insert(key, page);
         }
@@ -407,7 +408,7 @@ impl Coordinator {
         let wanted = self.wanted();
         for key in self.pages.retain(&wanted) {
             let listing = self.state.jobs[&key.job].listing(key.end);
-            let index = listing.pages[key.page.0 as usize];
+            let Some(index) = listing.entry_of(key.page) else { continue };
             let PageKey { job, end, page } = key;
             self.effects.push_back(Effect::LoadPage { job, end, page, index });
         }

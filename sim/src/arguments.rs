@@ -9,7 +9,9 @@ sim: simulated lives of Airlift's control plane
   sim --seed S [--trace]
         live one life; --trace tells all that happens in it
   sim --hashes [--seeds N] [--first-seed S]
-        print the hash of each life's trace: equal wherever and whenever it is lived";
+        print the hash of each life's trace: equal wherever and whenever it is lived
+  sim --keys N
+        list and plan a source of N keys; print keys a second, and the memory that it took";
 
 /// Which lives, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +29,7 @@ pub(crate) enum Arguments {
     One { seed: u64, is_traced: bool },
     Hashes(Lives),
     Many(Lives),
+    Keys(u64),
 }
 
 impl Arguments {
@@ -34,7 +37,7 @@ impl Arguments {
     pub(crate) fn parse(words: impl IntoIterator<Item = String>) -> Result<Self, String> {
         let mut words = words.into_iter();
         let (mut one, mut is_traced, mut wants_hashes) = (None, false, false);
-        let (mut count, mut seconds) = (None, None);
+        let (mut count, mut seconds, mut keys) = (None, None, None);
         let mut lives = Lives { first: 0, count: 0, seconds: None, threads: 1 };
         while let Some(word) = words.next() {
             let mut number = || {
@@ -47,6 +50,7 @@ impl Arguments {
                 "--seeds" => count = Some(number()?),
                 "--first-seed" => lives.first = number()?,
                 "--seconds" => seconds = Some(number()?),
+                "--keys" => keys = Some(number()?),
                 "--threads" => lives.threads = number()?,
                 "--trace" => is_traced = true,
                 "--hashes" => wants_hashes = true,
@@ -56,10 +60,11 @@ impl Arguments {
         lives.seconds = seconds;
         let count_default = if seconds.is_some() { u64::MAX >> 1 } else { 500 };
         lives.count = count.unwrap_or(count_default);
-        Ok(match one {
-            Some(seed) => Self::One { seed, is_traced },
-            None if wants_hashes => Self::Hashes(lives),
-            None => Self::Many(lives),
+        Ok(match (one, keys) {
+            (Some(seed), _) => Self::One { seed, is_traced },
+            (None, Some(keys)) => Self::Keys(keys),
+            (None, None) if wants_hashes => Self::Hashes(lives),
+            (None, None) => Self::Many(lives),
         })
     }
 }
@@ -77,6 +82,7 @@ mod tests {
         let lives = Lives { first: 7, count: 9, seconds: None, threads: 2 };
         assert_eq!(parse("--seeds 9 --first-seed 7 --threads 2"), Ok(Arguments::Many(lives)));
         assert_eq!(parse("--seed 3 --trace"), Ok(Arguments::One { seed: 3, is_traced: true }));
+        assert_eq!(parse("--keys 5"), Ok(Arguments::Keys(5)));
         assert!(parse("--seeds").is_err_and(|text| text.contains("wants a number")));
         assert!(parse("--seeds x").is_err_and(|text| text.contains("no number")));
         assert!(parse("--sed 3").is_err_and(|text| text.contains("unknown")));

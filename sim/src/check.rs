@@ -208,6 +208,9 @@ impl Check {
             Command::Page { job, end, page, .. } => Some((*job, *end, page.clone())),
             _ => None,
         };
+        if let Command::Cut { .. } = &command {
+            *self.counts.entry("ranges cut").or_default() += 1;
+        }
         self.writers.before(&command, &self.reference);
         let format = self.reference.format;
         let facts = self.reference.apply(LogIndex(index), command);

@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod check;
+pub mod crowd;
 pub mod options;
 pub mod prng;
 mod queue;

@@ -1,4 +1,5 @@
-//! `sim [--seeds N] [--first-seed S]` lives many lives; `sim --seed N [--trace]` tells one.
+//! `sim [--seeds N] [--first-seed S]` lives many lives; `sim --seed N [--trace]` tells one;
+//! `sim --keys N` lists a source of so many keys.
 
 #![expect(clippy::print_stdout, reason = "a command line tool speaks on its standard output")]
 #![expect(clippy::disallowed_types, reason = "it says how long the lives took; none of them knows")]
@@ -12,6 +13,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use airlift_sim::crowd::Crowd;
 use airlift_sim::trace::story;
 use airlift_sim::{Life, World};
 
@@ -38,6 +40,31 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Arguments::Many(lives) => live(&lives),
+        Arguments::Keys(keys) => list(keys),
+    }
+}
+
+/// Lists a source of so many keys.
+fn list(keys: u64) -> ExitCode {
+    let begun = Instant::now();
+    let listed = airlift_sim::crowd::list(keys);
+    let seconds = begun.elapsed().as_secs_f64();
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    match listed {
+        Ok(Crowd { keys, pages, ranges, orders }) => {
+            println!(
+                "{keys} keys in {pages} pages, {ranges} ranges at once, {orders} orders: \
+                 {seconds:.1} s, {:.0} keys a second, at most {} of memory",
+                keys as f64 / seconds.max(0.001),
+                peak.map_or("?", str::trim),
+            );
+            ExitCode::SUCCESS
+        }
+        Err(text) => {
+            println!("{text}");
+            ExitCode::FAILURE
+        }
     }
 }
 

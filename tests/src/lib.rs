@@ -11,6 +11,7 @@ pub mod exfat;
 pub mod gate;
 pub mod gcs;
 pub mod issuer;
+pub mod keys;
 pub mod moto;
 pub mod narrow;
 pub mod raw;

@@ -98,6 +98,11 @@ impl Listing {
         PageId(u32::try_from(self.pages.len()).unwrap_or(u32::MAX))
     }
 
+    /// The log entry that holds a page.
+    pub fn entry_of(&self, page: PageId) -> Option<LogIndex> {
+        self.pages.get(usize::try_from(page.0).ok()?).copied()
+    }
+
     /// How many pages there are.
     pub fn page_count(&self) -> u32 {
         self.next_page().0

@@ -135,6 +135,7 @@ pub(crate) fn begun() -> JobView {
         deletes_refused: Vec::new(),
         failure: None,
         priority: 10,
+        ranges: Vec::new(),
         bandwidth_bytes_per_second: Some(4000),
     }
 }

@@ -215,6 +215,32 @@ pub struct JobView {
     pub priority: u8,
     /// Bytes a second that it may move, all nodes together; `None` when it has no limit.
     pub bandwidth_bytes_per_second: Option<u64>,
+    /// Ranges of keys that are still being listed, in key order.
+    #[serde(default)]
+    pub ranges: Vec<RangeView>,
+}
+
+/// A range of the keys of one end, while it is listed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RangeView {
+    /// Of which end.
+    pub end: EndView,
+    /// The last key listed, or the one behind which the range begins; `None` at the beginning.
+    pub after: Option<ByteText>,
+    /// The last key that can be in it; `None` for all that follow.
+    pub until: Option<ByteText>,
+    /// Objects listed of it.
+    pub objects: u64,
+}
+
+/// An end of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndView {
+    /// Where objects are read.
+    Source,
+    /// Where objects go.
+    Target,
 }
 
 /// The one object that a job is about.

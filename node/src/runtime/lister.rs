@@ -237,8 +237,16 @@ impl<'a> Lister<'a> {
             return Err(Stop::Unwanted);
         }
         self.pages = self.pages.saturating_sub(1);
-        // Elsewhere another order would look for the place where this one ended.
-        if self.pages == 0 && self.store.is_some() { Err(Stop::Rest) } else { Ok(()) }
+        if self.pages == 0 && self.can_rest().await { Err(Stop::Rest) } else { Ok(()) }
+    }
+
+    /// Whether another order could go on from here: elsewhere it would look for the place, and there are
+    /// services that speak S3 and list from the beginning whatever they are asked.
+    async fn can_rest(&mut self) -> bool {
+        let (Some(store), Some(last)) = (self.store, &self.last) else { return false };
+        let can = matches!(store.next_key(last).await, Ok(Some(next)) if next > *last);
+        self.pages = if can { 0 } else { u32::MAX };
+        can
     }
 
     async fn hand_in_page(&mut self, entries: Vec<Entry>) -> bool {
@@ -289,3 +297,6 @@ fn too_large(entry: &Entry) -> Failure {
     let text = format!("{}: {bytes} are more than the {bytes_max} that can be moved", entry.key);
     Failure::new(ErrorCode::TooLarge, text)
 }
+
+#[cfg(test)]
+mod tests;

@@ -38,6 +38,11 @@ pub async fn a_listing_honours_its_bounds(place: &dyn Place) {
     let bounds = TREE.into_iter().chain(["", "a", "a/", "a/b/x", "a/c", "a/c/", "b", "b/a/", "zz"]);
     let bounds: Vec<Option<Key>> =
         bounds.map(|bound| Some(Key::from(bound))).chain([None]).collect();
+    for after in bounds.iter().flatten() {
+        let next = store.next_key(after).await.expect("the place can be asked");
+        let expected = TREE.into_iter().map(Key::from).find(|key| key > after);
+        assert_eq!(next, expected, "behind {after}");
+    }
     for after in &bounds {
         for until in &bounds {
             let request = ListRequest { after: after.clone(), until: until.clone() };

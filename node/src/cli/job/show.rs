@@ -6,7 +6,9 @@ use airlift_coordinator::scheduler::bottleneck::Bottleneck;
 use airlift_protocol::job::Priority;
 use airlift_protocol::units::{ByteCount, ByteRate};
 
-use crate::api::view::{JobList, JobMode, JobNodeView, JobRole, JobState, JobSummary, JobView};
+use crate::api::view::{
+    EndView, JobList, JobMode, JobNodeView, JobRole, JobState, JobSummary, JobView, RangeView,
+};
 use crate::cli::format::{clock, count};
 use crate::cli::table::{self, Row};
 
@@ -108,6 +110,7 @@ pub(super) fn page(view: &JobView) -> String {
         lines.push(format!("bottleneck  {}", view.job.bottleneck.as_str()));
     }
     lines.extend(view.nodes.iter().map(node));
+    lines.extend(view.ranges.iter().map(range));
     if let Some(failure) = &view.failure {
         let how = if job.state == JobState::Paused { "paused by" } else { "stopped by" };
         lines.push(format!("{how:<10}  {}", plain(&failure.reason)));
@@ -132,6 +135,19 @@ fn node(node: &JobNodeView) -> String {
         parts.push(format!("mostly {}", node.busiest.as_str()));
     }
     format!("node        {}", parts.join("  "))
+}
+
+fn range(range: &RangeView) -> String {
+    let end = match range.end {
+        EndView::Source => "source",
+        EndView::Target => "target",
+    };
+    let from = range.after.as_ref().map(|key| format!(" after {key}")).unwrap_or_default();
+    let to = range
+        .until
+        .as_ref()
+        .map_or_else(|| " to the end".to_owned(), |key| format!(" up to {key}"));
+    format!("listing     {end}: {} listed,{from}{to}", count(range.objects))
 }
 
 fn pace(job: &JobSummary) -> String {

@@ -34,7 +34,7 @@ fn rate(report: &Report, seconds: f64) -> f64 {
     let amount = match report.unit {
         Unit::Megabytes => report.bytes as f64 / 1e6,
         Unit::Megabits => report.bytes as f64 * 8.0 / 1e6,
-        Unit::Files => report.files as f64,
+        Unit::Files | Unit::Keys => report.files as f64,
     };
     amount / seconds.max(1e-9)
 }
@@ -44,6 +44,7 @@ fn unit(report: &Report) -> &'static str {
         Unit::Megabytes => "MB/s",
         Unit::Megabits => "Mbit/s",
         Unit::Files => "files/s",
+        Unit::Keys => "keys/s",
     }
 }
 

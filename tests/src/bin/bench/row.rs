@@ -1,6 +1,7 @@
 //! The rows of the table: each sets a scene, and lets Airlift and its peers do the same work in it.
 
 mod lan;
+mod list;
 mod local;
 mod objects;
 mod share;
@@ -20,6 +21,8 @@ pub(crate) enum Unit {
     Megabits,
     /// Files or objects a second.
     Files,
+    /// Keys listed a second.
+    Keys,
 }
 
 /// What a row came to.
@@ -69,6 +72,7 @@ pub(crate) const ROWS: &[Row] = &[
     Row { name: "local-small", title: "files of 4 KiB on one machine", run: local::small },
     Row { name: "s3-large", title: "one object from bucket to bucket", run: objects::large },
     Row { name: "s3-small", title: "objects of 64 KiB from bucket to bucket", run: objects::small },
+    Row { name: "s3-list", title: "keys of a bucket, listed and planned", run: list::run },
     Row { name: "unchanged", title: "files of which none has changed", run: local::unchanged },
 ];
 

@@ -74,8 +74,20 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "page-lost: a page of a listing that follows a lost one is taken",
         file: "coordinator/src/coordinator/hear.rs",
-        find: "        if page.id == self.next_page(job, end) {\n",
-        replace: "        let mut page = page;\n        if page.id >= self.next_page(job, end) {\n            page.id = self.next_page(job, end);\n",
+        find: "        if self.next_turn(job, (end, range)) != Some(number) {\n            return;\n        }\n",
+        replace: "        let Some(number) = self.next_turn(job, (end, range)) else { return };\n",
+    },
+    Mutant {
+        name: "cut-lost: what is behind a cut is listed by nobody",
+        file: "coordinator/src/state/listing.rs",
+        find: "        self.ranges.splice(place + 1..place + 1, behind);\n",
+        replace: "        self.ranges.splice(place + 1..place + 1, behind.into_iter().skip(1));\n",
+    },
+    Mutant {
+        name: "rest-is-end: a range is through where one order for it ends",
+        file: "coordinator/src/state/report.rs",
+        find: "                self.job.listing_mut(end).end_order(range, listed);\n",
+        replace: "                self.job.listing_mut(end).end_order(range, listed);\n                self.job.listing_mut(end).finish(range);\n",
     },
     Mutant {
         name: "uploads-forgotten: a run does not know the uploads of the one before",

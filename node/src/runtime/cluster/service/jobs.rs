@@ -18,8 +18,8 @@ use crate::api::error::ApiError;
 use crate::api::line::JsonKey;
 use crate::api::text::ByteText;
 use crate::api::view::{
-    ERRORS_SHOWN_MAX, ErrorView, FailureView, JobList, JobMode, JobNodeView, JobOutcome, JobRole,
-    JobState, JobSummary, JobView, LinkView, SingleView, utc,
+    ERRORS_SHOWN_MAX, EndView, ErrorView, FailureView, JobList, JobMode, JobNodeView, JobOutcome,
+    JobRole, JobState, JobSummary, JobView, LinkView, RangeView, SingleView, utc,
 };
 use crate::network::identity::peer_id;
 
@@ -180,7 +180,26 @@ fn view(
             .map(|failure| FailureView { code: failure.code, reason: failure.detail().to_owned() }),
         priority: job.spec.policy.priority.weight(),
         bandwidth_bytes_per_second: job.spec.policy.bandwidth.map(|rate| rate.0),
+        ranges: ranges(job),
     }
+}
+
+/// What is still being listed.
+fn ranges(job: &Job) -> Vec<RangeView> {
+    let (end, name) = match job.phase {
+        Phase::Moving => (End::Source, EndView::Source),
+        Phase::ListingTarget => (End::Target, EndView::Target),
+        _ => return Vec::new(),
+    };
+    let open = job.listing(end).open_ranges();
+    let text = |key: &Option<Key>| key.as_ref().map(ByteText::from);
+    open.map(|range| RangeView {
+        end: name,
+        after: text(&range.after),
+        until: text(&range.until),
+        objects: range.objects,
+    })
+    .collect()
 }
 
 fn bottleneck(job: &Job, measured: &Measured) -> Bottleneck {

@@ -1,0 +1,124 @@
+use std::collections::BTreeMap;
+
+use airlift_coordinator::AgentInput;
+use airlift_protocol::job::{Filters, JobSpec, Mode, Policy};
+use airlift_protocol::limits::{LIST_PAGES_MAX, PAGE_ENTRIES_MAX};
+use airlift_protocol::location::Location;
+
+use super::*;
+use crate::runtime::filter::Filter;
+use crate::store::memory::MemoryStore;
+
+fn executor(store: MemoryStore, outcomes: mpsc::Sender<AgentInput>, filters: Filters) -> Executor {
+    let spec = JobSpec {
+        mode: Mode::Copy,
+        source: Location::Path(b"/a".to_vec()),
+        target: Location::Path(b"/b".to_vec()),
+        single: None,
+        filters,
+        policy: Policy::default(),
+    };
+    let filter = Arc::new(Filter::new(&spec.filters).unwrap());
+    let source: Option<Arc<dyn Store>> = Some(Arc::new(store));
+    Executor { spec: Arc::new(spec), transfer: None, source, inventory: None, filter, outcomes }
+}
+
+fn filled(keys: impl IntoIterator<Item = String>) -> MemoryStore {
+    let store = MemoryStore::new();
+    keys.into_iter().for_each(|key| store.insert(key.as_str(), "x", 1));
+    store
+}
+
+/// What one order hands in, and how it ends.
+async fn order(executor: &Executor, range: Range) -> (Vec<Completion>, Completion) {
+    let (outcomes, mut taken) = mpsc::channel(1);
+    let executor = Executor { outcomes, ..executor.clone() };
+    let attempt = (AssignmentId(1), 1);
+    let list = async move { executor.list(attempt, range).await };
+    let take = async {
+        let mut turns = Vec::new();
+        while let Some(input) = taken.recv().await {
+            let AgentInput::Outcome { result, .. } = input else { continue };
+            turns.push(result.unwrap());
+        }
+        turns
+    };
+    let (end, turns) = tokio::join!(list, take);
+    (turns, end.unwrap())
+}
+
+/// Lists everything, each range by orders for so many pages, and says which keys came and into how many
+/// ranges it was cut.
+async fn list_all(executor: &Executor, pages: u32) -> (Vec<Key>, usize) {
+    type Begin = Option<Key>;
+    let mut open: BTreeMap<Begin, (Option<Key>, PageId)> = [(None, (None, PageId(0)))].into();
+    let (mut keys, mut ranges) = (Vec::new(), 1);
+    while let Some((mut after, (mut until, next))) = open.pop_first() {
+        let cuts = if ranges < 12 { 3 } else { 0 };
+        let (end, at) = (End::Source, after.clone());
+        let range = Range { end, after: at, until: until.clone(), next, cuts, pages };
+        let (turns, ended) = order(executor, range).await;
+        let mut number = next;
+        for turn in turns {
+            match turn {
+                Completion::Page { page, entries, .. } => {
+                    assert_eq!(page, number);
+                    assert!(entries.first().map(|it| &it.key) > after.as_ref());
+                    after = entries.last().map(|entry| entry.key.clone());
+                    assert!(until.is_none() || after <= until);
+                    keys.extend(entries.into_iter().map(|entry| entry.key));
+                }
+                Completion::Cut { page, at } => {
+                    assert_eq!(page, number);
+                    assert!(at.len() <= 3 && at.first() > after.as_ref());
+                    ranges += at.len();
+                    let ends = at.iter().skip(1).cloned().map(Some).chain([until.clone()]);
+                    let behind = at.iter().cloned().map(Some).zip(ends);
+                    open.extend(behind.map(|(begin, end)| (begin, (end, PageId(0)))));
+                    until = at.first().cloned();
+                }
+                other => panic!("{other:?}"),
+            }
+            number = number.next();
+        }
+        match ended {
+            Completion::Listed(end) => assert_eq!(end.pages, number),
+            Completion::PartListed(end) => {
+                assert_eq!(end.pages, number);
+                open.insert(after, (until, number));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    keys.sort_unstable();
+    (keys, ranges)
+}
+
+#[tokio::test]
+async fn ranges_together_have_every_key_once() {
+    let names = || (0..60_000).map(|it| format!("{}/{it:06}", it % 7));
+    let store = filled(names());
+    let keys = store.keys();
+    let (outcomes, _taken) = mpsc::channel(1);
+    let executor = executor(store, outcomes, Filters::default());
+    for pages in [1, 3, LIST_PAGES_MAX] {
+        let (listed, ranges) = list_all(&executor, pages).await;
+        assert!(listed == keys, "{} of {} keys", listed.len(), keys.len());
+        assert!(ranges >= 4, "{ranges} ranges");
+    }
+}
+
+#[tokio::test]
+async fn what_is_left_out_is_cut_nevertheless_and_the_first_page_does_not_wait() {
+    let store = filled((0..20_000).map(|it| format!("{it:06}")));
+    let (outcomes, _taken) = mpsc::channel(1);
+    let filters = Filters { include: Vec::new(), exclude: vec!["01*".to_owned()] };
+    let executor = executor(store, outcomes, filters);
+    let end = End::Source;
+    let range = Range { end, after: None, until: None, next: PageId(0), cuts: 1, pages: 9 };
+    let (turns, _) = order(&executor, range).await;
+    let Some(Completion::Page { entries, .. }) = turns.first() else { panic!("{turns:?}") };
+    assert!(entries.len() < PAGE_ENTRIES_MAX / 2, "{} entries", entries.len());
+    let (listed, _) = list_all(&executor, 9).await;
+    assert_eq!(listed.len(), 10_000);
+}
