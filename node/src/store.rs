@@ -16,6 +16,7 @@ mod each;
 pub mod error;
 pub mod fence;
 pub mod files;
+pub mod ftp;
 pub mod gcs;
 mod http;
 pub mod locate;
@@ -27,6 +28,7 @@ pub mod s3;
 pub mod settings;
 pub mod sftp;
 mod staged;
+mod walk;
 
 use std::any::Any;
 use std::fmt::Debug;

@@ -6,6 +6,7 @@ pub mod canned;
 pub mod cluster;
 pub mod conformance;
 pub mod corpus;
+pub mod ftpd;
 pub mod gate;
 pub mod gcs;
 pub mod moto;

@@ -19,6 +19,7 @@ mod errors;
 mod explain;
 mod faults;
 mod figures;
+mod ftp;
 mod gcs;
 mod hostile;
 mod hygiene;
