@@ -20,6 +20,7 @@ pub mod ftp;
 pub mod gcs;
 mod http;
 pub mod locate;
+mod lookup;
 pub mod memory;
 mod metadata;
 pub mod pace;
