@@ -10,6 +10,7 @@
 //! and a damaged one has to be known before anything moves.
 
 mod keys;
+mod parquet;
 mod read;
 mod s3;
 pub(crate) mod sort;

@@ -8,6 +8,7 @@ pub mod cluster;
 pub mod conformance;
 pub mod corpus;
 pub mod exfat;
+pub mod ftpd;
 pub mod gate;
 pub mod gcs;
 pub mod issuer;

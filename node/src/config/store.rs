@@ -10,7 +10,7 @@ use super::{ConfigError, parse_addressing, parse_checksum, parse_endpoint, parse
 use crate::store::s3::credentials::CredentialSource;
 use crate::store::s3::provider::Provider;
 use crate::store::settings::{
-    AZURE, AzureSettings, GCS, GcsSettings, S3Settings, SFTP, SftpRoot, SftpSettings,
+    AZURE, AzureSettings, FTP, GCS, GcsSettings, S3Settings, SFTP, SftpRoot, SftpSettings,
     StoreSettings, WEBDAV, WEBDAVS, WebdavPlace, WebdavSettings, schemes,
 };
 
@@ -152,6 +152,9 @@ impl Fields<'_> {
             (GCS, _) => self.gcs(),
             (SFTP, _) => Ok(StoreSettings::Sftp(Some(self.sftp()?))),
             (WEBDAV | WEBDAVS, _) => Ok(StoreSettings::Webdav(WebdavPlace::Url(self.webdav()?))),
+            (FTP, _) => {
+                Err("servers that speak FTP have no settings: write ftp://host/path".to_owned())
+            }
             (_, Some(provider)) => Ok(StoreSettings::S3(provider, self.s3()?)),
             (_, None) => {
                 Err(format!("unknown kind '{kind}': {}", advice(kind, kinds.iter().copied())))

@@ -1,5 +1,5 @@
-//! Reports of Amazon S3 Inventory: a manifest in JSON that names files of comma-separated values, packed
-//! with gzip, each with its MD5. The form is that of "Locating your inventory list" in the Amazon S3
+//! Reports of Amazon S3 Inventory: a manifest in JSON that names files, each with its MD5: comma-separated
+//! values, packed with gzip, or Parquet (`parquet`). The form is that of "Locating your inventory list" in the Amazon S3
 //! user guide, as of 2026-11.
 
 use std::io::{self, Write};
@@ -14,9 +14,11 @@ use csv::ByteRecord;
 use data_encoding::HEXLOWER;
 use flate2::write::MultiGzDecoder;
 use md5::{Digest, Md5};
+use parquet::errors::ParquetError;
 use serde::Deserialize;
 
 use super::Inventory;
+use super::parquet as columns;
 use super::read::{Blocks, Reader};
 use super::sort::{Item, Sorter};
 use crate::runtime::blocking::blocking;
@@ -62,10 +64,19 @@ pub(super) async fn read(inventory: &Inventory, sorter: &mut Sorter) -> Result<(
         let text = format!("it is of the bucket '{other}', and the source is {}", inventory.source);
         return Err(inventory.malformed(text));
     }
-    if manifest.file_format != "CSV" {
-        let form = Key::from(manifest.file_format.as_str());
-        let text = format!("its files are '{form}': let the store write CSV");
-        return Err(inventory.malformed(text));
+    match manifest.file_format.as_str() {
+        "CSV" => {}
+        "Parquet" => {
+            for DataFile { key, md5 } in &manifest.files {
+                columns::add_file(inventory, (key, md5), prefix, sorter).await?;
+            }
+            return Ok(());
+        }
+        other => {
+            let form = Key::from(other);
+            let text = format!("its files are '{form}': let the store write CSV or Parquet");
+            return Err(inventory.malformed(text));
+        }
     }
     let schema = Schema::of(&manifest.file_schema, prefix.clone());
     let schema = schema.ok_or_else(|| inventory.malformed("its files have no keys"))?;
@@ -128,7 +139,7 @@ async fn add_file(
 
 /// What is wrong with a file of an inventory.
 #[derive(Debug, thiserror::Error)]
-enum Wrong {
+pub(super) enum Wrong {
     #[error("is not packed as it should be: {0}")]
     Packing(io::Error),
     #[error("has a line that does not end")]
@@ -139,10 +150,16 @@ enum Wrong {
     Record(Key),
     #[error("does not have the MD5 that the manifest says: it is damaged, or was replaced")]
     Digest,
+    #[error("is no file of Parquet that can be read: {0}")]
+    Parquet(ParquetError),
+    #[error("has no column '{0}'")]
+    Column(&'static str),
+    #[error("has something else in the column '{0}' than an inventory has")]
+    Value(&'static str),
 }
 
 #[derive(Debug)]
-enum Trouble {
+pub(super) enum Trouble {
     Wrong(Wrong),
     Store(StoreError),
 }
@@ -250,35 +267,52 @@ impl Schema {
             return Some(None);
         }
         let full = url_decode(text(self.key)?)?;
-        let Some(below) = full.as_bytes().strip_prefix(self.prefix.as_bytes()) else {
-            return Some(None);
+        let said = |at: Option<usize>| at.and_then(text).filter(|text| !text.is_empty());
+        let time = |time| DateTime::from_str(time, Format::DateTimeWithOffset).ok();
+        let record = Record {
+            key: full.as_bytes(),
+            size: said(self.size).map(str::parse).transpose().ok()?,
+            modified_s: match said(self.modified) {
+                Some(text) => Some(time(text)?.secs()),
+                None => None,
+            },
+            etag: said(self.etag),
+            class: said(self.class),
         };
-        if below.is_empty() {
-            return Some(None);
-        }
+        Some(record.item(&self.prefix))
+    }
+}
+
+/// What an inventory says of an object that is there, in whatever form its files have.
+#[derive(Debug, Default)]
+pub(super) struct Record<'a> {
+    /// Key in the bucket.
+    pub(super) key: &'a [u8],
+    pub(super) size: Option<u64>,
+    /// Seconds since 1970.
+    pub(super) modified_s: Option<i64>,
+    pub(super) etag: Option<&'a str>,
+    pub(super) class: Option<&'a str>,
+}
+
+impl Record<'_> {
+    /// The object, if it is one below `prefix`.
+    pub(super) fn item(&self, prefix: &Key) -> Option<Item> {
+        let below = self.key.strip_prefix(prefix.as_bytes()).filter(|below| !below.is_empty())?;
         let key = Key::new(below);
-        let Some(size) = self.size.and_then(text).filter(|size| !size.is_empty()) else {
-            return Some(Some(Item { key, entry: None }));
-        };
-        let etag = self.etag.and_then(text).filter(|etag| !etag.is_empty());
-        let mtime_ns = match self.modified.and_then(text).filter(|time| !time.is_empty()) {
-            Some(time) => {
-                let time = DateTime::from_str(time, Format::DateTimeWithOffset).ok()?;
-                time.secs().checked_mul(NS_PER_SECOND)
-            }
-            None => None,
-        };
-        let size: u64 = size.parse().ok()?;
+        let Some(size) = self.size else { return Some(Item { key, entry: None }) };
         let is_marker = size == 0 && below.ends_with(b"/");
         let entry = Entry {
             key: key.clone(),
             kind: if is_marker { Kind::Directory } else { Kind::Object },
             size,
-            mtime_ns,
-            version: etag.map_or(Version::None, |etag| Version::ETag(etag.into())),
-            is_archived: says(self.class, "GLACIER") || says(self.class, "DEEP_ARCHIVE"),
+            mtime_ns: self.modified_s.and_then(|seconds| seconds.checked_mul(NS_PER_SECOND)),
+            version: self.etag.map_or(Version::None, |etag| Version::ETag(etag.into())),
+            is_archived: self.class.is_some_and(|class| {
+                ["GLACIER", "DEEP_ARCHIVE"].iter().any(|known| class.eq_ignore_ascii_case(known))
+            }),
         };
-        Some(Some(Item { key, entry: Some(entry) }))
+        Some(Item { key, entry: Some(entry) })
     }
 }
 

@@ -55,6 +55,7 @@ fn at(location: &Location, options: &StoreOptions) -> Option<AttributeSet> {
         StoreSettings::Gcs(_) => gcs(),
         StoreSettings::Sftp(_) => files(),
         StoreSettings::Webdav(_) => webdav(),
+        StoreSettings::Ftp => AttributeSet::NONE,
     })
 }
 

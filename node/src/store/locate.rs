@@ -16,6 +16,7 @@ use super::azure::{AzureOptions, AzureStore};
 use super::dal::{DalStore, WebdavOptions};
 use super::fence::Fence;
 use super::files::{FileOptions, FileStore};
+use super::ftp::{FtpOptions, FtpServer, FtpStore};
 use super::gcs::{GcsOptions, GcsStore};
 use super::path::KeyPath;
 use super::s3::provider::Provider;
@@ -158,6 +159,12 @@ pub async fn open(
                 let links = handling.links;
                 let options = SftpOptions { server, root, place, job, links, fence };
                 Ok(Arc::new(SftpStore::open(options)?))
+            }
+            StoreSettings::Ftp => {
+                let root = path_below(prefix, location)?;
+                let root = root.strip_prefix(b"/").unwrap_or_default().to_vec();
+                let (server, place) = (FtpServer::at(bucket)?, location.to_string());
+                Ok(Arc::new(FtpStore::open(FtpOptions { server, root, place })?))
             }
             StoreSettings::Webdav(place) => {
                 let below = path_below(prefix, location)?;

@@ -20,6 +20,9 @@ use super::s3::{Addressing, Checksums};
 /// Scheme of servers that speak SFTP, and the kind of their configured stores.
 pub const SFTP: &str = "sftp";
 
+/// Scheme of servers that speak FTP.
+pub const FTP: &str = "ftp";
+
 /// Scheme of servers that speak WebDAV, and the kind of their configured stores.
 pub const WEBDAV: &str = "webdav";
 /// The same over TLS.
@@ -60,6 +63,8 @@ pub enum StoreSettings {
     Sftp(Option<SftpRoot>),
     /// A server that speaks WebDAV.
     Webdav(WebdavPlace),
+    /// A server that speaks FTP, which the location itself names, as its bucket.
+    Ftp,
 }
 
 /// Where a server that speaks WebDAV is.
@@ -260,7 +265,7 @@ pub const GCS: &str = "gs";
 
 /// Schemes that this build serves without any configuration.
 pub fn schemes() -> impl Iterator<Item = &'static str> {
-    let others = [AZURE, GCS, SFTP, WEBDAV, WEBDAVS];
+    let others = [AZURE, GCS, SFTP, WEBDAV, WEBDAVS, FTP];
     PROVIDERS.iter().map(|provider| provider.scheme).chain(others)
 }
 
@@ -287,6 +292,7 @@ impl StoreOptions {
             AZURE => return Ok(StoreSettings::Azure(self.azure.clone())),
             GCS => return Ok(StoreSettings::Gcs(self.gcs.clone())),
             SFTP => return Ok(StoreSettings::Sftp(None)),
+            FTP => return Ok(StoreSettings::Ftp),
             WEBDAV => {
                 return Ok(StoreSettings::Webdav(WebdavPlace::Location(Transport::Http)));
             }

@@ -45,7 +45,7 @@ fn wrong_requests_are_refused_before_anything_moves() {
     let sub = format!("{root}/sub");
     let airlift = Airlift::new();
     for (arguments, code, words) in [
-        (vec!["cp", "ftp://host/x", root], 2, vec!["ftp", "serves files and s3,"]),
+        (vec!["cp", "gopher://host/x", root], 2, vec!["gopher", "serves files and s3,"]),
         (vec!["cp", root, "nfs://bucket/x"], 2, vec!["nfs"]),
         (vec!["cp", "node:/abs", root], 2, vec!["node", "cluster"]),
         (vec!["cp", "/does/not/exist", root], 3, vec!["/does/not/exist"]),

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 
 use airlift_tests::airlift::Airlift;
 use airlift_tests::s3::{Access, S3Server};
@@ -11,6 +12,11 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use md5::{Digest, Md5};
+use parquet::basic::Compression as Packing;
+use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
+use parquet::file::properties::WriterProperties;
+use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::parser::parse_message_type;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -193,4 +199,89 @@ fn an_inventory_that_is_damaged_or_of_another_bucket_moves_nothing() {
     let moved: Vec<String> =
         names(target.path()).into_iter().filter(|name| !name.starts_with(".airlift-")).collect();
     assert_eq!(moved, [] as [&str; 0]);
+}
+
+const SCHEMA: &str = "message s3.inventory { required binary bucket (UTF8);
+    required binary key (UTF8); optional int64 size;
+    optional int64 last_modified_date (TIMESTAMP_MILLIS); optional binary e_tag (UTF8); }";
+
+/// A file of Parquet with a row for each object: key, size, ETag and time.
+fn rows(objects: &[(String, usize, (String, i64))]) -> Vec<u8> {
+    let schema = Arc::new(parse_message_type(SCHEMA).unwrap());
+    let properties = WriterProperties::builder().set_compression(Packing::SNAPPY).build();
+    let mut writer = SerializedFileWriter::new(Vec::new(), schema, properties.into()).unwrap();
+    let all = vec![1; objects.len()];
+    let texts = |text: &dyn Fn(&(String, usize, (String, i64))) -> String| -> Vec<ByteArray> {
+        objects.iter().map(|object| text(object).as_str().into()).collect()
+    };
+    let sizes: Vec<i64> = objects.iter().map(|object| object.1 as i64).collect();
+    let times: Vec<i64> = objects.iter().map(|object| object.2.1 * 1_000 + 7).collect();
+    let mut group = writer.next_row_group().unwrap();
+    for number in 0.. {
+        let Some(mut column) = group.next_column().unwrap() else { break };
+        let mut bytes = |values: Vec<ByteArray>, levels| {
+            column.typed::<ByteArrayType>().write_batch(&values, levels, None)
+        };
+        let written = match number {
+            0 => bytes(texts(&|_| "bucket".to_owned()), None),
+            1 => bytes(texts(&|object| object.0.clone()), None),
+            2 => column.typed::<Int64Type>().write_batch(&sizes, Some(&all), None),
+            3 => column.typed::<Int64Type>().write_batch(&times, Some(&all), None),
+            _ => bytes(texts(&|object| object.2.0.clone()), Some(&all)),
+        };
+        written.unwrap();
+        column.close().unwrap();
+    }
+    group.close().unwrap();
+    writer.into_inner().unwrap()
+}
+
+#[test]
+fn an_inventory_in_parquet_stands_for_the_listing_too() {
+    let server = S3Server::with_bucket("bucket");
+    let access = server.access();
+    let mut objects: Vec<(String, usize, (String, i64))> = (0..30)
+        .map(|number| {
+            let (key, size) = (format!("source/{number:02}%20+x"), 100 + number as usize);
+            let state = put(access, &key, tree::noise(number, size));
+            (key, size, state)
+        })
+        .collect();
+    let large = put(access, "source/large", tree::noise(99, 20 << 20));
+    objects.push(("source/large".to_owned(), 20 << 20, large));
+    put(access, "source/new", b"not in the inventory".to_vec());
+    objects.reverse();
+    let manifest = |digest: &str| {
+        let file = json!({ "key": "inventory/0.parquet", "size": 1, "MD5checksum": digest });
+        let manifest = json!({
+            "sourceBucket": "bucket",
+            "fileFormat": "Parquet",
+            "fileSchema": SCHEMA,
+            "files": [file],
+        });
+        put(access, "inventory/manifest.json", manifest.to_string().into_bytes());
+    };
+    let file = rows(&objects);
+    let digest: String = Md5::digest(&file).iter().map(|byte| format!("{byte:02x}")).collect();
+    put(access, "inventory/0.parquet", file);
+    let airlift = Airlift::new().with_s3(access);
+    let target = directory();
+    let words = ["cp", "--inventory", "s3://bucket/inventory/manifest.json", "s3://bucket/source/"];
+    let run = || airlift.run(words.iter().copied().chain([text(target.path()), "--json"]));
+
+    manifest(&digest.replace(['0', '1', '2', '3'], "4"));
+    let damaged = run().expect(3);
+    assert!(damaged.stdout.contains("MD5"), "{damaged:?}");
+    assert_eq!(names(target.path()), [""; 0]);
+
+    manifest(&digest);
+    let out = run().expect(0).json();
+    assert_eq!(
+        (&out["objects"]["done"], &out["objects"]["total"]),
+        (&31.into(), &31.into()),
+        "{out}"
+    );
+    assert_eq!(fs::read(target.path().join("07%20+x")).unwrap(), tree::noise(7, 107));
+    assert!(fs::read(target.path().join("large")).unwrap() == tree::noise(99, 20 << 20));
+    assert!(!target.path().join("new").exists());
 }

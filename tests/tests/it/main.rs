@@ -23,6 +23,7 @@ mod explain;
 mod faults;
 mod figures;
 mod folding;
+mod ftp;
 mod gcs;
 mod hostile;
 mod hygiene;

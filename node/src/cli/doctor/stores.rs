@@ -54,7 +54,10 @@ fn clock_of(settings: &StoreSettings) -> Option<String> {
             store.ok().map(|store| store.endpoint().to_owned())
         }
         // By tokens, not by signatures of ours; or not over HTTP; or without signatures.
-        StoreSettings::Gcs(_) | StoreSettings::Sftp(_) | StoreSettings::Webdav(_) => None,
+        StoreSettings::Gcs(_)
+        | StoreSettings::Sftp(_)
+        | StoreSettings::Ftp
+        | StoreSettings::Webdav(_) => None,
     }
 }
 
@@ -99,7 +102,9 @@ async fn look(settings: &StoreSettings) -> Result<String, String> {
             store.map_err(|error| error.to_string())?.greet().await.map_err(|e| e.to_string())?;
             Ok(format!("SFTP, {name} lets us in"))
         }
-        StoreSettings::Webdav(WebdavPlace::Location(_)) => Err("it names no server".to_owned()),
+        StoreSettings::Ftp | StoreSettings::Webdav(WebdavPlace::Location(_)) => {
+            Err("it names no server".to_owned())
+        }
         StoreSettings::Webdav(WebdavPlace::Url(server)) => {
             let url = server.url.clone();
             let options = WebdavOptions { server: server.clone(), root: Vec::new(), place: url };

@@ -5,12 +5,13 @@
 //! follow that belongs before them. Only blobs whose names begin with a marker's name lie between
 //! the two, so that no more markers are held back than a name has characters.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use airlift_protocol::error::ErrorCode;
 use airlift_protocol::key::Key;
 use airlift_protocol::manifest::{Entry, Kind, Version};
+use async_trait::async_trait;
 use reqwest::Method;
 use tokio::sync::mpsc;
 
@@ -21,6 +22,7 @@ use super::xml::Element;
 use crate::store::digest::unquoted;
 use crate::store::each::{REQUESTS_MAX, for_each};
 use crate::store::http::{Patience, body, path};
+use crate::store::lookup::{self, Pages};
 use crate::store::{ListRequest, Listed, StoreError};
 
 /// Pages without a blob that may follow each other: the service sends them when it crosses from
@@ -29,9 +31,6 @@ const EMPTY_PAGES_MAX: u32 = 1_000;
 
 /// Entries that are handed on at a time.
 const BATCH_ENTRIES: usize = 1_000;
-
-/// Keys from which one listing may be cheaper than a request for each.
-const LISTED_KEYS_MIN: usize = 16;
 
 /// Bytes of one page: 5,000 blobs with long names and 8 KiB of metadata each.
 const PAGE_BYTES_MAX: usize = 128 << 20;
@@ -280,32 +279,19 @@ impl Sorter {
     }
 }
 
-/// Looks up `keys`, which ascend: few by a request each, many by one listing, as long as what lies
-/// between them does not make that the dearer way.
-pub(super) async fn lookup(
-    container: &Arc<Container>,
-    keys: Vec<Key>,
-) -> Vec<Result<Option<Entry>, StoreError>> {
-    if keys.len() < LISTED_KEYS_MIN {
-        return describe_each(container, keys).await;
+#[async_trait]
+impl Pages for Listing<'_> {
+    async fn page(&mut self) -> Result<Option<Vec<Entry>>, StoreError> {
+        Listing::page(self).await
     }
-    let (mut known, reached) = list_range(container, &keys).await;
-    let rest: Vec<Key> = keys.iter().filter(|key| !is_within(key, &reached)).cloned().collect();
-    let mut described: VecDeque<_> = describe_each(container, rest).await.into();
-    keys.iter()
-        .map(|key| match is_within(key, &reached) {
-            true => Ok(known.remove(key)),
-            false => described.pop_front().unwrap_or(Ok(None)),
-        })
-        .collect()
+
+    fn seen(&self) -> u64 {
+        self.blobs_seen
+    }
 }
 
-/// Whether a listing that went from one key to another says all about `key`.
-fn is_within(key: &Key, reached: &Option<(Key, Key)>) -> bool {
-    reached.as_ref().is_some_and(|(after, until)| key > after && key <= until)
-}
-
-async fn describe_each(
+/// Looks up `keys`, which ascend.
+pub(super) async fn lookup(
     container: &Arc<Container>,
     keys: Vec<Key>,
 ) -> Vec<Result<Option<Entry>, StoreError>> {
@@ -313,46 +299,8 @@ async fn describe_each(
         let container = Arc::clone(container);
         async move { Ok(container.stat(&key).await?.map(|info| info.entry)) }
     };
-    for_each(REQUESTS_MAX, keys, describe).await
-}
-
-/// Lists from the first key (which the listing itself leaves out) to the last. Returns the entries
-/// of keys asked for, and the range within which they are all. A listing that fails or finds too
-/// much, before the keys or between them, just ends early.
-async fn list_range(
-    container: &Container,
-    keys: &[Key],
-) -> (BTreeMap<Key, Entry>, Option<(Key, Key)>) {
-    let mut known = BTreeMap::new();
-    let (Some(first), Some(last)) = (keys.first(), keys.last()) else { return (known, None) };
-    let bounds = ListRequest { after: Some(first.clone()), until: Some(last.clone()) };
-    let mut listing = Listing::new(container, &bounds);
-    let blobs_max = 4 * keys.len() as u64 + 1_000;
-    let mut reached = first.clone();
-    while listing.blobs_seen <= blobs_max {
-        match listing.page().await {
-            Ok(Some(entries)) => {
-                if let Some(entry) = entries.last() {
-                    reached = entry.key.clone();
-                }
-                let asked = entries
-                    .into_iter()
-                    .filter(|entry| keys.binary_search(&entry.key).is_ok())
-                    .map(|entry| (entry.key.clone(), entry));
-                known.extend(asked);
-            }
-            Ok(None) => {
-                reached = last.clone();
-                break;
-            }
-            Err(error) => {
-                // The requests for the remaining keys meet the same trouble, and report it by key.
-                tracing::debug!(%error, "a listing for a lookup ended early");
-                break;
-            }
-        }
-    }
-    (known, Some((first.clone(), reached)))
+    let describe = |keys| for_each(REQUESTS_MAX, keys, describe);
+    lookup::lookup(keys, |request| Ok(Listing::new(container, request)), describe).await
 }
 
 #[cfg(test)]

@@ -1,7 +1,4 @@
-//! Listing a tree in the byte order of its keys, and looking up keys.
-//!
-//! The server lists one directory at a time, all of it: its entries are in memory until they are
-//! listed, and those of the directories above it.
+//! Listing one directory at a time, and looking up keys.
 
 use std::sync::Arc;
 
@@ -9,6 +6,7 @@ use airlift_protocol::error::ErrorCode;
 use airlift_protocol::key::Key;
 use airlift_protocol::limits::KEY_BYTES_MAX;
 use airlift_protocol::manifest::{Entry, Kind, Version};
+use async_trait::async_trait;
 use futures::{StreamExt, stream};
 use opendal::{ErrorKind, Metadata};
 use tokio::sync::mpsc;
@@ -16,10 +14,8 @@ use tokio::sync::mpsc;
 use super::error::store_error;
 use super::{REQUESTS_MAX, Source, answer};
 use crate::store::path::is_staging;
+use crate::store::walk::{Directories, Name, directory_entry, in_order, walk};
 use crate::store::{Attributes, ListRequest, Listed, ObjectInfo, StoreError};
-
-/// Entries that go into the channel at a time.
-const BATCH_ENTRIES: usize = 1000;
 
 /// The entry of a file, from what both a listing and a description say.
 pub(super) fn object_entry(key: Key, metadata: &Metadata) -> Entry {
@@ -34,17 +30,6 @@ pub(super) fn object_entry(key: Key, metadata: &Metadata) -> Entry {
         size: metadata.content_length(),
         mtime_ns: nanoseconds.and_then(|time| i64::try_from(time).ok()),
         version,
-        is_archived: false,
-    }
-}
-
-fn directory_entry(key: Key) -> Entry {
-    Entry {
-        key,
-        kind: Kind::Directory,
-        size: 0,
-        mtime_ns: None,
-        version: Version::None,
         is_archived: false,
     }
 }
@@ -77,98 +62,14 @@ pub(super) async fn list(
     found: mpsc::Sender<Listed>,
 ) -> Result<(), StoreError> {
     let top = top(source).await?;
-    let mut lister =
-        Lister { source, request, batch: Vec::new(), found, levels: vec![top.into_iter()] };
-    while lister.step().await.is_some() {}
-    // Nobody may want the rest, which is no error.
-    let _ = lister.flush().await;
+    walk(source, top, request, found).await;
     Ok(())
 }
 
-/// A finding in a directory.
-enum Name {
-    File(Entry),
-    /// Its key ends in `/`.
-    Directory(Key),
-    /// What cannot be asked for under its own name.
-    Unreadable(Key, StoreError),
-}
-
-impl Name {
-    fn key(&self) -> &Key {
-        match self {
-            Self::File(entry) => &entry.key,
-            Self::Directory(key) | Self::Unreadable(key, _) => key,
-        }
-    }
-}
-
-struct Lister<'a> {
-    source: &'a Source,
-    request: ListRequest,
-    batch: Vec<Entry>,
-    found: mpsc::Sender<Listed>,
-    levels: Vec<std::vec::IntoIter<Name>>,
-}
-
-impl Lister<'_> {
-    /// Handles one name; `None` when the listing has ended, or nobody wants more of it.
-    async fn step(&mut self) -> Option<()> {
-        let Some(name) = self.levels.last_mut()?.next() else {
-            self.levels.pop();
-            return Some(());
-        };
-        let key = name.key();
-        if self.request.until.as_ref().is_some_and(|until| key > until) {
-            return None;
-        }
-        if let Some(after) = &self.request.after
-            && key <= after
-            && !(matches!(name, Name::Directory(_)) && after.as_bytes().starts_with(key.as_bytes()))
-        {
-            return Some(());
-        }
-        match name {
-            Name::File(entry) => self.push(entry).await,
-            Name::Unreadable(key, error) => self.unreadable(key, error).await,
-            Name::Directory(key) => self.descend(key).await,
-        }
-    }
-
-    async fn descend(&mut self, key: Key) -> Option<()> {
-        // Only what is kept became a directory to descend into.
-        match scan(self.source, key.as_str().unwrap_or_default()).await {
-            Ok(names) if names.is_empty() => {
-                match self.request.after.as_ref().is_none_or(|after| key > *after) {
-                    true => self.push(directory_entry(key)).await,
-                    false => Some(()),
-                }
-            }
-            Ok(names) => {
-                self.levels.push(names.into_iter());
-                Some(())
-            }
-            // A server that does not know what it has just named may have it all the same.
-            Err(error) => self.unreadable(key, error).await,
-        }
-    }
-
-    async fn push(&mut self, entry: Entry) -> Option<()> {
-        self.batch.push(entry);
-        if self.batch.len() < BATCH_ENTRIES { Some(()) } else { self.flush().await }
-    }
-
-    async fn unreadable(&mut self, key: Key, error: StoreError) -> Option<()> {
-        self.flush().await?;
-        self.found.send(Listed::Unreadable(key, error)).await.ok()
-    }
-
-    async fn flush(&mut self) -> Option<()> {
-        if self.batch.is_empty() {
-            return (!self.found.is_closed()).then_some(());
-        }
-        let batch = std::mem::take(&mut self.batch);
-        self.found.send(Listed::Entries(batch)).await.ok()
+#[async_trait]
+impl Directories for Source {
+    async fn scan(&self, path: &str) -> Result<Vec<Name>, StoreError> {
+        scan(self, path).await
     }
 }
 
@@ -208,12 +109,7 @@ async fn scan(source: &Source, path: &str) -> Result<Vec<Name>, StoreError> {
         let text = format!("list {shown}: it does not exist");
         return Err(StoreError::new(ErrorCode::NotFound, text));
     }
-    names.sort_by(|one, other| one.key().cmp(other.key()));
-    if let Some(twice) = names.windows(2).find(|pair| pair[0].key() == pair[1].key()) {
-        let text = format!("list {shown}: the server names '{}' twice", twice[0].key());
-        return Err(StoreError::new(ErrorCode::Protocol, text));
-    }
-    Ok(names)
+    in_order(names, &shown)
 }
 
 /// What `key`, which ends in `/` when it is a directory, is to a listing.

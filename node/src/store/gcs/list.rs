@@ -1,11 +1,11 @@
 //! Listing, page by page with one page read ahead, and looking up keys by the cheaper way.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use airlift_protocol::error::ErrorCode;
 use airlift_protocol::key::Key;
 use airlift_protocol::manifest::Entry;
+use async_trait::async_trait;
 use reqwest::Method;
 use serde::Deserialize;
 use tokio::sync::mpsc;
@@ -16,6 +16,7 @@ use super::names::is_staged;
 use super::resource::Resource;
 use crate::store::each::{REQUESTS_MAX, for_each};
 use crate::store::http::{Failed, Patience};
+use crate::store::lookup::{self, Pages};
 use crate::store::{ListRequest, Listed, StoreError};
 
 /// Objects that are asked for in one page, and handed on at a time.
@@ -28,9 +29,6 @@ const PROBE_ENTRIES: usize = 2;
 /// Pages without an object that may follow each other: the service may send them, and one that
 /// sends nothing else never ends.
 const EMPTY_PAGES_MAX: u32 = 1_000;
-
-/// Keys from which one listing may be cheaper than a request for each.
-const LISTED_KEYS_MIN: usize = 16;
 
 /// What the service calls a listing.
 const LISTING: &str = "storage#objects";
@@ -220,32 +218,19 @@ impl<'a> Listing<'a> {
     }
 }
 
-/// Looks up `keys`, which ascend: few by a request each, many by one listing, as long as what lies
-/// between them does not make that the dearer way.
-pub(super) async fn lookup(
-    bucket: &Arc<Bucket>,
-    keys: Vec<Key>,
-) -> Vec<Result<Option<Entry>, StoreError>> {
-    if keys.len() < LISTED_KEYS_MIN {
-        return describe_each(bucket, keys).await;
+#[async_trait]
+impl Pages for Listing<'_> {
+    async fn page(&mut self) -> Result<Option<Vec<Entry>>, StoreError> {
+        Listing::page(self).await
     }
-    let (mut known, reached) = list_range(bucket, &keys).await;
-    let rest: Vec<Key> = keys.iter().filter(|key| !is_within(key, &reached)).cloned().collect();
-    let mut described: VecDeque<_> = describe_each(bucket, rest).await.into();
-    keys.iter()
-        .map(|key| match is_within(key, &reached) {
-            true => Ok(known.remove(key)),
-            false => described.pop_front().unwrap_or(Ok(None)),
-        })
-        .collect()
+
+    fn seen(&self) -> u64 {
+        self.objects_seen
+    }
 }
 
-/// Whether a listing that went from one key to another says all about `key`.
-fn is_within(key: &Key, reached: &Option<(Key, Key)>) -> bool {
-    reached.as_ref().is_some_and(|(after, until)| key > after && key <= until)
-}
-
-async fn describe_each(
+/// Looks up `keys`, which ascend.
+pub(super) async fn lookup(
     bucket: &Arc<Bucket>,
     keys: Vec<Key>,
 ) -> Vec<Result<Option<Entry>, StoreError>> {
@@ -253,41 +238,6 @@ async fn describe_each(
         let bucket = Arc::clone(bucket);
         async move { Ok(bucket.stat(&key).await?.map(|info| info.entry)) }
     };
-    for_each(REQUESTS_MAX, keys, describe).await
-}
-
-/// Lists from the first key (which the listing itself leaves out) to the last. Returns the entries
-/// of keys asked for, and the range within which they are all. A listing that fails or finds too
-/// much between the keys just ends early.
-async fn list_range(bucket: &Bucket, keys: &[Key]) -> (BTreeMap<Key, Entry>, Option<(Key, Key)>) {
-    let mut known = BTreeMap::new();
-    let (Some(first), Some(last)) = (keys.first(), keys.last()) else { return (known, None) };
-    let request = ListRequest { after: Some(first.clone()), until: Some(last.clone()) };
-    let Ok(mut listing) = Listing::new(bucket, &request) else { return (known, None) };
-    let objects_max = 4 * keys.len() as u64 + 1_000;
-    let mut reached = first.clone();
-    while listing.objects_seen <= objects_max {
-        match listing.page().await {
-            Ok(Some(entries)) => {
-                if let Some(entry) = entries.last() {
-                    reached = entry.key.clone();
-                }
-                let asked = entries
-                    .into_iter()
-                    .filter(|entry| keys.binary_search(&entry.key).is_ok())
-                    .map(|entry| (entry.key.clone(), entry));
-                known.extend(asked);
-            }
-            Ok(None) => {
-                reached = last.clone();
-                break;
-            }
-            Err(error) => {
-                // The requests for the remaining keys meet the same trouble, and report it by key.
-                tracing::debug!(%error, "a listing for a lookup ended early");
-                break;
-            }
-        }
-    }
-    (known, Some((first.clone(), reached)))
+    let describe = |keys| for_each(REQUESTS_MAX, keys, describe);
+    lookup::lookup(keys, |request| Listing::new(bucket, request), describe).await
 }

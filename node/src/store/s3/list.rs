@@ -1,11 +1,11 @@
 //! Listing, page by page with one page read ahead, and looking up keys by the cheaper way.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use airlift_protocol::error::ErrorCode;
 use airlift_protocol::key::Key;
 use airlift_protocol::manifest::{Entry, Kind, Version};
+use async_trait::async_trait;
 use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
 use aws_sdk_s3::types::{EncodingType, Object, OptionalObjectAttributes};
 use aws_smithy_types::DateTime;
@@ -17,14 +17,12 @@ use super::digest::unquoted;
 use super::error::store_error;
 use super::for_each;
 use super::keys::url_decode;
+use crate::store::lookup::{self, Pages};
 use crate::store::{ListRequest, Listed, StoreError};
 
 /// Pages without a key that may follow each other: stores send them after many deletes, and a
 /// store that sends nothing else never ends.
 const EMPTY_PAGES_MAX: u32 = 1_000;
-
-/// Keys from which one listing may be cheaper than a request for each.
-const LISTED_KEYS_MIN: usize = 16;
 
 /// About what an answer to a listing has.
 const PAGE_BYTES: u64 = 256 << 10;
@@ -94,6 +92,8 @@ struct Listing<'a> {
     next: Next,
     last: Option<Key>,
     empty_pages: u32,
+    /// Objects listed.
+    seen: u64,
 }
 
 impl<'a> Listing<'a> {
@@ -106,7 +106,7 @@ impl<'a> Listing<'a> {
         };
         let last = request.after.clone();
         let until = request.until.clone();
-        Ok(Self { bucket, until, page_keys: None, next, last, empty_pages: 0 })
+        Ok(Self { bucket, until, page_keys: None, next, last, empty_pages: 0, seen: 0 })
     }
 
     /// The entries of the next page, which may be none; `None` at the end.
@@ -124,6 +124,7 @@ impl<'a> Listing<'a> {
         }
         self.next = page.next;
         let mut entries = page.entries;
+        self.seen += entries.len() as u64;
         self.check_order(&entries)?;
         if let Some(until) = &self.until {
             let within = entries.partition_point(|entry| entry.key <= *until);
@@ -250,33 +251,19 @@ pub(super) fn whole_seconds_ns(time: &DateTime) -> Option<i64> {
     time.secs().checked_mul(NS_PER_SECOND)
 }
 
-/// Looks up `keys`, which ascend: few by a request each, many by one listing, as long as what lies
-/// between them does not make that the dearer way.
-pub(super) async fn lookup(
-    bucket: &Arc<Bucket>,
-    keys: Vec<Key>,
-) -> Vec<Result<Option<Entry>, StoreError>> {
-    if keys.len() < LISTED_KEYS_MIN {
-        return describe_each(bucket, keys).await;
+#[async_trait]
+impl Pages for Listing<'_> {
+    async fn page(&mut self) -> Result<Option<Vec<Entry>>, StoreError> {
+        Listing::page(self).await
     }
-    let (known, reached) = list_range(bucket, &keys).await;
-    let rest: Vec<Key> = keys.iter().filter(|key| !is_within(key, &reached)).cloned().collect();
-    let mut described = describe_each(bucket, rest).await.into_iter();
-    let mut found = known;
-    keys.iter()
-        .map(|key| match is_within(key, &reached) {
-            true => Ok(found.remove(key)),
-            false => described.next().unwrap_or(Ok(None)),
-        })
-        .collect()
+
+    fn seen(&self) -> u64 {
+        self.seen
+    }
 }
 
-/// Whether a listing that went from one key to another says all about `key`.
-fn is_within(key: &Key, reached: &Option<(Key, Key)>) -> bool {
-    reached.as_ref().is_some_and(|(after, until)| key > after && key <= until)
-}
-
-async fn describe_each(
+/// Looks up `keys`, which ascend.
+pub(super) async fn lookup(
     bucket: &Arc<Bucket>,
     keys: Vec<Key>,
 ) -> Vec<Result<Option<Entry>, StoreError>> {
@@ -284,43 +271,6 @@ async fn describe_each(
         let bucket = Arc::clone(bucket);
         async move { Ok(bucket.stat(&key).await?.map(|info| info.entry)) }
     };
-    for_each(bucket.requests_max, keys, describe).await
-}
-
-/// Lists from the first key (which the listing itself leaves out) to the last. Returns the entries
-/// of keys asked for, and the range within which they are all. A listing that fails or finds too
-/// much between the keys just ends early.
-async fn list_range(bucket: &Bucket, keys: &[Key]) -> (BTreeMap<Key, Entry>, Option<(Key, Key)>) {
-    let mut known = BTreeMap::new();
-    let (Some(first), Some(last)) = (keys.first(), keys.last()) else { return (known, None) };
-    let request = ListRequest { after: Some(first.clone()), until: Some(last.clone()) };
-    let Ok(mut listing) = Listing::new(bucket, &request) else { return (known, None) };
-    let entries_max = 4 * keys.len() + 1_000;
-    let mut seen = 0;
-    let mut reached = first.clone();
-    while seen <= entries_max {
-        match listing.page().await {
-            Ok(Some(entries)) => {
-                seen += entries.len();
-                if let Some(entry) = entries.last() {
-                    reached = entry.key.clone();
-                }
-                let asked = entries
-                    .into_iter()
-                    .filter(|entry| keys.binary_search(&entry.key).is_ok())
-                    .map(|entry| (entry.key.clone(), entry));
-                known.extend(asked);
-            }
-            Ok(None) => {
-                reached = last.clone();
-                break;
-            }
-            Err(error) => {
-                // The requests for the remaining keys meet the same trouble, and report it by key.
-                tracing::debug!(%error, "a listing for a lookup ended early");
-                break;
-            }
-        }
-    }
-    (known, Some((first.clone(), reached)))
+    let describe = |keys| for_each(bucket.requests_max, keys, describe);
+    lookup::lookup(keys, |request| Listing::new(bucket, request), describe).await
 }

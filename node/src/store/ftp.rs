@@ -1,0 +1,366 @@
+//! FTP, as a source only, from servers that list for machines (MLSD, RFC 3659).
+//!
+//! ```text
+//! control  one connection: commands, replies, data     facts  what a server says of a file
+//! list     directories, descriptions                   read   small objects and ranges, pinned
+//! ```
+//!
+//! A file is pinned by its size and its time in seconds or less: MLSD says both, LIST says times of minutes,
+//! so that servers without MLSD are refused. Nothing is written: an upload has no name of its own and no
+//! checksum, a rename may replace what is there or not, as the server likes, and nothing says when bytes are on
+//! its disk.
+
+mod control;
+mod facts;
+mod list;
+mod read;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use airlift_protocol::assignment::UploadToken;
+use airlift_protocol::chunk::Root;
+use airlift_protocol::error::ErrorCode;
+use airlift_protocol::key::Key;
+use airlift_protocol::manifest::Entry;
+use airlift_protocol::time::Timestamp;
+use airlift_protocol::units::ByteRange;
+use async_trait::async_trait;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::Instant;
+
+use self::control::Control;
+use super::{
+    Access, AttributeSet, Capabilities, Classes, ListRequest, Listed, NewObject, ObjectInfo,
+    OpenedUpload, RangeReader, ReadResult, Store, StoreError, Upload,
+};
+use crate::pipeline::chunk::VerifiedObject;
+use crate::runtime::clock;
+
+/// Connections to one server at the same time: many servers let an address have few.
+const CONNECTIONS_MAX: usize = 4;
+
+/// How long a connection may rest and be used again: servers close those that rest for minutes.
+const IDLE_MAX: Duration = Duration::from_secs(30);
+
+const PORT: u16 = 21;
+
+/// A server, and who logs in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FtpServer {
+    /// Its name or address.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// User and password; without them whoever logs in is anonymous.
+    pub credentials: Option<(String, String)>,
+}
+
+impl FtpServer {
+    /// The server that a location names as `host[:port]`, with the credentials of the environment.
+    ///
+    /// # Errors
+    /// When it names a user, or the port is no number.
+    pub fn at(authority: &str) -> Result<Self, StoreError> {
+        let wrong = |text: &str| {
+            let text = format!("ftp://{authority}: {text}");
+            StoreError::new(ErrorCode::LocationMissing, text)
+        };
+        if authority.contains('@') {
+            return Err(wrong("write ftp://host[:port], and set FTP_USERNAME and FTP_PASSWORD"));
+        }
+        let (host, port) = match authority.rsplit_once(':') {
+            Some((host, port)) if !port.contains(']') => {
+                (host, port.parse().map_err(|_| wrong("the port is no number"))?)
+            }
+            _ => (authority, PORT),
+        };
+        let host = host.trim_matches(['[', ']']).to_owned();
+        let variable = |name| std::env::var(name).ok().filter(|text: &String| !text.is_empty());
+        let credentials = variable("FTP_USERNAME").zip(variable("FTP_PASSWORD"));
+        Ok(Self { host, port, credentials })
+    }
+
+    fn name(&self) -> String {
+        format!("ftp://{}:{}", self.host, self.port)
+    }
+
+    /// Who logs in, and with what.
+    ///
+    /// # Errors
+    /// When a password would cross a network in plain text.
+    fn login(&self) -> Result<(String, String), StoreError> {
+        let Some(credentials) = &self.credentials else {
+            return Ok(("anonymous".to_owned(), "airlift@".to_owned()));
+        };
+        let address = self.host.parse::<std::net::IpAddr>();
+        if self.host == "localhost" || address.is_ok_and(|address| address.is_loopback()) {
+            return Ok(credentials.clone());
+        }
+        let text = format!(
+            "{} would get the password for everybody on the way to read: unset FTP_USERNAME to be anonymous, \
+             or use sftp://",
+            self.name()
+        );
+        Err(StoreError::new(ErrorCode::Unauthorized, text))
+    }
+}
+
+/// How to reach a directory of a server.
+#[derive(Clone, Debug)]
+pub struct FtpOptions {
+    /// The server.
+    pub server: FtpServer,
+    /// Path of the directory below the server's root, without slashes at its ends; empty for the root.
+    pub root: Vec<u8>,
+    /// The location, for people.
+    pub place: String,
+}
+
+/// The files below one directory of an FTP server, as a source.
+#[derive(Clone, Debug)]
+pub struct FtpStore {
+    capabilities: Capabilities,
+    source: Arc<Source>,
+}
+
+/// Where objects are read.
+#[derive(Debug)]
+struct Source {
+    server: FtpServer,
+    /// What stands before every key: `/`, or a path that ends in one.
+    root: String,
+    place: String,
+    /// Connections that rest, and since when.
+    resting: Mutex<Vec<(Control, Instant)>>,
+    permits: Arc<Semaphore>,
+}
+
+/// A connection, for one who gives it back, or drops it where it cannot be used again.
+#[derive(Debug)]
+struct Lease {
+    control: Control,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Source {
+    async fn connection(&self) -> Result<Lease, StoreError> {
+        let permit = Arc::clone(&self.permits).acquire_owned().await;
+        let permit = permit.expect("invariant: nobody closes the semaphore");
+        let rested = {
+            let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
+            resting.retain(|(_, since)| clock::now().duration_since(*since) < IDLE_MAX);
+            resting.pop()
+        };
+        let control = match rested {
+            Some((control, _)) => control,
+            None => Control::connect(&self.server).await?,
+        };
+        Ok(Lease { control, _permit: permit })
+    }
+
+    fn give_back(&self, lease: Lease) {
+        let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
+        resting.push((lease.control, clock::now()));
+    }
+
+    /// The path of `key` at the server, without a slash at its end.
+    fn path(&self, key: &Key) -> Result<String, &'static str> {
+        let path = format!("{}{}", self.root, kept(key)?);
+        let path = path.strip_suffix('/').unwrap_or(&path);
+        Ok(if path.is_empty() { "/".to_owned() } else { path.to_owned() })
+    }
+
+    /// What `key` is called in messages.
+    fn show(&self, key: &Key) -> String {
+        format!("{}/{key}", self.place.trim_end_matches('/'))
+    }
+}
+
+/// `key` as a part of a path that no server takes for another one.
+///
+/// # Errors
+/// Why it might.
+fn kept(key: &Key) -> Result<&str, &'static str> {
+    let Some(text) = key.as_str() else {
+        return Err("the name is not UTF-8, which this protocol requires");
+    };
+    if text.chars().any(char::is_control) {
+        return Err("the name has control characters, which this protocol cannot carry");
+    }
+    let path = text.strip_suffix('/').unwrap_or(text);
+    match path.split('/').find(|name| matches!(*name, "" | "." | "..")) {
+        Some(_) if text.is_empty() => Ok(text),
+        Some("") => {
+            Err("an empty name (`//`, or `/` at the begin) stands for nothing at the server")
+        }
+        Some(_) => Err("`.` and `..` between slashes lead elsewhere at the server"),
+        None => Ok(text),
+    }
+}
+
+impl FtpStore {
+    /// Prepares a store; talks to nobody yet.
+    ///
+    /// # Errors
+    /// When the root cannot be a path of the server.
+    pub fn open(options: FtpOptions) -> Result<Self, StoreError> {
+        let FtpOptions { server, root, place } = options;
+        let key = Key::new(root);
+        let root = kept(&key).map_err(|reason| {
+            StoreError::new(ErrorCode::LocationMissing, format!("{place}: {reason}"))
+        })?;
+        let root = if root.is_empty() { "/".to_owned() } else { format!("/{root}/") };
+        let capabilities = Capabilities {
+            concurrent_parts: 1,
+            writes_are_durable: false,
+            symlinks: false,
+            keeps_mtime: false,
+            directories: true,
+            lists_ranges: false,
+            object_bytes_max: 0,
+            keeps: AttributeSet::NONE,
+            classes: Classes::None,
+        };
+        let (resting, permits) = (Mutex::default(), Arc::new(Semaphore::new(CONNECTIONS_MAX)));
+        let source = Source { server, root, place, resting, permits };
+        Ok(Self { capabilities, source: Arc::new(source) })
+    }
+
+    /// Why nothing is written here.
+    fn refusal(&self) -> StoreError {
+        let text = format!(
+            "{} can be a source only: FTP promises neither that a file replaces another at once nor that it is \
+             on the disk; choose sftp:// or a mounted directory as target",
+            self.source.place
+        );
+        StoreError::new(ErrorCode::LocationMissing, text)
+    }
+}
+
+#[async_trait]
+impl Store for FtpStore {
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    fn check_key(&self, _entry: &Entry) -> Option<String> {
+        Some(self.refusal().to_string())
+    }
+
+    async fn list(
+        &self,
+        request: ListRequest,
+        found: mpsc::Sender<Listed>,
+    ) -> Result<(), StoreError> {
+        list::list(&self.source, request, found).await
+    }
+
+    async fn lookup(&self, keys: Vec<Key>) -> Vec<Result<Option<Entry>, StoreError>> {
+        list::lookup(&self.source, keys).await
+    }
+
+    async fn stat(&self, key: &Key) -> Result<Option<ObjectInfo>, StoreError> {
+        list::stat(&self.source, key).await
+    }
+
+    async fn read_small(&self, objects: Vec<Entry>, found: mpsc::Sender<ReadResult>) {
+        read::read_small(&self.source, objects, found).await;
+    }
+
+    async fn read_range(
+        &self,
+        object: &Entry,
+        range: ByteRange,
+    ) -> Result<Box<dyn RangeReader>, StoreError> {
+        Ok(Box::new(read::ObjectReader::open(&self.source, object, range).await?))
+    }
+
+    async fn put_small(
+        &self,
+        objects: Vec<(NewObject, VerifiedObject)>,
+    ) -> Vec<Result<(), StoreError>> {
+        objects.iter().map(|_| Err(self.refusal())).collect()
+    }
+
+    async fn open_upload(
+        &self,
+        _object: &NewObject,
+        _resume: Option<&UploadToken>,
+        _orphan_since: Option<Timestamp>,
+    ) -> Result<OpenedUpload, StoreError> {
+        Err(self.refusal())
+    }
+
+    async fn upload(
+        &self,
+        _object: &NewObject,
+        _token: &UploadToken,
+    ) -> Result<Box<dyn Upload>, StoreError> {
+        Err(self.refusal())
+    }
+
+    async fn commit(
+        &self,
+        _object: &NewObject,
+        _token: &UploadToken,
+        _root: Root,
+    ) -> Result<(), StoreError> {
+        Err(self.refusal())
+    }
+
+    /// There is never an upload that could be dropped.
+    async fn discard(
+        &self,
+        _key: &Key,
+        _token: Option<&UploadToken>,
+        _orphan_since: Option<Timestamp>,
+    ) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn delete(&self, entries: Vec<Entry>) -> Vec<Result<(), StoreError>> {
+        entries.iter().map(|_| Err(self.refusal())).collect()
+    }
+
+    /// Nothing is ever left here.
+    async fn clean(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn preflight(&self, access: Access) -> Result<(), StoreError> {
+        match access {
+            Access::Write => Err(self.refusal()),
+            Access::Read => list::find_root(&self.source).await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_that_lead_elsewhere_are_named() {
+        for key in [&b"/"[..], b"/a", b"a//b", b"a/../b", b".", b"\xff", b"a\r\nDELE b", b"a\0"] {
+            assert!(kept(&Key::new(key)).is_err(), "{}", Key::new(key));
+        }
+        for key in ["", "a", "a/b/", " a ", "...", "\u{e9}"] {
+            assert_eq!(kept(&Key::from(key)), Ok(key));
+        }
+    }
+
+    #[test]
+    fn a_server_is_named_without_a_user_and_passwords_stay_on_the_machine() {
+        let server = FtpServer::at("ftp.example.org").unwrap();
+        assert_eq!((server.host.as_str(), server.port), ("ftp.example.org", 21));
+        let server = FtpServer::at("[::1]:2121").unwrap();
+        assert_eq!((server.host.as_str(), server.port), ("::1", 2121));
+        assert!(FtpServer::at("me@h").is_err() && FtpServer::at("h:x").is_err());
+        for (host, is_sent) in [("127.0.0.1", true), ("::1", true), ("h", false)] {
+            let credentials = Some(("me".to_owned(), "secret".to_owned()));
+            let server = FtpServer { host: host.to_owned(), port: 21, credentials };
+            assert_eq!(server.login().is_ok(), is_sent, "{host}");
+        }
+    }
+}
