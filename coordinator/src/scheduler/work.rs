@@ -60,6 +60,7 @@ impl Resolver<'_> {
                     object: self.object(*position)?,
                     upload: object.token.clone()?,
                     root: object.root()?,
+                    sums: object.sums(),
                 }
             }
             Task::ReadBack(position) => Work::ReadBack {

@@ -3,6 +3,7 @@
 
 use airlift_protocol::assignment::End;
 use airlift_protocol::attributes::AttributeSet;
+use airlift_protocol::chunk::SpanValue;
 use airlift_protocol::error::{ErrorCode, Failure, Scope};
 use airlift_protocol::id::{AssignmentId, JobId, PageId, Position};
 use airlift_protocol::job::Mode;
@@ -11,6 +12,7 @@ use airlift_protocol::limits::OBJECT_BYTES_MAX;
 use airlift_protocol::report::{
     ChangedObject, Comparison, Completion, ListingEnd, ObjectResult, Report, SkipReason, Verdict,
 };
+use airlift_protocol::sum::Sum;
 use airlift_protocol::time::Timestamp;
 use airlift_protocol::units::ByteCount;
 
@@ -74,8 +76,8 @@ impl Change<'_> {
                     state.token = Some(token);
                 }
             }
-            (Task::Range(position, shard), Completion::RangeMoved { value, bytes_sent }) => {
-                self.range_moved(position, shard, value, bytes_sent);
+            (Task::Range(position, shard), Completion::RangeMoved { value, bytes_sent, sum }) => {
+                self.range_moved(position, shard, (value, sum), bytes_sent);
             }
             (Task::Pack(page, indices), Completion::PackMoved(results))
                 if indices.len() == results.len() =>
@@ -206,11 +208,11 @@ impl Change<'_> {
         &mut self,
         position: Position,
         shard: u32,
-        value: airlift_protocol::chunk::SpanValue,
+        (value, sum): (SpanValue, Option<Sum>),
         bytes_sent: u64,
     ) {
         let Some(object) = self.job.objects.get_mut(&position) else { return };
-        object.record(shard, value);
+        object.record(shard, value, sum);
         let bytes = &mut self.job.totals.bytes;
         bytes.sent = bytes.sent.saturating_add(bytes_sent);
         if let Some(upload) = self.job.uploads.get_mut(&object.upload_id)

@@ -202,8 +202,8 @@ async fn carry_out(transfer: &Transfer, work: Work) -> Result<Completion, Failur
             range::move_range(transfer, &object, &upload, range).await
         }
         Work::MovePack { objects } => Ok(pack::move_pack(transfer, objects).await),
-        Work::Commit { object, upload, root } => {
-            object::commit(transfer, &object, &upload, root).await
+        Work::Commit { object, upload, root, sums } => {
+            object::commit(transfer, &object, &upload, (root, sums)).await
         }
         Work::Discard { key, upload, orphan_since } => {
             object::discard(transfer, &key, upload.as_ref(), orphan_since).await

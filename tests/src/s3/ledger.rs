@@ -265,7 +265,9 @@ impl S3 for Ledger {
             return Err(s3_error!(PreconditionFailed, "The ETag does not match"));
         }
         request.input.key = kept.name;
-        self.files.get_object(request).await
+        let mut answer = self.files.get_object(request).await?;
+        answer.output.e_tag = kept.etag;
+        Ok(answer)
     }
 
     async fn head_object(
@@ -276,6 +278,7 @@ impl S3 for Ledger {
         let path = self.root.join(&request.input.bucket).join(&kept.name);
         request.input.key = kept.name;
         let mut answer = self.files.head_object(request).await?;
+        answer.output.e_tag = kept.etag;
         if let Some(crc64) = kept.crc64 {
             answer.output.checksum_crc64nvme = Some(crc64);
             answer.output.checksum_type = Some(ChecksumType::FULL_OBJECT.to_owned().into());
@@ -479,6 +482,10 @@ impl S3 for Ledger {
         let kept = books.buckets.get_mut(&upload.bucket).and_then(|all| all.get_mut(&upload.key));
         if let Some(kept) = kept {
             kept.crc64 = crc64;
+            if self.crc64_header.get().is_some() {
+                // Of services with a sum of their own, the ETag is none of the parts'.
+                kept.etag = Some(ETag::Strong(format!("{}-own", kept.name)));
+            }
         }
         Ok(answer)
     }

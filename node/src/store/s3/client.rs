@@ -98,11 +98,11 @@ impl Bucket {
                 .build();
             Client::from_conf(config)
         };
-        let checksums = options.checksums.unwrap_or(match provider.checksums {
+        let preferred = match provider.checksums {
             Preferred::Always(checksums) => checksums,
-            Preferred::ByEndpoint(own, _) if endpoint.is_none() => own,
-            Preferred::ByEndpoint(_, other) => other,
-        });
+            Preferred::ByEndpoint(own, other) => endpoint.as_ref().map_or(own, |_| other),
+        };
+        let checksums = options.checksums.unwrap_or(preferred);
         let is_encrypted = endpoint.as_ref().is_none_or(|url| url.starts_with("https://"));
         let (small, bulk) = (client(READ_TIMEOUT), client(BULK_READ_TIMEOUT));
         let place = endpoint.unwrap_or_else(|| format!("AWS S3 in {region}"));
