@@ -166,7 +166,7 @@ fn completions() -> Vec<Completion> {
         ]),
         Completion::Compared(vec![Comparison::Move]),
         Completion::Opened(UploadToken("u".to_owned())),
-        Completion::RangeMoved { value: SpanValue([8; 32]), bytes_sent: 5 },
+        Completion::RangeMoved { value: SpanValue([8; 32]), bytes_sent: 5, sum: None },
         Completion::PackMoved(vec![
             ObjectResult::Done { root, bytes, dropped },
             ObjectResult::Changed(changed.clone()),
@@ -222,7 +222,12 @@ fn work() -> Vec<Work> {
         },
         Work::MoveRange { object: object(), upload: upload(), range: ByteRange::new(0, 5) },
         Work::MovePack { objects: vec![object()] },
-        Work::Commit { object: object(), upload: upload(), root: Some(Root([1; 32])) },
+        Work::Commit {
+            object: object(),
+            upload: upload(),
+            root: Some(Root([1; 32])),
+            sums: vec![Sum::Crc64Nvme(7)],
+        },
         Work::Discard { key: Key::from("a"), upload: None, orphan_since: None },
         Work::Verify { objects: vec![object()] },
         Work::ReadBack { object: object(), root: Root([1; 32]) },
@@ -483,8 +488,8 @@ fn log() -> Vec<Vec<u8>> {
             answered(2, Completion::Opened(UploadToken("u".to_owned()))),
             grant(Task::Range(position, 0)),
             grant(Task::Range(position, 1)),
-            answered(3, Completion::RangeMoved { value: SpanValue([1; 32]), bytes_sent: 5 }),
-            answered(4, Completion::RangeMoved { value: SpanValue([2; 32]), bytes_sent: 5 }),
+            answered(3, Completion::RangeMoved { value: SpanValue([1; 32]), bytes_sent: 5, sum: None }),
+            answered(4, Completion::RangeMoved { value: SpanValue([2; 32]), bytes_sent: 5, sum: None }),
             grant(Task::Commit(position)),
             answered(5, Completion::Committed { dropped: AttributeSet::NONE }),
         ],
@@ -575,7 +580,7 @@ fn member() -> Vec<Vec<u8>> {
         answer(page(100 << 20)),
         answer(Completion::Compared(vec![Comparison::Move])),
         answer(Completion::Opened(UploadToken("u".to_owned()))),
-        answer(Completion::RangeMoved { value: SpanValue([1; 32]), bytes_sent: 5 }),
+        answer(Completion::RangeMoved { value: SpanValue([1; 32]), bytes_sent: 5, sum: None }),
         answer(Completion::Changed(ChangedObject { bytes_before: 5, entry: entry(100 << 20) })),
     ]
     .concat();

@@ -7,8 +7,9 @@ use crate::chunk::Root;
 use crate::cluster::Boot;
 use crate::id::{AssignmentId, Epoch, JobId, NodeId, PageId, Position};
 use crate::key::Key;
-use crate::limits::{DELETE_KEYS_MAX, PACK_OBJECTS_MAX, VERIFY_OBJECTS_MAX};
+use crate::limits::{DELETE_KEYS_MAX, PACK_OBJECTS_MAX, SHARD_SUMS_MAX, VERIFY_OBJECTS_MAX};
 use crate::manifest::{Entry, Page};
+use crate::sum::Sum;
 use crate::time::Timestamp;
 use crate::units::{ByteRange, ByteRate};
 
@@ -94,6 +95,9 @@ pub enum Work {
         /// The object's hash, merged from its shards; `None` when the service is to copy the object into
         /// its upload.
         root: Option<Root>,
+        /// The sums of its shards in order, if each has one.
+        #[serde(deserialize_with = "bounded::list::<_, _, SHARD_SUMS_MAX>")]
+        sums: Vec<Sum>,
     },
     /// Drop an upload that will not be finished.
     Discard {

@@ -112,6 +112,9 @@ pub const OBJECTS_OPEN_MAX: usize = 4096;
 /// Keys of one delete assignment.
 pub const DELETE_KEYS_MAX: usize = 1000;
 
+/// Sums of shards that a commit comes with: one each.
+pub const SHARD_SUMS_MAX: usize = SHARDS_MAX as usize;
+
 /// Sums that a store keeps of one object: no more than there are kinds.
 pub const STORED_SUMS_MAX: usize = 6;
 

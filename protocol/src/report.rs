@@ -14,7 +14,7 @@ use crate::limits::{
     VERIFY_OBJECTS_MAX,
 };
 use crate::manifest::Entry;
-use crate::sum::SumKind;
+use crate::sum::{Sum, SumKind};
 
 /// Why an object was left out on purpose.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -203,6 +203,8 @@ pub enum Completion {
         value: SpanValue,
         /// Bytes that travelled; the rest was there already.
         bytes_sent: u64,
+        /// A sum of the shard, of a kind by which the store says what it holds of the whole.
+        sum: Option<Sum>,
     },
     /// What became of each object of a pack, in its order.
     PackMoved(

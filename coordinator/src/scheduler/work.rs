@@ -65,6 +65,7 @@ impl Resolver<'_> {
                     object: self.object(*position)?,
                     upload: object.token.clone()?,
                     root: if object.is_copied() { None } else { Some(object.root()?) },
+                    sums: object.sums(),
                 }
             }
             Task::ReadBack(position) => Work::ReadBack {

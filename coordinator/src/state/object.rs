@@ -6,6 +6,7 @@ use airlift_protocol::assignment::UploadToken;
 use airlift_protocol::attributes::AttributeSet;
 use airlift_protocol::chunk::{self, Root, SpanValue};
 use airlift_protocol::shard;
+use airlift_protocol::sum::Sum;
 use airlift_protocol::units::ByteRange;
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +34,8 @@ pub struct LargeObject {
     pub token: Option<UploadToken>,
     /// Values of shards that are at the target.
     values: Vec<Option<SpanValue>>,
+    /// Sums of the same shards, where the target's store has a use for them.
+    sums: Vec<Option<Sum>>,
     /// Shards that were given back.
     returned: BTreeSet<u32>,
     /// Shards from this one on were never given out.
@@ -44,9 +47,14 @@ pub struct LargeObject {
 impl LargeObject {
     pub(super) fn new(upload_id: UploadId, size: u64) -> Self {
         let shards = shard::count(size) as usize;
-        let values = vec![None; shards];
+        let (values, sums) = (vec![None; shards], vec![None; shards]);
         let returned = BTreeSet::new();
-        Self { upload_id, size, token: None, values, returned, next: 0, is_copied: false }
+        Self { upload_id, size, token: None, values, sums, returned, next: 0, is_copied: false }
+    }
+
+    /// The upload is open, and bytes can be moved into it.
+    pub(super) fn move_into(&mut self, token: UploadToken) {
+        self.token = Some(token);
     }
 
     /// The upload is open, and the service of both ends is to copy the object into it.
@@ -83,11 +91,19 @@ impl LargeObject {
         }
     }
 
-    /// Records the value of a shard that is at the target.
-    pub(super) fn record(&mut self, shard: u32, value: SpanValue) {
+    /// Records the value of a shard that is at the target, and its sum.
+    pub(super) fn record(&mut self, shard: u32, value: SpanValue, sum: Option<Sum>) {
         if let Some(slot) = self.values.get_mut(shard as usize) {
             *slot = Some(value);
         }
+        if let Some(slot) = self.sums.get_mut(shard as usize) {
+            *slot = sum;
+        }
+    }
+
+    /// The sums of all shards in order; none when one has none.
+    pub fn sums(&self) -> Vec<Sum> {
+        self.sums.iter().copied().collect::<Option<_>>().unwrap_or_default()
     }
 
     /// Bytes of the shards that are at the target.

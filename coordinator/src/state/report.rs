@@ -1,16 +1,18 @@
 //! What a report does: it ends a lease, and brings objects to their end or back among those to be
 //! given out. A report of a lease that is not there, or under another epoch, does nothing.
 
+use airlift_protocol::assignment::{End, UploadToken};
 use airlift_protocol::attributes::AttributeSet;
-use airlift_protocol::chunk::Root;
+use airlift_protocol::chunk::{Root, SpanValue};
 use airlift_protocol::error::{ErrorCode, Failure, Scope};
-use airlift_protocol::id::{AssignmentId, JobId, PageId, Position};
+use airlift_protocol::id::{AssignmentId, JobId, KeyRangeId, PageId, Position};
 use airlift_protocol::job::Mode;
 use airlift_protocol::key::Key;
 use airlift_protocol::limits::OBJECT_BYTES_MAX;
 use airlift_protocol::report::{
-    ChangedObject, Comparison, Completion, ObjectResult, Report, SkipReason, Verdict,
+    ChangedObject, Comparison, Completion, ListingEnd, ObjectResult, Report, SkipReason, Verdict,
 };
+use airlift_protocol::sum::Sum;
 use airlift_protocol::time::Timestamp;
 use airlift_protocol::units::ByteCount;
 
@@ -74,37 +76,22 @@ struct Change<'a> {
 impl Change<'_> {
     fn completed(&mut self, lease: Lease, completion: Completion) {
         match (lease.task, completion) {
-            (Task::List(end, range), Completion::Listed(listed)) => {
-                let listing = self.job.listing_mut(end);
-                listing.end_order(range, listed);
-                listing.finish(range);
-                self.facts.push(Fact::Listing(self.id, end));
-            }
+            (Task::List(end, range), Completion::Listed(listed)) => self.listed(end, range, listed),
             (Task::List(end, range), Completion::PartListed(listed)) => {
                 self.job.listing_mut(end).end_order(range, listed);
             }
             (Task::Compare(page), Completion::Compared(entries)) => self.compared(page, entries),
             (Task::Open(position, upload, _), Completion::Opened(token)) => {
-                if let Some(object) = self.job.objects.get_mut(&position) {
-                    object.token = Some(token.clone());
-                }
-                if let Some(state) = self.job.uploads.get_mut(&upload) {
-                    state.token = Some(token);
-                }
+                self.opened((position, upload), token, LargeObject::move_into);
             }
             (Task::Open(position, upload, _), Completion::Copying(token)) => {
-                if let Some(object) = self.job.objects.get_mut(&position) {
-                    object.copy_into(token.clone());
-                }
-                if let Some(state) = self.job.uploads.get_mut(&upload) {
-                    state.token = Some(token);
-                }
+                self.opened((position, upload), token, LargeObject::copy_into);
             }
             (Task::Open(position, ..), Completion::Copied { dropped }) => {
                 self.copied(position, dropped);
             }
-            (Task::Range(position, shard), Completion::RangeMoved { value, bytes_sent }) => {
-                self.range_moved(position, shard, value, bytes_sent);
+            (Task::Range(position, shard), Completion::RangeMoved { value, bytes_sent, sum }) => {
+                self.range_moved(position, shard, (value, sum), bytes_sent);
             }
             (Task::Pack(page, indices), Completion::PackMoved(results))
                 if indices.len() == results.len() =>
@@ -150,6 +137,28 @@ impl Change<'_> {
                 let text = format!("a report does not fit its order: {task:?}, ");
                 self.stop(Failure::new(ErrorCode::Bug, text + kind(&completion)));
             }
+        }
+    }
+
+    fn listed(&mut self, end: End, range: KeyRangeId, listed: ListingEnd) {
+        let listing = self.job.listing_mut(end);
+        listing.end_order(range, listed);
+        listing.finish(range);
+        self.facts.push(Fact::Listing(self.id, end));
+    }
+
+    /// An upload is open, for `take` to note at the object.
+    fn opened(
+        &mut self,
+        (position, upload): (Position, UploadId),
+        token: UploadToken,
+        take: impl FnOnce(&mut LargeObject, UploadToken),
+    ) {
+        if let Some(object) = self.job.objects.get_mut(&position) {
+            take(object, token.clone());
+        }
+        if let Some(state) = self.job.uploads.get_mut(&upload) {
+            state.token = Some(token);
         }
     }
 
@@ -265,11 +274,11 @@ impl Change<'_> {
         &mut self,
         position: Position,
         shard: u32,
-        value: airlift_protocol::chunk::SpanValue,
+        (value, sum): (SpanValue, Option<Sum>),
         bytes_sent: u64,
     ) {
         let Some(object) = self.job.objects.get_mut(&position) else { return };
-        object.record(shard, value);
+        object.record(shard, value, sum);
         let bytes = &mut self.job.totals.bytes;
         bytes.sent = bytes.sent.saturating_add(bytes_sent);
         if let Some(upload) = self.job.uploads.get_mut(&object.upload_id)

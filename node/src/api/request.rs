@@ -348,25 +348,7 @@ impl TryFrom<SubmitRequest> for Submission {
     type Error = ApiError;
 
     fn try_from(request: SubmitRequest) -> Result<Self, ApiError> {
-        let percents = [request.read_back_percent, percent_of(request.max_delete)];
-        if percents.iter().any(|percent| *percent > 100) {
-            return Err(ApiError::invalid("a share is at most 100 percent"));
-        }
-        if request.bandwidth_bytes_per_second == Some(0) {
-            return Err(ApiError::invalid("a bandwidth of 0 would stop the job: leave it out"));
-        }
-        if request.mode != JobMode::Cp && request.keys != KeysText::Exact {
-            return Err(ApiError::invalid(
-                "keys are mapped by mode cp only: the others need the same keys at both ends",
-            ));
-        }
-        if request.mode != JobMode::Cp && request.inventory.is_some() {
-            return Err(ApiError::invalid(
-                "an inventory is for mode cp only: what a file does not name is not missing",
-            ));
-        }
-        check_globs("include", &request.include)?;
-        check_globs("exclude", &request.exclude)?;
+        check(&request)?;
         let policy = Policy {
             comparison: match request.comparison {
                 ComparisonText::Attributes => Comparison::Attributes,
@@ -420,6 +402,29 @@ impl TryFrom<SubmitRequest> for Submission {
             policy,
         })
     }
+}
+
+/// Refuses what makes no sense, whatever the ends are.
+fn check(request: &SubmitRequest) -> Result<(), ApiError> {
+    let percents = [request.read_back_percent, percent_of(request.max_delete)];
+    if percents.iter().any(|percent| *percent > 100) {
+        return Err(ApiError::invalid("a share is at most 100 percent"));
+    }
+    if request.bandwidth_bytes_per_second == Some(0) {
+        return Err(ApiError::invalid("a bandwidth of 0 would stop the job: leave it out"));
+    }
+    if request.mode != JobMode::Cp && request.keys != KeysText::Exact {
+        return Err(ApiError::invalid(
+            "keys are mapped by mode cp only: the others need the same keys at both ends",
+        ));
+    }
+    if request.mode != JobMode::Cp && request.inventory.is_some() {
+        return Err(ApiError::invalid(
+            "an inventory is for mode cp only: what a file does not name is not missing",
+        ));
+    }
+    check_globs("include", &request.include)?;
+    check_globs("exclude", &request.exclude)
 }
 
 fn priority(weight: Option<u8>) -> Result<Priority, ApiError> {

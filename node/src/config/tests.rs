@@ -104,6 +104,7 @@ fn wrong_values_name_key_and_origin() {
         ("[s3]\nendpoint = 'host:9000'", "write a URL such as"),
         ("[s3]\nendpoint = 'http://u:p@h/'", "credentials do not belong"),
         ("[s3]\naddressing = 'x'", "write one of auto, path, virtual"),
+        ("[stores.x]\nkind = 's3'\nchecksum = 'sha1'", "write one of crc64nvme, crc32c, md5"),
         ("slots = 1\nslots = 2", "line 2: "),
     ] {
         let text = error(file, &[HOME]);

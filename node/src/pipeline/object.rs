@@ -8,10 +8,12 @@ use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::key::Key;
 use airlift_protocol::manifest::{Entry, Kind, Version};
 use airlift_protocol::report::Completion;
+use airlift_protocol::shard;
+use airlift_protocol::sum::Sum;
 use airlift_protocol::time::Timestamp;
 
 use super::{Transfer, Trouble, blocking, content, is_same_state, vanished};
-use crate::store::{AttributeSet, NewObject, StoreError};
+use crate::store::{AttributeSet, NewObject, StoreError, sum};
 
 /// Begins, or takes up again, the upload of `object`.
 ///
@@ -44,15 +46,20 @@ pub async fn commit(
     transfer: &Transfer,
     object: &Object,
     token: &UploadToken,
-    root: Root,
+    (root, sums): (Root, Vec<Sum>),
 ) -> Result<Completion, Failure> {
     let work = async {
         let (new_object, dropped) = pinned(transfer, &object.entry).await?;
-        let committed = transfer.at_target(transfer.target.commit(&new_object, token, root)).await;
+        let target = &transfer.target;
+        let committed = match sum_of_whole(object.entry.size, sums).await {
+            Some(sum) => {
+                transfer.at_target(target.commit_summed(&new_object, token, root, sum)).await
+            }
+            None => transfer.at_target(target.commit(&new_object, token, root)).await,
+        };
         if committed.as_ref().is_err_and(|error| error.code == ErrorCode::UploadLost) {
             // It is begun anew, and nothing remembers this one: whatever the store still has of it goes.
-            let key = &new_object.entry.key;
-            transfer.at_target(transfer.target.discard(key, Some(token), None)).await?;
+            transfer.at_target(target.discard(&new_object.entry.key, Some(token), None)).await?;
         }
         committed?;
         forget(transfer, token).await?;
@@ -60,6 +67,19 @@ pub async fn commit(
         Ok(Completion::Committed { dropped })
     };
     settle(transfer, &object.entry, work.await).await
+}
+
+/// The sum of an object of `size` bytes, from those of its shards; `None` when one of them is missing.
+async fn sum_of_whole(size: u64, sums: Vec<Sum>) -> Option<Sum> {
+    if sums.len() != shard::count(size) as usize {
+        return None;
+    }
+    // Ten thousand of them are work for a second.
+    blocking(move || {
+        let lengths = (0..).map(|index| shard::range(size, index).len());
+        sum::composed(sums.into_iter().zip(lengths))
+    })
+    .await
 }
 
 /// Drops an upload.

@@ -16,6 +16,7 @@ use airlift_protocol::limits::CHUNK_BYTES;
 use airlift_protocol::manifest::Entry;
 use airlift_protocol::report::Completion;
 use airlift_protocol::shard;
+use airlift_protocol::sum::Sum;
 use airlift_protocol::units::ByteRange;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
@@ -28,7 +29,7 @@ use super::compress::decompress;
 use super::source::InFlight;
 use super::{Transfer, Trouble, blocking, corrupt, verify};
 use crate::runtime::clock;
-use crate::store::{Attributes, StoreError, Upload};
+use crate::store::{Attributes, StoreError, Upload, sum};
 
 /// Bytes after which what was written is made durable and recorded.
 const CHECKPOINT_BYTES: u64 = 16 << 20;
@@ -67,29 +68,40 @@ async fn try_move(
     let (new_object, _) = transfer.adapt(entry, Attributes::default());
     let upload = transfer.at_target(transfer.target.upload(&new_object, token)).await?;
     let upload: Arc<dyn Upload> = upload.into();
-    let mut values = held(transfer, upload.as_ref(), token, range).await?;
+    let (mut values, mut sums) = held(transfer, upload.as_ref(), token, range).await?;
     let mut bytes_sent = 0;
     for gap in gaps(range, upload.part_bytes(), &values) {
         bytes_sent += gap.len();
         let receiver = Receiver::new(transfer, entry, Arc::clone(&upload), token);
-        values.extend(copy(transfer, entry, gap, receiver).await?);
+        let written = copy(transfer, entry, gap, receiver).await?;
+        values.extend(written.values);
+        sums.extend(written.sums);
     }
+    let sum = sum_of(range, upload.part_bytes(), &sums);
     let values: Vec<SpanValue> = values.into_values().collect();
     let value = chunk::merge(entry.size, range, CHUNK_BYTES, &values);
-    Ok(Completion::RangeMoved { value, bytes_sent })
+    Ok(Completion::RangeMoved { value, bytes_sent, sum })
 }
 
-/// Values of the chunks of `range` that lie in parts which the target holds, verified.
+/// The sum of `range`, from those of its parts by where they begin; `None` when one has none.
+fn sum_of(range: ByteRange, part_bytes: u64, sums: &BTreeMap<u64, Sum>) -> Option<Sum> {
+    let parts = parts(range, part_bytes).map(|part| Some((*sums.get(&part.start)?, part.len())));
+    sum::composed(parts.collect::<Option<Vec<_>>>()?.into_iter())
+}
+
+/// Values of the chunks of `range` that lie in parts which the target holds, verified, and what sums of
+/// such parts are known.
 async fn held(
     transfer: &Transfer,
     upload: &dyn Upload,
     token: &UploadToken,
     range: ByteRange,
-) -> Result<BTreeMap<u64, SpanValue>, StoreError> {
+) -> Result<(BTreeMap<u64, SpanValue>, BTreeMap<u64, Sum>), StoreError> {
     let (journal, of) = (Arc::clone(&transfer.journal), token.clone());
-    let recorded = blocking(move || journal.held(&of)).await?;
+    let read = move || Ok::<_, StoreError>((journal.held(&of)?, journal.sums(&of)?));
+    let (recorded, sums) = blocking(read).await?;
     if recorded.is_empty() {
-        return Ok(recorded);
+        return Ok((recorded, BTreeMap::new()));
     }
     let present = transfer.at_target(upload.present()).await?;
     let is_held = |part: ByteRange| {
@@ -98,7 +110,7 @@ async fn held(
     };
     let parts = parts(range, upload.part_bytes()).filter(|part| is_held(*part));
     let chunks = parts.flat_map(shard::chunks);
-    Ok(chunks.map(|chunk| (chunk.start, recorded[&chunk.start])).collect())
+    Ok((chunks.map(|chunk| (chunk.start, recorded[&chunk.start])).collect(), sums))
 }
 
 fn parts(range: ByteRange, part_bytes: u64) -> impl Iterator<Item = ByteRange> {
@@ -126,21 +138,30 @@ async fn copy(
     entry: &Entry,
     range: ByteRange,
     receiver: Receiver<'_>,
-) -> Result<BTreeMap<u64, SpanValue>, StoreError> {
+) -> Result<Moved, StoreError> {
     let (link, arrived) = mpsc::channel(LINK_CHUNKS);
     let part_bytes = receiver.upload.part_bytes();
     let send = transfer.source.read_range(entry, range, part_bytes, link);
     let (sent, received) = tokio::join!(send, receiver.receive(arrived));
     // When the target fails, the link closes and the source ends without error of its own.
-    let values = received?;
+    let moved = received?;
     sent?;
-    Ok(values)
+    Ok(moved)
+}
+
+/// What is known of bytes that were written.
+#[derive(Debug, Default)]
+struct Moved {
+    /// Values of chunks.
+    values: BTreeMap<u64, SpanValue>,
+    /// Sums of parts, where the store has a use for them.
+    sums: BTreeMap<u64, Sum>,
 }
 
 /// What a finished write or checkpoint leaves to be done.
 enum Finished {
-    /// These chunks are written.
-    Written(Vec<(u64, SpanValue, u64)>),
+    /// These chunks are written, a part whose sum may be known.
+    Written(Vec<(u64, SpanValue, u64)>, Option<Sum>),
     /// A checkpoint is recorded.
     Recorded,
 }
@@ -159,9 +180,9 @@ struct Receiver<'a> {
     is_recording: bool,
     recorded_at: Instant,
     /// Chunks that are written and not recorded.
-    unrecorded: BTreeMap<u64, SpanValue>,
+    unrecorded: Moved,
     unrecorded_bytes: u64,
-    values: BTreeMap<u64, SpanValue>,
+    moved: Moved,
 }
 
 impl<'a> Receiver<'a> {
@@ -182,16 +203,13 @@ impl<'a> Receiver<'a> {
             writes: 0,
             is_recording: false,
             recorded_at: clock::now(),
-            unrecorded: BTreeMap::new(),
+            unrecorded: Moved::default(),
             unrecorded_bytes: 0,
-            values: BTreeMap::new(),
+            moved: Moved::default(),
         }
     }
 
-    async fn receive(
-        mut self,
-        mut link: mpsc::Receiver<InFlight>,
-    ) -> Result<BTreeMap<u64, SpanValue>, StoreError> {
+    async fn receive(mut self, mut link: mpsc::Receiver<InFlight>) -> Result<Moved, StoreError> {
         let concurrent = self.transfer.target.capabilities().concurrent_parts;
         let meter = Arc::clone(&self.transfer.meter);
         loop {
@@ -219,7 +237,7 @@ impl<'a> Receiver<'a> {
         while let Some(finished) = self.running.next().await {
             self.on_finished(finished?);
         }
-        Ok(self.values)
+        Ok(self.moved)
     }
 
     /// Whether more may be taken in: what a kill would lose is bounded.
@@ -264,19 +282,24 @@ impl<'a> Receiver<'a> {
             let _busy = meter.busy(Stage::Target);
             upload.write(chunks).await?;
             drop(permits);
-            Ok(Finished::Written(written))
+            let sum = written.first().and_then(|(offset, ..)| upload.sum_at(*offset));
+            Ok(Finished::Written(written, sum))
         }));
     }
 
     fn on_finished(&mut self, finished: Finished) {
         match finished {
             Finished::Recorded => self.is_recording = false,
-            Finished::Written(chunks) => {
+            Finished::Written(chunks, sum) => {
                 self.writes -= 1;
+                if let Some((sum, (start, ..))) = sum.zip(chunks.first()) {
+                    self.unrecorded.sums.insert(*start, sum);
+                    self.moved.sums.insert(*start, sum);
+                }
                 for (offset, value, bytes) in chunks {
-                    self.unrecorded.insert(offset, value);
+                    self.unrecorded.values.insert(offset, value);
                     self.unrecorded_bytes += bytes;
-                    self.values.insert(offset, value);
+                    self.moved.values.insert(offset, value);
                     self.transfer.meter.add_sent(bytes);
                 }
             }
@@ -290,20 +313,20 @@ impl<'a> Receiver<'a> {
 
     /// Begins a checkpoint, unless one is under way or nothing is there to be recorded.
     fn record(&mut self) {
-        if self.is_recording || self.unrecorded.is_empty() {
+        if self.is_recording || self.unrecorded.values.is_empty() {
             return;
         }
         self.is_recording = true;
         self.recorded_at = clock::now();
         self.unrecorded_bytes = 0;
-        let chunks = std::mem::take(&mut self.unrecorded);
+        let Moved { values, sums } = std::mem::take(&mut self.unrecorded);
         let upload = Arc::clone(&self.upload);
         let (journal, token) = (Arc::clone(&self.transfer.journal), self.token.clone());
         let meter = &self.transfer.meter;
         self.running.push(Box::pin(async move {
             let _busy = meter.busy(Stage::Target);
             upload.sync().await?;
-            blocking(move || journal.record(&token, &chunks)).await?;
+            blocking(move || journal.record(&token, &values, &sums)).await?;
             Ok(Finished::Recorded)
         }));
     }
@@ -311,7 +334,25 @@ impl<'a> Receiver<'a> {
 
 #[cfg(test)]
 mod tests {
+    use airlift_protocol::sum::SumKind;
+
     use super::*;
+
+    #[test]
+    fn the_sum_of_a_range_needs_that_of_every_part() {
+        let mib = CHUNK_BYTES;
+        let bytes = vec![7; 3 * mib as usize + 5];
+        let range = ByteRange::new(mib, mib + bytes.len() as u64);
+        let summed = |part: ByteRange| {
+            let part = &bytes[(part.start - mib) as usize..(part.end - mib) as usize];
+            sum::of(SumKind::Crc64Xz, part)
+        };
+        let mut sums: BTreeMap<u64, Sum> =
+            parts(range, mib).map(|part| (part.start, summed(part))).collect();
+        assert_eq!(sum_of(range, mib, &sums), Some(sum::of(SumKind::Crc64Xz, &bytes)));
+        sums.remove(&(2 * mib));
+        assert_eq!(sum_of(range, mib, &sums), None);
+    }
 
     #[test]
     fn gaps_are_runs_of_whole_parts() {

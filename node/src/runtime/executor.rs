@@ -101,10 +101,10 @@ async fn carry_out(transfer: &Transfer, work: Work) -> Result<Completion, Failur
             range::move_range(transfer, &object, &upload, range).await
         }
         Work::MovePack { objects } => Ok(pack::move_pack(transfer, objects).await),
-        Work::Commit { object, upload, root: Some(root) } => {
-            object::commit(transfer, &object, &upload, root).await
+        Work::Commit { object, upload, root: Some(root), sums } => {
+            object::commit(transfer, &object, &upload, (root, sums)).await
         }
-        Work::Commit { object, upload, root: None } => {
+        Work::Commit { object, upload, root: None, .. } => {
             server::commit(transfer, &object, &upload).await
         }
         Work::Discard { key, upload, orphan_since } => {

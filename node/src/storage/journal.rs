@@ -9,7 +9,9 @@ use std::path::Path;
 
 use airlift_protocol::assignment::UploadToken;
 use airlift_protocol::chunk::SpanValue;
+use airlift_protocol::codec;
 use airlift_protocol::limits::CHUNK_BYTES;
+use airlift_protocol::sum::Sum;
 use redb::TableDefinition;
 
 use super::database::NodeDatabase;
@@ -17,6 +19,12 @@ use crate::store::StoreError;
 
 /// Token, then the offset of the first chunk; values of the chunks from there on, 32 bytes each.
 const RUNS: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("runs");
+
+/// Token, then where a part begins; its sum, encoded. Only of uploads whose store compares one.
+const SUMS: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("sums");
+
+/// Bytes of an encoded sum at most.
+const SUM_BYTES_MAX: usize = 64;
 
 /// The journal of one state directory.
 #[derive(Debug)]
@@ -33,12 +41,13 @@ impl Journal {
         let database = NodeDatabase::open(path)?;
         database.write(|transaction| {
             transaction.open_table(RUNS)?;
+            transaction.open_table(SUMS)?;
             Ok(())
         })?;
         Ok(Self { database })
     }
 
-    /// Records chunks (offset and value) that are durable at the target.
+    /// Records chunks (offset and value) that are durable at the target, and the sums of parts of them.
     ///
     /// # Errors
     /// When the disk refuses; the journal then has none of them.
@@ -46,11 +55,16 @@ impl Journal {
         &self,
         token: &UploadToken,
         chunks: &BTreeMap<u64, SpanValue>,
+        sums: &BTreeMap<u64, Sum>,
     ) -> Result<(), StoreError> {
         self.database.write(|transaction| {
             let mut table = transaction.open_table(RUNS)?;
             for (start, values) in runs(chunks) {
                 table.insert((token.0.as_str(), start), values.as_slice())?;
+            }
+            let mut table = transaction.open_table(SUMS)?;
+            for (&start, sum) in sums {
+                table.insert((token.0.as_str(), start), codec::encode(sum).as_slice())?;
             }
             Ok(())
         })
@@ -74,6 +88,25 @@ impl Journal {
         })
     }
 
+    /// The sums of parts of an upload that were recorded, by where they begin. One that cannot be read is
+    /// none: then the whole is compared in another way.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn sums(&self, token: &UploadToken) -> Result<BTreeMap<u64, Sum>, StoreError> {
+        self.database.read(|transaction| {
+            let table = transaction.open_table(SUMS)?;
+            let mut sums = BTreeMap::new();
+            for row in table.range((token.0.as_str(), 0)..=(token.0.as_str(), u64::MAX))? {
+                let (key, sum) = row?;
+                if let Ok(sum) = codec::decode(sum.value(), SUM_BYTES_MAX) {
+                    sums.insert(key.value().1, sum);
+                }
+            }
+            Ok(sums)
+        })
+    }
+
     /// Forgets an upload.
     ///
     /// # Errors
@@ -81,7 +114,8 @@ impl Journal {
     pub fn forget(&self, token: &UploadToken) -> Result<(), StoreError> {
         self.database.write(|transaction| {
             let upload = (token.0.as_str(), 0)..=(token.0.as_str(), u64::MAX);
-            transaction.open_table(RUNS)?.retain_in(upload, |_, _| false)?;
+            transaction.open_table(RUNS)?.retain_in(upload.clone(), |_, _| false)?;
+            transaction.open_table(SUMS)?.retain_in(upload, |_, _| false)?;
             Ok(())
         })
     }
@@ -114,16 +148,21 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("journal.redb");
         let (token, other) = (UploadToken("a".into()), UploadToken("ab".into()));
+        let sums: BTreeMap<u64, Sum> = [(0, Sum::Crc64Xz(u64::MAX)), (9, Sum::Crc32c(1))].into();
         {
             let journal = Journal::open(&path).unwrap();
-            journal.record(&token, &chunks(&[0, 1, 2, 7])).unwrap();
-            journal.record(&token, &chunks(&[3, 5])).unwrap();
-            journal.record(&other, &chunks(&[9])).unwrap();
+            let none = BTreeMap::new();
+            journal.record(&token, &chunks(&[0, 1, 2, 7]), &sums).unwrap();
+            journal.record(&token, &chunks(&[3, 5]), &none).unwrap();
+            journal.record(&other, &chunks(&[9]), &none).unwrap();
         }
         let journal = Journal::open(&path).unwrap();
         assert_eq!(journal.held(&token).unwrap(), chunks(&[0, 1, 2, 3, 5, 7]));
+        assert_eq!(journal.sums(&token).unwrap(), sums);
+        assert!(journal.sums(&other).unwrap().is_empty());
         journal.forget(&token).unwrap();
         assert!(journal.held(&token).unwrap().is_empty());
+        assert!(journal.sums(&token).unwrap().is_empty());
         assert_eq!(journal.held(&other).unwrap(), chunks(&[9]));
     }
 }

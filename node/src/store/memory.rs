@@ -17,17 +17,18 @@ use airlift_protocol::key::Key;
 use airlift_protocol::limits::CHUNK_BYTES;
 use airlift_protocol::manifest::{Entry, Kind, Version};
 use airlift_protocol::shard;
-use airlift_protocol::sum::StoredSum;
+use airlift_protocol::sum::{StoredSum, Sum, SumKind};
 use airlift_protocol::time::Timestamp;
 use airlift_protocol::units::ByteRange;
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+use super::each::joined;
 use super::{
     Access, AttributeKind, Attributes, Capabilities, Classes, ListRequest, Listed, NewObject,
     ObjectInfo, OpenedUpload, RangeReader, ReadResult, Restored, Store, StoreError, Upload,
-    contiguous,
+    contiguous, sum,
 };
 use crate::pipeline::chunk::{Payload, VerifiedChunk, VerifiedObject};
 
@@ -40,6 +41,8 @@ pub struct MemoryStore {
     capabilities: Capabilities,
     folding: Folding,
     part_bytes: u64,
+    /// The kind of sum by which a commit compares the whole.
+    compares: Option<SumKind>,
     contents: Arc<Mutex<Contents>>,
 }
 
@@ -48,6 +51,7 @@ struct Contents {
     objects: BTreeMap<Key, Stored>,
     uploads: BTreeMap<String, Pending>,
     generation: u64,
+    sums_at_commits: Vec<Sum>,
 }
 
 #[derive(Clone, Debug)]
@@ -97,8 +101,9 @@ impl MemoryStore {
             keeps: AttributeKind::ALL.into_iter().collect(),
             classes: Classes::S3,
         };
-        let folding = Folding::NONE;
-        Self { capabilities, folding, part_bytes: CHUNK_BYTES, contents: Arc::default() }
+        let (folding, part_bytes, compares) = (Folding::NONE, CHUNK_BYTES, None);
+        let contents = Arc::default();
+        Self { capabilities, folding, part_bytes, compares, contents }
     }
 
     /// An empty store that says of itself that it takes names for one. It does not do so: what would
@@ -110,6 +115,16 @@ impl MemoryStore {
     /// An empty store that takes parts of so many bytes, a power of two, as a bucket does.
     pub fn with_part_bytes(part_bytes: u64) -> Self {
         Self { part_bytes, ..Self::new() }
+    }
+
+    /// An empty store that compares a sum of the whole when an upload is committed, as some services do.
+    pub fn with_sums(kind: SumKind) -> Self {
+        Self { compares: Some(kind), ..Self::new() }
+    }
+
+    /// The sums that came with commits, in order.
+    pub fn sums_at_commits(&self) -> Vec<Sum> {
+        self.contents().sums_at_commits.clone()
     }
 
     /// Puts an object, as someone else would, with `mtime_ns` as its time.
@@ -384,7 +399,8 @@ impl Store for MemoryStore {
             return Err(lost(&object.entry.key));
         }
         let key = object.entry.key.clone();
-        Ok(Box::new(MemoryUpload { store: self.clone(), key, token: token.0.clone() }))
+        let (store, token) = (self.clone(), token.0.clone());
+        Ok(Box::new(MemoryUpload { store, key, token, sums: Mutex::default() }))
     }
 
     async fn commit(
@@ -407,6 +423,26 @@ impl Store for MemoryStore {
         }
         contents.put(key.clone(), Kind::Object, pending.bytes.into(), kept(object));
         Ok(())
+    }
+
+    async fn commit_summed(
+        &self,
+        object: &NewObject,
+        token: &UploadToken,
+        root: Root,
+        sum: Sum,
+    ) -> Result<(), StoreError> {
+        self.contents().sums_at_commits.push(sum);
+        self.commit(object, token, root).await?;
+        let held = self.bytes(&object.entry.key).map(|bytes| sum::of(sum.kind(), &bytes));
+        match held == Some(sum) {
+            true => Ok(()),
+            false => {
+                let text =
+                    format!("{}: the store holds other bytes than were sent", object.entry.key);
+                Err(StoreError::new(ErrorCode::CorruptTarget, text))
+            }
+        }
     }
 
     async fn discard(
@@ -473,6 +509,8 @@ struct MemoryUpload {
     store: MemoryStore,
     key: Key,
     token: String,
+    /// Sums of parts that this access has written.
+    sums: Mutex<BTreeMap<u64, Sum>>,
 }
 
 #[async_trait]
@@ -492,6 +530,12 @@ impl Upload for MemoryUpload {
     async fn write(&self, chunks: Vec<VerifiedChunk>) -> Result<(), StoreError> {
         let mut contents = self.store.contents();
         let pending = contents.uploads.get_mut(&self.token).ok_or_else(|| lost(&self.key))?;
+        if let (Some(kind), Some(first)) = (self.store.compares, chunks.first()) {
+            let start = first.offset();
+            let bytes = joined(chunks.clone());
+            let mut sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
+            sums.insert(start, sum::of(kind, &bytes));
+        }
         for chunk in chunks {
             let bytes = contiguous(chunk.payload());
             let start = chunk.offset() as usize;
@@ -499,6 +543,11 @@ impl Upload for MemoryUpload {
             pending.chunks.insert(chunk.offset());
         }
         Ok(())
+    }
+
+    fn sum_at(&self, offset: u64) -> Option<Sum> {
+        let sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
+        sums.get(&offset).copied()
     }
 
     async fn sync(&self) -> Result<(), StoreError> {

@@ -9,13 +9,20 @@ use data_encoding::BASE64;
 use md5::{Digest as _, Md5};
 use sha2::Sha256;
 
-/// How the CRC that `kind` is gets computed, and what its value is as a sum; `None` for other kinds.
-fn crc(kind: SumKind) -> Option<(CrcAlgorithm, fn(u64) -> Sum)> {
+/// A CRC: how it is computed, and what its value is as a sum.
+struct Crc {
+    algorithm: CrcAlgorithm,
+    sum: fn(u64) -> Sum,
+}
+
+/// The CRC that `kind` is; `None` for other kinds.
+fn crc(kind: SumKind) -> Option<Crc> {
+    let crc = |algorithm: CrcAlgorithm, sum: fn(u64) -> Sum| Some(Crc { algorithm, sum });
     match kind {
-        SumKind::Crc32 => Some((CrcAlgorithm::Crc32IsoHdlc, |value| Sum::Crc32(narrow(value)))),
-        SumKind::Crc32c => Some((CrcAlgorithm::Crc32Iscsi, |value| Sum::Crc32c(narrow(value)))),
-        SumKind::Crc64Nvme => Some((CrcAlgorithm::Crc64Nvme, Sum::Crc64Nvme)),
-        SumKind::Crc64Xz => Some((CrcAlgorithm::Crc64Xz, Sum::Crc64Xz)),
+        SumKind::Crc32 => crc(CrcAlgorithm::Crc32IsoHdlc, |value| Sum::Crc32(narrow(value))),
+        SumKind::Crc32c => crc(CrcAlgorithm::Crc32Iscsi, |value| Sum::Crc32c(narrow(value))),
+        SumKind::Crc64Nvme => crc(CrcAlgorithm::Crc64Nvme, Sum::Crc64Nvme),
+        SumKind::Crc64Xz => crc(CrcAlgorithm::Crc64Xz, Sum::Crc64Xz),
         SumKind::Md5 | SumKind::Sha256 => None,
     }
 }
@@ -48,7 +55,7 @@ impl Summer {
     /// A sum of no bytes yet.
     pub(crate) fn new(kind: SumKind) -> Self {
         Self(match (crc(kind), kind) {
-            (Some((algorithm, sum)), _) => {
+            (Some(Crc { algorithm, sum }), _) => {
                 State::Crc(sum, Box::new(crc_fast::Digest::new(algorithm)))
             }
             (None, SumKind::Sha256) => State::Sha256(Box::default()),
@@ -107,7 +114,7 @@ pub(crate) fn composed(parts: impl Iterator<Item = (Sum, u64)>) -> Option<Sum> {
         whole = Some(match whole {
             None => part,
             Some(before) if before.kind() == part.kind() => {
-                let (algorithm, sum) = crc(part.kind())?;
+                let Crc { algorithm, sum } = crc(part.kind())?;
                 let (before, value) = (crc_value(before)?, crc_value(part)?);
                 sum(crc_fast::checksum_combine(algorithm, before, value, length))
             }

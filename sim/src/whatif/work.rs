@@ -39,7 +39,10 @@ pub(super) fn carry_out(
             let parts = bytes.div_ceil(PART_BYTES);
             let answered = plant.ask_target(asked, node, parts, 1);
             let done = plant.carry(now_us, node, bytes).max(answered);
-            (done, Completion::RangeMoved { value: SpanValue([0; 32]), bytes_sent: bytes })
+            (
+                done,
+                Completion::RangeMoved { value: SpanValue([0; 32]), bytes_sent: bytes, sum: None },
+            )
         }
         Work::Open { object, .. } => {
             let token = format!("{}", object.position.index);

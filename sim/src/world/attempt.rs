@@ -265,8 +265,9 @@ impl World {
             Work::MoveRange { object, upload, range } => {
                 Step::Answer(self.move_range((place, reader), job, &object, &upload, range))
             }
-            Work::Commit { object, upload, root } => {
+            Work::Commit { object, upload, root, sums } => {
                 let root = root.expect("invariant: no simulated store copies by itself");
+                self.check_sums(&object, &sums);
                 match self.read((place, reader), job, &object.entry) {
                     Ok(_) => {
                         attempt.ready = Some(Change::Commit(object.entry.key, upload, root));

@@ -10,6 +10,7 @@ use airlift_protocol::key::Key;
 use airlift_protocol::manifest::Entry;
 use airlift_protocol::report::{ChangedObject, Completion};
 use airlift_protocol::shard;
+use airlift_protocol::sum::Sum;
 use airlift_protocol::time::Timestamp;
 use airlift_protocol::units::ByteRange;
 
@@ -163,7 +164,18 @@ impl World {
         if let Some(process) = &mut self.nodes[place].process {
             *process.written.entry(job).or_default() += bytes_sent;
         }
-        Ok(Completion::RangeMoved { value, bytes_sent })
+        // Its number stands for it, so that the commit sees whether all came along in order.
+        let sum = Some(Sum::Crc64Nvme(u64::from(shard)));
+        Ok(Completion::RangeMoved { value, bytes_sent, sum })
+    }
+
+    /// A commit gets the sums of all shards, in order.
+    pub(crate) fn check_sums(&mut self, object: &Object, sums: &[Sum]) {
+        let numbers = (0..u64::from(shard::count(object.entry.size))).map(Sum::Crc64Nvme);
+        if !numbers.eq(sums.iter().copied()) {
+            let key = object.entry.key.to_string();
+            self.violate("all sums at the commit", format!("{key}: {sums:?}"), vec![key]);
+        }
     }
 
     /// Makes an upload an object, and looks afterwards whether that is there.

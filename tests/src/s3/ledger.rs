@@ -278,7 +278,9 @@ impl S3 for Ledger {
             return Err(s3_error!(PreconditionFailed, "The ETag does not match"));
         }
         request.input.key = kept.name;
-        self.files.get_object(request).await
+        let mut answer = self.files.get_object(request).await?;
+        answer.output.e_tag = kept.etag;
+        Ok(answer)
     }
 
     async fn copy_object(
@@ -328,6 +330,7 @@ impl S3 for Ledger {
         let path = self.root.join(&request.input.bucket).join(&kept.name);
         request.input.key = kept.name;
         let mut answer = self.files.head_object(request).await?;
+        answer.output.e_tag = kept.etag;
         if let Some(bytes) = kept.first_part.filter(|_| is_of_part) {
             answer.output.content_length = Some(bytes);
         }
@@ -570,6 +573,10 @@ impl S3 for Ledger {
         if let Some(kept) = kept {
             kept.crc64 = crc64;
             kept.first_part = first_part;
+            if self.crc64_header.get().is_some() {
+                // Of services with a sum of their own, the ETag is none of the parts'.
+                kept.etag = Some(ETag::Strong(format!("{}-own", kept.name)));
+            }
         }
         Ok(answer)
     }

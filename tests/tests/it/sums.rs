@@ -189,3 +189,62 @@ fn large_objects_are_proven_and_compared_by_one_sum_of_all_their_parts() {
     assert!(said["errors"][0]["reason"].as_str().unwrap().contains("CRC64-NVME"), "{said}");
     assert_eq!(front.reads().bodies, 0);
 }
+
+/// A bucket of a server that says the CRC64 of objects as OSS and COS do, and whose ETags say nothing.
+struct OwnSums {
+    front: Front,
+    server: S3Server,
+    source: TempDir,
+    config: TempDir,
+    user: Airlift,
+}
+
+impl OwnSums {
+    fn new(kind: &str, header: &'static str) -> Self {
+        let front = Front::default();
+        let server = S3Server::with_bucket_behind(&front, "bucket");
+        server.say_crc64(header);
+        let (source, config) = (fast_directory(), fast_directory());
+        let table = format!(
+            "[stores.mine]\nkind = '{kind}'\nendpoint = '{}'\naddressing = 'path'\n\
+             region = 'us-east-1'\n",
+            server.access().endpoint
+        );
+        fs::write(config.path().join("airlift.toml"), table).unwrap();
+        tree::write(source.path(), "large", &tree::noise(1, (40 << 20) + 3));
+        let user = Airlift::new().with_s3(server.access());
+        Self { front, server, source, config, user }
+    }
+
+    fn run(&self, command: &str, flags: &[&str], code: i32) -> Value {
+        let config = self.config.path().join("airlift.toml");
+        let source = self.source.path().to_str().unwrap();
+        let config = ["--config", config.to_str().unwrap(), "--json"];
+        let words = [command, source, "mine://bucket/up"];
+        self.user.run(words.iter().chain(&config).chain(flags)).expect(code).json()
+    }
+}
+
+#[test]
+fn a_sum_of_the_service_s_own_spares_reading_back_what_is_in_parts() {
+    for (kind, header) in [("oss", "x-oss-hash-crc64ecma"), ("cos", "x-cos-hash-crc64ecma")] {
+        let bench = OwnSums::new(kind, header);
+        assert_eq!(bench.run("cp", &[], 0)["objects"]["done"], 1, "{kind}");
+        assert_eq!(bench.run("verify", &[], 0)["objects"]["equal_by_sum"], 1, "{kind}");
+        assert_eq!(bench.front.reads().bodies, 0, "{kind}");
+    }
+    // One that says it in another header, or not at all, is read back.
+    let bench = OwnSums::new("oss", "x-other-hash");
+    assert_eq!(bench.run("cp", &[], 0)["objects"]["done"], 1);
+    assert_eq!(bench.front.reads().bodies, 1);
+}
+
+#[test]
+fn a_store_whose_own_sum_is_another_one_is_found_out() {
+    let bench = OwnSums::new("oss", "x-oss-hash-crc64ecma");
+    bench.server.damage_what_is_assembled();
+    let said = bench.run("cp", &[], 1);
+    assert_eq!((&said["objects"]["done"], &said["objects"]["failed"]), (&0.into(), &1.into()));
+    assert_eq!(said["errors"][0]["code"], "corrupt_target", "{said}");
+    assert_eq!(bench.front.reads().bodies, 0);
+}

@@ -1,3 +1,5 @@
+//! Tests of listings by ranges: each key once, whatever is cut and reported.
+
 use airlift_protocol::manifest::{Entry, Kind, Version};
 use airlift_protocol::time::Timestamp;
 use proptest::prelude::*;

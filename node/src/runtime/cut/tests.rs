@@ -1,3 +1,5 @@
+//! Tests of where a range is cut.
+
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::ops::Bound;

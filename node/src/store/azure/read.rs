@@ -23,6 +23,9 @@ use crate::store::each::{REQUESTS_MAX, for_each};
 use crate::store::http::{Body, ChunkReader, Patience, total_of};
 use crate::store::{Attributes, ObjectInfo, RangeReader, ReadResult, StoreError, is_still, sum};
 
+/// The kind of blob that is only ever written as a whole.
+const BLOCK_BLOB: &str = "BlockBlob";
+
 /// The blob that a key stands for, and what its headers say.
 #[derive(Debug)]
 pub(super) struct Found {
@@ -78,12 +81,15 @@ impl Container {
     }
 
     /// The sums of the object that `entry` describes; none when it is another one now. The service
-    /// computes an MD5 of what is written whole; of other blobs it keeps what a client says.
+    /// computes an MD5 of what is written whole, and of what is put together it keeps what a client says.
+    /// Blobs that are written in place keep one of earlier bytes.
     async fn sums_of(&self, entry: &Entry) -> Result<Vec<StoredSum>, StoreError> {
         let Some(found) = self.find(&entry.key).await? else { return Ok(Vec::new()) };
         let now = self.described(&entry.key, &found.headers)?;
         let is_listed = is_still(entry, &now);
-        let md5 = found.headers.get("content-md5").filter(|_| is_listed);
+        let kind = found.headers.get("x-ms-blob-type").map(HeaderValue::as_bytes);
+        let is_whole = is_listed && kind == Some(BLOCK_BLOB.as_bytes());
+        let md5 = found.headers.get("content-md5").filter(|_| is_whole);
         let md5 = md5.and_then(|value| sum::from_base64(SumKind::Md5, &text_of(value)));
         Ok(md5.map(StoredSum::claimed).into_iter().collect())
     }

@@ -91,6 +91,15 @@ pub(super) struct Bucket {
     pub(super) copies_unproven: AtomicU32,
 }
 
+/// What a service has its bytes checked by when nobody says otherwise.
+fn preferred(provider: &Provider, is_elsewhere: bool) -> Checksums {
+    match provider.checksums {
+        Preferred::Always(checksums) => checksums,
+        Preferred::ByEndpoint(own, _) if !is_elsewhere => own,
+        Preferred::ByEndpoint(_, other) => other,
+    }
+}
+
 impl Bucket {
     pub(super) async fn open(options: S3Options) -> Result<Self, StoreError> {
         let provider = options.provider;
@@ -128,11 +137,7 @@ impl Bucket {
                 .build();
             Client::from_conf(config)
         };
-        let checksums = options.checksums.unwrap_or(match provider.checksums {
-            Preferred::Always(checksums) => checksums,
-            Preferred::ByEndpoint(own, _) if endpoint.is_none() => own,
-            Preferred::ByEndpoint(_, other) => other,
-        });
+        let preferred = preferred(provider, endpoint.is_some());
         let is_encrypted = endpoint.as_ref().is_none_or(|url| url.starts_with("https://"));
         let (small, bulk) = (client(READ_TIMEOUT), client(BULK_READ_TIMEOUT));
         let account = Account {
@@ -142,7 +147,7 @@ impl Bucket {
             credentials: options.credentials.clone(),
         };
         Ok(Self {
-            checksums,
+            checksums: options.checksums.unwrap_or(preferred),
             tags: options.tags,
             acl: options.acl,
             owner: OnceCell::new(),

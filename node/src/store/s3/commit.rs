@@ -17,6 +17,7 @@ use super::digest::unquoted;
 use super::error::code_of;
 use super::stored::Described;
 use super::upload::UploadId;
+use crate::runtime::blocking::blocking;
 use crate::store::{NewObject, StoreError, sum};
 
 impl Bucket {
@@ -50,7 +51,10 @@ impl Bucket {
             Err(error) => return Err(error),
         };
         self.check_complete(object, upload, &parts)?;
-        let sum = whole.sum.or_else(|| composed_sum(&parts));
+        let sum = match whole.sum {
+            Some(sum) => Some(sum),
+            None => composed_sum(&parts).await,
+        };
         // The store computes it of all bytes and refuses another one.
         let sent = sum.filter(|_| upload.checksums == Checksums::Crc64Nvme);
         match self.complete(key, &upload.id, &parts, (object.entry.size, sent)).await {
@@ -196,12 +200,13 @@ impl Whole {
 }
 
 /// The CRC64-NVME of the whole, as that of each part that the store lists has it.
-fn composed_sum(parts: &[Part]) -> Option<Sum> {
+async fn composed_sum(parts: &[Part]) -> Option<Sum> {
     let sums = parts.iter().map(|part| {
         let sum = sum::from_base64(SumKind::Crc64Nvme, part.checksum_crc64_nvme()?)?;
         Some((sum, part.size().and_then(|size| u64::try_from(size).ok())?))
     });
-    sum::composed(sums.collect::<Option<Vec<_>>>()?.into_iter())
+    let sums: Vec<(Sum, u64)> = sums.collect::<Option<_>>()?;
+    blocking(move || sum::composed(sums.into_iter())).await
 }
 
 pub(super) fn has_size(answer: &HeadObjectOutput, size: u64) -> bool {
@@ -242,15 +247,19 @@ mod tests {
         assert!(is_proven(&described(Some("encrypted".into()), Some(crc.clone())), &parts));
         assert!(!is_proven(&described(Some(etag), None), &parts[..1]));
         assert!(!is_proven(&described(None, None), &parts));
-        // What the store keeps as a sum of all bytes counts before either, both ways.
-        let sum = sum::of(SumKind::Crc64Nvme, b"onetwo");
+        let bare = [Part::builder().build()];
+        assert!(!is_proven(&described(None, Some(crc)), &bare));
+    }
+
+    #[tokio::test]
+    async fn the_sum_of_the_whole_follows_from_those_that_are_listed() {
         let part = |bytes: &[u8]| {
             let sum = sum::to_base64(sum::of(SumKind::Crc64Nvme, bytes));
             Part::builder().checksum_crc64_nvme(sum).size(bytes.len() as i64).build()
         };
-        assert_eq!(composed_sum(&[part(b"one"), part(b"two")]), Some(sum));
-        assert_eq!(composed_sum(&[part(b"one"), Part::builder().size(3).build()]), None);
-        let bare = [Part::builder().build()];
-        assert!(!is_proven(&described(None, Some(crc)), &bare));
+        let sum = sum::of(SumKind::Crc64Nvme, b"onetwo");
+        assert_eq!(composed_sum(&[part(b"one"), part(b"two")]).await, Some(sum));
+        let without = Part::builder().size(3).build();
+        assert_eq!(composed_sum(&[part(b"one"), without]).await, None);
     }
 }

@@ -230,7 +230,7 @@ fn move_one(limits: &'static Limits, size: u64) -> usize {
             Work::MoveRange { upload, range, .. } => {
                 shards += 1;
                 let value = bucket.take(upload, *range);
-                Completion::RangeMoved { value, bytes_sent: range.len() }
+                Completion::RangeMoved { value, bytes_sent: range.len(), sum: None }
             }
             Work::Commit { upload, root, .. } => {
                 bucket.commit(upload, root.expect("it was moved"));

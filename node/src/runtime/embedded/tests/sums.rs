@@ -138,3 +138,32 @@ async fn a_copy_by_checksum_does_not_read_what_sums_show() {
     // Each was read for its sum, and what differs once more to be moved.
     assert_eq!(outcome.read, (3 * SIZE, SIZE));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_gets_the_sum_of_all_parts_also_after_a_stop() {
+    let mut bench = Bench::new(Mode::Copy);
+    bench.target = MemoryStore::with_sums(SumKind::Crc64Xz);
+    let bytes = noise(1, (200 << 20) + 7);
+    bench.source.insert("large", bytes.clone(), 7);
+    let (job, _events, meter) = bench.start();
+    let running = tokio::spawn(job);
+    while meter.sent.load(Ordering::Relaxed) < 90 << 20 {
+        tokio::task::yield_now().await;
+    }
+    running.abort();
+    assert!(running.await.is_err(), "the first run was killed");
+    let end = loop {
+        // Work that was on another thread when the run was killed still holds the log open.
+        let (job, _events, _) = bench.start();
+        match job.await {
+            Err(error) if error.message.contains("another airlift process") => {
+                tokio::task::yield_now().await;
+            }
+            end => break end.unwrap(),
+        }
+    };
+    assert_eq!(end.totals.objects.done, 1);
+    assert!(end.totals.bytes.sent < 200 << 20, "nothing was there already");
+    bench.assert_equal_ends();
+    assert_eq!(bench.target.sums_at_commits(), [sum::of(SumKind::Crc64Xz, &bytes)]);
+}
