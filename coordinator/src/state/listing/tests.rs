@@ -1,3 +1,5 @@
+//! Listings by ranges: what is taken, and that every key comes once.
+
 use airlift_protocol::manifest::{Entry, Kind, Version};
 use airlift_protocol::time::Timestamp;
 use proptest::prelude::*;

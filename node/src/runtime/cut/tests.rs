@@ -1,3 +1,5 @@
+//! Cuts of sets of keys: how even they are, and how many requests they take.
+
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::ops::Bound;
