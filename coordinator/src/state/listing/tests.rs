@@ -1,4 +1,4 @@
-//! Tests of listings by ranges: each key once, whatever is cut and reported.
+//! Listings by ranges: what is taken, and that every key comes once.
 
 use airlift_protocol::manifest::{Entry, Kind, Version};
 use airlift_protocol::time::Timestamp;

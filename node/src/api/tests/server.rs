@@ -113,6 +113,7 @@ async fn a_job_has_its_json_form() {
         "failure": null,
         "priority": 10,
         "bandwidth_bytes_per_second": 4000,
+        "ranges": [],
     });
     assert_eq!(answer.json::<Value>().await.unwrap(), golden);
 }

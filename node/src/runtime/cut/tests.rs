@@ -1,4 +1,4 @@
-//! Tests of where a range is cut.
+//! Cuts of sets of keys: how even they are, and how many requests they take.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;

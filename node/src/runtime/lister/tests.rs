@@ -1,3 +1,5 @@
+//! Orders to list, one after the other, as the control plane would give them.
+
 use std::collections::BTreeMap;
 
 use airlift_coordinator::AgentInput;
@@ -104,7 +106,8 @@ async fn ranges_together_have_every_key_once() {
     for pages in [1, 3, LIST_PAGES_MAX] {
         let (listed, ranges) = list_all(&executor, pages).await;
         assert!(listed == keys, "{} of {} keys", listed.len(), keys.len());
-        assert!(ranges >= 4, "{ranges} ranges");
+        // An order for one page is over before it looks where to cut.
+        assert_eq!(ranges > 1, pages > 1, "{ranges} ranges");
     }
 }
 

@@ -50,7 +50,8 @@ fn unit(report: &Report) -> &'static str {
 
 fn cpu_per_gib(report: &Report, record: &Record) -> Option<f64> {
     let seconds: Vec<f64> = record.runs.iter().map(|run| run.cpu_seconds).collect();
-    let counted = median(&seconds).filter(|seconds| *seconds > 0.0)?;
+    // Of keys there are no bytes to speak of.
+    let counted = median(&seconds).filter(|it| *it > 0.0 && report.unit != Unit::Keys)?;
     Some(counted / (report.bytes as f64 / GIB))
 }
 

@@ -37,7 +37,10 @@ pub(crate) fn run(bench: &Bench) -> Result<Report, String> {
         }
     }
     let first = first_object(bench)?;
+    let busy = record.runs.iter().map(|run| run.cpu_seconds * 1e6 / keys as f64);
+    let busy: Vec<String> = busy.map(|each| format!("{each:.1}")).collect();
     let remarks = vec![
+        format!("microseconds of CPU for each key, of the tool alone: {}", busy.join(", ")),
         "listed with --dry-run: compared with an empty bucket, and nothing moved".to_owned(),
         format!("the first object was sent {first:.2} s after the start of another run"),
     ];
