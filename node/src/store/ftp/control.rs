@@ -311,7 +311,11 @@ mod tests {
         assert_eq!(extended_port(&reply("Entering (|||40123|).")), Some(40_123));
         assert_eq!(old_port(&reply("Entering (127,0,0,1,156,187).")), Some(40_123));
         for text in ["", "(", "(|||x|)", "(1,2,3)", "(1,2,3,4,5,6,7)", "(1,2,3,4,256,0)"] {
-            assert_eq!(extended_port(&reply(text)).or(old_port(&reply(text))), None, "{text}");
+            assert_eq!(
+                (extended_port(&reply(text)), old_port(&reply(text))),
+                (None, None),
+                "{text}"
+            );
         }
     }
 }
