@@ -205,17 +205,25 @@ const SCHEMA: &str = "message s3.inventory { required binary bucket (UTF8);
     required binary key (UTF8); optional int64 size;
     optional int64 last_modified_date (TIMESTAMP_MILLIS); optional binary e_tag (UTF8); }";
 
-/// A file of Parquet with a row for each object: key, size, ETag and time.
-fn rows(objects: &[(String, usize, (String, i64))]) -> Vec<u8> {
+/// An object as a row of an inventory.
+struct Row {
+    key: String,
+    size: usize,
+    /// Its ETag, and its time in seconds.
+    state: (String, i64),
+}
+
+/// A file of Parquet with a row for each object.
+fn rows(objects: &[Row]) -> Vec<u8> {
     let schema = Arc::new(parse_message_type(SCHEMA).unwrap());
     let properties = WriterProperties::builder().set_compression(Packing::SNAPPY).build();
     let mut writer = SerializedFileWriter::new(Vec::new(), schema, properties.into()).unwrap();
     let all = vec![1; objects.len()];
-    let texts = |text: &dyn Fn(&(String, usize, (String, i64))) -> String| -> Vec<ByteArray> {
+    let texts = |text: &dyn Fn(&Row) -> String| -> Vec<ByteArray> {
         objects.iter().map(|object| text(object).as_str().into()).collect()
     };
-    let sizes: Vec<i64> = objects.iter().map(|object| object.1 as i64).collect();
-    let times: Vec<i64> = objects.iter().map(|object| object.2.1 * 1_000 + 7).collect();
+    let sizes: Vec<i64> = objects.iter().map(|row| row.size as i64).collect();
+    let times: Vec<i64> = objects.iter().map(|row| row.state.1 * 1_000 + 7).collect();
     let mut group = writer.next_row_group().unwrap();
     for number in 0.. {
         let Some(mut column) = group.next_column().unwrap() else { break };
@@ -224,10 +232,10 @@ fn rows(objects: &[(String, usize, (String, i64))]) -> Vec<u8> {
         };
         let written = match number {
             0 => bytes(texts(&|_| "bucket".to_owned()), None),
-            1 => bytes(texts(&|object| object.0.clone()), None),
+            1 => bytes(texts(&|row| row.key.clone()), None),
             2 => column.typed::<Int64Type>().write_batch(&sizes, Some(&all), None),
             3 => column.typed::<Int64Type>().write_batch(&times, Some(&all), None),
-            _ => bytes(texts(&|object| object.2.0.clone()), Some(&all)),
+            _ => bytes(texts(&|row| row.state.0.clone()), Some(&all)),
         };
         written.unwrap();
         column.close().unwrap();
@@ -240,15 +248,15 @@ fn rows(objects: &[(String, usize, (String, i64))]) -> Vec<u8> {
 fn an_inventory_in_parquet_stands_for_the_listing_too() {
     let server = S3Server::with_bucket("bucket");
     let access = server.access();
-    let mut objects: Vec<(String, usize, (String, i64))> = (0..30)
+    let mut objects: Vec<Row> = (0..30)
         .map(|number| {
             let (key, size) = (format!("source/{number:02}%20+x"), 100 + number as usize);
             let state = put(access, &key, tree::noise(number, size));
-            (key, size, state)
+            Row { key, size, state }
         })
         .collect();
     let large = put(access, "source/large", tree::noise(99, 20 << 20));
-    objects.push(("source/large".to_owned(), 20 << 20, large));
+    objects.push(Row { key: "source/large".to_owned(), size: 20 << 20, state: large });
     put(access, "source/new", b"not in the inventory".to_vec());
     objects.reverse();
     let manifest = |digest: &str| {
