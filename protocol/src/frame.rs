@@ -543,9 +543,9 @@ mod tests {
             (Frame::Error(Failure::new(ErrorCode::Bug, "")), vec![3, 0, 0, 0, 8, 22, 0]),
             (
                 Frame::Rivals { place: 1, names: vec![Key::from("A")] },
-                vec![5, 0, 0, 0, 9, 1, 1, 1, b'A'],
+                vec![5, 0, 0, 0, 10, 1, 1, 1, b'A'],
             ),
-            (Frame::Restored { place: 1, is_readable: true }, vec![3, 0, 0, 0, 10, 1, 1]),
+            (Frame::Restored { place: 1, is_readable: true }, vec![3, 0, 0, 0, 11, 1, 1]),
         ];
         for (frame, golden) in frames {
             let mut bytes = Vec::new();

@@ -152,7 +152,7 @@ pub struct JobSummary {
     #[serde(default)]
     pub dropped: DroppedCounts,
     /// What the service of both ends copied itself, in this run.
-    #[serde(default)]
+    #[serde(default, rename = "server_side")]
     pub copied: Portion,
     /// What lies in an archive, of the objects that were skipped in this run.
     #[serde(default)]

@@ -304,7 +304,8 @@ mod tests {
         assert_eq!(lines("airlift_job_elapsed_seconds{"), JOBS_MAX);
         assert_eq!(lines("airlift_store_requests_max{"), 2 * STORES_MAX);
         assert!(text.contains("airlift_jobs{state=\"moving\"} 256\n"));
-        assert!(text.contains(&format!("{{job_id=\"{}\"}}", JobId([255; 16]))), "the oldest");
+        let oldest = format!("elapsed_seconds{{job_id=\"{}\",", JobId([255; 16]));
+        assert!(text.contains(&oldest), "{oldest}");
     }
 
     #[test]

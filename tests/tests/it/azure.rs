@@ -116,7 +116,7 @@ async fn staged_blocks_of_others_are_left_alone_or_named() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn staging_and_dropping_never_touch_the_visible_blob() {
-    let Some((_, _, store)) = container().await else { return };
+    let Some((_server, _, store)) = container().await else { return };
     put(&store, vec![object("kept", data(1, 5000))]).await;
     let before = entry(&store, "kept").await;
     let large = Large::begin(&store, "kept", 2).await;

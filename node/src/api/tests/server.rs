@@ -85,10 +85,11 @@ async fn a_job_has_its_json_form() {
         "dry_run": false,
         "objects": {
             "total": 3, "done": 2, "unchanged": 0, "failed": 1, "skipped": 0, "deleted": 0,
-            "equal": 0, "differs": 0, "missing": 0, "extra": 0,
+            "equal": 0, "equal_by_sum": 0, "differs": 0, "missing": 0, "extra": 0,
         },
         "bytes": { "total": 3000, "done": 3000, "sent": 3000, "resent": 0, "wire": 1500 },
         "dropped": { "objects": 0, "attributes": [] },
+        "server_side": {"objects": 0, "bytes": 0},
         "archived": {
             "resting": { "objects": 0, "bytes": 0 },
             "restoring": { "objects": 0, "bytes": 0 },

@@ -87,7 +87,7 @@ impl SimulatedBucket {
         let part_shift = part_shift(self.limits, self.size).expect("the service holds it");
         let (checksums, id) = (Checksums::Crc64Nvme, "simulated".to_owned());
         let upload = UploadId { part_shift, checksums, id };
-        let token = UploadToken(format!("{part_shift}c:simulated"));
+        let token = UploadToken(format!("{part_shift}n:simulated"));
         assert_eq!(UploadId::parse(&token), Some(upload.clone()));
         assert!(self.upload.replace(upload).is_none(), "one upload is enough");
         token
