@@ -34,8 +34,8 @@ use airlift_protocol::raft::{
     RaftMessage, SnapshotRef, VoteRequest, VoteResponse,
 };
 use airlift_protocol::report::{
-    ChangedObject, Comparison, Completion, ListingEnd, ObjectResult, Report, SkipReason, Unreadable,
-    Verdict,
+    ChangedObject, Comparison, Completion, ListingEnd, ObjectResult, Report, SkipReason,
+    Unreadable, Verdict,
 };
 use airlift_protocol::sum::{StoredSum, Sum, SumKind};
 use airlift_protocol::time::Timestamp;
@@ -151,8 +151,16 @@ fn completions() -> Vec<Completion> {
     let changed = ChangedObject { bytes_before: 5, entry: entry(6) };
     let skipped = SkipReason::Unrepresentable("no".to_owned());
     vec![
-        Completion::Page { page: PageId(0), entries: [vec![entry(5)], others()].concat(), unreadable: Unreadable::default() },
-        Completion::Page { page: PageId(0), entries: vec![entry(9 << 20)], unreadable: Unreadable::default() },
+        Completion::Page {
+            page: PageId(0),
+            entries: [vec![entry(5)], others()].concat(),
+            unreadable: Unreadable::default(),
+        },
+        Completion::Page {
+            page: PageId(0),
+            entries: vec![entry(9 << 20)],
+            unreadable: Unreadable::default(),
+        },
         Completion::Listed(ListingEnd {
             pages: PageId(1),
             unreadable: vec![(Key::from("u"), failure())],
@@ -212,7 +220,14 @@ fn work() -> Vec<Work> {
     let object = || Object { position, entry: entry(5) };
     let upload = || UploadToken("u".to_owned());
     vec![
-        Work::List { end: End::Source, after: Some(Key::from("a")), next: PageId(1), until: Some(Key::from("q")), cuts: 3, pages: 16 },
+        Work::List {
+            end: End::Source,
+            after: Some(Key::from("a")),
+            next: PageId(1),
+            until: Some(Key::from("q")),
+            cuts: 3,
+            pages: 16,
+        },
         Work::Compare { page: Page { id: PageId(0), entries: vec![entry(5)] } },
         Work::Open {
             object: object(),
@@ -245,6 +260,7 @@ fn assignment(work: Work) -> Assignment {
         work,
         source: Some(NodeId([2; 32])),
         bandwidth: Some(ByteRate(5)),
+        is_total_limited: true,
         boot: Boot::new(1, 7),
     }
 }
@@ -442,8 +458,13 @@ fn log() -> Vec<Vec<u8>> {
     };
     let turn = Turn { range: KeyRangeId(0), number: PageId(0), at };
     let unreadable = Unreadable::default();
-    let listed = |end, size| {
-        Command::Page { job, run, end, page: page(size), turn, unreadable: Unreadable::default() }
+    let listed = |end, size| Command::Page {
+        job,
+        run,
+        end,
+        page: page(size),
+        turn,
+        unreadable: Unreadable::default(),
     };
     let answered = |id, completion| {
         let assignment = AssignmentId(id);
@@ -488,8 +509,14 @@ fn log() -> Vec<Vec<u8>> {
             answered(2, Completion::Opened(UploadToken("u".to_owned()))),
             grant(Task::Range(position, 0)),
             grant(Task::Range(position, 1)),
-            answered(3, Completion::RangeMoved { value: SpanValue([1; 32]), bytes_sent: 5, sum: None }),
-            answered(4, Completion::RangeMoved { value: SpanValue([2; 32]), bytes_sent: 5, sum: None }),
+            answered(
+                3,
+                Completion::RangeMoved { value: SpanValue([1; 32]), bytes_sent: 5, sum: None },
+            ),
+            answered(
+                4,
+                Completion::RangeMoved { value: SpanValue([2; 32]), bytes_sent: 5, sum: None },
+            ),
             grant(Task::Commit(position)),
             answered(5, Completion::Committed { dropped: AttributeSet::NONE }),
         ],
@@ -558,7 +585,11 @@ fn member() -> Vec<Vec<u8>> {
         let result: Result<Completion, Failure> = Ok(completion);
         block(&[0, 0], &codec::encode(&result))
     };
-    let page = |size| Completion::Page { page: PageId(0), entries: vec![entry(size)], unreadable: Unreadable::default() };
+    let page = |size| Completion::Page {
+        page: PageId(0),
+        entries: vec![entry(size)],
+        unreadable: Unreadable::default(),
+    };
     let end = || {
         let pages = PageId(1);
         Completion::Listed(ListingEnd { pages, unreadable: Vec::new(), unreadable_count: 0 })
