@@ -43,7 +43,7 @@ pub struct ReportLine {
     /// Which object or place.
     #[serde(flatten)]
     pub key: JsonKey,
-    /// What became of it: a word of [`Status`](airlift_coordinator::event::Status), or `unreadable`
+    /// What became of it: a word of [`Status`], or `unreadable`
     /// or `left_over`.
     pub status: String,
     /// Its bytes.
