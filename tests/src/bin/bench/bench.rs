@@ -108,8 +108,7 @@ pub(crate) fn program<'a>(
     program: &str,
     act: impl Fn(&str) -> Result<Run, String> + 'a,
 ) -> Tool<'a> {
-    let act = crate::process::need(program).map(|_| -> Act<'a> { Box::new(act) });
-    Tool { name, kind, act }
+    Tool { name, kind, act: Ok(Box::new(act)) }.with(program)
 }
 
 /// Airlift between two nodes.

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::network::Network;
+use crate::process::need;
 use crate::stop;
 
 /// What a tool is to Airlift.
@@ -51,6 +52,14 @@ pub(crate) struct Tool<'a> {
     pub(crate) name: &'static str,
     pub(crate) kind: Kind,
     pub(crate) act: Result<Act<'a>, String>,
+}
+
+impl Tool<'_> {
+    /// Takes part only where this program, too, is installed.
+    pub(crate) fn with(self, program: &str) -> Self {
+        let Self { name, kind, act } = self;
+        Self { name, kind, act: act.and_then(|act| need(program).map(|_| act)) }
+    }
 }
 
 /// Where results come to lie, and what they should be.
@@ -200,5 +209,16 @@ mod tests {
         let records = hold(&Nowhere::default(), None, vec![tool], 2);
         assert_eq!(records[0].skipped.as_deref(), Some("no a"));
         assert_eq!(records[0].failed, None);
+    }
+
+    /// A server may be there, and what talks with it not.
+    #[test]
+    fn a_tool_is_skipped_for_each_program_that_it_needs() {
+        let order = RefCell::default();
+        let tools = vec![tool("a", &order).with("sh").with("no-such-program")];
+        let records = hold(&Nowhere::default(), None, tools, 2);
+        assert_eq!(records[0].skipped.as_deref(), Some("no-such-program is not installed"));
+        assert_eq!(records[0].failed, None);
+        assert_eq!(*order.borrow(), "");
     }
 }

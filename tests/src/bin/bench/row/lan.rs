@@ -19,12 +19,13 @@ pub(crate) fn large(bench: &Bench) -> Result<Report, String> {
     let tools = vec![
         airlift(&flight, source),
         tool("rsync daemon", Kind::Plain, &rsync, |it, place| it.copy(source, place, &[])),
-        tool("rsync+ssh", Kind::Encrypted, &ssh, |it, place| it.rsync(source, place)),
-        tool("scp", Kind::Encrypted, &ssh, |it, place| it.scp(source, place)),
+        tool("rsync+ssh", Kind::Encrypted, &ssh, |it, place| it.rsync(source, place)).with("rsync"),
+        tool("scp", Kind::Encrypted, &ssh, |it, place| it.scp(source, place)).with("scp"),
         tool("tar+ssh", Kind::Encrypted, &ssh, |it, place| it.tar(source, place)),
         tool("rclone sftp", Kind::Encrypted, &ssh, |it, place| {
             RcloneSftp::copy(&network, it, source, place)
-        }),
+        })
+        .with("rclone"),
     ];
     let records = hold(ground, Some(&network), tools, bench.rounds);
     let (bytes, files) = (ground.bytes(), ground.files());

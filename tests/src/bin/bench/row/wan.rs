@@ -49,10 +49,11 @@ fn one_file(bench: &Bench, shape: Shape, bytes: u64) -> Result<Report, String> {
     let tools = vec![
         airlift(&flight, source),
         tool("rsync daemon", Kind::Plain, &rsync, |it, place| it.copy(source, place, &[])),
-        tool("scp", Kind::Encrypted, &ssh, |it, place| it.scp(source, place)),
+        tool("scp", Kind::Encrypted, &ssh, |it, place| it.scp(source, place)).with("scp"),
         tool("rclone sftp", Kind::Encrypted, &ssh, |it, place| {
             RcloneSftp::copy(&network, it, source, place)
-        }),
+        })
+        .with("rclone"),
         tool("iperf3, 8 TCP", Kind::Reference, &iperf, |it, _| it.carry(bytes, 8, seconds)),
     ];
     let records = hold(ground, Some(&network), tools, bench.rounds);
