@@ -7,6 +7,7 @@ mod bounds;
 mod deletes;
 mod election;
 mod formats;
+mod growth;
 mod listing;
 mod log;
 mod objects;
@@ -34,6 +35,7 @@ use airlift_protocol::raft::{Configuration, LogPayload, RaftBody, RaftId, RaftMe
 use airlift_protocol::version::Formats;
 
 use self::election::Elections;
+use self::growth::Growth;
 use self::log::Logs;
 use self::objects::Objects;
 use self::records::Records;
@@ -79,6 +81,7 @@ pub(crate) struct Check {
     objects: BTreeMap<JobId, Objects>,
     resumes: BTreeMap<JobId, Resume>,
     writers: Writers,
+    pub(crate) growth: Growth,
     /// Slots of each node.
     slots: usize,
     /// Jobs that have ended, and since when.
@@ -100,6 +103,7 @@ impl Check {
             objects: BTreeMap::new(),
             resumes: BTreeMap::new(),
             writers: Writers::default(),
+            growth: Growth::default(),
             slots,
             ended: BTreeMap::new(),
             counts: BTreeMap::new(),
@@ -389,7 +393,7 @@ impl Check {
             let objects = self.objects.entry(*id).or_default();
             objects.at_end(&job.stores)?;
         }
-        Ok(())
+        self.growth.at_end()
     }
 
     pub(crate) fn counts(&self) -> BTreeMap<&'static str, u64> {
