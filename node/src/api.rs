@@ -10,6 +10,7 @@ pub mod line;
 pub mod request;
 pub mod server;
 pub mod service;
+pub mod survey;
 pub mod text;
 pub mod view;
 

@@ -17,6 +17,7 @@ use super::duration;
 use super::job::JobCommand;
 use super::node::NodeArgs;
 use super::top::TopArgs;
+use super::upgrade::UpgradeArgs;
 
 use crate::config::SETTINGS;
 
@@ -181,6 +182,8 @@ pub enum Command {
     /// Watch a cluster: its nodes, its jobs, and how fast they are
     #[command(after_help = TOP_HELP)]
     Top(TopArgs),
+    /// Say whether a cluster can be given this build, in which order, and whether now is a good moment
+    UpgradeCheck(UpgradeArgs),
     /// Run a node of a cluster
     Node(NodeArgs),
     /// Print a completion script for a shell

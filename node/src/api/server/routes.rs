@@ -40,6 +40,7 @@ pub(super) fn router(guard: Arc<Guard>) -> Router {
         .route("/jobs/{job}/report", get(report))
         .route("/cluster", get(cluster))
         .route("/node", get(node))
+        .route("/nodes", get(nodes))
         .route("/events", get(events))
         .route_layer(gate(Permission::Read));
     let metrics = monitor::metrics().route_layer(gate(Permission::Read));
@@ -164,6 +165,10 @@ async fn cluster(State(guard): State<Arc<Guard>>) -> Answer {
 
 async fn node(State(guard): State<Arc<Guard>>) -> Answer {
     json(&guard.service.node().await?)
+}
+
+async fn nodes(State(guard): State<Arc<Guard>>) -> Answer {
+    json(&guard.service.nodes().await?)
 }
 
 async fn create_token(State(guard): State<Arc<Guard>>, body: Body) -> Answer {
