@@ -27,6 +27,7 @@ const POLL: Duration = Duration::from_millis(50);
 const BLOCK_BYTES: u64 = 1 << 20;
 
 const NAMENODE: &str = "org.apache.hadoop.hdfs.server.namenode.NameNode";
+const ADMIN: &str = "org.apache.hadoop.hdfs.tools.DFSAdmin";
 const DATANODE: &str = "org.apache.hadoop.hdfs.server.datanode.DataNode";
 
 /// A file system of its own, which believes whoever asks. It stops when the last test lets go of it.
@@ -34,6 +35,7 @@ const DATANODE: &str = "org.apache.hadoop.hdfs.server.datanode.DataNode";
 pub struct Hdfs {
     processes: Vec<Child>,
     folder: TempDir,
+    jars: PathBuf,
     http_port: u16,
     places: AtomicU32,
 }
@@ -82,7 +84,7 @@ impl Hdfs {
         assert!(formatted.expect("it ends").success(), "the namenode makes its files");
         let places = AtomicU32::new(0);
         let processes = vec![run(jars, folder.path(), NAMENODE, &[])];
-        let mut own = Self { processes, folder, http_port, places };
+        let mut own = Self { processes, folder, jars: jars.to_owned(), http_port, places };
         // A datanode that comes too early tries again seconds later.
         let connect = |port| TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok();
         if !own.is_ready(|| connect(rpc_port)) {
@@ -163,6 +165,16 @@ impl Hdfs {
         let text = answer.text().await.expect("a text");
         assert!(status.is_success(), "{path}?{query}: {status}: {text}");
         serde_json::from_str(&text).unwrap_or_default()
+    }
+
+    /// Allows snapshots of the directory `path`, which WebHDFS of this Hadoop cannot ask for.
+    ///
+    /// # Panics
+    /// When that is refused.
+    pub fn allow_snapshots(&self, path: &str) {
+        let words = ["-allowSnapshot", path];
+        let done = run(&self.jars, self.folder.path(), ADMIN, &words).wait();
+        assert!(done.expect("it ends").success(), "snapshots of {path} are allowed");
     }
 
     /// Names in the directory `path`.

@@ -126,6 +126,9 @@ fn check_key(root: &Root, entry: &Entry) -> Option<String> {
     if depth > DEPTH_MAX {
         return Some(format!("HDFS allows {DEPTH_MAX} names in a path"));
     }
+    if path.split('/').any(|name| name == root::SNAPSHOT) {
+        return Some(format!("HDFS keeps the name {} for itself", root::SNAPSHOT));
+    }
     let is_reserved = root.path.is_empty() && path.split('/').next() == Some(RESERVED);
     is_reserved.then(|| format!("HDFS keeps /{RESERVED} for itself"))
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use airlift_node::pipeline::chunk::Payload;
 use airlift_node::store::hdfs::access::{HdfsCredentials, HdfsServer};
 use airlift_node::store::hdfs::{HdfsOptions, HdfsStore};
-use airlift_node::store::{Access, ListRequest, Store, StoreError};
+use airlift_node::store::{Access, ListRequest, Listed, Store, StoreError};
 use airlift_protocol::chunk::Root;
 use airlift_protocol::error::ErrorCode;
 use airlift_protocol::key::Key;
@@ -159,6 +159,33 @@ async fn many_parts_are_joined_also_when_that_was_begun_before() {
     assert_eq!(held[0], ByteRange::new(0, 3 << 20));
     store.commit(&object, &token, Root::of(&bytes)).await.expect("a commit");
     assert_eq!(content(&store, "many").await, bytes);
+}
+
+/// In a snapshot a file has the number of the one that there is now.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_is_read_as_it_was() {
+    let Some(place) = HdfsPlace::new() else { return };
+    let store = place.ready().await;
+    put(&store, vec![object("file", data(1, 900)), object("50%", data(2, 9))]).await;
+    store.clean().await.unwrap();
+    place.server.allow_snapshots(&place.root);
+    let ask = |method, path: &str, query: &str, body| {
+        let (server, path, query) = (Arc::clone(&place.server), path.to_owned(), query.to_owned());
+        async move { server.ask(method, &path, &query, body).await }
+    };
+    ask(Method::PUT, &place.root, "op=CREATESNAPSHOT&snapshotname=then", &b""[..]).await;
+    ask(Method::POST, &format!("{}/file", place.root), "op=APPEND", b"more").await;
+    let then = place.store_at(&format!("{}/.snapshot/then", place.root));
+    assert_eq!(content(&then, "file").await, data(1, 900));
+    assert_eq!(content(&store, "file").await.len(), 904);
+    let (sender, mut found) = tokio::sync::mpsc::channel(4);
+    then.list(ListRequest::default(), sender).await.unwrap();
+    let Some(Listed::Unreadable(key, error)) = found.recv().await else { panic!("it is named") };
+    assert_eq!(key, Key::from("50%"));
+    assert!(error.detail().contains("snapshot"), "{error}");
+    refusal(&then, Access::Write).await;
+    let (new, _) = object("a/.snapshot/b", data(1, 1));
+    assert!(store.check_key(&new.entry).unwrap().contains(".snapshot"));
 }
 
 fn store_of(endpoint: &str) -> HdfsStore {

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 
 use super::error::{is_absent, store_error};
-use super::namenode::{Ask, named};
+use super::namenode::{Ask, named, survives};
 use super::root::Root;
 use super::status::{FileType, Splitter, Status};
 use crate::store::each::{REQUESTS_MAX, for_each};
@@ -128,6 +128,13 @@ fn name_of(root: &Root, path: &str, status: &Status) -> Result<Name, StoreError>
         FileType::Directory => Ok(Name::Directory(key)),
         FileType::Symlink => {
             unreadable(ErrorCode::KindUnsupported, "symbolic links of HDFS are not read".to_owned())
+        }
+        FileType::File
+            if root.is_snapshot && !survives(&root.full(key.as_str().unwrap_or_default())) =>
+        {
+            let reason = "of a snapshot bytes are asked for by name, and this one would be rewritten on the way to a \
+                          datanode: copy the directory itself";
+            unreadable(ErrorCode::KeyUnsupported, reason.to_owned())
         }
         FileType::File => {
             status.id(&shown)?;

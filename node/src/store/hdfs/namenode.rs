@@ -16,6 +16,7 @@ use futures::stream;
 use reqwest::header::{self, HeaderValue};
 use reqwest::{Body, Method, Request, Response, Url};
 use serde::de::DeserializeOwned;
+use unicode_normalization::is_nfc;
 
 use super::access::{HdfsServer, Right, keeps_secrets};
 use super::error::{is_about_credentials, is_standby, refusal};
@@ -97,6 +98,12 @@ pub(super) enum Depth {
 /// The path of a name, for a URL.
 pub(super) fn named(path: &str) -> String {
     path::segments(path)
+}
+
+/// Whether `path` is the same for a datanode to which the namenode wrote it into an address: whatever is decoded
+/// twice, or composed, or means something in an address, is not.
+pub(super) fn survives(path: &str) -> bool {
+    !path.contains(['%', '+', ';']) && is_nfc(path)
 }
 
 /// The path of the file with number `id`.
@@ -262,13 +269,20 @@ impl Namenode {
         let url =
             url.ok_or_else(|| Failed::protocol("the server does not say where the bytes go"))?;
         let length: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
+        let (body, patience) = match pieces {
+            [] => (Body::from(Bytes::new()), Patience::Normal),
+            [piece] => (Body::from(piece.clone()), Patience::Normal),
+            pieces => {
+                let pieces: Vec<std::io::Result<Bytes>> = pieces.iter().cloned().map(Ok).collect();
+                (Body::wrap_stream(stream::iter(pieces)), Patience::Long)
+            }
+        };
         let mut request = Request::new(ask.method.clone(), url);
         let headers = request.headers_mut();
         headers.insert(header::CONTENT_LENGTH, length.into());
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-        let pieces: Vec<std::io::Result<Bytes>> = pieces.iter().cloned().map(Ok).collect();
-        *request.body_mut() = Some(Body::wrap_stream(stream::iter(pieces)));
-        self.send_on(request, Patience::Long).await.map(drop)
+        *request.body_mut() = Some(body);
+        self.send_on(request, patience).await.map(drop)
     }
 
     /// Where an answer leads; `None` when it is the answer itself.
@@ -353,6 +367,16 @@ mod tests {
         let expected = "http://127.0.0.1:1/webhdfs/v1/a%20b/%252F%2Bcafe%CC%81%3F%23%3B\
             ?op=RENAME&destination=%2Fx%2Cy%26z%3D%25%2B%20&user.name=m%26e";
         assert_eq!(request.url().as_str(), expected);
+    }
+
+    #[test]
+    fn names_that_an_address_would_change_are_known() {
+        for path in ["/a b/\u{e9}", "/a&b=c?#\n"] {
+            assert!(survives(path), "{path}");
+        }
+        for path in ["/50%", "/a+b", "/a;b", "/cafe\u{301}"] {
+            assert!(!survives(path), "{path}");
+        }
     }
 
     #[test]

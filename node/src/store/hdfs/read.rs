@@ -1,4 +1,5 @@
-//! Reading files by their numbers, each pinned to the number, size and time with which it was listed.
+//! Reading files by their numbers, each pinned to the number, size and time with which it was listed; in a snapshot
+//! by their names, which does not change.
 
 use std::sync::Arc;
 
@@ -12,8 +13,8 @@ use futures::{StreamExt, stream};
 use tokio::sync::mpsc;
 
 use super::error::store_error;
-use super::list::describe;
-use super::namenode::{Ask, inode};
+use super::list::{describe, kept};
+use super::namenode::{Ask, inode, named};
 use super::root::Root;
 use super::status::{Status, changed, gone, listed_id};
 use crate::pipeline::chunk::Payload;
@@ -74,7 +75,11 @@ async fn open(root: &Root, entry: &Entry, range: ByteRange) -> Result<Body, Stor
         return Ok(Body::empty(shown));
     }
     let id = listed_id(entry).ok_or_else(|| changed(&shown))?;
-    let ask = Ask::get("OPEN", inode(id))
+    let path = match root.is_snapshot {
+        true => named(&root.full(kept(&entry.key).map_err(|_| changed(&shown))?)),
+        false => inode(id),
+    };
+    let ask = Ask::get("OPEN", path)
         .with("offset", range.start.to_string())
         .with("length", range.len().to_string());
     match root.namenode.read(&ask).await {

@@ -17,12 +17,17 @@ use crate::store::fence::Fence;
 use crate::store::http::Failed;
 use crate::store::path::staging_name;
 
+/// What holds the snapshots of a directory.
+pub(super) const SNAPSHOT: &str = ".snapshot";
+
 /// A directory of a file system.
 #[derive(Debug)]
 pub(super) struct Root {
     pub(super) namenode: Namenode,
     /// Absolute path, without a `/` at its end; empty for the file system's own root.
     pub(super) path: String,
+    /// Whether it lies in a snapshot: there numbers lead to the files as they are now.
+    pub(super) is_snapshot: bool,
     /// Name of the staging directory, at the root.
     pub(super) staging: String,
     pub(super) fence: Fence,
@@ -50,6 +55,7 @@ impl Root {
         let path = path.trim_end_matches('/').to_owned();
         Ok(Self {
             namenode: Namenode::new(&server)?,
+            is_snapshot: path.split('/').any(|name| name == SNAPSHOT),
             path,
             staging: staging_name(job),
             fence,
