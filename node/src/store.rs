@@ -19,6 +19,7 @@ pub mod files;
 pub(crate) mod folding;
 pub mod ftp;
 pub mod gcs;
+pub mod hdfs;
 pub mod holds;
 mod http;
 pub mod locate;

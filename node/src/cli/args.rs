@@ -35,9 +35,9 @@ Examples:
                                              the nodes of a cluster do it
   airlift demo                               see a cluster lose nodes, and the result proven
 
-Locations: a path, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX, sftp://HOST/PATH, another
-scheme of docs/stores.md, or the name of a configured store as NAME://BUCKET/PREFIX; in a cluster
-NODE:/PATH instead of a path.
+Locations: a path, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX, sftp://HOST/PATH,
+hdfs://NAMENODE/PATH, another scheme of docs/stores.md, or the name of a configured store as
+NAME://BUCKET/PREFIX; in a cluster NODE:/PATH instead of a path.
 Exit codes: 0 all done · 1 some objects failed, differ or were skipped · 2 wrong usage or
 configuration · 3 the job could not run · 130 interrupted. After 3 and 130 the same command resumes.";
 

@@ -18,6 +18,8 @@ use super::fence::Fence;
 use super::files::{FileOptions, FileStore};
 use super::ftp::{FtpOptions, FtpServer, FtpStore};
 use super::gcs::{GcsOptions, GcsStore};
+use super::hdfs::access::{HdfsPlace, HdfsServer};
+use super::hdfs::{BLOCK_BYTES, HdfsOptions, HdfsStore};
 use super::path::KeyPath;
 use super::s3::provider::Provider;
 use super::s3::{S3Options, S3Store};
@@ -166,6 +168,12 @@ pub async fn open(
                 let (server, place) = (FtpServer::at(bucket)?, location.to_string());
                 Ok(Arc::new(FtpStore::open(FtpOptions { server, root, place })?))
             }
+            StoreSettings::Hdfs(place) => {
+                let (server, root) = hdfs_root(place, bucket, prefix, location)?;
+                let (place, block_bytes) = (location.to_string(), BLOCK_BYTES);
+                let options = HdfsOptions { server, root, place, job, fence, block_bytes };
+                Ok(Arc::new(HdfsStore::open(options)?))
+            }
             StoreSettings::Webdav(place) => {
                 let below = path_below(prefix, location)?;
                 let (server, root) = match place {
@@ -215,6 +223,24 @@ fn sftp_root(
             let root = root.as_os_str().as_bytes().to_vec();
             let first = path_below(&Key::from(bucket), location)?;
             Ok((server, [root, first, below].concat()))
+        }
+    }
+}
+
+/// The namenodes of a location and the directory there: of a configured store below the file system's root, else
+/// the location's path.
+fn hdfs_root(
+    place: HdfsPlace,
+    bucket: &str,
+    prefix: &Key,
+    location: &Location,
+) -> Result<(HdfsServer, Vec<u8>), StoreError> {
+    let below = path_below(prefix, location)?;
+    match place {
+        HdfsPlace::Location(transport) => Ok((HdfsServer::at(bucket, transport)?, below)),
+        HdfsPlace::Server(server) => {
+            let first = path_below(&Key::from(bucket), location)?;
+            Ok((server, [first, below].concat()))
         }
     }
 }

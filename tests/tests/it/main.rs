@@ -25,6 +25,7 @@ mod figures;
 mod folding;
 mod ftp;
 mod gcs;
+mod hdfs;
 mod hostile;
 mod hygiene;
 mod inventory;

@@ -64,6 +64,11 @@ impl Http {
         &self.endpoint
     }
 
+    /// The same connections, for a request that goes to `endpoint`.
+    pub(in crate::store) fn at(&self, endpoint: String) -> Self {
+        Self { client: self.client.clone(), endpoint }
+    }
+
     /// Sends `request` and waits for the head of its answer, whatever its status.
     pub(in crate::store) async fn send(
         &self,
