@@ -8,6 +8,7 @@ use std::{fs, io};
 
 use airlift_protocol::error::ErrorCode;
 use airlift_protocol::id::JobId;
+use airlift_protocol::job::{RestorePolicy, RestoreTo};
 use airlift_protocol::key::Key;
 use airlift_protocol::location::Location;
 use tokio::sync::mpsc;
@@ -133,6 +134,7 @@ pub async fn open(
         }
         Location::Bucket { scheme, bucket, prefix } => match options.settings(scheme)? {
             StoreSettings::S3(provider, settings) => {
+                check_restore(location, handling.restore, Restoring::ForDays)?;
                 let s3 = S3Options {
                     scheme: scheme.clone(),
                     tags: handling.tags,
@@ -145,13 +147,17 @@ pub async fn open(
                 Ok(Arc::new(S3Store::open(s3).await?))
             }
             StoreSettings::Azure(settings) => {
+                check_restore(location, handling.restore, Restoring::ForGood)?;
                 let azure = settings.options(bucket, prefix.as_bytes(), job);
                 let Handling { tags, has_classes: tiers, .. } = handling;
-                Ok(Arc::new(AzureStore::open(AzureOptions { tags, tiers, fence, ..azure })?))
+                let paces = options.paces.clone();
+                let azure = AzureOptions { tags, tiers, fence, paces, ..azure };
+                Ok(Arc::new(AzureStore::open(azure)?))
             }
             StoreSettings::Gcs(settings) => {
                 let gcs = settings.options(bucket, prefix.as_bytes(), job);
-                Ok(Arc::new(GcsStore::open(GcsOptions { fence, ..gcs })?))
+                let paces = options.paces.clone();
+                Ok(Arc::new(GcsStore::open(GcsOptions { fence, paces, ..gcs })?))
             }
             StoreSettings::Sftp(named) => {
                 let (server, root) = sftp_root(named, bucket, prefix, location)?;
@@ -187,6 +193,32 @@ pub async fn open(
             Err(StoreError::new(ErrorCode::LocationMissing, text))
         }
     }
+}
+
+/// How archives of a service give back what is in them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Restoring {
+    ForDays,
+    ForGood,
+}
+
+/// Refuses a wish that the service has no way to fulfil, before anything is asked for.
+fn check_restore(
+    location: &Location,
+    wanted: Option<RestorePolicy>,
+    way: Restoring,
+) -> Result<(), StoreError> {
+    let Some(RestorePolicy { to, .. }) = wanted else { return Ok(()) };
+    let text = match (way, matches!(to, RestoreTo::Days(_))) {
+        (Restoring::ForDays, true) | (Restoring::ForGood, false) => return Ok(()),
+        (Restoring::ForDays, false) => {
+            "its archives give copies for days: write --restore TIER:DAYS, such as bulk:7"
+        }
+        (Restoring::ForGood, true) => {
+            "its blobs leave the archive for good: write --restore TIER:hot, TIER:cool or TIER:cold"
+        }
+    };
+    Err(StoreError::new(ErrorCode::LocationMissing, format!("{location}: {text}")))
 }
 
 /// What follows a root for `key`: nothing, or a `/` and a path that leads nowhere else.

@@ -10,12 +10,14 @@ use super::container::{Container, Subject, set};
 use super::error::{is_absent, is_condition};
 use crate::store::StoreError;
 use crate::store::digest::quoted;
-use crate::store::each::{REQUESTS_MAX, for_each};
+use crate::store::each::for_each;
 use crate::store::http::Patience;
 
 impl Container {
     async fn delete_listed(&self, entry: &Entry) -> Result<(), StoreError> {
         let key = &entry.key;
+        // What this name could not be asked about is not gone.
+        self.names.full(key)?;
         let Some(found) = self.find(key).await? else { return Ok(()) };
         let now = self.described(key, &found.headers)?;
         let Version::ETag(etag) = &now.version else {
@@ -24,7 +26,6 @@ impl Container {
         if (now.size, &now.version) != (entry.size, &entry.version) {
             return Err(self.changed_before_delete(entry));
         }
-        self.fence.check()?;
         let deleted = async {
             let mut request = self.request(Method::DELETE, Subject::Blob(&found.blob), &[])?;
             set(&mut request, "if-match", &quoted(etag))?;
@@ -52,5 +53,5 @@ pub(super) async fn delete(
         let container = Arc::clone(container);
         async move { container.delete_listed(&entry).await }
     };
-    for_each(REQUESTS_MAX, entries, delete).await
+    for_each(container.requests_max, entries, delete).await
 }

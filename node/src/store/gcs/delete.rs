@@ -8,7 +8,7 @@ use airlift_protocol::manifest::Entry;
 use super::bucket::Bucket;
 use super::error::is_condition;
 use crate::store::StoreError;
-use crate::store::each::{REQUESTS_MAX, for_each};
+use crate::store::each::for_each;
 
 impl Bucket {
     async fn delete_listed(&self, entry: &Entry) -> Result<(), StoreError> {
@@ -17,6 +17,8 @@ impl Bucket {
             let text = "it changed since it was listed and was not deleted: run again";
             self.complaint(ErrorCode::SourceChanged, key, text)
         };
+        // What this name could not be asked about is not gone.
+        let name = self.names.full(key)?;
         let Some(found) = self.find(key).await? else { return Ok(()) };
         let now = self.described(key, &found)?;
         // Without a generation, the time has to tell one state from another.
@@ -24,8 +26,6 @@ impl Bucket {
         if (now.size, &now.version) != (entry.size, &entry.version) || !same_time {
             return Err(changed());
         }
-        let name = self.names.full(key)?;
-        self.fence.check()?;
         match self.remove(&name, found.generation()).await {
             Ok(()) => Ok(()),
             Err(failed) if is_condition(&failed) => Err(changed()),
@@ -42,5 +42,5 @@ pub(super) async fn delete(
         let bucket = Arc::clone(bucket);
         async move { bucket.delete_listed(&entry).await }
     };
-    for_each(REQUESTS_MAX, entries, delete).await
+    for_each(bucket.requests_max, entries, delete).await
 }

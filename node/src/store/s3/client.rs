@@ -1,7 +1,7 @@
 //! The client of one bucket: configuration, credentials, and what all requests share.
 
 use std::error::Error;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -30,6 +30,7 @@ use super::provider::{
 use super::refusal::KeepBack;
 use super::{Addressing, Checksums, S3Options};
 use crate::store::StoreError;
+use crate::store::copier::Doubts;
 use crate::store::fence::Fence;
 use crate::store::pace::Pace;
 
@@ -77,6 +78,8 @@ pub(super) struct Bucket {
     pub(super) owner: OnceCell<String>,
     /// Whether restored copies that will soon be gone count as archived.
     pub(super) restores: bool,
+    /// Whether the service compares ETags before it deletes.
+    pub(super) compares_deletes: bool,
     /// What is asked before anything becomes visible.
     pub(super) fence: Fence,
     /// What every request passes; those to other prefixes of the bucket pass it too.
@@ -87,8 +90,8 @@ pub(super) struct Bucket {
     bulk_client: Client,
     /// Whether the store was seen to confirm a CRC, so that no MD5 need be computed.
     echoes_checksums: AtomicBool,
-    /// Copies by the service that were not proven, since one was.
-    pub(super) copies_unproven: AtomicU32,
+    /// Copies by the service that were not proven.
+    pub(super) doubts: Doubts,
 }
 
 /// What a service has its bytes checked by when nobody says otherwise.
@@ -138,6 +141,7 @@ impl Bucket {
             Client::from_conf(config)
         };
         let preferred = preferred(provider, endpoint.is_some());
+        let is_amazon = provider.scheme == Provider::s3().scheme;
         let is_encrypted = endpoint.as_ref().is_none_or(|url| url.starts_with("https://"));
         let (small, bulk) = (client(READ_TIMEOUT), client(BULK_READ_TIMEOUT));
         let account = Account {
@@ -152,6 +156,7 @@ impl Bucket {
             acl: options.acl,
             owner: OnceCell::new(),
             restores: options.restore.is_some(),
+            compares_deletes: options.compares_deletes.unwrap_or(is_amazon && endpoint.is_none()),
             fence: options.fence,
             pace,
             requests_max: options.paces.requests_max(),
@@ -170,7 +175,7 @@ impl Bucket {
             is_encrypted,
             account,
             echoes_checksums: AtomicBool::new(false),
-            copies_unproven: AtomicU32::new(0),
+            doubts: Doubts::default(),
         })
     }
 
