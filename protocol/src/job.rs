@@ -165,7 +165,9 @@ impl FromStr for RestorePolicy {
             "hot" => RestoreTo::Hot,
             "cool" => RestoreTo::Cool,
             "cold" => RestoreTo::Cold,
-            days => days.parse().ok().filter(|days| *days > 0).map(RestoreTo::Days).ok_or_else(bad)?,
+            days => {
+                days.parse().ok().filter(|days| *days > 0).map(RestoreTo::Days).ok_or_else(bad)?
+            }
         };
         Ok(Self { tier, to })
     }
@@ -559,12 +561,23 @@ mod tests {
 
     #[test]
     fn restoring_is_a_tier_and_days_or_where_to() {
-        for text in ["bulk:7", "standard:1", "expedited:30", "standard:hot", "bulk:cool", "bulk:cold"] {
+        for text in
+            ["bulk:7", "standard:1", "expedited:30", "standard:hot", "bulk:cool", "bulk:cold"]
+        {
             assert_eq!(text.parse::<RestorePolicy>().unwrap().to_string(), text);
         }
-        for text in
-            ["", "bulk", "bulk:", "bulk:0", "bulk:-1", "bulk:70000", "slow:7", "Bulk:7", ":7", "bulk:Hot"]
-        {
+        for text in [
+            "",
+            "bulk",
+            "bulk:",
+            "bulk:0",
+            "bulk:-1",
+            "bulk:70000",
+            "slow:7",
+            "Bulk:7",
+            ":7",
+            "bulk:Hot",
+        ] {
             assert_eq!(text.parse::<RestorePolicy>(), Err(BadRestore(text.to_owned())), "{text}");
         }
         for (text, golden) in [("standard:7", vec![1, 0, 7]), ("bulk:cold", vec![2, 3])] {

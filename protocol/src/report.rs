@@ -47,7 +47,8 @@ impl SkipReason {
             Self::Special => "socket, pipe or device: has no content to copy".to_owned(),
             Self::Unrepresentable(why) => why.clone(),
             Self::Archived { .. } => {
-                "archived at the source: restore it with --restore, or there, then run again".to_owned()
+                "archived at the source: restore it with --restore, or there, then run again"
+                    .to_owned()
             }
             Self::Restoring { .. } => {
                 "being restored from an archive: run again when it can be read".to_owned()

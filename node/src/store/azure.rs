@@ -60,8 +60,9 @@ pub use self::identity::ServicePrincipal;
 use super::fence::Fence;
 use super::pace::{Pace, Paces};
 use super::{
-    Access, AttributeKind, AttributeSet, Attributes, Capabilities, Classes, Copier, ListRequest, Listed,
-    NewObject, ObjectInfo, OpenedUpload, RangeReader, ReadResult, Restored, Store, StoreError, Upload, holds,
+    Access, AttributeKind, AttributeSet, Attributes, Capabilities, Classes, Copier, ListRequest,
+    Listed, NewObject, ObjectInfo, OpenedUpload, RangeReader, ReadResult, Restored, Store,
+    StoreError, Upload, holds,
 };
 use crate::pipeline::chunk::VerifiedObject;
 

@@ -60,7 +60,8 @@ pub trait Copier: Debug + Send + Sync {
         object: &NewObject,
         _token: &UploadToken,
     ) -> Result<Proof, StoreError> {
-        let text = format!("{}: the service copies objects whole, without an upload", object.entry.key);
+        let text =
+            format!("{}: the service copies objects whole, without an upload", object.entry.key);
         Err(StoreError::new(ErrorCode::UploadLost, text))
     }
 }

@@ -32,11 +32,9 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use self::error::store_error;
-use super::settings::WebdavSettings;
 use super::readonly::{ReadOnly, capabilities};
-use super::{
-    Capabilities, ListRequest, Listed, ObjectInfo, RangeReader, ReadResult, StoreError,
-};
+use super::settings::WebdavSettings;
+use super::{Capabilities, ListRequest, Listed, ObjectInfo, RangeReader, ReadResult, StoreError};
 
 /// Requests for single objects that run at the same time.
 const REQUESTS_MAX: usize = 16;
@@ -123,7 +121,10 @@ impl DalStore {
         }
         let operator =
             Operator::new(builder).map_err(|error| store_error("use", &place, &error))?;
-        Ok(Self { capabilities: capabilities(), source: Arc::new(Source { operator, root, place }) })
+        Ok(Self {
+            capabilities: capabilities(),
+            source: Arc::new(Source { operator, root, place }),
+        })
     }
 }
 

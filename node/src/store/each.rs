@@ -126,7 +126,7 @@ mod tests {
             version: Version::None,
             is_archived: false,
         };
-        let (sender, mut found) = mpsc::channel(1);
+        let (sender, mut found) = mpsc::channel::<ReadResult>(1);
         let done = AtomicUsize::new(0);
         let read = |_| async {
             done.fetch_add(1, Ordering::SeqCst);

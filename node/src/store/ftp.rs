@@ -28,9 +28,7 @@ use tokio::time::Instant;
 
 use self::control::Control;
 use super::readonly::{ReadOnly, capabilities};
-use super::{
-    Capabilities, ListRequest, Listed, ObjectInfo, RangeReader, ReadResult, StoreError,
-};
+use super::{Capabilities, ListRequest, Listed, ObjectInfo, RangeReader, ReadResult, StoreError};
 use crate::runtime::clock;
 
 /// Connections to one server at the same time: many servers let an address have few.

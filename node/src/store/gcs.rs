@@ -47,8 +47,8 @@ use super::fence::Fence;
 use super::holds;
 use super::pace::{Pace, Paces};
 use super::{
-    Access, Capabilities, Classes, Copier, ListRequest, Listed, NewObject, ObjectInfo, OpenedUpload,
-    RangeReader, ReadResult, Store, StoreError, Upload,
+    Access, Capabilities, Classes, Copier, ListRequest, Listed, NewObject, ObjectInfo,
+    OpenedUpload, RangeReader, ReadResult, Store, StoreError, Upload,
 };
 use crate::pipeline::chunk::VerifiedObject;
 

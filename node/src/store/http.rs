@@ -11,6 +11,6 @@ pub(super) mod error;
 pub(super) mod path;
 
 pub(super) use self::body::{Body, ChunkReader, total_of};
-pub(super) use self::client::{Http, Patience};
+pub(super) use self::client::{Http, Patience, is_plain};
 pub(super) use self::door::Door;
 pub(super) use self::error::{Failed, Refusal};

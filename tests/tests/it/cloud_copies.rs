@@ -39,7 +39,10 @@ async fn copy(target: &dyn Store, source: &dyn Store) -> Result<Proof, StoreErro
 }
 
 /// A server of Azure's: what it says of its blobs, and answers to a copy.
-async fn copying_azure(described: Option<&'static str>, answer: Answer) -> (CannedServer, AzureStore) {
+async fn copying_azure(
+    described: Option<&'static str>,
+    answer: Answer,
+) -> (CannedServer, AzureStore) {
     azure(move |line| match line {
         line if line.starts_with("PUT") => answer.clone(),
         // Nothing is under the name of the copy.
@@ -160,7 +163,8 @@ async fn copying_google(
 
 #[tokio::test]
 async fn google_is_asked_until_it_has_copied_all_of_an_object() {
-    let (server, store) = copying_google(Some("yZRlqg=="), resource(Some("yZRlqg=="), "ours")).await;
+    let (server, store) =
+        copying_google(Some("yZRlqg=="), resource(Some("yZRlqg=="), "ours")).await;
     assert_eq!(copy(&store, &store).await.unwrap(), Proof::Proven);
     let calls: Vec<String> =
         server.requests().into_iter().filter(|line| line.contains("/rewriteTo/")).collect();
@@ -185,7 +189,8 @@ async fn what_google_does_not_prove_is_not_called_copied() {
         let proof = copy(&store, &store).await.unwrap();
         assert!(matches!(proof, Proof::Unproven(_)), "{copied}: {proof:?}");
     }
-    let (_server, store) = copying_google(Some("yZRlqg=="), resource(Some("AAAAAA=="), "ours")).await;
+    let (_server, store) =
+        copying_google(Some("yZRlqg=="), resource(Some("AAAAAA=="), "ours")).await;
     let error = copy(&store, &store).await.unwrap_err();
     assert_eq!(error.code, ErrorCode::CorruptTarget, "{error}");
     let copier = store.copier(&store).expect("one service");
@@ -252,9 +257,9 @@ fn azurite_gives_back_what_lies_in_its_archive_for_good() {
     let put = server.put(&format!("{container}/from/cold"), &archived, vec![7; 100]);
     runtime.block_on(put);
     let variables = server.environment();
-    let airlift = variables.iter().fold(Airlift::new(), |airlift, (name, value)| {
-        airlift.with_variable(name, value)
-    });
+    let airlift = variables
+        .iter()
+        .fold(Airlift::new(), |airlift, (name, value)| airlift.with_variable(name, value));
     let (from, to) = (format!("az://{container}/from/"), tempfile::tempdir().unwrap());
     let to = to.path().to_str().unwrap();
     let left = airlift.run(["cp", &from, to, "--json"]).expect(1).json();
@@ -263,10 +268,12 @@ fn azurite_gives_back_what_lies_in_its_archive_for_good() {
     let refused = airlift.run(["cp", "--restore", "bulk:7", &from, to]).expect(3);
     assert!(refused.stderr.contains("--restore TIER:hot"), "{}", refused.stderr);
     let flags = ["cp", "--restore", "standard:hot", "--restore-wait", "none"];
-    let asked = airlift.run(flags.into_iter().chain([from.as_str(), to, "--json"])).expect(1).json();
+    let asked =
+        airlift.run(flags.into_iter().chain([from.as_str(), to, "--json"])).expect(1).json();
     assert_eq!(asked["archived"]["restoring"]["objects"], 1, "{asked}");
     // This server has moved it at once.
-    let moved = airlift.run(["cp", "--restore", "standard:hot", &from, to, "--json"]).expect(0).json();
+    let moved =
+        airlift.run(["cp", "--restore", "standard:hot", &from, to, "--json"]).expect(0).json();
     assert_eq!(moved["objects"]["done"], 1, "{moved}");
 }
 
@@ -278,9 +285,8 @@ fn with_emulators_that_cannot_copy_all_is_moved() {
     let (container, bucket) =
         runtime.block_on(async { (azure.new_container().await, google.new_bucket().await) });
     let variables = azure.environment().into_iter().chain(google.environment());
-    let airlift = variables.fold(Airlift::new(), |airlift, (name, value)| {
-        airlift.with_variable(name, &value)
-    });
+    let airlift = variables
+        .fold(Airlift::new(), |airlift, (name, value)| airlift.with_variable(name, &value));
     let source = tempfile::tempdir().unwrap();
     for (name, size) in [("empty", 0), ("small", 100), ("large", 9 << 20)] {
         tree::write(source.path(), name, &tree::noise(1, size));

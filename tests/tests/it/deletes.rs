@@ -1,5 +1,5 @@
-//! Deletes at S3: a thousand at once where the service compares ETags, each one looked at first elsewhere, and
-//! nothing called deleted that may be there.
+//! Deletes at buckets: a thousand at once where S3 compares ETags, each one looked at first where nobody may compare,
+//! and nothing called deleted that may be there.
 
 use airlift_node::store::Store;
 use airlift_node::store::s3::provider::Provider;
@@ -8,6 +8,8 @@ use airlift_protocol::error::ErrorCode;
 use airlift_protocol::key::Key;
 use airlift_protocol::manifest::{Entry, Kind, Version};
 use airlift_tests::canned::{Answer, CannedServer};
+
+use crate::canned_clouds::azure;
 
 fn listed(key: &str) -> Entry {
     Entry {
@@ -120,4 +122,32 @@ async fn a_key_that_cannot_be_asked_about_is_not_called_deleted() {
     let error = store.delete(vec![listed("a//b")]).await.remove(0).expect_err("it may be there");
     assert_eq!(error.code, ErrorCode::KeyUnsupported, "{error}");
     assert!(server.requests().is_empty());
+}
+
+#[tokio::test]
+async fn azure_compares_by_itself_and_nothing_is_looked_at_first() {
+    let (server, store) = azure(|line| match line {
+        line if line.starts_with("DELETE") && line.contains("/gone") => {
+            Answer::error("404 No", "BlobNotFound")
+        }
+        line if line.starts_with("DELETE") && line.contains("/p/c") => {
+            Answer::error("412 No", "ConditionNotMet")
+        }
+        line if line.starts_with("DELETE") => Answer::new("202 Accepted", ""),
+        line if line.contains("/p/changed") => described(),
+        _ => Answer::error("404 No", "BlobNotFound"),
+    })
+    .await;
+    let entries = ["a", "gone", "changed", "c-gone"].map(listed).to_vec();
+    let codes: Vec<Option<ErrorCode>> = store
+        .delete(entries)
+        .await
+        .into_iter()
+        .map(|result| result.err().map(|error| error.code))
+        .collect();
+    assert_eq!(codes, [None, None, Some(ErrorCode::SourceChanged), None]);
+    let heads = server.heads();
+    let deletes: Vec<&String> = heads.iter().filter(|head| head.starts_with("DELETE")).collect();
+    assert_eq!((deletes.len(), heads.len()), (4, 6), "{heads:?}");
+    assert!(deletes.iter().all(|head| head.contains("if-match: \"e\"")), "{deletes:?}");
 }

@@ -164,11 +164,7 @@ impl Container {
         self.door.pass(&method, bytes, self.exchange(request, patience)).await
     }
 
-    async fn exchange(
-        &self,
-        mut request: Request,
-        patience: Patience,
-    ) -> Result<Response, Failed> {
+    async fn exchange(&self, mut request: Request, patience: Patience) -> Result<Response, Failed> {
         let headers = request.headers_mut();
         headers.insert("x-ms-version", HeaderValue::from_static(VERSION));
         headers.insert("x-ms-date", date(self.skew.seconds())?);

@@ -234,6 +234,8 @@ mod tests {
             _scopes: &[&str],
             _options: Option<TokenRequestOptions<'_>>,
         ) -> azure_core::Result<AccessToken> {
+            // Long enough for others to come meanwhile.
+            tokio::task::yield_now().await;
             Err(azure_core::Error::with_message((self.0)(), "no token"))
         }
     }
@@ -277,7 +279,8 @@ mod tests {
     async fn a_token_is_asked_for_once_until_it_is_about_to_end() {
         for (seconds, expected) in [(3_600, 1), (RESERVE_SECONDS, 20)] {
             let way = Arc::new(Counting(seconds, AtomicU64::new(0)));
-            let identity = Identity::of(vec![("Azure CLI", Ok(way.clone()))]);
+            let credential: Arc<dyn TokenCredential> = way.clone();
+            let identity = Identity::of(vec![("Azure CLI", Ok(credential))]);
             let tokens = futures::future::join_all((0..20).map(|_| identity.token())).await;
             assert!(tokens.iter().all(|token| token.as_deref() == Ok("text")));
             assert_eq!(way.1.load(Ordering::Acquire), expected, "{seconds}");

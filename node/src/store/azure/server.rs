@@ -36,10 +36,7 @@ struct AzureCopier {
 }
 
 /// The way from one container to the other within the account, if it is one. Credentials are those of the process.
-pub(super) fn copier(
-    target: &Arc<Container>,
-    source: &Arc<Container>,
-) -> Option<Arc<dyn Copier>> {
+pub(super) fn copier(target: &Arc<Container>, source: &Arc<Container>) -> Option<Arc<dyn Copier>> {
     (target.endpoint() == source.endpoint())
         .then(|| AzureCopier { source: Arc::clone(source), target: Arc::clone(target) })
         .map(|copier| Arc::new(copier) as Arc<dyn Copier>)
@@ -86,7 +83,8 @@ impl AzureCopier {
         if failed.code() == Some("Md5Mismatch") {
             return Ok(target.doubts.unproven("its bytes do not have the MD5 that it was given"));
         }
-        if failed.status() == Some(501) || failed.code().is_some_and(|code| UNABLE.contains(&code)) {
+        if failed.status() == Some(501) || failed.code().is_some_and(|code| UNABLE.contains(&code))
+        {
             return Ok(target.doubts.unproven("the service does not make such copies"));
         }
         if is_condition(failed) || failed.code() == Some("SourceConditionNotMet") {
@@ -129,7 +127,9 @@ impl Copier for AzureCopier {
                 let text = "the service's copy has other bytes than its source";
                 return Err(target.complaint(ErrorCode::CorruptTarget, key, text));
             }
-            None => return Ok(target.doubts.unproven("the service does not say the MD5 of its copy")),
+            None => {
+                return Ok(target.doubts.unproven("the service does not say the MD5 of its copy"));
+            }
         }
         target.confirm_tags(key, &blob, &object.attributes.tags).await?;
         Ok(target.doubts.proven())

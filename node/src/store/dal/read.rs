@@ -100,7 +100,8 @@ async fn read(
         }
         Ok(bytes.freeze())
     };
-    let bytes = answer(ANSWER_TIMEOUT, read).await.map_err(|error| store_error("read", &shown, &error))?;
+    let bytes =
+        answer(ANSWER_TIMEOUT, read).await.map_err(|error| store_error("read", &shown, &error))?;
     if bytes.len() as u64 == range.len() {
         return Ok(bytes);
     }

@@ -78,6 +78,11 @@ impl Bucket {
         self.http.endpoint()
     }
 
+    /// Whether it is the service itself: emulators are reached without any right.
+    pub(super) fn is_service(&self) -> bool {
+        matches!(self.right, Right::Default(_))
+    }
+
     /// By what right requests are made; a token is asked for.
     pub(super) async fn credentials(&self) -> Result<&'static str, StoreError> {
         let headers = self.right.headers().await;
@@ -103,7 +108,8 @@ impl Bucket {
             Subject::Composed(name) => format!("{objects}/{}/compose", path::segment(name)),
             Subject::Upload => format!("/upload{objects}"),
             Subject::Rewritten { bucket: from, name, to } => {
-                let (from, name, to) = (path::segment(from), path::segment(name), path::segment(to));
+                let (from, name, to) =
+                    (path::segment(from), path::segment(name), path::segment(to));
                 format!("/storage/v1/b/{from}/o/{name}/rewriteTo/b/{bucket}/o/{to}")
             }
         };

@@ -86,9 +86,9 @@ impl Bucket {
         let parts: Vec<(Option<String>, Option<u64>)> = parts.iter().map(sum_of).collect();
         // Ten thousand of them take a while.
         let sum = blocking(move || {
-            let parts = parts.iter().map(|(sum, size)| {
-                (sum.as_deref().unwrap_or_default(), size.unwrap_or_default())
-            });
+            let parts = parts
+                .iter()
+                .map(|(sum, size)| (sum.as_deref().unwrap_or_default(), size.unwrap_or_default()));
             composed_crc32c(parts)
         });
         sum.await.ok_or_else(|| {

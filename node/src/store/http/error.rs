@@ -119,7 +119,9 @@ impl Setback for Failed {
 
     fn pause(&self) -> Option<Duration> {
         match self {
-            Self::Refused(refusal) => refusal.pause.filter(|_| refusal.means == ErrorCode::Throttled),
+            Self::Refused(refusal) => {
+                refusal.pause.filter(|_| refusal.means == ErrorCode::Throttled)
+            }
             Self::Other(..) => None,
         }
     }

@@ -32,6 +32,7 @@ use super::{Addressing, Checksums, S3Options};
 use crate::store::StoreError;
 use crate::store::copier::Doubts;
 use crate::store::fence::Fence;
+use crate::store::http::is_plain;
 use crate::store::pace::Pace;
 
 /// Region of a store that has its own endpoint and cares little about regions.
@@ -338,14 +339,12 @@ fn configured_endpoint(shared: &SdkConfig) -> Option<String> {
 
 fn check_endpoint(options: &S3Options, endpoint: Option<&str>) -> Result<(), StoreError> {
     let Some(endpoint) = endpoint else { return Ok(()) };
-    if endpoint.starts_with("http://") || endpoint.starts_with("https://") {
+    if is_plain(endpoint) {
         return Ok(());
     }
     let text = format!(
-        "the endpoint '{}' of {}://{} is no URL: write https://HOST or http://HOST:PORT",
-        Key::from(endpoint),
-        options.scheme,
-        options.bucket
+        "the endpoint of {}://{} is no URL, or has more than that: write https://HOST or http://HOST:PORT",
+        options.scheme, options.bucket
     );
     Err(StoreError::new(ErrorCode::LocationMissing, text))
 }

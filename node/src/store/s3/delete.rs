@@ -118,9 +118,8 @@ pub(super) async fn delete(bucket: &Arc<Bucket>, entries: Vec<Entry>) -> Vec<Out
     let mut outcomes: Vec<Option<Outcome>> = entries.iter().map(|_| None).collect();
     if bucket.compares_deletes {
         let named = entries.iter().enumerate();
-        let named = named.filter_map(|(place, entry)| {
-            Some((place, (entry.clone(), bucket.identified(entry)?)))
-        });
+        let named = named
+            .filter_map(|(place, entry)| Some((place, (entry.clone(), bucket.identified(entry)?))));
         let (places, named): (Vec<usize>, Vec<(Entry, ObjectIdentifier)>) = named.unzip();
         let batches = named.chunks(BATCH_KEYS).map(<[_]>::to_vec).collect();
         let delete = |batch: Vec<(Entry, ObjectIdentifier)>| {
@@ -140,8 +139,7 @@ pub(super) async fn delete(bucket: &Arc<Bucket>, entries: Vec<Entry>) -> Vec<Out
     };
     let mut looked_at = for_each(bucket.requests_max, open, delete).await.into_iter();
     let lost = || Err(StoreError::new(ErrorCode::Bug, "no result for an object"));
-    let outcome = |outcome: Option<Outcome>| {
-        outcome.or_else(|| looked_at.next()).unwrap_or_else(lost)
-    };
+    let outcome =
+        |outcome: Option<Outcome>| outcome.or_else(|| looked_at.next()).unwrap_or_else(lost);
     outcomes.into_iter().map(outcome).collect()
 }

@@ -68,7 +68,8 @@ impl Bucket {
         let days = match policy.to {
             RestoreTo::Days(days) => i32::from(days),
             RestoreTo::Hot | RestoreTo::Cool | RestoreTo::Cold => {
-                let text = "the store gives copies for days: write --restore TIER:DAYS, such as bulk:7";
+                let text =
+                    "the store gives copies for days: write --restore TIER:DAYS, such as bulk:7";
                 return Err(self.complaint(ErrorCode::KindUnsupported, key, text));
             }
         };
