@@ -122,6 +122,11 @@ pub async fn open(
     fence: Fence,
     options: &StoreOptions,
 ) -> Result<Arc<dyn Store>, StoreError> {
+    let settings = |scheme: &str| {
+        let settings = options.settings(scheme)?;
+        check_restore(location, handling.restore, &settings).map(|()| settings)
+    };
+    let paces = options.paces.clone();
     match location {
         Location::Path(path) => {
             let path = Path::new(OsStr::from_bytes(path));
@@ -132,31 +137,27 @@ pub async fn open(
                 fence,
             )?))
         }
-        Location::Bucket { scheme, bucket, prefix } => match options.settings(scheme)? {
+        Location::Bucket { scheme, bucket, prefix } => match settings(scheme)? {
             StoreSettings::S3(provider, settings) => {
-                check_restore(location, handling.restore, Restoring::ForDays)?;
                 let s3 = S3Options {
                     scheme: scheme.clone(),
                     tags: handling.tags,
                     acl: handling.acl,
                     restore: handling.restore,
                     fence,
-                    paces: options.paces.clone(),
+                    paces,
                     ..s3_options(provider, settings, bucket, prefix, job)
                 };
                 Ok(Arc::new(S3Store::open(s3).await?))
             }
             StoreSettings::Azure(settings) => {
-                check_restore(location, handling.restore, Restoring::ForGood)?;
                 let azure = settings.options(bucket, prefix.as_bytes(), job);
                 let Handling { tags, has_classes: tiers, .. } = handling;
-                let paces = options.paces.clone();
                 let azure = AzureOptions { tags, tiers, fence, paces, ..azure };
                 Ok(Arc::new(AzureStore::open(azure)?))
             }
             StoreSettings::Gcs(settings) => {
                 let gcs = settings.options(bucket, prefix.as_bytes(), job);
-                let paces = options.paces.clone();
                 Ok(Arc::new(GcsStore::open(GcsOptions { fence, paces, ..gcs })?))
             }
             StoreSettings::Sftp(named) => {
@@ -173,16 +174,7 @@ pub async fn open(
                 Ok(Arc::new(FtpStore::open(FtpOptions { server, root, place })?))
             }
             StoreSettings::Webdav(place) => {
-                let below = path_below(prefix, location)?;
-                let (server, root) = match place {
-                    WebdavPlace::Location(transport) => {
-                        (WebdavSettings::at(bucket, transport), below)
-                    }
-                    WebdavPlace::Url(server) => {
-                        let first = path_below(&Key::from(bucket.as_str()), location)?;
-                        (server, [first, below].concat())
-                    }
-                };
+                let (server, root) = webdav_root(place, bucket, prefix, location)?;
                 let root = root.strip_prefix(b"/").unwrap_or_default().to_vec();
                 let options = WebdavOptions { server, root, place: location.to_string() };
                 Ok(Arc::new(DalStore::webdav(options)?))
@@ -195,28 +187,21 @@ pub async fn open(
     }
 }
 
-/// How archives of a service give back what is in them.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Restoring {
-    ForDays,
-    ForGood,
-}
-
-/// Refuses a wish that the service has no way to fulfil, before anything is asked for.
+/// Refuses a wish to restore that the service has no way to fulfil, before anything is asked for.
 fn check_restore(
     location: &Location,
     wanted: Option<RestorePolicy>,
-    way: Restoring,
+    settings: &StoreSettings,
 ) -> Result<(), StoreError> {
     let Some(RestorePolicy { to, .. }) = wanted else { return Ok(()) };
-    let text = match (way, matches!(to, RestoreTo::Days(_))) {
-        (Restoring::ForDays, true) | (Restoring::ForGood, false) => return Ok(()),
-        (Restoring::ForDays, false) => {
+    let text = match (settings, matches!(to, RestoreTo::Days(_))) {
+        (StoreSettings::S3(..), false) => {
             "its archives give copies for days: write --restore TIER:DAYS, such as bulk:7"
         }
-        (Restoring::ForGood, true) => {
+        (StoreSettings::Azure(_), true) => {
             "its blobs leave the archive for good: write --restore TIER:hot, TIER:cool or TIER:cold"
         }
+        _ => return Ok(()),
     };
     Err(StoreError::new(ErrorCode::LocationMissing, format!("{location}: {text}")))
 }
@@ -247,6 +232,24 @@ fn sftp_root(
             let root = root.as_os_str().as_bytes().to_vec();
             let first = path_below(&Key::from(bucket), location)?;
             Ok((server, [root, first, below].concat()))
+        }
+    }
+}
+
+/// The server of a location and the directory there: of a configured store one below its URL, else the
+/// location's path.
+fn webdav_root(
+    place: WebdavPlace,
+    bucket: &str,
+    prefix: &Key,
+    location: &Location,
+) -> Result<(WebdavSettings, Vec<u8>), StoreError> {
+    let below = path_below(prefix, location)?;
+    match place {
+        WebdavPlace::Location(transport) => Ok((WebdavSettings::at(bucket, transport), below)),
+        WebdavPlace::Url(server) => {
+            let first = path_below(&Key::from(bucket), location)?;
+            Ok((server, [first, below].concat()))
         }
     }
 }

@@ -254,8 +254,8 @@ fn azurite_gives_back_what_lies_in_its_archive_for_good() {
     let runtime = Runtime::new().unwrap();
     let container = runtime.block_on(server.new_container());
     let archived = [("x-ms-access-tier", "Archive")];
-    let put = server.put(&format!("{container}/from/cold"), &archived, vec![7; 100]);
-    runtime.block_on(put);
+    let blob = format!("{container}/from/cold");
+    runtime.block_on(server.put(&blob, &archived, vec![7; 100]));
     let variables = server.environment();
     let airlift = variables
         .iter()

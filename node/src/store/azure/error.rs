@@ -92,6 +92,8 @@ fn classify(status: u16, code: Option<&str>) -> ErrorCode {
         | "BlobArchived"
         | "BlobBeingRehydrated"
         | "BlobImmutableDueToPolicy"
+        // Of what is to be copied, whatever the status.
+        | "CannotVerifyCopySource"
         | "LeaseIdMissing" => ErrorCode::PermissionDenied,
         "InvalidResourceName" | "InvalidUri" | "RequestUrlFailedToParse" => {
             ErrorCode::KeyUnsupported
@@ -164,6 +166,7 @@ mod tests {
             (Some("Md5Mismatch"), 400, ErrorCode::CorruptTarget),
             (Some("InvalidBlockList"), 400, ErrorCode::UploadLost),
             (Some("BlobArchived"), 409, ErrorCode::PermissionDenied),
+            (Some("CannotVerifyCopySource"), 401, ErrorCode::PermissionDenied),
             (Some("SnapshotsPresent"), 409, ErrorCode::Conflict),
             (Some("Teapot"), 418, ErrorCode::Protocol),
         ] {

@@ -104,17 +104,22 @@ fn preferred(provider: &Provider, is_elsewhere: bool) -> Checksums {
     }
 }
 
+/// Whether requests name the bucket in their path.
+fn is_path_style(options: &S3Options, is_elsewhere: bool) -> bool {
+    match (options.addressing, options.provider.addressing) {
+        (Addressing::Auto, Styles::Auto) => is_elsewhere,
+        (Addressing::Path, _) | (Addressing::Auto, Styles::Path) => true,
+        (Addressing::Virtual, _) | (Addressing::Auto, Styles::Virtual) => false,
+    }
+}
+
 impl Bucket {
     pub(super) async fn open(options: S3Options) -> Result<Self, StoreError> {
         let provider = options.provider;
         let names = Names::new(options.prefix.clone(), provider)?;
         let shared = load(&options).await?;
         let (endpoint, region) = find(&options, &shared)?;
-        let is_path_style = match (options.addressing, provider.addressing) {
-            (Addressing::Auto, Styles::Auto) => endpoint.is_some(),
-            (Addressing::Path, _) | (Addressing::Auto, Styles::Path) => true,
-            (Addressing::Virtual, _) | (Addressing::Auto, Styles::Virtual) => false,
-        };
+        let is_path_style = is_path_style(&options, endpoint.is_some());
         let place = endpoint.clone().unwrap_or_else(|| format!("AWS S3 in {region}"));
         let pace = options.paces.of(&format!("{}://{} at {place}", options.scheme, options.bucket));
         let skew = pace.skew();

@@ -244,15 +244,18 @@ fn reason(code: Option<&str>, message: Option<&str>, status: u16, provider: &Pro
 }
 
 fn no_credentials(service: &Service, error: &(dyn Error + 'static)) -> (ErrorCode, String) {
-    let missing = chain(error).any(|cause| {
-        let cause = cause.downcast_ref::<CredentialsError>();
-        matches!(cause, Some(CredentialsError::CredentialsNotLoaded(_)))
-    });
-    let reason = match missing {
-        true => format!("no credentials were found: {}", service.credentials_way_out),
-        false => format!("the credentials could not be loaded: {}", deepest(error)),
+    let is = |is_it: fn(&CredentialsError) -> bool| {
+        chain(error).any(|cause| cause.downcast_ref().is_some_and(is_it))
     };
-    (ErrorCode::Unauthorized, reason)
+    if is(|cause| matches!(cause, CredentialsError::CredentialsNotLoaded(_))) {
+        let text = format!("no credentials were found: {}", service.credentials_way_out);
+        return (ErrorCode::Unauthorized, text);
+    }
+    if is(|cause| matches!(cause, CredentialsError::ProviderTimedOut(_))) {
+        // Whoever gives them was slow, which says nothing of them.
+        return (ErrorCode::TimedOut, "the credentials could not be loaded in time".to_owned());
+    }
+    (ErrorCode::Unauthorized, format!("the credentials could not be loaded: {}", deepest(error)))
 }
 
 fn is_about_credentials(error: &(dyn Error + 'static)) -> bool {
@@ -335,6 +338,8 @@ mod tests {
         let (code, text) = no_credentials(&service, &CredentialsError::not_loaded("none"));
         assert_eq!(code, ErrorCode::Unauthorized);
         assert!(text.contains("AWS_ACCESS_KEY_ID") && text.contains("AWS_PROFILE"), "{text}");
+        let slow = CredentialsError::provider_timed_out(Duration::from_secs(5));
+        assert_eq!(no_credentials(&service, &slow).0, ErrorCode::TimedOut, "it may be there later");
         let (_, text) = no_credentials(&service, &CredentialsError::provider_error("sts is down"));
         assert!(text.contains("sts is down"), "{text}");
     }
