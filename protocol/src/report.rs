@@ -47,7 +47,7 @@ impl SkipReason {
             Self::Special => "socket, pipe or device: has no content to copy".to_owned(),
             Self::Unrepresentable(why) => why.clone(),
             Self::Archived { .. } => {
-                "archived at the source: restore it with --restore TIER:DAYS, or there, then run again"
+                "archived at the source: restore it with --restore, or there, then run again"
                     .to_owned()
             }
             Self::Restoring { .. } => {

@@ -10,7 +10,7 @@ mod gate;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-pub use self::gate::{Gate, GateFigures};
+pub use self::gate::{Gate, GateFigures, Setback};
 use super::skew::Skew;
 
 /// Requests of a kind that a bucket has at once at most, when nothing else is said.

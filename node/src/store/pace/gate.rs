@@ -3,6 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use airlift_protocol::error::ErrorCode;
 use tokio::sync::Mutex as Turn;
 use tokio::time::Instant;
 
@@ -11,6 +12,25 @@ use crate::pipeline::meter::Stopwatch;
 use crate::pipeline::places::{Place, Places};
 use crate::runtime::clock;
 use crate::store::StoreError;
+
+/// How a request came to nothing, as far as a gate cares.
+pub trait Setback {
+    /// What it means.
+    fn code(&self) -> ErrorCode;
+
+    /// For how long the store wants to be left alone, if it says so.
+    fn pause(&self) -> Option<Duration>;
+}
+
+impl Setback for StoreError {
+    fn code(&self) -> ErrorCode {
+        self.code
+    }
+
+    fn pause(&self) -> Option<Duration> {
+        self.pause
+    }
+}
 
 /// Lets requests pass as the control says: so many at once, so many a second, in order of arrival.
 ///
@@ -64,18 +84,18 @@ impl Gate {
     ///
     /// # Errors
     /// What the request comes to.
-    pub async fn pass<T>(
+    pub async fn pass<T, E: Setback>(
         &self,
         bytes: u64,
-        request: impl Future<Output = Result<T, StoreError>>,
-    ) -> Result<T, StoreError> {
+        request: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
         let place = self.places.take().await;
         self.wait_for_turn().await;
         let passage = Passage::begin(self, place, bytes);
         let result = request.await;
         let error = result.as_ref().err();
-        passage.end(End::of(error.map(|error| error.code)));
-        if let Some(pause) = error.and_then(|error| error.pause) {
+        passage.end(End::of(error.map(Setback::code)));
+        if let Some(pause) = error.and_then(Setback::pause) {
             self.lock().rest(self.now(), pause);
         }
         result
