@@ -163,9 +163,29 @@ pub enum Command {
         /// Keys that end the range and those behind it, but for the last one.
         at: Vec<Key>,
     },
+    /// A key range was looked at up to a key, and no other object was found in it.
+    Passed {
+        /// Of which job.
+        job: JobId,
+        /// The run of the job whose listing it is.
+        run: u32,
+        /// Of which end's listing.
+        end: End,
+        /// Which part of the listing it is.
+        turn: Turn,
+        /// The key.
+        up_to: Key,
+        /// Places up to that key that could not be listed.
+        unreadable: Unreadable,
+    },
+    /// A job that rests although nobody has asked for that is tried again.
+    TryAgain {
+        /// Which job.
+        job: JobId,
+    },
 }
 
-/// What a listing reports of one key range, pages and cuts, is counted; each counts once, in its turn.
+/// What a listing reports of one key range, pages above all, is counted; each counts once, in its turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Turn {
     /// Of which range.

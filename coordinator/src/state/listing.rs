@@ -1,7 +1,7 @@
 //! The listing of one end: ranges of its keys that are listed beside each other, and the pages that
 //! came of them.
 //!
-//! Each range has one lister at a time. What it reports, pages and cuts, is counted; only what comes in
+//! Each range has one lister at a time. What it reports (pages, cuts, and how far it got) is counted; only what comes in
 //! its turn, and has nothing but keys behind those on record and within the range, changes anything. So
 //! no key is listed twice and none is left out, whoever lists and however often it is begun anew.
 
@@ -19,7 +19,7 @@ use crate::command::Turn;
 pub struct KeyRange {
     /// Which.
     pub id: KeyRangeId,
-    /// The last of its keys on record; before the first one, the key behind which it begins.
+    /// The last of its keys that was looked at; before the first one, the key behind which it begins.
     pub after: Option<Key>,
     /// The last key that can be in it.
     pub until: Option<Key>,
@@ -181,6 +181,18 @@ impl Listing {
         self.bytes = self.bytes.saturating_add(page.bytes());
         self.unreadable.merge(unreadable);
         Ok(true)
+    }
+
+    /// A range was looked at up to a key, without a page; whether that was its turn, and possible.
+    pub(super) fn pass(&mut self, turn: &Turn, up_to: Key, unreadable: Unreadable) -> bool {
+        let Some(place) = self.place_of(turn) else { return false };
+        let range = &mut self.ranges[place];
+        if !range.follows(&up_to) || range.ends_before(&up_to) {
+            return false;
+        }
+        (range.after, range.next) = (Some(up_to), turn.number.next());
+        self.unreadable.merge(unreadable);
+        true
     }
 
     /// Cuts what is left of a range; whether that was its turn, and possible.

@@ -240,6 +240,12 @@ impl Change<'_> {
 
     fn compared(&mut self, page: PageId, entries: Vec<Comparison>) {
         let Some(progress) = self.job.pages.get_mut(&page) else { return };
+        // Of a page that is not compared all is pending. Without a word of some of them they would neither be
+        // given out nor come to their end.
+        if entries.len() != progress.pending.count() as usize {
+            let text = format!("page {}: {} of its entries were compared", page.0, entries.len());
+            return self.stop(Failure::new(ErrorCode::Bug, text));
+        }
         let is_lost = |comparison: &Comparison| matches!(comparison, Comparison::Failed(failure) if failure.code.scope() == Scope::Route);
         if entries.iter().any(is_lost) {
             return;
@@ -464,7 +470,7 @@ impl Change<'_> {
             None => ObjectFact::plain(Status::Deleted),
             Some(failure) => ObjectFact::failed(&failure),
         };
-        self.job.count(&fact, 0);
+        self.job.count((End::Target, position), &fact, 0);
         self.facts.push(Fact::Extraneous(self.id, position, fact));
     }
 
@@ -478,7 +484,7 @@ impl Change<'_> {
         if page.pending.is_empty() {
             self.job.pages.remove(&position.page);
         }
-        self.job.count(&fact, bytes);
+        self.job.count((End::Source, position), &fact, bytes);
         self.facts.push(Fact::Object(self.id, position, fact));
     }
 }
@@ -503,5 +509,6 @@ fn kind(completion: &Completion) -> &'static str {
         Completion::PartListed(_) => "PartListed",
         Completion::Copied { .. } => "Copied",
         Completion::Copying(_) => "Copying",
+        Completion::Passed { .. } => "Passed",
     }
 }

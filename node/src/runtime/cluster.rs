@@ -309,6 +309,7 @@ async fn serve(options: ClusterOptions, networks: Networks, rest: Rest) -> Resul
         file: file.clone(),
         records: Arc::clone(&records),
         runtime: tokio::runtime::Handle::current(),
+        found: FoundKeys::default(),
     };
     let probe = Prober {
         asker: asker.clone(),
