@@ -271,5 +271,12 @@ mod tests {
         assert_eq!((taken[0], &taken[1..17], &taken[17..]), (17, &[9; 16][..], &[3, 4][..]));
         let limit = codec::encode(&Command::Limit { bandwidth: Some(ByteRate(5)) });
         assert_eq!(limit, [18, 1, 5]);
+        let (range, number) = (KeyRangeId(6), PageId(7));
+        let (turn, unreadable) = (Turn { range, number, at }, Unreadable::default());
+        let (end, up_to) = (End::Target, Key::from("k"));
+        let passed = codec::encode(&Command::Passed { job, run: 2, end, turn, up_to, unreadable });
+        assert_eq!((passed[0], &passed[17..]), (20, &[2, 1, 6, 7, 5, 1, b'k', 0, 0][..]));
+        let again = codec::encode(&Command::TryAgain { job });
+        assert_eq!((again[0], &again[1..]), (21, &[9; 16][..]));
     }
 }

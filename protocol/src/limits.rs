@@ -100,8 +100,8 @@ pub const FAILURE_DETAIL_BYTES_MAX: usize = 512;
 /// Failures that the replicated state keeps by name; the report has them all.
 pub const FAILURES_KEPT_MAX: usize = 100;
 
-/// Milliseconds after which a job is tried again that rests because its credentials were refused: the first
-/// time, doubled each time, and at most. Services lock out who shows wrong ones often.
+/// Milliseconds after which a job is tried again that rests because its credentials were refused, or nobody
+/// was there: the first time, doubled each time, and at most. Services lock out who shows wrong ones often.
 pub const REST_MS_MIN: u64 = 60_000;
 /// See [`REST_MS_MIN`].
 pub const REST_MS_MAX: u64 = 3_600_000;

@@ -294,6 +294,17 @@ mod tests {
     use crate::codec;
 
     #[test]
+    fn only_what_goes_on_has_a_turn() {
+        let (page, up_to) = (PageId(5), Key::from("k"));
+        let passed = Completion::Passed { page, up_to, unreadable: Unreadable::default() };
+        assert_eq!(codec::encode(&passed), [17, 5, 1, b'k', 0, 0]);
+        let cut = Completion::Cut { page, at: Vec::new() };
+        let end = ListingEnd { pages: page, unreadable: Vec::new(), unreadable_count: 0 };
+        let turns = [passed, cut, Completion::PartListed(end), Completion::Cleaned];
+        assert_eq!(turns.map(|it| it.turn()), [Some(page), Some(page), None, None]);
+    }
+
+    #[test]
     fn a_report_has_the_bytes_it_always_had() {
         let (assignment, job, epoch) = (AssignmentId(3), JobId([9; 16]), Epoch(4));
         let dropped = [AttributeKind::Tags].into_iter().collect();

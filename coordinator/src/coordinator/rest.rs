@@ -1,5 +1,5 @@
-//! Jobs that rest because credentials were refused are tried again from time to time: credentials change
-//! without anybody having this cluster in mind.
+//! Jobs that rest because credentials were refused, or a store could not be reached, are tried again from
+//! time to time: both passes without anybody having this cluster in mind.
 //!
 //! When that is due is not in the log. A new leader counts from when it began to lead.
 

@@ -569,8 +569,12 @@ mod tests {
 
     #[test]
     fn a_clusters_job_rests_when_its_credentials_are_refused_until_somebody_wants_it() {
-        for is_resumed in [true, false] {
-            let (mut state, job, answer) = listing(true, ErrorCode::Unauthorized);
+        for (is_resumed, code) in [
+            (true, ErrorCode::Unauthorized),
+            (false, ErrorCode::Unauthorized),
+            (true, ErrorCode::Unreachable),
+        ] {
+            let (mut state, job, answer) = listing(true, code);
             assert_eq!(state.apply(LogIndex(4), answer), [Fact::Rested(job)]);
             let resting = &state.jobs[&job];
             assert!(resting.is_running() && !resting.is_active() && resting.leases.is_empty());

@@ -210,8 +210,9 @@ impl Change<'_> {
         self.facts.push(Fact::LeftOver(self.id, key, failure));
     }
 
-    /// Every other object would meet the same. A cluster's job whose credentials are refused rests: it
-    /// goes on where it is once they are right. Any other stops.
+    /// Every other object would meet the same. A cluster's job rests when its credentials are
+    /// refused, or when nobody is there to be asked: that passes, and it goes on where it is. Any other
+    /// stops.
     fn hold_up(&mut self, failure: Failure) {
         if self.job.phase == Phase::Stopped || self.job.is_paused {
             return;
@@ -230,7 +231,7 @@ impl Change<'_> {
     /// on with: nobody would resume it, and nobody could submit it again.
     fn has_rest_for(&self, failure: &Failure) -> bool {
         let is_wanted = self.who.is_some() && !self.job.is_being_cancelled();
-        is_wanted && failure.code == ErrorCode::Unauthorized
+        is_wanted && matches!(failure.code, ErrorCode::Unauthorized | ErrorCode::Unreachable)
     }
 
     fn stop(&mut self, failure: Failure) {

@@ -54,7 +54,7 @@ use self::directory::{Directory, NodeRecord};
 use self::driver::{Driver, Parts, Sources};
 use self::figures::{Figures, NodeMeters};
 use self::join::Applicant;
-use self::lines::Lines;
+use self::lines::{FoundKeys, Lines};
 pub use self::reach::Reach;
 use self::records::RecordFile;
 use self::service::{ClusterService, Probe};

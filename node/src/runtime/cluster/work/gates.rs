@@ -1,6 +1,7 @@
 //! What this node asks buckets for, as it tells the leader; and what the leader makes of it.
 
 use std::cmp::Reverse;
+use std::sync::Arc;
 use std::time::Duration;
 
 use airlift_protocol::id::JobId;
@@ -16,7 +17,7 @@ impl Workshop {
     /// of the busiest.
     pub(in crate::runtime::cluster) fn gates(&self) -> Vec<GateReport> {
         let jobs = locked(&self.jobs);
-        let users = |pace: &_| {
+        let users = |pace: &Arc<Pace>| {
             let uses = jobs.iter().filter(|(_, job)| {
                 job.meters.moving.watches(pace) || job.meters.serving.watches(pace)
             });
