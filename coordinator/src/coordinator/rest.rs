@@ -33,20 +33,17 @@ impl Rests {
     fn look<'a>(&mut self, now: Timestamp, jobs: impl Iterator<Item = (&'a JobId, &'a Job)>) {
         let mut seen = BTreeMap::new();
         for (id, job) in jobs.filter(|(_, job)| job.is_running()) {
-            let before = self.0.get(id).copied();
+            let is_fresh = |rest: &Rest| rest.is_resting || now.since(rest.due) < rest.pause_ms;
+            let before = self.0.get(id).copied().filter(is_fresh);
+            let rest_for = |pause_ms| Rest { pause_ms, due: now.plus(pause_ms), is_resting: true };
             let rest = match (job.paused_by.is_some(), before) {
                 (false, None) => continue,
+                (true, None) => rest_for(REST_MS_MIN),
+                (true, Some(rest)) if !rest.is_resting => {
+                    rest_for((2 * rest.pause_ms).min(REST_MS_MAX))
+                }
                 (false, Some(rest)) if rest.is_resting => {
                     Rest { due: now, is_resting: false, ..rest }
-                }
-                (false, Some(rest)) if now.since(rest.due) >= rest.pause_ms => continue,
-                (true, Some(rest)) if !rest.is_resting => {
-                    let pause_ms = (2 * rest.pause_ms).min(REST_MS_MAX);
-                    Rest { pause_ms, due: now.plus(pause_ms), is_resting: true }
-                }
-                (true, None) => {
-                    let pause_ms = REST_MS_MIN;
-                    Rest { pause_ms, due: now.plus(pause_ms), is_resting: true }
                 }
                 (_, Some(rest)) => rest,
             };

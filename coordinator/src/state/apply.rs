@@ -33,13 +33,16 @@ pub(super) fn apply(state: &mut State, index: LogIndex, command: Command) -> Vec
             with_run(state, (job, run), |it| list(it, (job, index, end), &page, &turn, unreadable))
         }
         Command::Cut { job, run, end, turn, at } => with_run(state, (job, run), |it| {
-            it.listing_mut(end).cut(&turn, &at);
-            Vec::new()
+            let taken = it.listing_mut(end).cut(&turn, &at);
+            taken.map_or_else(|fault| stop_listing(it, (job, end), &fault, turn.at), |_| Vec::new())
         }),
         Command::Passed { job, run, end, turn, up_to, unreadable } => {
             with_run(state, (job, run), |it| {
-                it.listing_mut(end).pass(&turn, up_to, unreadable);
-                Vec::new()
+                let taken = it.listing_mut(end).pass(&turn, up_to, unreadable);
+                taken.map_or_else(
+                    |fault| stop_listing(it, (job, end), &fault, turn.at),
+                    |_| Vec::new(),
+                )
             })
         }
         Command::Grant { grants } => {
@@ -364,10 +367,7 @@ fn list(
     match job.listing_mut(end).take_page(index, page, turn, unreadable) {
         Ok(true) => {}
         Ok(false) => return Vec::new(),
-        Err(fault) => {
-            let failure = Failure::new(ErrorCode::Protocol, format!("the {end:?}: {fault}"));
-            return stop(job, id, failure, turn.at);
-        }
+        Err(fault) => return stop_listing(job, (id, end), &fault, turn.at),
     }
     if end == End::Source {
         let count = page.entries.len() as u64;
@@ -383,6 +383,11 @@ fn list(
         *total = total.saturating_add(page.bytes());
     }
     vec![Fact::Listing(id, end)]
+}
+
+/// What a lister said cannot be. It would say it again and again, and its node take in nothing else.
+fn stop_listing(job: &mut Job, (id, end): (JobId, End), fault: &str, at: Timestamp) -> Vec<Fact> {
+    stop(job, id, Failure::new(ErrorCode::Protocol, format!("the {end:?}: {fault}")), at)
 }
 
 fn extraneous(job: &mut Job, id: JobId, page: PageId, entries: Bitmap) -> Vec<Fact> {
@@ -637,6 +642,30 @@ mod tests {
             assert_eq!(state.jobs[&job].is_running(), is_taken, "{count}");
             let todo = state.jobs[&job].pages[&PageId(0)].todo.count();
             assert_eq!(todo, u32::from(is_taken));
+        }
+    }
+
+    /// Whoever said it would say it for ever, and hear of nothing else.
+    #[test]
+    fn what_a_lister_cannot_have_found_stops_the_job() {
+        let (job, run, end, at) = (spec(1).id(), 1, End::Source, Timestamp(1));
+        let turn = |number| Turn { range: KeyRangeId(0), number: PageId(number), at };
+        let passed = |up_to, number| {
+            let (turn, unreadable) = (turn(number), Unreadable::default());
+            Command::Passed { job, run, end, turn, up_to: Key::from(up_to), unreadable }
+        };
+        let cut = |key| Command::Cut { job, run, end, turn: turn(1), at: vec![Key::from(key)] };
+        for (said, is_possible) in [
+            (passed("n", 1), true),
+            (passed("a", 1), false),
+            (passed("a", 0), true),
+            (cut("n"), true),
+            (cut("a"), false),
+        ] {
+            let (mut state, ..) = listing(true, ErrorCode::Unauthorized);
+            state.apply(LogIndex(4), passed("m", 0));
+            state.apply(LogIndex(5), said.clone());
+            assert_eq!(state.jobs[&job].is_running(), is_possible, "{said:?}");
         }
     }
 
