@@ -455,6 +455,7 @@ impl Driver {
             formats: Formats::BUILD,
             figures: Vec::new(),
             shares: None,
+            gates: Vec::new(),
         }
     }
 

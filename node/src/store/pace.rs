@@ -83,6 +83,12 @@ impl Paces {
         Arc::clone(pace)
     }
 
+    /// The gates of `place`, if it is known.
+    pub fn find(&self, place: &str) -> Option<Arc<Pace>> {
+        let places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        places.get(place).map(Arc::clone)
+    }
+
     /// All places, with their gates.
     pub fn places(&self) -> Vec<(String, Arc<Pace>)> {
         let places = self.places.lock().unwrap_or_else(PoisonError::into_inner);

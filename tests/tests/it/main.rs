@@ -33,6 +33,7 @@ mod hygiene;
 mod inventory;
 mod keys;
 mod killed_clouds;
+mod killed_listing;
 mod monitor;
 mod pace;
 mod pitfalls;

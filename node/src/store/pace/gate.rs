@@ -63,6 +63,9 @@ pub struct GateFigures {
     pub throttled: u64,
     /// Time in which requests waited because of that.
     pub spared: Duration,
+    /// Requests a second that are this node's part of what the whole cluster asks for, while the leader
+    /// says so.
+    pub share: Option<f64>,
 }
 
 impl Gate {
@@ -125,7 +128,14 @@ impl Gate {
             per_second: control.rate(),
             throttled: control.throttled(),
             spared,
+            share: control.share(self.now()),
         }
+    }
+
+    /// Keeps to a part of what the whole cluster asks for, so many requests a second, until then.
+    pub fn keep_to(&self, share: f64, until: Instant) {
+        let until = until.saturating_duration_since(self.begun);
+        self.lock().keep_to(self.now(), share, until);
     }
 
     /// Time in which requests waited because the store had asked for fewer.
