@@ -81,8 +81,9 @@ impl Container {
     }
 
     /// The sums of the object that `entry` describes; none when it is another one now. The service
-    /// computes an MD5 of what is written whole, and of what is put together it keeps what a client says.
-    /// Blobs that are written in place keep one of earlier bytes.
+    /// computes an MD5 of what is written whole. Of what is put together from blocks it keeps what a client
+    /// says, whatever the blocks hold: that shows nothing. Blobs that are written in place keep one of
+    /// earlier bytes.
     async fn sums_of(&self, entry: &Entry) -> Result<Vec<StoredSum>, StoreError> {
         let Some(found) = self.find(&entry.key).await? else { return Ok(Vec::new()) };
         let now = self.described(&entry.key, &found.headers)?;
@@ -91,7 +92,9 @@ impl Container {
         let is_whole = is_listed && kind == Some(BLOCK_BLOB.as_bytes());
         let md5 = found.headers.get("content-md5").filter(|_| is_whole);
         let md5 = md5.and_then(|value| sum::from_base64(SumKind::Md5, &text_of(value)));
-        Ok(md5.map(StoredSum::claimed).into_iter().collect())
+        let Some(md5) = md5 else { return Ok(Vec::new()) };
+        let is_in_blocks = !self.blocks(&entry.key).await?.committed.is_empty();
+        Ok(if is_in_blocks { Vec::new() } else { vec![StoredSum::claimed(md5)] })
     }
 
     /// The entry that a description stands for.
