@@ -193,8 +193,10 @@ impl Coordinator {
         let fault = match turned {
             Turned::Page(entries, unreadable) => {
                 let page = Page { id: self.next_page(job, end), entries };
-                let bytes = codec::encode(&page).len();
-                if is_movable(&page) && bytes <= LISTED_BYTES_MAX {
+                // Encoded only when it must be: the log does that once more.
+                let is_small = page.encoded_bytes_max() <= LISTED_BYTES_MAX
+                    || codec::encode(&page).len() <= LISTED_BYTES_MAX;
+                if is_movable(&page) && is_small {
                     let command = Command::Page { job, run, end, page, turn, unreadable };
                     return self.log.propose(command, None);
                 }
@@ -267,6 +269,9 @@ impl Coordinator {
 
 /// How many reports go into the next entry: one at least, and no more than it can hold.
 fn batch_length(reports: &[Report]) -> usize {
+    if reports.len() <= 1 {
+        return 1;
+    }
     let mut bytes = 0;
     let fitting = reports.iter().take(REPORTS_BATCHED_MAX).take_while(|report| {
         bytes += codec::encode(report).len();

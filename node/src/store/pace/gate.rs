@@ -87,21 +87,26 @@ impl Gate {
     ///
     /// # Errors
     /// What the request comes to.
-    pub async fn pass<T, E: Setback>(
+    pub fn pass<T, E: Setback>(
         &self,
         bytes: u64,
         request: impl Future<Output = Result<T, E>>,
-    ) -> Result<T, E> {
-        let place = self.places.take().await;
-        self.wait_for_turn().await;
-        let passage = Passage::begin(self, place, bytes);
-        let result = request.await;
-        let error = result.as_ref().err();
-        passage.end(End::of(error.map(Setback::code)));
-        if let Some(pause) = error.and_then(Setback::pause) {
-            self.lock().rest(self.now(), pause);
+    ) -> impl Future<Output = Result<T, E>> {
+        // On the heap: what a client library keeps of a request has some twenty kilobytes, which would be
+        // part of whatever waits for it, hundreds of times, and be moved about with it.
+        let request = Box::pin(request);
+        async move {
+            let place = self.places.take().await;
+            self.wait_for_turn().await;
+            let passage = Passage::begin(self, place, bytes);
+            let result = request.await;
+            let error = result.as_ref().err();
+            passage.end(End::of(error.map(Setback::code)));
+            if let Some(pause) = error.and_then(Setback::pause) {
+                self.lock().rest(self.now(), pause);
+            }
+            result
         }
-        result
     }
 
     async fn wait_for_turn(&self) {

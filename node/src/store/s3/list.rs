@@ -91,13 +91,15 @@ impl<'a> Listing<'a> {
     }
 
     fn check_order(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
+        let mut last = self.last.as_ref();
         for entry in entries {
-            if self.last.as_ref().is_some_and(|last| entry.key <= *last) {
+            if last.is_some_and(|last| entry.key <= *last) {
                 let name = self.bucket.name_of(&entry.key);
                 return Err(self.protocol(&format!("{name} is listed out of order")));
             }
-            self.last = Some(entry.key.clone());
+            last = Some(&entry.key);
         }
+        self.last = last.cloned();
         Ok(())
     }
 
