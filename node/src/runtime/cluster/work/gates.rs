@@ -87,7 +87,7 @@ mod tests {
         for number in 0..GATES_TOLD_MAX {
             let pace = paces.of(&format!("s3://{number:02}"));
             for _ in 0..3 {
-                pace.reads.pass(0, async { Ok(()) }).await.unwrap();
+                pace.reads.pass(0, async { Ok::<_, StoreError>(()) }).await.unwrap();
             }
         }
         let busy = paces.of("s3://busy");
