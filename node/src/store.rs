@@ -28,6 +28,7 @@ pub mod memory;
 mod metadata;
 pub mod pace;
 pub(crate) mod path;
+mod readonly;
 pub mod s3;
 pub mod settings;
 pub mod sftp;

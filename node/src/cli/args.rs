@@ -320,7 +320,8 @@ pub struct AttributeArgs {
     /// bucket-owner-full-control, or copy (as at SRC) [default: none]
     #[arg(long, value_name = "POLICY", value_parser = parse_acl, help_heading = WORK)]
     pub acl: Option<AclPolicy>,
-    /// Restore what lies in an archive of SRC: bulk, standard or expedited, for so many days, such as bulk:7
+    /// Restore what lies in an archive of SRC: bulk, standard or expedited, for so many days, such as bulk:7;
+    /// at Azure to hot, cool or cold, for good, such as standard:cool
     #[arg(long, value_name = "TIER:DAYS", help_heading = WORK)]
     pub restore: Option<RestorePolicy>,
     /// Versions of objects that are copied: latest, and no others [default: latest]
