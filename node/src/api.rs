@@ -11,6 +11,7 @@ pub mod request;
 pub mod server;
 pub mod service;
 pub mod text;
+pub mod throttle;
 pub mod view;
 
 #[cfg(test)]

@@ -456,6 +456,7 @@ impl Driver {
             formats: Formats::BUILD,
             figures: Vec::new(),
             shares: None,
+            gates: Vec::new(),
         }
     }
 

@@ -62,8 +62,8 @@ impl Executor {
         attempt: u32,
         result: Result<Completion, Failure>,
     ) -> bool {
-        let is_page = matches!(result, Ok(Completion::Page { .. } | Completion::Cut { .. }));
-        let transfer = self.transfer.as_ref().filter(|_| !is_page);
+        let goes_on = result.as_ref().is_ok_and(|completion| completion.turn().is_some());
+        let transfer = self.transfer.as_ref().filter(|_| !goes_on);
         // Each attempt has a source of its own, which has counted for it alone.
         let wire_bytes = transfer.map_or(0, |transfer| transfer.source.wire_bytes());
         let outcome = AgentInput::Outcome { assignment, attempt, result, wire_bytes };

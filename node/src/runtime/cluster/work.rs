@@ -1,5 +1,6 @@
 //! The jobs that this node works on: their ends opened once, their orders carried out.
 
+mod gates;
 mod opened;
 mod timing;
 
