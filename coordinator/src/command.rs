@@ -164,6 +164,26 @@ pub enum Command {
         /// Keys that end the range and those behind it, but for the last one.
         at: Vec<Key>,
     },
+    /// A key range was looked at up to a key, and no other object was found in it.
+    Passed {
+        /// Of which job.
+        job: JobId,
+        /// The run of the job whose listing it is.
+        run: u32,
+        /// Of which end's listing.
+        end: End,
+        /// Which part of the listing it is.
+        turn: Turn,
+        /// The key.
+        up_to: Key,
+        /// Places up to that key that could not be listed.
+        unreadable: Unreadable,
+    },
+    /// A job that rests although nobody has asked for that is tried again.
+    TryAgain {
+        /// Which job.
+        job: JobId,
+    },
     /// A job is to be done, unless this very submission was on record before.
     SubmitOnce {
         /// The job.
@@ -175,7 +195,7 @@ pub enum Command {
     },
 }
 
-/// What a listing reports of one key range, pages and cuts, is counted; each counts once, in its turn.
+/// What a listing reports of one key range, pages above all, is counted; each counts once, in its turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Turn {
     /// Of which range.
@@ -261,5 +281,12 @@ mod tests {
         assert_eq!((taken[0], &taken[1..17], &taken[17..]), (17, &[9; 16][..], &[3, 4][..]));
         let limit = codec::encode(&Command::Limit { bandwidth: Some(ByteRate(5)) });
         assert_eq!(limit, [18, 1, 5]);
+        let (range, number) = (KeyRangeId(6), PageId(7));
+        let (turn, unreadable) = (Turn { range, number, at }, Unreadable::default());
+        let (end, up_to) = (End::Target, Key::from("k"));
+        let passed = codec::encode(&Command::Passed { job, run: 2, end, turn, up_to, unreadable });
+        assert_eq!((passed[0], &passed[17..]), (20, &[2, 1, 6, 7, 5, 1, b'k', 0, 0][..]));
+        let again = codec::encode(&Command::TryAgain { job });
+        assert_eq!((again[0], &again[1..]), (21, &[9; 16][..]));
     }
 }

@@ -7,6 +7,7 @@ mod hear;
 mod lead;
 mod observe;
 mod read;
+mod rest;
 mod snapshot;
 mod tell;
 
@@ -19,6 +20,7 @@ use airlift_protocol::id::{AssignmentId, JobId, LogIndex, NodeId};
 use airlift_protocol::limits::{
     GRANTS_BATCHED_MAX, LOG_WAITING_MAX, PAGES_ACTIVE_MAX, RAFT_TICK_MS,
 };
+use airlift_protocol::pace::GateShare;
 use airlift_protocol::report::Report;
 use airlift_protocol::time::Timestamp;
 use airlift_protocol::version::{FormatVersion, Formats};
@@ -26,6 +28,7 @@ use airlift_protocol::version::{FormatVersion, Formats};
 use self::format::Known;
 use self::lead::SettledVoters;
 use self::read::Reads;
+use self::rest::Rests;
 use self::snapshot::Snapshots;
 use crate::command::Command;
 use crate::consensus::Consensus;
@@ -37,6 +40,7 @@ use crate::scheduler::inventory::Inventory;
 use crate::scheduler::pages::{PageKey, Pages, active_max, wanted};
 use crate::scheduler::plan::plan;
 use crate::scheduler::shares::Shares;
+use crate::scheduler::throttle::Throttles;
 use crate::scheduler::{check, work};
 use crate::state::{Fact, Phase, State};
 
@@ -70,10 +74,13 @@ pub struct Coordinator {
     known: Known,
     voters: SettledVoters,
     reads: Reads,
+    rests: Rests,
     snapshots: Snapshots,
     shares: Shares,
     /// What a node is to be told of its shares, in answer to the sign of life that came last.
     said: Option<(NodeId, control::Shares)>,
+    throttles: Throttles,
+    said_of_gates: Option<(NodeId, Vec<GateShare>)>,
     /// When consensus is to be told that time has passed; a process that works alone has none.
     next_tick: Option<Timestamp>,
     /// Wall-clock time minus the time of `handle`, in milliseconds.
@@ -138,9 +145,12 @@ impl Coordinator {
             known: Known::new(Formats::BUILD),
             voters: SettledVoters::default(),
             reads: Reads::default(),
+            rests: Rests::default(),
             snapshots: Snapshots::default(),
             shares: Shares::default(),
             said: None,
+            throttles: Throttles::default(),
+            said_of_gates: None,
             next_tick,
             log,
             inventory: Inventory::default(),
@@ -294,7 +304,12 @@ impl Coordinator {
                 self.introduce_members();
                 self.effects.push_back(Effect::MembersChanged);
             }
-            fact => self.tell(fact),
+            fact => {
+                if let Fact::JobEnded(job) | Fact::Forgotten(job) = &fact {
+                    self.diffs.remove(job);
+                }
+                self.tell(fact);
+            }
         }
     }
 
@@ -370,8 +385,10 @@ impl Coordinator {
         self.diff();
         if std::mem::take(&mut self.has_changed) {
             self.observe_leases(now);
+            self.look_at_rests(now);
             self.load();
         }
+        self.try_again(now);
         if self.planned > 0 || !self.is_plan_due(now) {
             return;
         }

@@ -136,10 +136,21 @@ pub struct Job {
     pub is_paused: bool,
     /// Why it rests, when nobody asked for that.
     pub paused_by: Option<Failure>,
-    /// The first failures of this run; the report has them all.
-    pub failures: Vec<Failure>,
+    /// The first objects that failed in this run; the report has them all.
+    pub failures: Vec<FailedObject>,
     /// The keys that clients have lately submitted it with, and the run that each is of.
     pub keys: Vec<(SubmitKey, u32)>,
+}
+
+/// An object that failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedObject {
+    /// The end whose listing has it.
+    pub end: End,
+    /// Its place there: the keys are on disk.
+    pub position: Position,
+    /// Why.
+    pub failure: Failure,
 }
 
 impl Job {
@@ -288,12 +299,18 @@ impl Job {
         self.ended_at = Some(at.max(self.submitted_at));
     }
 
-    /// Counts an object that has come to its end.
-    pub(super) fn count(&mut self, fact: &ObjectFact, bytes: u64) {
+    /// Counts an object that has come to its end: which one, of which end's listing.
+    pub(super) fn count(
+        &mut self,
+        (end, position): (End, Position),
+        fact: &ObjectFact,
+        bytes: u64,
+    ) {
         if let Some((Some(code), text)) = &fact.reason
             && self.failures.len() < FAILURES_KEPT_MAX
         {
-            self.failures.push(Failure::new(*code, text.as_str()));
+            let failure = Failure::new(*code, text.as_str());
+            self.failures.push(FailedObject { end, position, failure });
         }
         if !fact.dropped.is_empty() {
             let dropped = &mut self.totals.dropped;

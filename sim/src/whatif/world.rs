@@ -489,6 +489,7 @@ impl World {
             version: String::new(),
             figures: Vec::new(),
             shares: None,
+            gates: Vec::new(),
             formats: Formats::BUILD,
         }
     }
