@@ -10,6 +10,7 @@ use airlift_protocol::id::{AssignmentId, Epoch, JobId, KeyRangeId, NodeId, PageI
 use airlift_protocol::job::JobSpec;
 use airlift_protocol::key::Key;
 use airlift_protocol::manifest::Page;
+use airlift_protocol::once::SubmitKey;
 use airlift_protocol::report::{Report, Unreadable};
 use airlift_protocol::time::Timestamp;
 use airlift_protocol::units::ByteRate;
@@ -182,6 +183,15 @@ pub enum Command {
     TryAgain {
         /// Which job.
         job: JobId,
+    },
+    /// A job is to be done, unless this very submission was on record before.
+    SubmitOnce {
+        /// The job.
+        spec: Box<JobSpec>,
+        /// Wall-clock time of the request.
+        at: Timestamp,
+        /// What the submission is known by.
+        key: SubmitKey,
     },
 }
 

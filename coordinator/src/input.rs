@@ -9,6 +9,7 @@ use airlift_protocol::error::Failure;
 use airlift_protocol::id::{JobId, NodeId};
 use airlift_protocol::job::JobSpec;
 use airlift_protocol::manifest::Page;
+use airlift_protocol::once::SubmitKey;
 use airlift_protocol::raft::{RaftId, RaftMessage, SnapshotRef};
 use airlift_protocol::report::Report;
 use airlift_protocol::time::Timestamp;
@@ -47,6 +48,8 @@ pub enum Request {
     Read,
     /// All jobs together are to keep to so many bytes per second, or to nothing.
     Limit(Option<ByteRate>),
+    /// A job is to be done, unless this very submission was on record before.
+    SubmitOnce(Box<JobSpec>, SubmitKey),
 }
 
 /// One thing that happened.

@@ -11,6 +11,7 @@ mod job;
 mod leases;
 mod listing;
 mod object;
+mod once;
 mod page;
 mod report;
 

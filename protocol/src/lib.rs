@@ -28,6 +28,7 @@ pub mod key;
 pub mod limits;
 pub mod location;
 pub mod manifest;
+pub mod once;
 pub mod pace;
 pub mod raft;
 pub mod report;

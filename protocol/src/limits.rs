@@ -52,6 +52,9 @@ pub const STATE_BYTES_MAX: usize = 128 << 20;
 /// Jobs that have ended and are still on record; the oldest are forgotten.
 pub const JOBS_ENDED_MAX: usize = 1000;
 
+/// Keys of submissions that a job remembers.
+pub const SUBMIT_KEYS_MAX: usize = 16;
+
 /// Bytes of one command in a replicated log: an entry must fit into a message with all around it.
 pub const RAFT_COMMAND_BYTES_MAX: usize = LOG_ENTRY_BYTES_MAX - (64 << 10);
 

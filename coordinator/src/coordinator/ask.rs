@@ -35,6 +35,10 @@ impl Coordinator {
                 self.check_locations(&spec)?;
                 Command::Submit { spec, at }
             }
+            Request::SubmitOnce(spec, key) => {
+                self.check_locations(&spec)?;
+                Command::SubmitOnce { spec, at, key }
+            }
             Request::Stop(job, failure) => Command::Stop { job, failure, at },
             Request::Pause(job) => Command::Pause { job },
             Request::Resume(job) => Command::Resume { job },

@@ -16,7 +16,7 @@ use super::cluster::{self, Cluster};
 use super::job::{Job, Phase};
 use super::leases::Lease;
 use super::page::PageProgress;
-use super::{Fact, ObjectFact, State, Task, grant, report};
+use super::{Fact, ObjectFact, State, Task, grant, once, report};
 use crate::command::{Command, Founding, Joining, Turn};
 use crate::event::Status;
 
@@ -28,6 +28,7 @@ pub(super) fn apply(state: &mut State, index: LogIndex, command: Command) -> Vec
             Vec::new()
         }
         Command::Submit { spec, at } => submit(state, *spec, at),
+        Command::SubmitOnce { spec, at, key } => once::submit(state, (*spec, at), key, submit),
         Command::VoidLeases { node } => void_leases(state, node),
         Command::Page { job, run, end, page, turn, unreadable } => {
             with_run(state, (job, run), |it| list(it, (job, index, end), &page, &turn, unreadable))

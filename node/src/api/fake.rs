@@ -9,6 +9,7 @@ use airlift_coordinator::scheduler::bottleneck::Bottleneck;
 use airlift_coordinator::totals::{ByteCounts, DroppedCounts, ObjectCounts};
 use airlift_protocol::error::ErrorCode;
 use airlift_protocol::id::JobId;
+use airlift_protocol::once::SubmitKey;
 use async_trait::async_trait;
 use futures::StreamExt;
 
@@ -41,6 +42,8 @@ pub(crate) struct Script {
     pub refusal: Mutex<Option<ApiError>>,
     /// What was submitted.
     pub submitted: Mutex<Vec<Submission>>,
+    /// The keys that came along.
+    pub keys: Mutex<Vec<Option<SubmitKey>>>,
     /// What else was ordered.
     pub orders: Mutex<Vec<String>>,
     /// How long each answer takes.
@@ -66,7 +69,7 @@ impl Fake {
     /// Serves it on a free port.
     pub(crate) async fn serve(&self, limits: Limits) -> ApiServer {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        let options = ServerOptions { address, allow_insecure: false, limits };
+        let options = ServerOptions { address, certificate: None, allow_insecure: false, limits };
         ApiServer::start(options, Arc::new(self.clone())).await.unwrap()
     }
 
@@ -308,8 +311,13 @@ impl Service for Fake {
         }
     }
 
-    async fn submit(&self, submission: Submission) -> Result<Submitted, ApiError> {
+    async fn submit(
+        &self,
+        submission: Submission,
+        key: Option<SubmitKey>,
+    ) -> Result<Submitted, ApiError> {
         self.answer().await?;
+        self.0.keys.lock().unwrap().push(key);
         self.0.submitted.lock().unwrap().push(submission);
         Ok(Submitted { id: JOB, run: 2, cannot_hold: Default::default() })
     }

@@ -1,6 +1,7 @@
 //! What a node does for clients of its API.
 
 use airlift_protocol::id::JobId;
+use airlift_protocol::once::SubmitKey;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 
@@ -56,11 +57,16 @@ pub trait Service: Send + Sync + 'static {
     async fn authorize(&self, token: &str) -> Result<Permission, ApiError>;
 
     /// Looks at both ends, makes the job of [`Submission::spec`] and begins it, or a new run of it
-    /// when it has ended. A job that runs goes on, and its run is the answer.
+    /// when it has ended. A job that runs goes on, and its run is the answer. What was submitted with
+    /// the same `key` before is answered as then, whatever has become of its run, and begins nothing.
     ///
     /// # Errors
     /// When it is refused, or the cluster cannot decide now.
-    async fn submit(&self, submission: Submission) -> Result<Submitted, ApiError>;
+    async fn submit(
+        &self,
+        submission: Submission,
+        key: Option<SubmitKey>,
+    ) -> Result<Submitted, ApiError>;
 
     /// All jobs, newest first.
     ///

@@ -4,6 +4,7 @@
 
 mod acl;
 mod across;
+mod api;
 mod azure;
 mod canned_clouds;
 mod changes;

@@ -28,9 +28,11 @@ use airlift_protocol::attributes::AttributeSet;
 use airlift_protocol::cluster::{ClusterId, Role, Secret};
 use airlift_protocol::codec;
 use airlift_protocol::control::{ControlAnswer, ControlMessage, Forwarded};
+use airlift_protocol::error::Failure;
 use airlift_protocol::id::{JobId, NodeId};
 use airlift_protocol::job::JobSpec;
 use airlift_protocol::location::Location;
+use airlift_protocol::once::SubmitKey;
 use airlift_protocol::units::ByteRate;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -286,7 +288,10 @@ impl ClusterService {
     async fn perform(&self, call: Call, token: &str) -> Result<Value, ApiError> {
         match call {
             Call::Authorize => call::write(&Granted::from(self.permission(token).await?)),
-            Call::Submit(request) => call::write(&self.submit_here(*request).await?),
+            Call::Submit(request) => call::write(&self.submit_here(*request, None).await?),
+            Call::SubmitOnce(request, key) => {
+                call::write(&self.submit_here(*request, Some(key)).await?)
+            }
             Call::Jobs => {
                 let wall = clock::wall();
                 let list = self.look_leading(move |leading| jobs::list(leading, wall)).await?;
@@ -326,7 +331,14 @@ impl ClusterService {
         }
     }
 
-    async fn submit_here(&self, request: SubmitRequest) -> Result<Submitted, ApiError> {
+    async fn submit_here(
+        &self,
+        request: SubmitRequest,
+        key: Option<SubmitKey>,
+    ) -> Result<Submitted, ApiError> {
+        if let Some(begun) = self.submitted_before(key).await? {
+            return Ok(begun);
+        }
         let submission = Submission::try_from(request)?;
         let (source, target) = tokio::join!(
             self.probe.probe(&submission.source),
@@ -334,8 +346,30 @@ impl ClusterService {
         );
         let spec = submission.spec(source?, target?)?;
         let (id, cannot_hold) = (spec.id(), self.probe.lost(&spec));
-        self.request(Request::Submit(Box::new(spec))).await?;
-        Ok(Submitted { id, run: self.run(id).await?, cannot_hold })
+        let spec = Box::new(spec);
+        let Some(key) = key else {
+            self.request(Request::Submit(spec)).await?;
+            return Ok(Submitted { id, run: self.run(id).await?, cannot_hold });
+        };
+        self.request(Request::SubmitOnce(spec, key)).await?;
+        self.submitted_before(Some(key)).await?.ok_or_else(|| jobs::missing(id))
+    }
+
+    /// What came of the submission with this key, when there was one.
+    async fn submitted_before(
+        &self,
+        key: Option<SubmitKey>,
+    ) -> Result<Option<Submitted>, ApiError> {
+        let Some(key) = key else { return Ok(None) };
+        let known = self.look_leading(move |leading| {
+            let state = leading.state();
+            let begun = state.submission(&key)?;
+            let known =
+                begun.and_then(|(id, run)| Some((id, run, state.jobs.get(&id)?.spec.clone())));
+            Ok::<_, Failure>(known)
+        });
+        let known = known.await?.map_err(|failure| call::refused(&failure))?;
+        Ok(known.map(|(id, run, spec)| Submitted { id, run, cannot_hold: self.probe.lost(&spec) }))
     }
 
     async fn run(&self, job: JobId) -> Result<u32, ApiError> {
@@ -449,9 +483,17 @@ impl Service for ClusterService {
         Ok(permission)
     }
 
-    async fn submit(&self, submission: Submission) -> Result<Submitted, ApiError> {
-        let request = SubmitRequest::from(&submission);
-        self.call_admitted(&Call::Submit(Box::new(request))).await
+    async fn submit(
+        &self,
+        submission: Submission,
+        key: Option<SubmitKey>,
+    ) -> Result<Submitted, ApiError> {
+        let request = Box::new(SubmitRequest::from(&submission));
+        let call = match key {
+            Some(key) => Call::SubmitOnce(request, key),
+            None => Call::Submit(request),
+        };
+        self.call_admitted(&call).await
     }
 
     async fn jobs(&self) -> Result<JobList, ApiError> {

@@ -4,6 +4,7 @@ use airlift_protocol::control::{ControlAnswer, Forwarded};
 use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::id::JobId;
 use airlift_protocol::limits::LOG_ENTRY_BYTES_MAX;
+use airlift_protocol::once::SubmitKey;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -61,6 +62,8 @@ pub(super) enum Call {
     TransferLeader(LeaderRequest),
     /// All jobs together are to keep to a bandwidth.
     Limit(LimitRequest),
+    /// A job is to be done, unless this very submission came before.
+    SubmitOnce(Box<SubmitRequest>, SubmitKey),
 }
 
 impl Call {
@@ -79,9 +82,11 @@ impl Call {
             Self::Authorize | Self::Jobs | Self::Job(_) | Self::Report { .. } | Self::Cluster => {
                 Permission::Read
             }
-            Self::Submit(_) | Self::Pause(_) | Self::Resume(_) | Self::Cancel(_) => {
-                Permission::Operate
-            }
+            Self::Submit(_)
+            | Self::SubmitOnce(..)
+            | Self::Pause(_)
+            | Self::Resume(_)
+            | Self::Cancel(_) => Permission::Operate,
             Self::CreateToken(_)
             | Self::RemoveNode(_)
             | Self::TransferLeader(_)
@@ -98,6 +103,7 @@ impl Call {
             Self::TransferLeader(request) => request.node.is_some(),
             Self::Authorize
             | Self::Submit(_)
+            | Self::SubmitOnce(..)
             | Self::Jobs
             | Self::Job(_)
             | Self::Pause(_)
@@ -322,6 +328,11 @@ mod tests {
         }))
     }
 
+    fn submit_once() -> Call {
+        let Call::Submit(request) = submit() else { unreachable!("it is one") };
+        Call::SubmitOnce(request, SubmitKey { name: [1; 16], of: [2; 16] })
+    }
+
     fn calls() -> Vec<(Call, Permission, bool)> {
         use Permission::{Administer, Operate, Read};
         let token = TokenRequest { role: NodeRole::Worker, ttl_seconds: 60 };
@@ -329,6 +340,7 @@ mod tests {
         vec![
             (Call::Authorize, Read, true),
             (submit(), Operate, true),
+            (submit_once(), Operate, true),
             (Call::Jobs, Read, true),
             (Call::Job(JOB), Read, true),
             (Call::order(JOB, JobOrder::Pause), Operate, true),

@@ -10,6 +10,7 @@ use airlift_protocol::assignment::End;
 use airlift_protocol::attributes::{AttributeKind, AttributeSet};
 use airlift_protocol::cluster::{Address, Addresses, Member, NodeName};
 use airlift_protocol::control::Members;
+use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::id::{LogIndex, PageId, Position};
 use airlift_protocol::key::Key;
 use airlift_protocol::raft::RaftId;
@@ -20,7 +21,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::api::request::{AclText, ComparisonText, KeysText, LinksText, TagsText};
+use crate::api::request::{AclText, ComparisonText, KeysText, LinksText, TagsText, submit_key};
 use crate::api::text::ByteText;
 use crate::api::view::{JobMode, JobState};
 use crate::network::control::{ControlOptions, Incoming, Member as Contact};
@@ -292,7 +293,7 @@ async fn a_worker_serves_as_the_leader_does() {
         assert_eq!(service.authorize(&token()).await, Ok(Permission::Administer));
 
         let Submitted { id, run, cannot_hold } =
-            service.submit(submission("berlin:/target")).await.unwrap();
+            service.submit(submission("berlin:/target"), None).await.unwrap();
         assert_eq!((run, cannot_hold.names()), (1, vec!["tags"]));
         assert_eq!(service.jobs().await.unwrap().jobs.len(), 1);
         let view = service.order(id, JobOrder::Pause).await.unwrap();
@@ -309,6 +310,29 @@ async fn a_worker_serves_as_the_leader_does() {
 }
 
 #[tokio::test]
+async fn a_submission_with_its_key_is_answered_as_before_wherever_it_is_sent() {
+    let (berlin, paris) = pair().await;
+    for node in [&berlin, &paris] {
+        node.service.authorize(&token()).await.unwrap();
+    }
+    let submit = async |node: &Node, target: &str, key: &str| {
+        let submission = submission(target);
+        let key = submit_key(key, &submission).unwrap();
+        node.service.submit(submission, Some(key)).await
+    };
+    let first = submit(&paris, "berlin:/target", "a").await.unwrap();
+    assert_eq!(first.run, 1);
+    let stop = Request::Stop(first.id, Failure::new(ErrorCode::NoSpace, "full"));
+    berlin.service.request(stop).await.unwrap();
+    for node in [&berlin, &paris] {
+        assert_eq!(submit(node, "berlin:/target", "a").await.unwrap(), first);
+        let other = submit(node, "berlin:/other", "a").await.unwrap_err();
+        assert_eq!(other.code, ApiCode::Conflict, "{other}");
+    }
+    assert_eq!(submit(&paris, "berlin:/target", "b").await.unwrap().run, 2);
+}
+
+#[tokio::test]
 async fn refusals_reach_the_client_wherever_it_asks() {
     let (berlin, paris) = pair().await;
     let nobody = JobId([1; 16]);
@@ -319,8 +343,8 @@ async fn refusals_reach_the_client_wherever_it_asks() {
             service.job(nobody).await.unwrap_err().code,
             service.order(nobody, JobOrder::Cancel).await.unwrap_err().code,
             service.report(nobody, 0).await.err().unwrap().code,
-            service.submit(submission("nowhere:/x")).await.unwrap_err().code,
-            service.submit(submission("berlin:/source/in")).await.unwrap_err().code,
+            service.submit(submission("nowhere:/x"), None).await.unwrap_err().code,
+            service.submit(submission("berlin:/source/in"), None).await.unwrap_err().code,
             service.remove_node("nobody").await.unwrap_err().code,
             service.remove_node("berlin").await.unwrap_err().code,
             service.transfer_leader(LeaderRequest::default()).await.unwrap_err().code,
@@ -357,7 +381,7 @@ async fn a_report_comes_whole_in_batches() {
     let (berlin, paris) = pair().await;
     for node in [&berlin, &paris] {
         node.service.authorize(&token()).await.unwrap();
-        let submitted = node.service.submit(submission("berlin:/target")).await.unwrap();
+        let submitted = node.service.submit(submission("berlin:/target"), None).await.unwrap();
         for from in [0, 3, LINES - 1, LINES, LINES + 1] {
             let lines = node.service.report(submitted.id, from as u64).await.unwrap();
             let lines: Vec<String> = lines.try_collect().await.unwrap();
@@ -372,7 +396,7 @@ async fn what_may_be_done_already_is_repeated_only_where_that_does_no_harm() {
     let (berlin, _paris) = pair().await;
     let service = &berlin.service;
     service.authorize(&token()).await.unwrap();
-    let job = service.submit(submission("berlin:/target")).await.unwrap().id;
+    let job = service.submit(submission("berlin:/target"), None).await.unwrap().id;
     let asked = |before: u32| berlin.script.requests.load(Ordering::Relaxed) - before;
 
     let before = asked(0);
@@ -416,7 +440,7 @@ async fn a_leader_without_majority_tells_nothing_that_may_be_old() {
     let (berlin, _paris) = pair().await;
     let service = &berlin.service;
     service.authorize(&token()).await.unwrap();
-    let job = service.submit(submission("berlin:/target")).await.unwrap().id;
+    let job = service.submit(submission("berlin:/target"), None).await.unwrap().id;
     assert!(service.cluster().await.unwrap().is_current);
     berlin.script.is_cut_off.store(true, Ordering::Relaxed);
     // It is asked again for a while.
