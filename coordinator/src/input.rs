@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use airlift_protocol::access::{ApiToken, ApiTokenId};
 use airlift_protocol::assignment::End;
 use airlift_protocol::cluster::TokenId;
 use airlift_protocol::control::{Heartbeat, JoinRequest};
@@ -15,6 +16,7 @@ use airlift_protocol::time::Timestamp;
 use airlift_protocol::units::ByteRate;
 
 use crate::command::Founding;
+use crate::origin::Actor;
 use crate::state::JoinToken;
 
 /// Names a request until it is answered; the driver chooses it.
@@ -47,6 +49,12 @@ pub enum Request {
     Read,
     /// All jobs together are to keep to so many bytes per second, or to nothing.
     Limit(Option<ByteRate>),
+    /// A token is to open the API.
+    CreateApiToken(ApiTokenId, Box<ApiToken>),
+    /// A token is to open nothing any more.
+    RevokeApiToken(ApiTokenId),
+    /// It is to be on record that another voter is to lead: this one, or any.
+    HandOver(Option<NodeId>),
 }
 
 /// One thing that happened.
@@ -58,6 +66,8 @@ pub enum Input {
         id: RequestId,
         /// What is asked.
         request: Request,
+        /// Who asks, as far as whoever took the request knows it for certain.
+        by: Actor,
         /// Wall-clock time now, milliseconds since 1970.
         at: Timestamp,
     },

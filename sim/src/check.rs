@@ -20,7 +20,7 @@ mod writers;
 use std::collections::BTreeMap;
 
 use airlift_coordinator::Coordinator;
-use airlift_coordinator::command::Command;
+use airlift_coordinator::command::{Command, Entry};
 use airlift_coordinator::log::Batch;
 use airlift_coordinator::state::{Fact, ObjectFact, Phase, State};
 use airlift_protocol::assignment::End;
@@ -200,20 +200,21 @@ impl Check {
             return Ok(Vec::new());
         }
         secrets::look(bytes)?;
-        let Ok(command) = codec::decode::<Command>(bytes, 4 * LOG_ENTRY_BYTES_MAX) else {
+        let Ok(entry) = codec::decode::<Entry>(bytes, 4 * LOG_ENTRY_BYTES_MAX) else {
             let text = format!("entry {index} is no command");
             return Err(violation("every entry can be read", text, vec![]));
         };
-        let page = match &command {
+        let command = &entry.command;
+        let page = match command {
             Command::Page { job, end, page, .. } => Some((*job, *end, page.clone())),
             _ => None,
         };
-        if let Command::Cut { .. } = &command {
+        if let Command::Cut { .. } = command {
             *self.counts.entry("ranges cut").or_default() += 1;
         }
-        self.writers.before(&command, &self.reference);
+        self.writers.before(command, &self.reference);
         let format = self.reference.format;
-        let facts = self.reference.apply(LogIndex(index), command);
+        let facts = self.reference.apply(LogIndex(index), entry);
         self.writers.after(&self.reference);
         formats::look(format, &self.reference)?;
         if let Some((job, end, page)) = page

@@ -87,6 +87,13 @@ pub(super) fn apply(state: &mut State, index: LogIndex, command: Command) -> Vec
             it.listing_mut(end).cut(&turn, &at);
             Vec::new()
         }),
+        Command::CreateApiToken { id, token } => {
+            state.access.create(id, *token).map(Fact::Refused).into_iter().collect()
+        }
+        Command::RevokeApiToken { id } => {
+            state.access.revoke(id).map(Fact::Refused).into_iter().collect()
+        }
+        Command::HandOver { .. } => Vec::new(),
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use airlift_coordinator::origin::Actor;
 use airlift_coordinator::consensus::{
     Compaction, Config, Consensus, Durable, Persist, Role, TransferError,
 };
@@ -352,7 +353,7 @@ impl World {
         self.requests += 1;
         let id = RequestId(self.requests);
         let at = Timestamp(WALL_START + self.now);
-        self.feed(of, Input::Request { id, request, at });
+        self.feed(of, Input::Request { id, request, by: Actor::Root, at });
         id
     }
 

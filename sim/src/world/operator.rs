@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use airlift_coordinator::origin::Actor;
 use airlift_coordinator::command::Founding;
 use airlift_coordinator::state::{Fact, JoinToken};
 use airlift_coordinator::{Answer, Input, Request, RequestId};

@@ -175,7 +175,7 @@ impl Driver {
         };
         let Some(coordinator) = &mut self.coordinator else { return Answer::NotLeader };
         let (id, at) = (RequestId(u64::from(number)), Timestamp(1_000_000));
-        coordinator.handle(Timestamp(1), Input::Request { id, request, at });
+        coordinator.handle(Timestamp(1), Input::Request { id, request, by, at });
         let mut found = Answer::Unknown;
         while let Some(effect) = coordinator.poll_effect() {
             match effect {
