@@ -296,7 +296,8 @@ mod tests {
     fn an_entry_is_its_command_and_whom_it_is_from() {
         let command = Command::HandOver { to: None };
         assert_eq!(codec::encode(&Entry::from(command.clone())), [22, 0, 0]);
-        let by = |by| Entry { command: command.clone(), origin: Some(Origin { by, at: Timestamp(5) }) };
+        let by =
+            |by| Entry { command: command.clone(), origin: Some(Origin { by, at: Timestamp(5) }) };
         assert_eq!(codec::encode(&by(Actor::Root)), [22, 0, 1, 0, 5]);
         let token = codec::encode(&by(Actor::Token(ApiTokenId([8; 8]))));
         assert_eq!(token, [&[22, 0, 1, 1][..], &[8; 8], &[5]].concat());

@@ -2,10 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
 
-use airlift_coordinator::origin::Actor;
 use airlift_coordinator::coordinator::Replay;
 use airlift_coordinator::event::{Event, Outcome};
 use airlift_coordinator::log::Batch;
+use airlift_coordinator::origin::Actor;
 use airlift_coordinator::state::Phase;
 use airlift_coordinator::{
     Agent, AgentEffect, AgentInput, Answer, Coordinator, Effect, Input, Request, RequestId,
@@ -106,7 +106,10 @@ impl Desk {
     fn begin(disk: Vec<Vec<u8>>) -> Self {
         let mut desk = Self::new(disk);
         let request = Request::Submit(Box::new(spec()));
-        desk.feed(0, Input::Request { id: RequestId(1), request, by: Actor::Root, at: Timestamp(5) });
+        desk.feed(
+            0,
+            Input::Request { id: RequestId(1), request, by: Actor::Root, at: Timestamp(5) },
+        );
         assert_eq!(desk.answers, [(RequestId(1), Answer::Done)]);
         desk.feed(0, beat(1, 5, &[]));
         desk

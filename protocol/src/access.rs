@@ -309,7 +309,11 @@ mod tests {
             ("/data", "/data", false),
         ] {
             let parse = |text: &str| Location::parse(text.as_bytes()).unwrap();
-            assert_eq!(lies_within(&parse(location), &parse(limit)), is_within, "{location} {limit}");
+            assert_eq!(
+                lies_within(&parse(location), &parse(limit)),
+                is_within,
+                "{location} {limit}"
+            );
         }
     }
 }

@@ -3,6 +3,7 @@
 //! What is committed is applied here too, once, from the first entry on: this is the reference that
 //! every replica is compared with, and its facts are what the objects at the stores are held to.
 
+mod audit;
 mod bounds;
 mod deletes;
 mod election;
@@ -33,6 +34,7 @@ use airlift_protocol::limits::LOG_ENTRY_BYTES_MAX;
 use airlift_protocol::raft::{Configuration, LogPayload, RaftBody, RaftId, RaftMessage};
 use airlift_protocol::version::Formats;
 
+use self::audit::Audits;
 use self::election::Elections;
 use self::log::Logs;
 use self::objects::Objects;
@@ -79,6 +81,7 @@ pub(crate) struct Check {
     objects: BTreeMap<JobId, Objects>,
     resumes: BTreeMap<JobId, Resume>,
     writers: Writers,
+    audits: Audits,
     /// Slots of each node.
     slots: usize,
     /// Jobs that have ended, and since when.
@@ -100,6 +103,7 @@ impl Check {
             objects: BTreeMap::new(),
             resumes: BTreeMap::new(),
             writers: Writers::default(),
+            audits: Audits::default(),
             slots,
             ended: BTreeMap::new(),
             counts: BTreeMap::new(),
@@ -171,6 +175,7 @@ impl Check {
         }
         self.logs.is_as_committed(place, applied)?;
         self.replicas.compare(place, coordinator, &self.reference, self.applied)?;
+        self.audits.compare(place, coordinator)?;
         Ok(facts)
     }
 
@@ -214,7 +219,9 @@ impl Check {
         }
         self.writers.before(command, &self.reference);
         let format = self.reference.format;
+        let audited = self.audits.before(&entry, &self.reference);
         let facts = self.reference.apply(LogIndex(index), entry);
+        self.audits.after(index, &audited, &facts, &self.reference)?;
         self.writers.after(&self.reference);
         formats::look(format, &self.reference)?;
         if let Some((job, end, page)) = page
@@ -396,6 +403,7 @@ impl Check {
     pub(crate) fn counts(&self) -> BTreeMap<&'static str, u64> {
         let mut counts = self.counts.clone();
         counts.insert("entries decided", self.applied);
+        counts.insert("changes on record", self.reference.audit.head().number);
         counts.insert("states compared", self.replicas.compared);
         counts.insert("elections", self.elections.count());
         counts

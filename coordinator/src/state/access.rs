@@ -71,7 +71,8 @@ impl Access {
         }
         let at = token.created_at;
         if self.tokens.values().any(|other| other.name == token.name && !other.has_expired(at)) {
-            let text = format!("a token is named {} already: revoke it, or choose another", token.name);
+            let text =
+                format!("a token is named {} already: revoke it, or choose another", token.name);
             return refuse(ErrorCode::Conflict, text);
         }
         self.tokens.retain(|_, other| other.name != token.name);
@@ -79,7 +80,8 @@ impl Access {
             self.tokens.retain(|_, other| !other.has_expired(at));
         }
         if self.tokens.len() >= API_TOKENS_MAX {
-            let text = format!("{API_TOKENS_MAX} API tokens are in force already: revoke one first");
+            let text =
+                format!("{API_TOKENS_MAX} API tokens are in force already: revoke one first");
             return refuse(ErrorCode::Conflict, text);
         }
         self.tokens.insert(id, token);

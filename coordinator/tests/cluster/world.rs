@@ -3,11 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use airlift_coordinator::origin::Actor;
 use airlift_coordinator::consensus::{
     Compaction, Config, Consensus, Durable, Persist, Role, TransferError,
 };
 use airlift_coordinator::log::Batch;
+use airlift_coordinator::origin::Actor;
 use airlift_coordinator::state::{Job, State};
 use airlift_coordinator::{
     Agent, AgentEffect, AgentInput, Answer, Coordinator, Effect, Input, Request, RequestId,

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use airlift_coordinator::origin::Actor;
 use airlift_coordinator::command::{Command, Founding};
 use airlift_coordinator::consensus::{Compaction, Config, Consensus, Durable};
 use airlift_coordinator::log::Batch;
+use airlift_coordinator::origin::Actor;
 use airlift_coordinator::state::{JoinToken, State};
 use airlift_coordinator::{Coordinator, Effect, Input, Request, RequestId};
 use airlift_protocol::assignment::Assignment;

@@ -135,7 +135,8 @@ mod tests {
 
     fn entries() -> Vec<Vec<u8>> {
         let void = |byte| Command::VoidLeases { node: NodeId([byte; 32]) };
-        vec![codec::encode(&Command::Format(Formats::BUILD.newest)), codec::encode(&void(1))]
+        let format = Command::Format(Formats::BUILD.newest);
+        [format, void(1)].map(|command| codec::encode(&Entry::from(command))).to_vec()
     }
 
     #[test]

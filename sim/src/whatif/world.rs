@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use airlift_coordinator::origin::Actor;
 use airlift_coordinator::consensus::{Compaction, Config, Consensus, Durable};
 use airlift_coordinator::log::Batch;
+use airlift_coordinator::origin::Actor;
 use airlift_coordinator::state::{Phase, State};
 use airlift_coordinator::{Agent, AgentEffect, AgentInput, Coordinator, Effect, Input, Request};
 use airlift_coordinator::{RequestId, command};

@@ -148,7 +148,8 @@ fn a_token_that_was_revoked_or_has_expired_changes_nothing() {
 #[test]
 fn a_token_is_found_by_id_and_secret_until_it_ends() {
     let state = with(token("ci", ApiRole::Viewer, &[]));
-    let found = |id, secret, at| state.access.find(id, &Secret([secret; 32]), Timestamp(at)).is_some();
+    let found =
+        |id, secret, at| state.access.find(id, &Secret([secret; 32]), Timestamp(at)).is_some();
     assert!(found(ID, 7, 999));
     assert!(!found(ID, 7, 1000) && !found(ID, 8, 999) && !found(ApiTokenId([8; 8]), 7, 999));
     assert_eq!(state.access.named("ci"), Some(ID));

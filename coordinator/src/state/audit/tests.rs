@@ -75,7 +75,9 @@ fn every_change_is_told_with_who_made_it() {
     let expected = [
         format!("1 node {founder}: cluster.found {cluster}: by node berlin ({founder})"),
         "2 root: join-token.create 0505050505050505: for one worker, for 60 s".to_owned(),
-        format!("3 node {paris}: node.join paris: as a worker, {paris}, by the join token 0505050505050505"),
+        format!(
+            "3 node {paris}: node.join paris: as a worker, {paris}, by the join token 0505050505050505"
+        ),
         "4 root: token.create ci: operator 0707070707070707, for 0 s".to_owned(),
         format!("5 {ci}: job.submit {job}: cp berlin:/a to s3://b/x"),
         format!("6 {ci}: job.pause {job}: "),

@@ -4,7 +4,6 @@ use std::future::{Ready, ready};
 use std::sync::Arc;
 
 use airlift_protocol::id::JobId;
-use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
@@ -12,13 +11,15 @@ use axum::http::{HeaderValue, header};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
+use axum::{Extension, Router};
 use futures::StreamExt;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::access;
 use super::console;
 use super::events::events;
-use super::guard::{Gate, Guard, authorize, bound};
+use super::guard::{Client, Gate, Guard, Sight, authorize, bound};
 use super::monitor;
 use crate::api::error::{ApiCode, ApiError};
 use crate::api::request::{LeaderRequest, LimitRequest, Submission, SubmitRequest, TokenRequest};
@@ -30,19 +31,23 @@ const LINES_TOGETHER_MAX: usize = 256;
 
 /// The API with everything that stands before it.
 pub(super) fn router(guard: Arc<Guard>) -> Router {
-    let gate = |permission| {
-        let gate = Gate { guard: Arc::clone(&guard), permission };
+    let gate_of = |permission, sight| {
+        let gate = Gate { guard: Arc::clone(&guard), permission, sight };
         from_fn_with_state(gate, authorize)
     };
+    let gate = |permission| gate_of(permission, Sight::Own);
     let read = Router::new()
         .route("/jobs", get(jobs))
         .route("/jobs/{job}", get(job))
         .route("/jobs/{job}/report", get(report))
         .route("/cluster", get(cluster))
-        .route("/node", get(node))
         .route("/events", get(events))
         .route_layer(gate(Permission::Read));
-    let metrics = monitor::metrics().route_layer(gate(Permission::Read));
+    let everything = Router::new()
+        .route("/node", get(node))
+        .merge(access::read())
+        .route_layer(gate_of(Permission::Read, Sight::Everything));
+    let metrics = monitor::metrics().route_layer(gate_of(Permission::Read, Sight::Everything));
     let operate = Router::new()
         .route("/jobs", post(submit))
         .route("/jobs/{job}/pause", post(pause))
@@ -54,12 +59,13 @@ pub(super) fn router(guard: Arc<Guard>) -> Router {
         .route("/cluster/nodes/{node}", delete(remove_node))
         .route("/cluster/leader", post(transfer_leader))
         .route("/cluster/limit", post(limit))
+        .merge(access::administer())
         .route_layer(gate(Permission::Administer));
     Router::new()
         .merge(monitor::health())
         .merge(console::router())
         .merge(metrics)
-        .nest("/api/v1", read.merge(operate).merge(administer))
+        .nest("/api/v1", read.merge(everything).merge(operate).merge(administer))
         .fallback(no_path)
         .method_not_allowed_fallback(no_method)
         .layer(from_fn_with_state(Arc::clone(&guard), bound))
@@ -90,33 +96,37 @@ pub(super) fn no_method() -> Ready<ApiError> {
     ready(ApiError::new(ApiCode::MethodNotAllowed, text))
 }
 
-async fn jobs(State(guard): State<Arc<Guard>>) -> Answer {
-    json(&guard.service.jobs().await?)
+async fn jobs(Extension(client): Extension<Client>) -> Answer {
+    json(&client.0.jobs().await?)
 }
 
-async fn submit(State(guard): State<Arc<Guard>>, body: Body) -> Answer {
+async fn submit(
+    State(guard): State<Arc<Guard>>,
+    Extension(client): Extension<Client>,
+    body: Body,
+) -> Answer {
     let request: SubmitRequest = read(body, &guard).await?;
-    json(&guard.service.submit(Submission::try_from(request)?).await?)
+    json(&client.0.submit(Submission::try_from(request)?).await?)
 }
 
-async fn job(State(guard): State<Arc<Guard>>, path: JobPath) -> Answer {
-    json(&guard.service.job(job_id(path)?).await?)
+async fn job(Extension(client): Extension<Client>, path: JobPath) -> Answer {
+    json(&client.0.job(job_id(path)?).await?)
 }
 
-async fn pause(State(guard): State<Arc<Guard>>, path: JobPath) -> Answer {
-    order(&guard, path, JobOrder::Pause).await
+async fn pause(Extension(client): Extension<Client>, path: JobPath) -> Answer {
+    order(&client, path, JobOrder::Pause).await
 }
 
-async fn resume(State(guard): State<Arc<Guard>>, path: JobPath) -> Answer {
-    order(&guard, path, JobOrder::Resume).await
+async fn resume(Extension(client): Extension<Client>, path: JobPath) -> Answer {
+    order(&client, path, JobOrder::Resume).await
 }
 
-async fn cancel(State(guard): State<Arc<Guard>>, path: JobPath) -> Answer {
-    order(&guard, path, JobOrder::Cancel).await
+async fn cancel(Extension(client): Extension<Client>, path: JobPath) -> Answer {
+    order(&client, path, JobOrder::Cancel).await
 }
 
-async fn order(guard: &Guard, path: JobPath, order: JobOrder) -> Answer {
-    json(&guard.service.order(job_id(path)?, order).await?)
+async fn order(client: &Client, path: JobPath, order: JobOrder) -> Answer {
+    json(&client.0.order(job_id(path)?, order).await?)
 }
 
 /// From which line a report is wanted.
@@ -128,12 +138,12 @@ struct ReportQuery {
 }
 
 async fn report(
-    State(guard): State<Arc<Guard>>,
+    Extension(client): Extension<Client>,
     path: JobPath,
     query: Result<Query<ReportQuery>, QueryRejection>,
 ) -> Answer {
     let Query(query) = query.map_err(|error| ApiError::invalid(error.body_text()))?;
-    let lines = guard.service.report(job_id(path)?, query.from).await?;
+    let lines = client.0.report(job_id(path)?, query.from).await?;
     // An error on the way breaks the connection off, so that a part is not taken for the whole.
     let pieces = lines.ready_chunks(LINES_TOGETHER_MAX).flat_map(|lines| {
         let mut piece = Vec::new();
@@ -158,35 +168,47 @@ async fn report(
     Ok(([(header::CONTENT_TYPE, kind)], Body::from_stream(pieces)).into_response())
 }
 
-async fn cluster(State(guard): State<Arc<Guard>>) -> Answer {
-    json(&guard.service.cluster().await?)
+async fn cluster(Extension(client): Extension<Client>) -> Answer {
+    json(&client.0.cluster().await?)
 }
 
-async fn node(State(guard): State<Arc<Guard>>) -> Answer {
-    json(&guard.service.node().await?)
+async fn node(Extension(client): Extension<Client>) -> Answer {
+    json(&client.0.node().await?)
 }
 
-async fn create_token(State(guard): State<Arc<Guard>>, body: Body) -> Answer {
+async fn create_token(
+    State(guard): State<Arc<Guard>>,
+    Extension(client): Extension<Client>,
+    body: Body,
+) -> Answer {
     let request: TokenRequest = read(body, &guard).await?;
-    json(&guard.service.create_token(request.check()?).await?)
+    json(&client.0.create_token(request.check()?).await?)
 }
 
 async fn remove_node(
-    State(guard): State<Arc<Guard>>,
+    Extension(client): Extension<Client>,
     path: Result<Path<String>, PathRejection>,
 ) -> Answer {
     let Path(node) = path.map_err(|error| ApiError::invalid(error.body_text()))?;
-    json(&guard.service.remove_node(&node).await?)
+    json(&client.0.remove_node(&node).await?)
 }
 
-async fn transfer_leader(State(guard): State<Arc<Guard>>, body: Body) -> Answer {
+async fn transfer_leader(
+    State(guard): State<Arc<Guard>>,
+    Extension(client): Extension<Client>,
+    body: Body,
+) -> Answer {
     let request: LeaderRequest = read(body, &guard).await?;
-    json(&guard.service.transfer_leader(request).await?)
+    json(&client.0.transfer_leader(request).await?)
 }
 
-async fn limit(State(guard): State<Arc<Guard>>, body: Body) -> Answer {
+async fn limit(
+    State(guard): State<Arc<Guard>>,
+    Extension(client): Extension<Client>,
+    body: Body,
+) -> Answer {
     let request: LimitRequest = read(body, &guard).await?;
-    json(&guard.service.limit(request.check()?).await?)
+    json(&client.0.limit(request.check()?).await?)
 }
 
 type JobPath = Result<Path<String>, PathRejection>;
@@ -204,7 +226,7 @@ pub(super) fn read_job_id(text: &str) -> Result<JobId, ApiError> {
     })
 }
 
-async fn read<T: DeserializeOwned>(body: Body, guard: &Guard) -> Result<T, ApiError> {
+pub(super) async fn read<T: DeserializeOwned>(body: Body, guard: &Guard) -> Result<T, ApiError> {
     let most = guard.limits.body_bytes_max;
     let bytes = to_bytes(body, most).await.map_err(|_| {
         let text = format!("the body broke off, or is longer than the {most} bytes allowed");

@@ -7,10 +7,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use airlift_coordinator::origin::Actor;
 use airlift_coordinator::coordinator::Replay;
 use airlift_coordinator::event::{Event, Outcome};
 use airlift_coordinator::log::Batch;
+use airlift_coordinator::origin::Actor;
 use airlift_coordinator::{Coordinator, Effect, Input, Request, RequestId};
 use airlift_protocol::assignment::{Assignment, UploadToken, Work};
 use airlift_protocol::attributes::AttributeSet;
