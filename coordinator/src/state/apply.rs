@@ -57,8 +57,7 @@ pub(super) fn apply(state: &mut State, index: LogIndex, command: Command) -> Vec
             if cluster.id == id { vec![Fact::Members] } else { vec![refuse_founding(cluster)] }
         }
         Command::IssueToken { id, token } => {
-            let refused = state.cluster.as_mut().and_then(|cluster| cluster.issue(id, token));
-            refused.map(Fact::Refused).into_iter().collect()
+            refused(state.cluster.as_mut().and_then(|cluster| cluster.issue(id, token)))
         }
         Command::Join(joining) => {
             let has_run = state.boots.contains_key(&joining.node);
@@ -87,14 +86,15 @@ pub(super) fn apply(state: &mut State, index: LogIndex, command: Command) -> Vec
             it.listing_mut(end).cut(&turn, &at);
             Vec::new()
         }),
-        Command::CreateApiToken { id, token } => {
-            state.access.create(id, *token).map(Fact::Refused).into_iter().collect()
-        }
-        Command::RevokeApiToken { id } => {
-            state.access.revoke(id).map(Fact::Refused).into_iter().collect()
-        }
+        Command::CreateApiToken { id, token } => refused(state.access.create(id, *token)),
+        Command::RevokeApiToken { id } => refused(state.access.revoke(id)),
         Command::HandOver { .. } => Vec::new(),
     }
+}
+
+/// The fact of a refusal, if there was one.
+fn refused(failure: Option<Failure>) -> Vec<Fact> {
+    failure.map(Fact::Refused).into_iter().collect()
 }
 
 fn refuse_founding(cluster: &Cluster) -> Fact {

@@ -261,10 +261,7 @@ impl World {
                     });
                 }
             }
-            Fault::Limit => {
-                let rate = self.nemesis.prng.below(3) * (8 << 20);
-                self.operator.want(Intent::Limit((rate > 0).then_some(ByteRate(rate))));
-            }
+            Fault::Limit => self.limit(),
             Fault::Churn => {
                 if self.can_spare(place) {
                     self.nemesis.replaced += 1;
@@ -275,6 +272,11 @@ impl World {
             Fault::Downgrade => self.change_build(place, Formats::BUILD, ms / 4),
             Fault::Revoke => self.operator.want(Intent::RevokeApiToken),
         }
+    }
+
+    fn limit(&mut self) {
+        let rate = self.nemesis.prng.below(3) * (8 << 20);
+        self.operator.want(Intent::Limit((rate > 0).then_some(ByteRate(rate))));
     }
 
     fn jump_clock(&mut self, place: usize) {

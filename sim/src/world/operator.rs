@@ -333,7 +333,7 @@ impl World {
                 let id = RequestId(self.operator.requests);
                 let request = Request::Submit(Box::new(self.jobs[&job].spec.clone()));
                 let at = self.wall(place);
-                self.feed(place, Input::Request { id, request, at });
+                self.feed(place, Input::Request { id, request, by: Actor::Root, at });
             }
         }
     }
