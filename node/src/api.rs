@@ -4,6 +4,7 @@
 //!  airlift job … ──▶ Client ──HTTP──▶ ApiServer ──▶ dyn Service (the node)
 //! ```
 
+pub mod access;
 pub mod client;
 pub mod error;
 pub mod line;

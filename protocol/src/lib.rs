@@ -10,8 +10,10 @@
 
 #![forbid(unsafe_code)]
 
+pub mod access;
 pub mod assignment;
 pub mod attributes;
+pub mod audit;
 pub mod bitmap;
 mod bounded;
 pub mod chunk;

@@ -67,8 +67,7 @@ pub(super) fn apply(state: &mut State, index: LogIndex, command: Command) -> Vec
         }
         Command::Found(founding) => found(state, index, *founding),
         Command::IssueToken { id, token } => {
-            let refused = state.cluster.as_mut().and_then(|cluster| cluster.issue(id, token));
-            refused.map(Fact::Refused).into_iter().collect()
+            refused(state.cluster.as_mut().and_then(|cluster| cluster.issue(id, token)))
         }
         Command::Join(joining) => join(state, index, *joining),
         Command::RemoveMember { node } => remove_member(state, index, node),
@@ -86,7 +85,15 @@ pub(super) fn apply(state: &mut State, index: LogIndex, command: Command) -> Vec
             Vec::new()
         }
         Command::TryAgain { job } => with_job(state, job, try_again),
+        Command::CreateApiToken { id, token } => refused(state.access.create(id, *token)),
+        Command::RevokeApiToken { id } => refused(state.access.revoke(id)),
+        Command::HandOver { .. } => Vec::new(),
     }
+}
+
+/// The fact of a refusal, if there was one.
+fn refused(failure: Option<Failure>) -> Vec<Fact> {
+    failure.map(Fact::Refused).into_iter().collect()
 }
 
 fn found(state: &mut State, index: LogIndex, founding: Founding) -> Vec<Fact> {

@@ -1,5 +1,6 @@
 //! The client of the API: asks one node after the other until one answers.
 
+mod access;
 mod error;
 mod ready;
 mod report;

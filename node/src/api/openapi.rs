@@ -192,6 +192,7 @@ fn tag(about: &About) -> &'static str {
     match part {
         Some("jobs") => "jobs",
         Some("cluster") => "cluster",
+        Some("tokens" | "audit") => "access",
         _ => "node",
     }
 }

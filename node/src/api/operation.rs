@@ -32,6 +32,14 @@ pub enum Operation {
     TransferLeader,
     /// All jobs together are to keep to a bandwidth.
     LimitCluster,
+    /// The tokens that open the API.
+    ListApiTokens,
+    /// A token is to open the API.
+    CreateApiToken,
+    /// A token is to open nothing any more.
+    RevokeApiToken,
+    /// Who changed what.
+    ShowAudit,
     /// What the node that is asked has done.
     ShowNode,
     /// What changes, as it changes.
@@ -66,6 +74,15 @@ impl Method {
             Self::Delete => "delete",
         }
     }
+}
+
+/// Of what an answer tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sight {
+    /// Of jobs and the cluster: a token that is limited to locations sees its own part of it.
+    Own,
+    /// Of everything: such a token does not open it.
+    Everything,
 }
 
 /// Where a parameter stands.
@@ -114,6 +131,8 @@ pub struct About {
     pub path: &'static str,
     /// What a token must allow; `None` when none is needed.
     pub needs: Option<Permission>,
+    /// Of what it tells.
+    pub sight: Sight,
     /// What it does, in a few words.
     pub summary: &'static str,
     /// Its parameters.
@@ -154,6 +173,20 @@ const FROM: Parameter = Parameter {
     shape: schema::number,
 };
 
+const API_TOKEN: Parameter = Parameter {
+    name: "token",
+    place: Place::Path,
+    text: "Name or id of the API token.",
+    shape: schema::text,
+};
+
+const FIRST: Parameter = Parameter {
+    name: "from",
+    place: Place::Query,
+    text: "Number of the first entry that is wanted; they are counted from 1.",
+    shape: schema::number,
+};
+
 const WATCHED: Parameter = Parameter {
     name: "job",
     place: Place::Query,
@@ -163,7 +196,7 @@ const WATCHED: Parameter = Parameter {
 
 impl Operation {
     /// Every operation, in the order in which they are described.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 22] = [
         Self::ListJobs,
         Self::SubmitJob,
         Self::ShowJob,
@@ -176,6 +209,10 @@ impl Operation {
         Self::RemoveNode,
         Self::TransferLeader,
         Self::LimitCluster,
+        Self::ListApiTokens,
+        Self::CreateApiToken,
+        Self::RevokeApiToken,
+        Self::ShowAudit,
         Self::ShowNode,
         Self::WatchEvents,
         Self::DescribeApi,
@@ -206,6 +243,9 @@ impl Operation {
             | Self::RemoveNode
             | Self::TransferLeader
             | Self::LimitCluster => self.about_cluster(),
+            Self::ListApiTokens | Self::CreateApiToken | Self::RevokeApiToken | Self::ShowAudit => {
+                self.about_access()
+            }
             Self::ShowNode
             | Self::WatchEvents
             | Self::DescribeApi
@@ -310,6 +350,51 @@ impl Operation {
         }
     }
 
+    fn about_access(self) -> About {
+        use ApiCode::{Conflict, Invalid, NotFound, TooLarge};
+        let order = |method, path, summary, answer| {
+            About::order(method, path, Permission::Administer, summary, answer)
+        };
+        match self {
+            Self::CreateApiToken => About {
+                body: Some(schema::api_token_request),
+                refusals: &[Invalid, Conflict, TooLarge],
+                ..order(
+                    Method::Post,
+                    "/api/v1/tokens",
+                    "Make a token that opens this API; it is told once",
+                    schema::created_api_token,
+                )
+            },
+            Self::RevokeApiToken => About {
+                parameters: &[API_TOKEN],
+                refusals: &[Invalid, NotFound],
+                ..order(
+                    Method::Delete,
+                    "/api/v1/tokens/{token}",
+                    "Revoke a token of this API, at once and everywhere",
+                    schema::api_tokens,
+                )
+            },
+            Self::ShowAudit => About {
+                parameters: &[FIRST],
+                refusals: &[Invalid],
+                sight: Sight::Everything,
+                ..About::read(
+                    "/api/v1/audit",
+                    "Who changed what, as a chain of hashes; at most 1,000 entries",
+                    Content::Json(schema::audit),
+                )
+            },
+            _ => order(
+                Method::Get,
+                "/api/v1/tokens",
+                "The tokens of this API, without their secrets",
+                schema::api_tokens,
+            ),
+        }
+    }
+
     fn about_node(self) -> About {
         use ApiCode::Invalid;
         let open = |path, summary, answer| About {
@@ -329,16 +414,20 @@ impl Operation {
             Self::DescribeApi => {
                 open("/api/v1/openapi.json", "This description of the API", schema::anything)
             }
-            Self::ShowMetrics => {
-                About::read("/metrics", "Figures as text for Prometheus", Content::Metrics)
-            }
+            Self::ShowMetrics => About {
+                sight: Sight::Everything,
+                ..About::read("/metrics", "Figures as text for Prometheus", Content::Metrics)
+            },
             Self::CheckHealth => open("/healthz", "Whether the node answers", schema::health),
             Self::CheckReady => open("/readyz", "Whether the node hears a leader", schema::health),
-            _ => About::read(
-                "/api/v1/node",
-                "What the node that is asked has done since it started",
-                Content::Json(schema::node),
-            ),
+            _ => About {
+                sight: Sight::Everything,
+                ..About::read(
+                    "/api/v1/node",
+                    "What the node that is asked has done since it started",
+                    Content::Json(schema::node),
+                )
+            },
         }
     }
 }
@@ -349,6 +438,7 @@ impl About {
             method: Method::Get,
             path,
             needs: Some(Permission::Read),
+            sight: Sight::Own,
             summary,
             parameters: &[],
             body: None,

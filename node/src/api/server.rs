@@ -1,5 +1,6 @@
 //! The server of the API: a listener, its connections, and an orderly end.
 
+mod access;
 mod connections;
 mod console;
 mod events;

@@ -27,7 +27,8 @@ use crate::runtime::cluster::{Beginning, Reach, begin};
 const TOKEN_LIFE_DEFAULT: &str = "1h";
 
 const TOKEN_EXAMPLES: &str = "\
-Prints a token on standard output, and when it expires on standard error. One node can use it, once.
+Prints a join token on standard output, and when it expires on standard error. One node can use it, once.
+People and programs that use the cluster get theirs with `airlift token create`.
 A voter takes part in decisions: have an odd number of them, on machines that you trust.
 
 Examples:
@@ -62,7 +63,7 @@ Examples:
 pub enum ClusterCommand {
     /// Begin a cluster with this machine as its first node
     Init(InitArgs),
-    /// Make a token by which one node can join
+    /// Make a join token, by which one node can join
     #[command(after_help = TOKEN_EXAMPLES)]
     Token(TokenArgs),
     /// Show the cluster and its nodes

@@ -6,6 +6,7 @@
 //!  other nodes ◀──▶ data network ◀──▶ work ◀──────┘  └──▶ consensus file, records
 //! ```
 
+mod api_token;
 mod archive;
 mod ask;
 mod certificate;

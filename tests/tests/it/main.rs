@@ -42,6 +42,7 @@ mod providers;
 mod restore;
 mod s3;
 mod scale;
+mod secrets;
 mod server_side;
 mod sftp;
 mod storm;

@@ -7,6 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::api::access::{ApiTokenList, ApiTokenRequest, AuditPage, CreatedApiToken};
 use crate::api::error::Problem;
 use crate::api::line::ReportLine;
 use crate::api::request::{
@@ -71,6 +72,26 @@ pub fn leader_request(generator: &mut SchemaGenerator) -> Schema {
 /// What all jobs together may move.
 pub fn limit_request(generator: &mut SchemaGenerator) -> Schema {
     generator.subschema_for::<LimitRequest>()
+}
+
+/// What is asked of a new API token.
+pub fn api_token_request(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<ApiTokenRequest>()
+}
+
+/// That token.
+pub fn created_api_token(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<CreatedApiToken>()
+}
+
+/// All API tokens.
+pub fn api_tokens(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<ApiTokenList>()
+}
+
+/// Some of the audit log.
+pub fn audit(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<AuditPage>()
 }
 
 /// An error.

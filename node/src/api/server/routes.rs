@@ -4,7 +4,6 @@ use std::future::{Ready, ready};
 use std::sync::{Arc, LazyLock};
 
 use airlift_protocol::id::JobId;
-use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
@@ -12,13 +11,15 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
+use axum::{Extension, Router};
 use futures::StreamExt;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::access;
 use super::console;
 use super::events::events;
-use super::guard::{Gate, Guard, authorize, bound};
+use super::guard::{Client, Gate, Guard, authorize, bound};
 use super::monitor;
 use crate::api::error::{ApiCode, ApiError};
 use crate::api::openapi;
@@ -36,12 +37,12 @@ const LINES_TOGETHER_MAX: usize = 256;
 pub(super) fn router(guard: Arc<Guard>) -> Router {
     let mut router = Router::new().merge(console::router());
     for operation in Operation::ALL {
-        let About { method, path, needs, .. } = operation.about();
+        let About { method, path, needs, sight, .. } = operation.about();
         let asked = handler(operation, filter(method));
         let asked = match needs {
             None => asked,
             Some(permission) => {
-                let gate = Gate { guard: Arc::clone(&guard), permission };
+                let gate = Gate { guard: Arc::clone(&guard), permission, sight };
                 asked.route_layer(from_fn_with_state(gate, authorize))
             }
         };
@@ -78,6 +79,10 @@ fn handler(operation: Operation, method: MethodFilter) -> MethodRouter<Arc<Guard
         Operation::RemoveNode => on(method, remove_node),
         Operation::TransferLeader => on(method, transfer_leader),
         Operation::LimitCluster => on(method, limit),
+        Operation::ListApiTokens => on(method, access::list),
+        Operation::CreateApiToken => on(method, access::create),
+        Operation::RevokeApiToken => on(method, access::revoke),
+        Operation::ShowAudit => on(method, access::audit),
         Operation::ShowNode => on(method, node),
         Operation::WatchEvents => on(method, events),
         Operation::DescribeApi => on(method, describe),
@@ -118,18 +123,23 @@ fn describe() -> Ready<Response> {
     ready(([(header::CONTENT_TYPE, kind)], DESCRIPTION.as_str()).into_response())
 }
 
-async fn jobs(State(guard): State<Arc<Guard>>) -> Answer {
-    json(&guard.service.jobs().await?)
+async fn jobs(Extension(client): Extension<Client>) -> Answer {
+    json(&client.0.jobs().await?)
 }
 
-async fn submit(State(guard): State<Arc<Guard>>, headers: HeaderMap, body: Body) -> Answer {
+async fn submit(
+    State(guard): State<Arc<Guard>>,
+    Extension(client): Extension<Client>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
     let request: SubmitRequest = read(body, &guard).await?;
     let submission = Submission::try_from(request)?;
     let key = match key(&headers)? {
         Some(key) => Some(submit_key(key, &submission)?),
         None => None,
     };
-    json(&guard.service.submit(submission, key).await?)
+    json(&client.0.submit(submission, key).await?)
 }
 
 /// The client's word for a request that it may send again.
@@ -139,31 +149,31 @@ fn key(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
 }
 
 /// Refuses a key where a second request could not be answered as the first one.
-fn refuse_key(headers: &HeaderMap, why: &str) -> Result<(), ApiError> {
+pub(super) fn refuse_key(headers: &HeaderMap, why: &str) -> Result<(), ApiError> {
     match key(headers)? {
         None => Ok(()),
         Some(_) => Err(ApiError::invalid(format!("leave Idempotency-Key out: {why}"))),
     }
 }
 
-async fn job(State(guard): State<Arc<Guard>>, path: JobPath) -> Answer {
-    json(&guard.service.job(job_id(path)?).await?)
+async fn job(Extension(client): Extension<Client>, path: JobPath) -> Answer {
+    json(&client.0.job(job_id(path)?).await?)
 }
 
-async fn pause(State(guard): State<Arc<Guard>>, path: JobPath) -> Answer {
-    order(&guard, path, JobOrder::Pause).await
+async fn pause(Extension(client): Extension<Client>, path: JobPath) -> Answer {
+    order(&client, path, JobOrder::Pause).await
 }
 
-async fn resume(State(guard): State<Arc<Guard>>, path: JobPath) -> Answer {
-    order(&guard, path, JobOrder::Resume).await
+async fn resume(Extension(client): Extension<Client>, path: JobPath) -> Answer {
+    order(&client, path, JobOrder::Resume).await
 }
 
-async fn cancel(State(guard): State<Arc<Guard>>, path: JobPath) -> Answer {
-    order(&guard, path, JobOrder::Cancel).await
+async fn cancel(Extension(client): Extension<Client>, path: JobPath) -> Answer {
+    order(&client, path, JobOrder::Cancel).await
 }
 
-async fn order(guard: &Guard, path: JobPath, order: JobOrder) -> Answer {
-    json(&guard.service.order(job_id(path)?, order).await?)
+async fn order(client: &Client, path: JobPath, order: JobOrder) -> Answer {
+    json(&client.0.order(job_id(path)?, order).await?)
 }
 
 /// From which line a report is wanted.
@@ -175,12 +185,12 @@ struct ReportQuery {
 }
 
 async fn report(
-    State(guard): State<Arc<Guard>>,
+    Extension(client): Extension<Client>,
     path: JobPath,
     query: Result<Query<ReportQuery>, QueryRejection>,
 ) -> Answer {
     let Query(query) = query.map_err(|error| ApiError::invalid(error.body_text()))?;
-    let lines = guard.service.report(job_id(path)?, query.from).await?;
+    let lines = client.0.report(job_id(path)?, query.from).await?;
     // An error on the way breaks the connection off, so that a part is not taken for the whole.
     let pieces = lines.ready_chunks(LINES_TOGETHER_MAX).flat_map(|lines| {
         let mut piece = Vec::new();
@@ -205,30 +215,36 @@ async fn report(
     Ok(([(header::CONTENT_TYPE, kind)], Body::from_stream(pieces)).into_response())
 }
 
-async fn cluster(State(guard): State<Arc<Guard>>) -> Answer {
-    json(&guard.service.cluster().await?)
+async fn cluster(Extension(client): Extension<Client>) -> Answer {
+    json(&client.0.cluster().await?)
 }
 
-async fn node(State(guard): State<Arc<Guard>>) -> Answer {
-    json(&guard.service.node().await?)
+async fn node(Extension(client): Extension<Client>) -> Answer {
+    json(&client.0.node().await?)
 }
 
-async fn create_token(State(guard): State<Arc<Guard>>, headers: HeaderMap, body: Body) -> Answer {
+async fn create_token(
+    State(guard): State<Arc<Guard>>,
+    Extension(client): Extension<Client>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
     refuse_key(&headers, "a token is told once, and one that nobody uses expires")?;
     let request: TokenRequest = read(body, &guard).await?;
-    json(&guard.service.create_token(request.check()?).await?)
+    json(&client.0.create_token(request.check()?).await?)
 }
 
 async fn remove_node(
-    State(guard): State<Arc<Guard>>,
+    Extension(client): Extension<Client>,
     path: Result<Path<String>, PathRejection>,
 ) -> Answer {
     let Path(node) = path.map_err(|error| ApiError::invalid(error.body_text()))?;
-    json(&guard.service.remove_node(&node).await?)
+    json(&client.0.remove_node(&node).await?)
 }
 
 async fn transfer_leader(
     State(guard): State<Arc<Guard>>,
+    Extension(client): Extension<Client>,
     headers: HeaderMap,
     body: Body,
 ) -> Answer {
@@ -236,12 +252,16 @@ async fn transfer_leader(
     if request.node.is_none() {
         refuse_key(&headers, "name the node, and asking twice is as good as once")?;
     }
-    json(&guard.service.transfer_leader(request).await?)
+    json(&client.0.transfer_leader(request).await?)
 }
 
-async fn limit(State(guard): State<Arc<Guard>>, body: Body) -> Answer {
+async fn limit(
+    State(guard): State<Arc<Guard>>,
+    Extension(client): Extension<Client>,
+    body: Body,
+) -> Answer {
     let request: LimitRequest = read(body, &guard).await?;
-    json(&guard.service.limit(request.check()?).await?)
+    json(&client.0.limit(request.check()?).await?)
 }
 
 type JobPath = Result<Path<String>, PathRejection>;
@@ -259,7 +279,7 @@ pub(super) fn read_job_id(text: &str) -> Result<JobId, ApiError> {
     })
 }
 
-async fn read<T: DeserializeOwned>(body: Body, guard: &Guard) -> Result<T, ApiError> {
+pub(super) async fn read<T: DeserializeOwned>(body: Body, guard: &Guard) -> Result<T, ApiError> {
     let most = guard.limits.body_bytes_max;
     let bytes = to_bytes(body, most).await.map_err(|_| {
         let text = format!("the body broke off, or is longer than the {most} bytes allowed");

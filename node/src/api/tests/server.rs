@@ -56,7 +56,8 @@ async fn each_permission_opens_its_paths_and_no_more() {
             continue;
         }
         let About { method, path, needs, .. } = operation.about();
-        let path = path.replace("{job}", &JOB.to_string()).replace("{node}", "x");
+        let path =
+            path.replace("{job}", &JOB.to_string()).replace("{node}", "x").replace("{token}", "ci");
         let method = Method::from_bytes(method.as_str().to_uppercase().as_bytes()).unwrap();
         let bare = request(&server, method.clone(), &path).send().await.unwrap().status();
         assert_eq!(bare == 401, needs.is_some(), "{method} {path}: {bare}");
@@ -73,6 +74,21 @@ async fn each_permission_opens_its_paths_and_no_more() {
         let other = send(&server, Method::PATCH, &path, TOKEN).await;
         assert!(other.headers().contains_key("allow"), "{path}");
         assert_eq!(problem(other).await.1["code"], "method_not_allowed", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_is_limited_opens_nothing_that_tells_of_everything() {
+    let server = Fake::showing(vec![ended_badly()]).serve(Limits::default()).await;
+    for (path, status) in [
+        ("/api/v1/jobs", 200),
+        ("/api/v1/cluster", 200),
+        ("/api/v1/node", 403),
+        ("/api/v1/audit", 403),
+        ("/metrics", 403),
+    ] {
+        let answer = send(&server, Method::GET, path, "limited").await;
+        assert_eq!(answer.status(), status, "{path}");
     }
 }
 
@@ -225,6 +241,9 @@ async fn wrong_requests_are_told_what_is_wrong() {
         (Method::GET, "/api/v2/jobs", body(""), 404, "not_found"),
         (Method::GET, "/console/none.js", body(""), 404, "not_found"),
         (Method::DELETE, "/api/v1/cluster/nodes/%ff", body(""), 400, "invalid"),
+        (Method::POST, "/api/v1/tokens", body(r#"{"name":"a b","role":"viewer"}"#), 400, "invalid"),
+        (Method::POST, "/api/v1/tokens", body(r#"{"name":"a","role":"root"}"#), 400, "invalid"),
+        (Method::GET, "/api/v1/audit?from=x", body(""), 400, "invalid"),
     ];
     for (method, path, body, status, code) in cases {
         let sent = request(&server, method.clone(), path).bearer_auth(TOKEN).body(body);
@@ -264,6 +283,17 @@ async fn too_many_wrong_tokens_shut_the_door_for_a_while() {
     assert_eq!(problem(answer).await.0, 429);
     let health = request(&server, Method::GET, "/healthz").send().await.unwrap();
     assert_eq!(health.status(), 200);
+}
+
+#[tokio::test]
+async fn who_shows_no_token_shuts_nobody_out() {
+    let limits = Limits { failures_max: 3, ..Limits::default() };
+    let server = Fake::default().serve(limits).await;
+    for _ in 0..5 {
+        let answer = request(&server, Method::GET, "/metrics").send().await.unwrap();
+        assert_eq!(answer.status(), 401);
+    }
+    assert_eq!(send(&server, Method::GET, "/api/v1/jobs", TOKEN).await.status(), 200);
 }
 
 #[tokio::test]
