@@ -4,8 +4,10 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use airlift_coordinator::command::{Command, Grant, Turn};
+use airlift_coordinator::command::{self, Command, Grant, Turn};
+use airlift_coordinator::origin::{Actor, Origin};
 use airlift_coordinator::state::{Phase, Task};
+use airlift_protocol::access::{ApiRole, ApiToken, ApiTokenId, ApiTokenName};
 use airlift_protocol::assignment::{Assignment, End, Object, UploadToken, Work};
 use airlift_protocol::attributes::{AttributeKind, AttributeSet, Attributes, ObjectInfo};
 use airlift_protocol::bitmap::Bitmap;
@@ -136,6 +138,7 @@ fn heartbeat() -> Heartbeat {
         members_version: 3,
         figures: Vec::new(),
         shares: None,
+        gates: Vec::new(),
         version: "1".to_owned(),
         formats: Formats::BUILD,
     }
@@ -197,6 +200,11 @@ fn completions() -> Vec<Completion> {
         Completion::Deleted(vec![None, Some(failure())]),
         Completion::Cleaned,
         Completion::Cut { page: PageId(1), at: vec![Key::from("k"), Key::from("q")] },
+        Completion::Passed {
+            page: PageId(1),
+            up_to: Key::from("p"),
+            unreadable: Unreadable::default(),
+        },
         Completion::PartListed(ListingEnd {
             pages: PageId(1),
             unreadable: Vec::new(),
@@ -351,6 +359,7 @@ fn wire() -> Vec<Vec<u8>> {
             members: Some(members()),
             over: vec![(JobId([1; 16]), 2)],
             shares: None,
+            gates: Vec::new(),
         }),
         ControlAnswer::Job(Some(Box::new(spec()))),
         ControlAnswer::Forwarded { status: 200, body: b"{}".to_vec() },
@@ -442,6 +451,29 @@ fn text() -> Vec<Vec<u8>> {
 fn block(head: &[u8], bytes: &[u8]) -> Vec<u8> {
     let length = u16::try_from(bytes.len()).expect("a seed is short");
     [head, &length.to_le_bytes(), bytes].concat()
+}
+
+/// A token is made, used and revoked, and used once more.
+fn access() -> Vec<command::Entry> {
+    let (id, at) = (ApiTokenId([7; 8]), Timestamp(1));
+    let token = ApiToken {
+        name: ApiTokenName::parse("ci").expect("a name"),
+        secret_hash: [6; 32],
+        role: ApiRole::Submitter,
+        locations: vec![Location::Node { node: "node0".to_owned(), path: b"/a".to_vec() }],
+        created_at: at,
+        expires_at: Some(Timestamp(9)),
+    };
+    let job = JobId([0; 16]);
+    let by = |by, command| command::Entry { command, origin: Some(Origin { by, at }) };
+    vec![
+        by(Actor::Root, Command::CreateApiToken { id, token: Box::new(token) }),
+        by(Actor::Token(id), Command::Pause { job }),
+        by(Actor::Node(NodeId([1; 32])), Command::Resume { job }),
+        by(Actor::Root, Command::HandOver { to: None }),
+        by(Actor::Root, Command::RevokeApiToken { id }),
+        by(Actor::Token(id), Command::Cancel { job }),
+    ]
 }
 
 fn log() -> Vec<Vec<u8>> {
@@ -548,7 +580,9 @@ fn log() -> Vec<Vec<u8>> {
             Command::RemoveMember { node },
         ],
     ];
-    let encoded = |command: &Command| block(&[0], &codec::encode(command));
+    let lives = lives.into_iter().map(|life| life.into_iter().map(command::Entry::from).collect());
+    let lives: Vec<Vec<command::Entry>> = lives.chain([access()]).collect();
+    let encoded = |entry: &command::Entry| block(&[0], &codec::encode(entry));
     lives.iter().map(|life| life.iter().flat_map(encoded).collect()).collect()
 }
 

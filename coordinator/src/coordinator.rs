@@ -7,6 +7,7 @@ mod hear;
 mod lead;
 mod observe;
 mod read;
+mod rest;
 mod snapshot;
 mod tell;
 
@@ -19,6 +20,7 @@ use airlift_protocol::id::{AssignmentId, JobId, LogIndex, NodeId};
 use airlift_protocol::limits::{
     GRANTS_BATCHED_MAX, LOG_WAITING_MAX, PAGES_ACTIVE_MAX, RAFT_TICK_MS,
 };
+use airlift_protocol::pace::GateShare;
 use airlift_protocol::report::Report;
 use airlift_protocol::time::Timestamp;
 use airlift_protocol::version::{FormatVersion, Formats};
@@ -26,17 +28,20 @@ use airlift_protocol::version::{FormatVersion, Formats};
 use self::format::Known;
 use self::lead::SettledVoters;
 use self::read::Reads;
+use self::rest::Rests;
 use self::snapshot::Snapshots;
-use crate::command::Command;
+use crate::command::{Command, Entry};
 use crate::consensus::Consensus;
 use crate::effect::{Answer, Effect};
 use crate::input::Input;
 use crate::log::{Committed, Log};
+use crate::origin::Origin;
 use crate::scheduler::diff::{Diff, Step};
 use crate::scheduler::inventory::Inventory;
 use crate::scheduler::pages::{PageKey, Pages, active_max, wanted};
 use crate::scheduler::plan::plan;
 use crate::scheduler::shares::Shares;
+use crate::scheduler::throttle::Throttles;
 use crate::scheduler::{check, work};
 use crate::state::{Fact, Phase, State};
 
@@ -70,10 +75,13 @@ pub struct Coordinator {
     known: Known,
     voters: SettledVoters,
     reads: Reads,
+    rests: Rests,
     snapshots: Snapshots,
     shares: Shares,
     /// What a node is to be told of its shares, in answer to the sign of life that came last.
     said: Option<(NodeId, control::Shares)>,
+    throttles: Throttles,
+    said_of_gates: Option<(NodeId, Vec<GateShare>)>,
     /// When consensus is to be told that time has passed; a process that works alone has none.
     next_tick: Option<Timestamp>,
     /// Wall-clock time minus the time of `handle`, in milliseconds.
@@ -93,8 +101,8 @@ pub struct Replay {
 
 impl Replay {
     /// Takes in the next entry.
-    pub fn apply(&mut self, index: LogIndex, command: Command) {
-        self.state.apply(index, command);
+    pub fn apply(&mut self, index: LogIndex, entry: impl Into<Entry>) {
+        self.state.apply(index, entry);
         self.applied = index;
     }
 
@@ -138,9 +146,12 @@ impl Coordinator {
             known: Known::new(Formats::BUILD),
             voters: SettledVoters::default(),
             reads: Reads::default(),
+            rests: Rests::default(),
             snapshots: Snapshots::default(),
             shares: Shares::default(),
             said: None,
+            throttles: Throttles::default(),
+            said_of_gates: None,
             next_tick,
             log,
             inventory: Inventory::default(),
@@ -159,7 +170,9 @@ impl Coordinator {
     /// Takes in one thing that happened. Infallible: refusals are effects.
     pub fn handle(&mut self, now: Timestamp, input: Input) {
         match input {
-            Input::Request { id, request, at } => self.on_request(id, request, at),
+            Input::Request { id, request, by, at } => {
+                self.on_request(id, request, Origin { by, at });
+            }
             Input::Heartbeat { node, heartbeat, at } => {
                 self.wall_offset = at.since(now);
                 self.on_heartbeat(now, node, &heartbeat);
@@ -217,18 +230,19 @@ impl Coordinator {
 
     fn on_committed(&mut self, committed: Committed) {
         self.note_change();
-        let Committed { index, command, request } = committed;
-        self.forget_under_way(&command);
-        self.observe_command(&command);
-        let settled = self.settled_by(&command);
-        let turn = self.turn_of(&command);
-        let page = match &command {
+        let Committed { index, entry, request } = committed;
+        let command = &entry.command;
+        self.forget_under_way(command);
+        self.observe_command(command);
+        let settled = self.settled_by(command);
+        let turn = self.turn_of(command);
+        let page = match command {
             Command::Page { job, end, page, .. } if self.may_want_page(*job) => {
                 Some((PageKey { job: *job, end: *end, page: page.id }, page.clone()))
             }
             _ => None,
         };
-        let facts = self.state.apply(index, command);
+        let facts = self.state.apply(index, entry);
         if let Some((key, page)) = page
             && self.wanted().contains(&key)
             && self.state.jobs[&key.job].listing(key.end).entry_of(key.page) == Some(index)
@@ -294,7 +308,12 @@ impl Coordinator {
                 self.introduce_members();
                 self.effects.push_back(Effect::MembersChanged);
             }
-            fact => self.tell(fact),
+            fact => {
+                if let Fact::JobEnded(job) | Fact::Forgotten(job) = &fact {
+                    self.diffs.remove(job);
+                }
+                self.tell(fact);
+            }
         }
     }
 
@@ -370,8 +389,10 @@ impl Coordinator {
         self.diff();
         if std::mem::take(&mut self.has_changed) {
             self.observe_leases(now);
+            self.look_at_rests(now);
             self.load();
         }
+        self.try_again(now);
         if self.planned > 0 || !self.is_plan_due(now) {
             return;
         }

@@ -5,6 +5,8 @@
 //!
 //! Append only: variants and fields are added at the end, never moved.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::assignment::{Assignment, End};
@@ -14,9 +16,10 @@ use crate::error::Failure;
 use crate::figures::JobFigures;
 use crate::id::{AssignmentId, JobId, LogIndex, NodeId, PageId, Position};
 use crate::job::JobSpec;
-use crate::limits::{HELD_MAX, MEMBERS_MAX, ORDERS_MAX};
+use crate::limits::{GATES_TOLD_MAX, HELD_MAX, MEMBERS_MAX, ORDERS_MAX};
 use crate::location::Location;
 use crate::manifest::Page;
+use crate::pace::{GateReport, GateShare};
 use crate::raft::RaftMessage;
 use crate::report::Report;
 use crate::time::Timestamp;
@@ -145,6 +148,9 @@ pub struct Heartbeat {
     pub shares: Option<Shares>,
     /// The formats of its build.
     pub formats: Formats,
+    /// What lately passed its gates: of buckets, for each kind of requests.
+    #[serde(deserialize_with = "bounded::list::<_, _, GATES_TOLD_MAX>")]
+    pub gates: Vec<GateReport>,
 }
 
 /// The leader's answer to a sign of life: the node's leases last for another while.
@@ -157,6 +163,9 @@ pub struct Alive {
     pub over: Vec<(JobId, u32)>,
     /// What the node may move from now on; `None` when that stays as it was.
     pub shares: Option<Shares>,
+    /// What the node may ask buckets for that have asked for fewer requests.
+    #[serde(deserialize_with = "bounded::list::<_, _, GATES_TOLD_MAX>")]
+    pub gates: Vec<GateShare>,
 }
 
 /// What one node may move of bandwidths that many nodes share. It takes the place of all that the
@@ -196,7 +205,7 @@ pub enum Order {
 }
 
 /// A request of a client, as the node took it that the client talks to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Forwarded {
     /// HTTP method.
     pub method: String,
@@ -206,6 +215,15 @@ pub struct Forwarded {
     pub token: String,
     /// JSON.
     pub body: Vec<u8>,
+}
+
+/// The token stays out of logs, and the body, which may be long, with it.
+impl fmt::Debug for Forwarded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Forwarded");
+        shown.field("method", &self.method).field("path", &self.path);
+        shown.field("body_bytes", &self.body.len()).finish_non_exhaustive()
+    }
 }
 
 /// What a stranger shows to become a member.
@@ -278,12 +296,13 @@ mod tests {
             figures: vec![figures],
             shares: None,
             formats: Formats { oldest: FormatVersion(4), newest: FormatVersion(5) },
+            gates: Vec::new(),
         };
         let mut golden = vec![1, 0, 0, 0, 4, 1, 7, 1]; // boot, addresses, slots, held, written
         golden.extend_from_slice(&[9; 16]);
         golden.extend_from_slice(&[8, 3, 1, b'1', 1]); // bytes, members, version, figures
         golden.extend_from_slice(&codec::encode(&figures));
-        golden.extend_from_slice(&[0, 4, 5]); // shares, formats
+        golden.extend_from_slice(&[0, 4, 5, 0]); // shares, formats, gates
         assert_eq!(codec::encode(&beat), golden);
         assert_eq!(codec::decode::<Heartbeat>(&golden, 256).unwrap(), beat);
     }
@@ -302,13 +321,21 @@ mod tests {
     }
 
     #[test]
+    fn a_forwarded_token_is_not_printed() {
+        let (method, path, body) = ("CALL".to_owned(), String::new(), b"body".to_vec());
+        let forwarded = Forwarded { method, path, token: "hidden".to_owned(), body };
+        let printed = format!("{:?}", ControlMessage::Forward(forwarded));
+        assert!(printed.contains("CALL") && !printed.contains("hidden"), "{printed}");
+    }
+
+    #[test]
     fn shares_have_the_bytes_they_always_had() {
         let jobs = vec![(JobId([9; 16]), ByteRate(300))];
         let shares = Shares { number: 7, jobs, total: Some(ByteRate(0)) };
         let bytes = codec::encode(&shares);
         assert_eq!((bytes[0], bytes[1], &bytes[2..18]), (7, 1, &[9; 16][..]));
         assert_eq!(bytes[18..], [251, 44, 1, 1, 0]);
-        let alive = codec::encode(&Alive { members: None, over: Vec::new(), shares: None });
-        assert_eq!(alive, [0, 0, 0]);
+        let alive = Alive { members: None, over: Vec::new(), shares: None, gates: Vec::new() };
+        assert_eq!(codec::encode(&alive), [0, 0, 0, 0]);
     }
 }

@@ -39,6 +39,10 @@ pub const LIST_RANGES_MAX: usize = 16;
 /// long ranges are cut again. The cost is what was read ahead, about one page.
 pub const LIST_PAGES_MAX: u32 = 16;
 
+/// Keys that a listing looks at without a page before it says how far it got: a filter may leave out all of
+/// them. A service lists as many in some seconds; whoever goes on elsewhere lists no more of them again.
+pub const LIST_PASSED_MAX: usize = 50_000;
+
 /// Encoded bytes of one log entry: a page, or a batch of reports.
 pub const LOG_ENTRY_BYTES_MAX: usize = 8 << 20;
 
@@ -47,6 +51,9 @@ pub const STATE_BYTES_MAX: usize = 128 << 20;
 
 /// Jobs that have ended and are still on record; the oldest are forgotten.
 pub const JOBS_ENDED_MAX: usize = 1000;
+
+/// Keys of submissions that a job remembers.
+pub const SUBMIT_KEYS_MAX: usize = 16;
 
 /// Bytes of one command in a replicated log: an entry must fit into a message with all around it.
 pub const RAFT_COMMAND_BYTES_MAX: usize = LOG_ENTRY_BYTES_MAX - (64 << 10);
@@ -96,6 +103,12 @@ pub const FAILURE_DETAIL_BYTES_MAX: usize = 512;
 /// Failures that the replicated state keeps by name; the report has them all.
 pub const FAILURES_KEPT_MAX: usize = 100;
 
+/// Milliseconds after which a job is tried again that rests because its credentials were refused, or nobody
+/// was there: the first time, doubled each time, and at most. Services lock out who shows wrong ones often.
+pub const REST_MS_MIN: u64 = 60_000;
+/// See [`REST_MS_MIN`].
+pub const REST_MS_MAX: u64 = 3_600_000;
+
 /// Pages of one job whose entries the coordinator holds in memory at once, on few nodes.
 pub const PAGES_ACTIVE_MIN: usize = 4;
 
@@ -136,6 +149,18 @@ pub const CORRUPT_ATTEMPTS_MAX: u32 = 3;
 /// Jobs that a sign of life has figures of.
 pub const JOBS_MEASURED_MAX: usize = 64;
 
+/// Gates of buckets that a sign of life tells of, and its answer.
+pub const GATES_TOLD_MAX: usize = 32;
+
+/// Gates of buckets that the leader knows what is asked for at.
+pub const GATES_SHARED_MAX: usize = 256;
+
+/// Jobs that are named for a gate: what is shown of them, and nothing that is decided, depends on it.
+pub const GATE_JOBS_MAX: usize = 64;
+
+/// Bytes that name a bucket, with its service.
+pub const PLACE_BYTES_MAX: usize = 512;
+
 /// Bytes of a node's name.
 pub const NODE_NAME_BYTES_MAX: usize = 63;
 
@@ -172,6 +197,25 @@ pub const MEMBERS_MAX: usize = 1024;
 
 /// Join tokens that wait to be used.
 pub const JOIN_TOKENS_MAX: usize = 256;
+
+/// API tokens of one cluster that are in force.
+pub const API_TOKENS_MAX: usize = 256;
+
+/// Bytes of an API token's name.
+pub const API_TOKEN_NAME_BYTES_MAX: usize = 63;
+
+/// Locations to which one API token is limited.
+pub const API_TOKEN_LOCATIONS_MAX: usize = 32;
+
+/// Encoded bytes of the locations of one API token: all tokens together stay below 3 MiB.
+pub const API_TOKEN_LOCATIONS_BYTES_MAX: usize = 8 << 10;
+
+/// Entries of the audit log that the replicated state keeps; the oldest go first, and the chain goes on.
+/// They are part of every snapshot: so many take some 3 MiB.
+pub const AUDIT_ENTRIES_MAX: usize = 10_000;
+
+/// Bytes of one text of an audit entry; what is longer is cut.
+pub const AUDIT_TEXT_BYTES_MAX: usize = 512;
 
 /// Milliseconds between the clocks of a node that joins and of the leader that are tolerated.
 pub const CLOCK_SKEW_MS_MAX: u64 = 10 * 60 * 1000;

@@ -10,6 +10,7 @@ use airlift_protocol::job::{JobSpec, Mode};
 use airlift_protocol::key::Key;
 use airlift_protocol::limits::{FAILURES_KEPT_MAX, LEFT_OVER_NAMED_MAX};
 use airlift_protocol::manifest::{Entry, Page};
+use airlift_protocol::once::SubmitKey;
 use airlift_protocol::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -135,8 +136,21 @@ pub struct Job {
     pub is_paused: bool,
     /// Why it rests, when nobody asked for that.
     pub paused_by: Option<Failure>,
-    /// The first failures of this run; the report has them all.
-    pub failures: Vec<Failure>,
+    /// The first objects that failed in this run; the report has them all.
+    pub failures: Vec<FailedObject>,
+    /// The keys that clients have lately submitted it with, and the run that each is of.
+    pub keys: Vec<(SubmitKey, u32)>,
+}
+
+/// An object that failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedObject {
+    /// The end whose listing has it.
+    pub end: End,
+    /// Its place there: the keys are on disk.
+    pub position: Position,
+    /// Why.
+    pub failure: Failure,
 }
 
 impl Job {
@@ -170,6 +184,7 @@ impl Job {
             is_paused: false,
             paused_by: None,
             failures: Vec::new(),
+            keys: Vec::new(),
         }
     }
 
@@ -179,6 +194,7 @@ impl Job {
         let mut next = Self::new(spec, at);
         next.run = self.run.saturating_add(1);
         next.uploads = self.uploads;
+        next.keys = self.keys;
         for lease in self.leases.values() {
             match &lease.task {
                 Task::Range(position, shard) => {
@@ -283,12 +299,18 @@ impl Job {
         self.ended_at = Some(at.max(self.submitted_at));
     }
 
-    /// Counts an object that has come to its end.
-    pub(super) fn count(&mut self, fact: &ObjectFact, bytes: u64) {
+    /// Counts an object that has come to its end: which one, of which end's listing.
+    pub(super) fn count(
+        &mut self,
+        (end, position): (End, Position),
+        fact: &ObjectFact,
+        bytes: u64,
+    ) {
         if let Some((Some(code), text)) = &fact.reason
             && self.failures.len() < FAILURES_KEPT_MAX
         {
-            self.failures.push(Failure::new(*code, text.as_str()));
+            let failure = Failure::new(*code, text.as_str());
+            self.failures.push(FailedObject { end, position, failure });
         }
         if !fact.dropped.is_empty() {
             let dropped = &mut self.totals.dropped;

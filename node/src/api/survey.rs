@@ -1,16 +1,17 @@
 //! What every node of a cluster says of itself when it is asked.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The answer: one report for each member, by name.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Survey {
     /// The nodes.
     pub nodes: Vec<NodeReport>,
 }
 
 /// What one node says.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NodeReport {
     /// Its name.
     pub name: String,
@@ -21,7 +22,7 @@ pub struct NodeReport {
 }
 
 /// What a node says of itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NodeWord {
     /// The version of its program.
     pub version: String,

@@ -12,10 +12,13 @@ use airlift_protocol::error::ErrorCode;
 use airlift_protocol::id::JobId;
 use airlift_protocol::job::{Mode, SingleObject};
 use airlift_protocol::time::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::line::JsonKey;
+use super::openapi::schema;
 use super::text::{ByteText, job_id};
+use super::throttle::ThrottleView;
 use crate::runtime::clock;
 use crate::store::pace::{GateFigures, Pace, Paces};
 
@@ -23,7 +26,7 @@ use crate::store::pace::{GateFigures, Pace, Paces};
 pub const ERRORS_SHOWN_MAX: usize = 100;
 
 /// What a job does, in the words of the command line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum JobMode {
     /// Copy and delete nothing.
@@ -55,7 +58,7 @@ impl From<JobMode> for Mode {
 }
 
 /// Where a job stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum JobState {
     /// The source's listing has begun; nothing moves yet.
@@ -113,7 +116,7 @@ impl JobState {
 }
 
 /// How a run of a job ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum JobOutcome {
     /// Everything that was listed is well.
@@ -127,10 +130,11 @@ pub enum JobOutcome {
 }
 
 /// A job in a list.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct JobSummary {
     /// Its id.
     #[serde(with = "job_id")]
+    #[schemars(with = "schema::JobIdText")]
     pub id: JobId,
     /// Counts submissions, from 1.
     pub run: u32,
@@ -145,17 +149,22 @@ pub struct JobSummary {
     /// Whether it changes nothing.
     pub dry_run: bool,
     /// Objects by what became of them, in this run.
+    #[schemars(schema_with = "schema::counts::<ObjectCounts>")]
     pub objects: ObjectCounts,
     /// Bytes, in this run.
+    #[schemars(schema_with = "schema::counts::<ByteCounts>")]
     pub bytes: ByteCounts,
     /// What the target could not hold of objects that are done, in this run.
     #[serde(default)]
+    #[schemars(schema_with = "schema::counts::<DroppedCounts>")]
     pub dropped: DroppedCounts,
     /// What the service of both ends copied itself, in this run.
     #[serde(default, rename = "server_side")]
+    #[schemars(schema_with = "schema::counts::<Portion>")]
     pub copied: Portion,
     /// What lies in an archive, of the objects that were skipped in this run.
     #[serde(default)]
+    #[schemars(schema_with = "schema::counts::<ArchivedCounts>")]
     pub archived: ArchivedCounts,
     /// Whether `total` of objects and bytes is final.
     pub is_listed: bool,
@@ -165,6 +174,7 @@ pub struct JobSummary {
     pub eta_seconds: Option<u64>,
     /// What keeps it from going faster.
     #[serde(default)]
+    #[schemars(schema_with = "schema::bottleneck")]
     pub bottleneck: Bottleneck,
     /// When this run was submitted, in UTC.
     pub submitted_at: String,
@@ -190,7 +200,7 @@ impl JobSummary {
 }
 
 /// A job in full.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct JobView {
     /// What a list shows too.
     #[serde(flatten)]
@@ -221,19 +231,26 @@ pub struct JobView {
     /// What its time of late went into, in parts of a thousand; nothing when it does not run.
     #[serde(default)]
     pub time: Vec<TimeView>,
+    /// Seconds until a job is tried again that rests although no user has asked for that.
+    #[serde(default)]
+    pub retry_seconds: Option<u64>,
+    /// Buckets at its ends that have asked for fewer requests.
+    #[serde(default)]
+    pub throttles: Vec<ThrottleView>,
 }
 
 /// A part of a job's time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TimeView {
     /// What it is put down to.
+    #[schemars(schema_with = "schema::bottleneck")]
     pub what: Bottleneck,
     /// How much of a thousand.
     pub permille: u64,
 }
 
 /// A range of the keys of one end, while it is listed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RangeView {
     /// Of which end.
     pub end: EndView,
@@ -246,7 +263,7 @@ pub struct RangeView {
 }
 
 /// An end of a job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EndView {
     /// Where objects are read.
@@ -256,7 +273,7 @@ pub enum EndView {
 }
 
 /// The one object that a job is about.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SingleView {
     /// Its key at the source.
     pub source_key: ByteText,
@@ -274,7 +291,7 @@ impl From<&SingleObject> for SingleView {
 }
 
 /// The part of a node in a job.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct JobNodeView {
     /// Its name.
     pub name: String,
@@ -289,13 +306,14 @@ pub struct JobNodeView {
     /// Bytes a second that it lately wrote at the target.
     pub write_bytes_per_second: u64,
     /// What takes most of its time, as far as it can tell by itself.
+    #[schemars(schema_with = "schema::bottleneck")]
     pub busiest: Bottleneck,
     /// Bytes a second that it may move of a job with a limit, as it was told last.
     pub share_bytes_per_second: Option<u64>,
 }
 
 /// Orders of a job that one node reads for and another writes for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LinkView {
     /// The id of the node that reads.
     pub source: String,
@@ -306,7 +324,7 @@ pub struct LinkView {
 }
 
 /// What a node does for a job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum JobRole {
     /// It reads.
@@ -318,7 +336,7 @@ pub enum JobRole {
 }
 
 /// One thing that went wrong, or was left out.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ErrorView {
     /// Which object or place.
     #[serde(flatten)]
@@ -332,36 +350,39 @@ pub struct ErrorView {
 }
 
 /// Why a job stopped.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FailureView {
     /// The error's code.
+    #[schemars(with = "String")]
     pub code: ErrorCode,
     /// What happened, for people.
     pub reason: String,
 }
 
 /// The answer to a list of jobs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct JobList {
     /// The jobs, newest first.
     pub jobs: Vec<JobSummary>,
 }
 
 /// The answer to a submission.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Submitted {
     /// The job's id.
     #[serde(with = "job_id")]
+    #[schemars(with = "schema::JobIdText")]
     pub id: JobId,
     /// The run that was begun, or goes on: earlier runs are another matter.
     pub run: u32,
     /// What objects of the source may carry and the target cannot hold, as far as the node can tell.
     #[serde(default)]
+    #[schemars(schema_with = "schema::attributes")]
     pub cannot_hold: AttributeSet,
 }
 
 /// Role of a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NodeRole {
     /// It decides with the others, and moves data.
@@ -381,7 +402,7 @@ impl NodeRole {
 }
 
 /// Whether a node was heard lately.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NodeState {
     /// It was.
@@ -401,7 +422,7 @@ impl NodeState {
 }
 
 /// A node of the cluster.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NodeView {
     /// Its name.
     pub name: String,
@@ -436,7 +457,7 @@ pub struct NodeView {
 }
 
 /// The cluster.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ClusterView {
     /// Its id.
     pub id: String,
@@ -463,7 +484,7 @@ pub struct ClusterView {
 }
 
 /// What the node that was asked has done since its process started.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct NodeFigures {
     /// Its name.
     pub name: String,
@@ -495,7 +516,7 @@ pub struct NodeFigures {
 }
 
 /// How hard a bucket is worked.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StoreFigures {
     /// Which one, and where.
     pub store: String,
@@ -506,7 +527,7 @@ pub struct StoreFigures {
 }
 
 /// How hard one kind of requests works a bucket; what is counted is since the process began.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RequestFigures {
     /// Requests that may be on their way at once.
     pub limit: u64,
@@ -520,6 +541,9 @@ pub struct RequestFigures {
     pub requests_per_second: Option<f64>,
     /// Seconds in which requests have waited because of that.
     pub spared_seconds: f64,
+    /// This node's part of the requests a second that the whole cluster asks for, while the leader says so.
+    #[serde(default)]
+    pub share_per_second: Option<f64>,
 }
 
 impl StoreFigures {
@@ -543,12 +567,13 @@ impl RequestFigures {
             throttled: gate.throttled,
             requests_per_second: gate.per_second.map(f64::round),
             spared_seconds: gate.spared.as_secs_f64(),
+            share_per_second: gate.share.map(f64::round),
         }
     }
 }
 
 /// Bytes that were exchanged.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Traffic {
     /// To others.
     pub sent_bytes: u64,
@@ -557,7 +582,7 @@ pub struct Traffic {
 }
 
 /// What a voter has written to its log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LogFigures {
     /// Entries, those that were overwritten too.
     pub entries: u64,
@@ -570,7 +595,7 @@ pub struct LogFigures {
 }
 
 /// A token by which a node may join.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct JoinToken {
     /// The token itself: a secret.
     pub token: String,

@@ -11,11 +11,13 @@ use airlift_protocol::job::{
 use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 
+use super::audit::AuditCommand;
 use super::cluster::ClusterCommand;
 use super::connect::ClusterArgs;
 use super::duration;
 use super::job::JobCommand;
 use super::node::NodeArgs;
+use super::token::TokenCommand;
 use super::top::TopArgs;
 use super::upgrade::UpgradeArgs;
 
@@ -36,9 +38,9 @@ Examples:
                                              the nodes of a cluster do it
   airlift demo                               see a cluster lose nodes, and the result proven
 
-Locations: a path, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX, sftp://HOST/PATH, another
-scheme of docs/stores.md, or the name of a configured store as NAME://BUCKET/PREFIX; in a cluster
-NODE:/PATH instead of a path.
+Locations: a path, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX, sftp://HOST/PATH,
+hdfs://NAMENODE/PATH, another scheme of docs/stores.md, or the name of a configured store as
+NAME://BUCKET/PREFIX; in a cluster NODE:/PATH instead of a path.
 Exit codes: 0 all done · 1 some objects failed, differ or were skipped · 2 wrong usage or
 configuration · 3 the job could not run · 130 interrupted. After 3 and 130 the same command resumes.";
 
@@ -179,6 +181,12 @@ pub enum Command {
     /// Look at a cluster, and change it
     #[command(subcommand)]
     Cluster(ClusterCommand),
+    /// Make, list and revoke API tokens: who may use a cluster
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Show, export and check who changed what in a cluster
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Watch a cluster: its nodes, its jobs, and how fast they are
     #[command(after_help = TOP_HELP)]
     Top(TopArgs),
@@ -323,7 +331,8 @@ pub struct AttributeArgs {
     /// bucket-owner-full-control, or copy (as at SRC) [default: none]
     #[arg(long, value_name = "POLICY", value_parser = parse_acl, help_heading = WORK)]
     pub acl: Option<AclPolicy>,
-    /// Restore what lies in an archive of SRC: bulk, standard or expedited, for so many days, such as bulk:7
+    /// Restore what lies in an archive of SRC: bulk, standard or expedited, for so many days, such as bulk:7;
+    /// at Azure to hot, cool or cold, for good, such as standard:cool
     #[arg(long, value_name = "TIER:DAYS", help_heading = WORK)]
     pub restore: Option<RestorePolicy>,
     /// Versions of objects that are copied: latest, and no others [default: latest]

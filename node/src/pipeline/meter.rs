@@ -54,6 +54,12 @@ impl Meter {
         }
     }
 
+    /// Whether requests of the job pass these gates.
+    pub fn watches(&self, pace: &Arc<Pace>) -> bool {
+        let paces = self.paces.lock().unwrap_or_else(PoisonError::into_inner);
+        paces.iter().any(|(_, known)| Arc::ptr_eq(known, pace))
+    }
+
     /// Bytes that were found to be what their source has, or not to be.
     pub fn verified(&self) -> u64 {
         let read = self.stages[Stage::Decode as usize].bytes.load(Ordering::Relaxed);

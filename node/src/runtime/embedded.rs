@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use airlift_coordinator::event::{Event, Outcome};
 use airlift_coordinator::log::Batch;
+use airlift_coordinator::origin::Actor;
 use airlift_coordinator::totals::Totals;
 use airlift_coordinator::{
     Agent, AgentEffect, AgentInput, Coordinator, Effect, Input, Request, RequestId,
@@ -46,7 +47,7 @@ use crate::pipeline::local::LocalSource;
 use crate::pipeline::meter::Meter;
 use crate::pipeline::rivals::{self, Rivals};
 use crate::pipeline::slots::{Slots, takes_slot};
-use crate::pipeline::{FaultHook, Transfer};
+use crate::pipeline::{FaultHook, Transfer, server};
 use crate::storage::log::LogFile;
 use crate::store::fence::Fence;
 use crate::store::locate;
@@ -173,6 +174,8 @@ pub async fn run_between(
     let job = spec.id();
     let Ends { source, target } = ends;
     again(|| source.preflight(Access::Read)).await?;
+    server::check(&spec.policy, &*source, &*target)
+        .map_err(|failure| RunError::cannot_run(failure.detail()))?;
     // A target that nothing is written to need not exist: everything is missing there.
     if spec.mode != Mode::Verify && !spec.policy.dry_run {
         again(|| target.preflight(Access::Write)).await?;
@@ -195,8 +198,7 @@ pub async fn run_between(
     };
     let spec = Arc::new(spec);
     let names = rivals::Names {
-        store: Arc::clone(&source),
-        inventory: inventory.clone(),
+        inventory: Ok(inventory.clone()),
         filter: Arc::clone(&filter),
         spec: Arc::clone(&spec),
         scratch: state.path().to_owned(),
@@ -361,7 +363,8 @@ impl Driver {
 
     /// Asks for something. The answer says no more than what observers hear anyway.
     async fn ask(&mut self, request: Request) -> Result<(), RunError> {
-        self.feed(Input::Request { id: RequestId(0), request, at: clock::wall() }).await
+        self.feed(Input::Request { id: RequestId(0), request, by: Actor::Root, at: clock::wall() })
+            .await
     }
 
     async fn feed(&mut self, input: Input) -> Result<(), RunError> {
@@ -455,6 +458,7 @@ impl Driver {
             formats: Formats::BUILD,
             figures: Vec::new(),
             shares: None,
+            gates: Vec::new(),
         }
     }
 

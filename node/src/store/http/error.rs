@@ -2,8 +2,14 @@
 
 use std::error::Error;
 use std::io;
+use std::time::Duration;
 
 use airlift_protocol::error::ErrorCode;
+use reqwest::Response;
+use reqwest::header::RETRY_AFTER;
+
+use crate::store::StoreError;
+use crate::store::pace::Setback;
 
 /// The code that a status alone means, where a service gives none of its own.
 pub(in crate::store) fn classify_status(status: u16) -> ErrorCode {
@@ -33,6 +39,16 @@ pub(in crate::store) struct Refusal {
     pub(in crate::store) code: Option<String>,
     /// Its text, one line.
     pub(in crate::store) message: Option<String>,
+    /// What that means.
+    pub(in crate::store) means: ErrorCode,
+    /// For how long the service wants to be left alone, if it says so.
+    pub(in crate::store) pause: Option<Duration>,
+}
+
+/// For how long a service wants to be left alone: `Retry-After` in seconds. As a date nobody sends it.
+pub(in crate::store) fn pause_of(answer: &Response) -> Option<Duration> {
+    let seconds = answer.headers().get(RETRY_AFTER)?.to_str().ok()?;
+    seconds.trim().parse().ok().map(Duration::from_secs)
 }
 
 /// Why a request came to nothing.
@@ -79,12 +95,41 @@ impl Failed {
         }
     }
 
+    /// What it means.
+    pub(in crate::store) fn means(&self) -> ErrorCode {
+        match self {
+            Self::Refused(refusal) => refusal.means,
+            Self::Other(code, _) => *code,
+        }
+    }
+
     /// The service's own word, when there is one.
     pub(in crate::store) fn code(&self) -> Option<&str> {
         match self {
             Self::Refused(refusal) => refusal.code.as_deref(),
             Self::Other(..) => None,
         }
+    }
+}
+
+impl Setback for Failed {
+    fn code(&self) -> ErrorCode {
+        self.means()
+    }
+
+    fn pause(&self) -> Option<Duration> {
+        match self {
+            Self::Refused(refusal) => {
+                refusal.pause.filter(|_| refusal.means == ErrorCode::Throttled)
+            }
+            Self::Other(..) => None,
+        }
+    }
+}
+
+impl From<StoreError> for Failed {
+    fn from(error: StoreError) -> Self {
+        Self::Other(error.code, error.detail().to_owned())
     }
 }
 
@@ -113,7 +158,10 @@ fn is_unreachable(error: &(dyn Error + 'static)) -> bool {
     })
 }
 
-fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+/// An error, what caused it, and so on.
+pub(in crate::store) fn chain<'a>(
+    error: &'a (dyn Error + 'static),
+) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |&error| error.source())
 }
 
@@ -126,9 +174,35 @@ pub(in crate::store) fn deepest(error: &(dyn Error + 'static)) -> String {
     }
 }
 
-/// The first line of `text`, without the full stop.
+/// The first line of `text`, without the full stop and without what would let somebody in.
 pub(in crate::store) fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().trim().trim_end_matches('.').to_owned()
+    masked(text.lines().next().unwrap_or_default().trim().trim_end_matches('.'))
+}
+
+/// What stands before a signature or token of a URL.
+const SIGNED: [&str; 3] = ["sig=", "signature=", "token="];
+
+/// A service may repeat in an error what it was sent: a signature of a URL is good for whoever reads it.
+fn masked(text: &str) -> String {
+    let lower = text.to_ascii_lowercase();
+    let mut masked = String::with_capacity(text.len());
+    let mut done = 0;
+    for (begin, _) in text.char_indices() {
+        let Some(name) = SIGNED.iter().find(|name| lower[begin..].starts_with(**name)) else {
+            continue;
+        };
+        if begin < done {
+            continue;
+        }
+        let value = begin + name.len();
+        let is_end = |char: char| char.is_whitespace() || "&\"'<>,;)".contains(char);
+        let end = text[value..].find(is_end).map_or(text.len(), |length| value + length);
+        masked.push_str(&text[done..value]);
+        masked.push('…');
+        done = end;
+    }
+    masked.push_str(&text[done..]);
+    masked
 }
 
 #[cfg(test)]
@@ -147,6 +221,19 @@ mod tests {
         };
         assert_eq!(code, ErrorCode::Unreachable, "{text}");
         assert!(text.contains("the endpoint") && !text.contains("secret"), "{text}");
+    }
+
+    #[test]
+    fn signatures_that_a_service_repeats_are_not_told() {
+        for (text, told) in [
+            ("GET /c?sv=2&sig=a%2Fb&se=9 is refused", "GET /c?sv=2&sig=…&se=9 is refused"),
+            ("X-Amz-Signature=00ff", "X-Amz-Signature=…"),
+            ("x-amz-security-token=a,sig=b", "x-amz-security-token=…,sig=…"),
+            ("ä sig=ü\"ö", "ä sig=…\"ö"),
+            ("the signature does not match", "the signature does not match"),
+        ] {
+            assert_eq!(first_line(text), told);
+        }
     }
 
     #[test]
