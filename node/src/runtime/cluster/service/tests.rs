@@ -328,18 +328,15 @@ async fn a_worker_serves_as_the_leader_does() {
 #[tokio::test]
 async fn a_submission_with_its_key_is_answered_as_before_wherever_it_is_sent() {
     let (berlin, paris) = pair().await;
-    for node in [&berlin, &paris] {
-        node.service.authorize(&token()).await.unwrap();
-    }
     let submit = async |node: &Node, target: &str, key: &str| {
         let submission = submission(target);
         let key = submit_key(key, &submission).unwrap();
-        node.service.submit(submission, Some(key)).await
+        node.open().await.submit(submission, Some(key)).await
     };
     let first = submit(&paris, "berlin:/target", "a").await.unwrap();
     assert_eq!(first.run, 1);
     let stop = Request::Stop(first.id, Failure::new(ErrorCode::NoSpace, "full"));
-    berlin.service.request(stop).await.unwrap();
+    berlin.service.request(stop, Actor::Root).await.unwrap();
     for node in [&berlin, &paris] {
         assert_eq!(submit(node, "berlin:/target", "a").await.unwrap(), first);
         let other = submit(node, "berlin:/other", "a").await.unwrap_err();
@@ -515,9 +512,9 @@ async fn clients_of_one_node_are_told_apart() {
             (viewer.permission, operator.permission),
             (Permission::Read, Permission::Operate)
         );
-        let refused = viewer.service.submit(submission("berlin:/target")).await.unwrap_err();
+        let refused = viewer.service.submit(submission("berlin:/target"), None).await.unwrap_err();
         assert_eq!(refused.code, ApiCode::Forbidden);
-        operator.service.submit(submission("berlin:/target")).await.unwrap();
+        operator.service.submit(submission("berlin:/target"), None).await.unwrap();
         assert_eq!(viewer.service.jobs().await.unwrap().jobs.len(), 1);
         let refused = operator.service.limit(LimitRequest::default()).await.unwrap_err();
         assert_eq!(refused.code, ApiCode::Forbidden);
@@ -530,17 +527,17 @@ async fn clients_of_one_node_are_told_apart() {
 async fn a_submitter_sees_and_touches_what_lies_within_its_locations() {
     let (berlin, paris) = pair().await;
     let root = berlin.open().await;
-    let other = root.submit(submission("berlin:/other")).await.unwrap().id;
+    let other = root.submit(submission("berlin:/other"), None).await.unwrap().id;
     let places = ["berlin:/source", "berlin:/target"];
     let token = made(&*root, "team", ApiRoleText::Submitter, &places).await;
     for node in [&berlin, &paris] {
         let admitted = node.open_with(&token).await.unwrap();
         assert!(admitted.is_limited && admitted.permission == Permission::Operate);
         let service = admitted.service;
-        let refused = service.submit(submission("berlin:/other")).await.unwrap_err();
+        let refused = service.submit(submission("berlin:/other"), None).await.unwrap_err();
         assert_eq!(refused.code, ApiCode::Forbidden);
         assert!(refused.detail.contains("berlin:/other is not within"), "{refused}");
-        let own = service.submit(submission("berlin:/target/x")).await.unwrap().id;
+        let own = service.submit(submission("berlin:/target/x"), None).await.unwrap().id;
         let jobs = service.jobs().await.unwrap().jobs;
         assert_eq!(jobs.iter().map(|job| job.id).collect::<Vec<_>>(), [own]);
         assert_eq!(service.order(own, JobOrder::Pause).await.unwrap().job.id, own);
@@ -561,7 +558,7 @@ async fn a_revoked_token_opens_nothing_anywhere_and_who_did_what_is_on_record() 
     let root = berlin.open().await;
     let token = made(&*root, "ci", ApiRoleText::Admin, &[]).await;
     let admitted = paris.open_with(&token).await.unwrap().service;
-    let id = admitted.submit(submission("berlin:/target")).await.unwrap().id;
+    let id = admitted.submit(submission("berlin:/target"), None).await.unwrap().id;
     let left = paris.open().await.revoke_api_token("ci").await.unwrap();
     assert!(left.tokens.is_empty());
     // Who was let in before is told so with what it asks next.
