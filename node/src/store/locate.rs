@@ -178,7 +178,7 @@ pub async fn open(
             StoreSettings::Hdfs(place) => {
                 let (server, root) = hdfs_root(place, bucket, prefix, location)?;
                 let (place, block_bytes) = (location.to_string(), BLOCK_BYTES);
-                let options = HdfsOptions { server, root, place, job, fence, block_bytes };
+                let options = HdfsOptions { server, root, place, job, fence, paces, block_bytes };
                 Ok(Arc::new(HdfsStore::open(options)?))
             }
             StoreSettings::Webdav(place) => {

@@ -13,7 +13,7 @@ use super::error::{is_absent, store_error};
 use super::namenode::{Ask, named, survives};
 use super::root::Root;
 use super::status::{FileType, Splitter, Status};
-use crate::store::each::{REQUESTS_MAX, for_each};
+use crate::store::each::for_each;
 use crate::store::http::Body;
 use crate::store::path::{is_staging, split};
 use crate::store::walk::{Directories, Name, in_order, walk};
@@ -189,7 +189,7 @@ async fn asked(root: &Arc<Root>, keys: &[Key]) -> Vec<Result<Option<Entry>, Stor
         let found = describe(root, &key).await?;
         Ok(found.map(|status| status.entry(key)))
     };
-    for_each(REQUESTS_MAX, keys.to_vec(), look).await
+    for_each(root.requests_max, keys.to_vec(), look).await
 }
 
 /// The same by one listing; `None` where that would be dearer, or came to nothing.

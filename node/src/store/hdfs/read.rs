@@ -18,7 +18,6 @@ use super::namenode::{Ask, inode, named};
 use super::root::Root;
 use super::status::{Status, changed, gone, listed_id};
 use crate::pipeline::chunk::Payload;
-use crate::store::each::REQUESTS_MAX;
 use crate::store::http::{Body, ChunkReader};
 use crate::store::{Attributes, RangeReader, ReadResult, StoreError, contiguous};
 
@@ -31,7 +30,7 @@ pub(super) async fn read_small(
     let read =
         |(index, entry): (usize, Entry)| async move { (index, read_whole(root, &entry).await) };
     let mut results =
-        stream::iter(objects.into_iter().enumerate()).map(read).buffer_unordered(REQUESTS_MAX);
+        stream::iter(objects.into_iter().enumerate()).map(read).buffer_unordered(root.requests_max);
     while let Some(result) = results.next().await {
         if found.send(result).await.is_err() {
             return;

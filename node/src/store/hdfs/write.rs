@@ -12,7 +12,7 @@ use super::root::Root;
 use super::status::milliseconds;
 use crate::pipeline::chunk::VerifiedObject;
 use crate::runtime::blocking::blocking;
-use crate::store::each::{REQUESTS_MAX, for_each};
+use crate::store::each::for_each;
 use crate::store::http::{Body, Failed};
 use crate::store::path::split;
 use crate::store::staged::mtime_ns;
@@ -38,7 +38,7 @@ pub(super) async fn put_small(
     let write = |(object, content): (NewObject, VerifiedObject)| async move {
         put(root, directory, &object, &content).await
     };
-    for_each(REQUESTS_MAX, objects, write).await
+    for_each(root.requests_max, objects, write).await
 }
 
 /// Writes one object, which is staged in the directory of that number.
@@ -61,8 +61,6 @@ async fn put(
         StoreError::new(ErrorCode::KeyUnsupported, format!("{shown}: {reason}"))
     })?;
     if key.as_bytes().ends_with(b"/") {
-        // A directory is visible as soon as it is made.
-        root.fence.check()?;
         return root.make(&root.full(path), &shown).await;
     }
     let name = format!("small-{}", root.unique());
@@ -173,7 +171,6 @@ pub(super) async fn publish(
     path: &str,
     shown: &str,
 ) -> Result<(), StoreError> {
-    root.fence.check()?;
     let renamed = rename(root, full, path).await;
     let renamed = match renamed {
         // Most objects come into a directory that is there.
@@ -181,7 +178,6 @@ pub(super) async fn publish(
             let (parent, _) = split(path.as_bytes());
             let parent = String::from_utf8_lossy(parent);
             root.make(&root.full(&parent), shown).await?;
-            root.fence.check()?;
             rename(root, full, path).await
         }
         renamed => renamed,
