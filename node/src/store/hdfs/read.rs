@@ -9,7 +9,6 @@ use airlift_protocol::manifest::{Entry, Kind};
 use airlift_protocol::units::ByteRange;
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::{StreamExt, stream};
 use tokio::sync::mpsc;
 
 use super::error::store_error;
@@ -18,6 +17,7 @@ use super::namenode::{Ask, inode, named};
 use super::root::Root;
 use super::status::{Status, changed, gone, listed_id};
 use crate::pipeline::chunk::Payload;
+use crate::store::each::read_each;
 use crate::store::http::{Body, ChunkReader};
 use crate::store::{Attributes, RangeReader, ReadResult, StoreError, contiguous};
 
@@ -27,15 +27,8 @@ pub(super) async fn read_small(
     objects: Vec<Entry>,
     found: mpsc::Sender<ReadResult>,
 ) {
-    let read =
-        |(index, entry): (usize, Entry)| async move { (index, read_whole(root, &entry).await) };
-    let mut results =
-        stream::iter(objects.into_iter().enumerate()).map(read).buffer_unordered(root.requests_max);
-    while let Some(result) = results.next().await {
-        if found.send(result).await.is_err() {
-            return;
-        }
-    }
+    let read = |entry: Entry| async move { read_whole(root, &entry).await };
+    read_each(root.requests_max, objects, found, read).await;
 }
 
 async fn read_whole(root: &Root, entry: &Entry) -> Result<(Payload, Attributes), StoreError> {
