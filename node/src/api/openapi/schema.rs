@@ -15,6 +15,7 @@ use crate::api::line::ReportLine;
 use crate::api::request::{
     KEY_CHARS_MAX, LeaderRequest, LimitRequest, SubmitRequest, TokenRequest,
 };
+use crate::api::survey::Survey;
 use crate::api::text::ByteText;
 use crate::api::view::{ClusterView, JobList, JobView, JoinToken, NodeFigures, Submitted};
 
@@ -54,6 +55,11 @@ pub fn cluster(generator: &mut SchemaGenerator) -> Schema {
 /// What a node has done.
 pub fn node(generator: &mut SchemaGenerator) -> Schema {
     generator.subschema_for::<NodeFigures>()
+}
+
+/// What every node says of itself.
+pub fn survey(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<Survey>()
 }
 
 /// What is asked of a new token.

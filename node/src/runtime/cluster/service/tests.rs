@@ -82,6 +82,16 @@ impl Meters for FixedMeters {
     fn measure(&self) -> Measured {
         Measured::default()
     }
+
+    fn describe(&self) -> Description {
+        Description {
+            version: "1\x1b[2J".to_owned(),
+            formats: Formats::BUILD,
+            layout: FormatVersion(1),
+            uptime_ms: 61_000,
+            disk: Some((7, 8)),
+        }
+    }
 }
 
 /// What tests choose and count.
@@ -134,12 +144,12 @@ impl Network {
         let answering = service.clone();
         tasks.spawn(async move {
             while let Some(Incoming { body, reply, .. }) = incoming.recv().await {
-                if let Ok(ControlMessage::Forward(forwarded)) =
-                    codec::decode(&body, REQUEST_BYTES_MAX)
-                {
-                    let answer = answering.answer(forwarded).await;
-                    reply.send(codec::encode(&answer).into());
-                }
+                let answer = match codec::decode(&body, REQUEST_BYTES_MAX) {
+                    Ok(ControlMessage::Forward(forwarded)) => answering.answer(forwarded).await,
+                    Ok(ControlMessage::Describe) => answering.describe().await,
+                    _ => continue,
+                };
+                reply.send(codec::encode(&answer).into());
             }
         });
         Node { service, script, _tasks: tasks }
@@ -459,6 +469,22 @@ async fn a_leader_without_majority_tells_nothing_that_may_be_old() {
     assert!(matches!(answer, ControlAnswer::NotLeader(_)));
     // What is left of the cluster is shown nevertheless, and says what it is worth.
     assert!(!service.cluster().await.unwrap().is_current);
+}
+
+#[tokio::test]
+async fn every_node_is_asked_for_its_build_and_what_it_says_moves_no_cursor() {
+    let (berlin, paris) = pair().await;
+    for service in [&berlin.service, &paris.service] {
+        let nodes = service.nodes().await.unwrap().nodes;
+        let names: Vec<&str> = nodes.iter().map(|node| node.name.as_str()).collect();
+        assert_eq!(names, ["berlin", "paris"]);
+        for node in nodes {
+            let said = node.said.unwrap();
+            assert_eq!((said.version.as_str(), said.uptime_seconds), ("1[2J", 61));
+            assert_eq!(said.format_newest, Formats::BUILD.newest.0);
+            assert_eq!((said.disk_free_bytes, said.disk_size_bytes), (Some(7), Some(8)));
+        }
+    }
 }
 
 async fn made(service: &dyn Service, name: &str, role: ApiRoleText, locations: &[&str]) -> String {
