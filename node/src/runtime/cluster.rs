@@ -329,19 +329,8 @@ async fn serve(options: ClusterOptions, networks: Networks, rest: Rest) -> Resul
     let [a, b, c, d, ..] = random();
     let boot = Boot::new(record.starts, u32::from_le_bytes([a, b, c, d]));
     let (coordinator, file) = replica(&directory, &record, boot, &options)?.unzip();
-    if let Some(file) = file.clone() {
-        let archive = Archive { directory: directory.clone(), file, records: Arc::clone(&records) };
-        // Set once: a node is served once.
-        let _ = workshop.archive.set(archive);
-    }
-    let lines = Lines {
-        asker: asker.clone(),
-        control: Arc::clone(&control),
-        file: file.clone(),
-        records: Arc::clone(&records),
-        runtime: tokio::runtime::Handle::current(),
-        found: FoundKeys::default(),
-    };
+    lend(&directory, file.as_ref(), &records, &workshop);
+    let lines = lines(&asker, &control, file.as_ref(), &records);
     let probe = Prober {
         asker: asker.clone(),
         control: Arc::clone(&control),
@@ -401,6 +390,36 @@ async fn serve(options: ClusterOptions, networks: Networks, rest: Rest) -> Resul
     }
     control.shutdown().await;
     ended
+}
+
+/// Has a voter hand out what is on its disk.
+fn lend(
+    directory: &Directory,
+    file: Option<&Arc<ConsensusFile>>,
+    records: &Arc<RecordFile>,
+    workshop: &Workshop,
+) {
+    let Some(file) = file.map(Arc::clone) else { return };
+    let archive = Archive { directory: directory.clone(), file, records: Arc::clone(records) };
+    // Set once: a node is served once.
+    let _ = workshop.archive.set(archive);
+}
+
+/// What reports are read from.
+fn lines(
+    asker: &Asker,
+    control: &Arc<ControlNetwork>,
+    file: Option<&Arc<ConsensusFile>>,
+    records: &Arc<RecordFile>,
+) -> Lines {
+    Lines {
+        asker: asker.clone(),
+        control: Arc::clone(control),
+        file: file.map(Arc::clone),
+        records: Arc::clone(records),
+        runtime: tokio::runtime::Handle::current(),
+        found: FoundKeys::default(),
+    }
 }
 
 /// Where clients and monitoring ask.

@@ -204,9 +204,8 @@ async fn listed(root: &Root, keys: &[Key]) -> Option<Vec<Result<Option<Entry>, S
     if directory.is_some_and(|status| status.children_num > children_max) {
         return None;
     }
-    let mut names = match statuses(root, &full, &shown).await.ok()? {
-        Some(names) => names,
-        None => return Some(keys.iter().map(|_| Ok(None)).collect()),
+    let Some(mut names) = statuses(root, &full, &shown).await.ok()? else {
+        return Some(keys.iter().map(|_| Ok(None)).collect());
     };
     names.sort_by(|one, other| one.path_suffix.cmp(&other.path_suffix));
     let find = |key: &Key| {
