@@ -4,13 +4,16 @@
 //! [`State::apply`] is the only thing that changes it. It is total: a command that no longer fits
 //! is ignored, and nothing in a log can make it panic.
 
+mod access;
 mod apply;
+mod audit;
 mod cluster;
 mod grant;
 mod job;
 mod leases;
 mod listing;
 mod object;
+mod once;
 mod page;
 mod report;
 
@@ -29,7 +32,9 @@ use airlift_protocol::units::ByteRate;
 use airlift_protocol::version::FormatVersion;
 use serde::{Deserialize, Serialize};
 
+pub use self::access::{Access, out_of_reach, reaches_job};
 pub(crate) use self::apply::is_movable;
+pub use self::audit::Audit;
 pub use self::cluster::{Cluster, JoinToken};
 pub use self::job::{FailedObject, Job, LeftOver, Phase, UploadId, UploadState};
 pub(crate) use self::leases::TASK_BYTES_MIN;
@@ -37,7 +42,7 @@ pub use self::leases::{Lease, Leases};
 pub use self::listing::{KeyRange, Listing};
 pub use self::object::{LargeObject, Moved};
 pub use self::page::PageProgress;
-use crate::command::Command;
+use crate::command::Entry;
 use crate::event::Status;
 
 /// What an assignment is about, by positions: a node gets the entries along with it.
@@ -180,12 +185,27 @@ pub struct State {
     pub cluster: Option<Cluster>,
     /// Bytes per second that all jobs together may move.
     pub bandwidth: Option<ByteRate>,
+    /// API tokens.
+    pub access: Access,
+    /// What somebody changed.
+    pub audit: Audit,
 }
 
 impl State {
     /// Changes the state by one committed command and says what changed.
-    pub fn apply(&mut self, index: LogIndex, command: Command) -> Vec<Fact> {
-        apply::apply(self, index, command)
+    pub fn apply(&mut self, index: LogIndex, entry: impl Into<Entry>) -> Vec<Fact> {
+        let Entry { command, origin } = entry.into();
+        let Some(origin) = origin else { return apply::apply(self, index, command) };
+        if let Err(failure) = access::check(self, &origin, &command) {
+            return vec![Fact::Refused(failure)];
+        }
+        let change = audit::change(self, &origin, &command);
+        let facts = apply::apply(self, index, command);
+        let is_refused = facts.iter().any(|fact| matches!(fact, Fact::Refused(_)));
+        if let Some(change) = change.filter(|_| self.cluster.is_some() && !is_refused) {
+            self.audit.record(index, change);
+        }
+        facts
     }
 
     /// The log entries that hold the manifest pages of the jobs on record.

@@ -10,6 +10,7 @@ use airlift_protocol::job::{JobSpec, Mode};
 use airlift_protocol::key::Key;
 use airlift_protocol::limits::{FAILURES_KEPT_MAX, LEFT_OVER_NAMED_MAX};
 use airlift_protocol::manifest::{Entry, Page};
+use airlift_protocol::once::SubmitKey;
 use airlift_protocol::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -137,6 +138,8 @@ pub struct Job {
     pub paused_by: Option<Failure>,
     /// The first objects that failed in this run; the report has them all.
     pub failures: Vec<FailedObject>,
+    /// The keys that clients have lately submitted it with, and the run that each is of.
+    pub keys: Vec<(SubmitKey, u32)>,
 }
 
 /// An object that failed.
@@ -181,6 +184,7 @@ impl Job {
             is_paused: false,
             paused_by: None,
             failures: Vec::new(),
+            keys: Vec::new(),
         }
     }
 
@@ -190,6 +194,7 @@ impl Job {
         let mut next = Self::new(spec, at);
         next.run = self.run.saturating_add(1);
         next.uploads = self.uploads;
+        next.keys = self.keys;
         for lease in self.leases.values() {
             match &lease.task {
                 Task::Range(position, shard) => {

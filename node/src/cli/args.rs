@@ -11,11 +11,13 @@ use airlift_protocol::job::{
 use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 
+use super::audit::AuditCommand;
 use super::cluster::ClusterCommand;
 use super::connect::ClusterArgs;
 use super::duration;
 use super::job::JobCommand;
 use super::node::NodeArgs;
+use super::token::TokenCommand;
 use super::top::TopArgs;
 
 use crate::config::SETTINGS;
@@ -178,6 +180,12 @@ pub enum Command {
     /// Look at a cluster, and change it
     #[command(subcommand)]
     Cluster(ClusterCommand),
+    /// Make, list and revoke API tokens: who may use a cluster
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Show, export and check who changed what in a cluster
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Watch a cluster: its nodes, its jobs, and how fast they are
     #[command(after_help = TOP_HELP)]
     Top(TopArgs),

@@ -56,6 +56,8 @@ pub enum Fault {
     Upgrade,
     /// A node goes back to an older build.
     Downgrade,
+    /// The user's token is revoked, and whoever has stolen it tries it once more.
+    Revoke,
 }
 
 impl Fault {
@@ -80,6 +82,7 @@ impl Fault {
         Self::Churn,
         Self::Upgrade,
         Self::Downgrade,
+        Self::Revoke,
     ];
 
     /// What it is called where it is counted.
@@ -104,6 +107,7 @@ impl Fault {
             Self::Churn => "replaced node",
             Self::Upgrade => "newer build",
             Self::Downgrade => "older build",
+            Self::Revoke => "revoked token",
         }
     }
 
@@ -257,10 +261,7 @@ impl World {
                     });
                 }
             }
-            Fault::Limit => {
-                let rate = self.nemesis.prng.below(3) * (8 << 20);
-                self.operator.want(Intent::Limit((rate > 0).then_some(ByteRate(rate))));
-            }
+            Fault::Limit => self.limit(),
             Fault::Churn => {
                 if self.can_spare(place) {
                     self.nemesis.replaced += 1;
@@ -269,7 +270,13 @@ impl World {
             }
             Fault::Upgrade => self.change_build(place, TOMORROW, ms / 4),
             Fault::Downgrade => self.change_build(place, Formats::BUILD, ms / 4),
+            Fault::Revoke => self.operator.want(Intent::RevokeApiToken),
         }
+    }
+
+    fn limit(&mut self) {
+        let rate = self.nemesis.prng.below(3) * (8 << 20);
+        self.operator.want(Intent::Limit((rate > 0).then_some(ByteRate(rate))));
     }
 
     fn jump_clock(&mut self, place: usize) {

@@ -30,10 +30,14 @@ type Measured = BTreeMap<NodeId, Recent>;
 /// Bytes a second that each node may move of a job.
 type Allowed = BTreeMap<NodeId, u64>;
 
-/// All jobs, newest first; `wall` is the time now.
-pub(super) fn list(coordinator: &Coordinator, wall: Timestamp) -> JobList {
-    let mut jobs: Vec<(JobId, &Job)> =
-        coordinator.state().jobs.iter().map(|(id, job)| (*id, job)).collect();
+/// The jobs that are seen, newest first; `wall` is the time now.
+pub(super) fn list(
+    coordinator: &Coordinator,
+    wall: Timestamp,
+    is_seen: impl Fn(&Job) -> bool,
+) -> JobList {
+    let jobs = coordinator.state().jobs.iter().filter(|(_, job)| is_seen(job));
+    let mut jobs: Vec<(JobId, &Job)> = jobs.map(|(id, job)| (*id, job)).collect();
     jobs.sort_by_key(|(id, job)| (Reverse(job.submitted_at), *id));
     let show = |(id, job)| summary(id, job, &measured(coordinator, id), wall);
     JobList { jobs: jobs.into_iter().map(show).collect() }
