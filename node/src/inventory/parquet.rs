@@ -19,6 +19,7 @@ use super::read::Reader;
 use super::s3::{Record, Trouble, Wrong};
 use super::sort::{Item, Sorter};
 use crate::runtime::blocking::blocking;
+use crate::storage::database::{Panicked, guarded};
 use crate::store::StoreError;
 
 const KEY: &str = "key";
@@ -50,7 +51,7 @@ pub(super) async fn add_file(
     }
     let (mut taken, prefix) = (std::mem::take(sorter), prefix.clone());
     let work = move || {
-        let outcome = add_rows(file, &prefix, &mut taken);
+        let outcome = add_checked(file, &prefix, &mut taken);
         (outcome, taken)
     };
     let (outcome, filled) = blocking(work).await;
@@ -88,6 +89,15 @@ impl From<ParquetError> for Trouble {
     fn from(error: ParquetError) -> Self {
         Self::Wrong(Wrong::Parquet(error))
     }
+}
+
+/// Reads the rows. The library holds some of what a file says of itself to be true: where it is not, that is
+/// the file's mistake, like any other.
+fn add_checked(file: File, prefix: &Key, sorter: &mut Sorter) -> Result<(), Trouble> {
+    guarded(|| add_rows(file, prefix, sorter)).unwrap_or_else(|Panicked| {
+        let text = "what it says of its parts cannot be".to_owned();
+        Err(Wrong::Parquet(ParquetError::General(text)).into())
+    })
 }
 
 fn add_rows(file: File, prefix: &Key, sorter: &mut Sorter) -> Result<(), Trouble> {
@@ -228,7 +238,7 @@ mod tests {
 
     fn items(file: File) -> Result<Vec<Item>, Trouble> {
         let mut sorter = Sorter::new(std::env::temp_dir());
-        add_rows(file, &Key::from("p/"), &mut sorter)?;
+        add_checked(file, &Key::from("p/"), &mut sorter)?;
         sorter.finish().and_then(|mut sorted| sorted.batch(100)).map_err(Trouble::Store)
     }
 

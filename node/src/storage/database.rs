@@ -116,14 +116,14 @@ fn failed(path: &Path, error: redb::Error) -> StoreError {
 
 /// The guarded code panicked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Panicked;
+pub(crate) struct Panicked;
 
 thread_local! {
     static IS_GUARDED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Runs `work`, turning a panic into a value without printing it.
-fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
+pub(crate) fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let print = std::panic::take_hook();
