@@ -13,6 +13,7 @@ pub mod operation;
 pub mod request;
 pub mod server;
 pub mod service;
+pub mod survey;
 pub mod text;
 pub mod throttle;
 pub mod tls;

@@ -144,7 +144,7 @@ pub(super) fn check(state: &State, origin: &Origin, command: &Command) -> Result
 /// Every command is here by name: a new one is decided upon.
 fn concern(command: &Command) -> Concern<'_> {
     match command {
-        Command::Submit { spec, .. } => Concern::Spec(spec),
+        Command::Submit { spec, .. } | Command::SubmitOnce { spec, .. } => Concern::Spec(spec),
         Command::Pause { job } | Command::Resume { job } | Command::Cancel { job } => {
             Concern::Job(*job)
         }
@@ -166,7 +166,9 @@ fn concern(command: &Command) -> Concern<'_> {
         | Command::Found(_)
         | Command::Join(_)
         | Command::TakeBack { .. }
-        | Command::Cut { .. } => Concern::Nobody,
+        | Command::Cut { .. }
+        | Command::Passed { .. }
+        | Command::TryAgain { .. } => Concern::Nobody,
     }
 }
 

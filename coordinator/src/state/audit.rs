@@ -111,7 +111,9 @@ fn describe(state: &State, origin: &Origin, command: &Command) -> Option<Describ
     let job = |job| state.jobs.get(job).filter(|job| job.is_running());
     let none = String::new;
     match command {
-        Command::Submit { spec, .. } => {
+        // What was on record before begins nothing.
+        Command::SubmitOnce { key, .. } if !matches!(state.submission(key), Ok(None)) => None,
+        Command::Submit { spec, .. } | Command::SubmitOnce { spec, .. } => {
             let goes_on = job(&spec.id()).is_some_and(|job| job.paused_by.is_none());
             (!goes_on).then(|| ("job.submit", spec.id().to_string(), job_text(spec)))
         }
@@ -151,7 +153,9 @@ fn describe(state: &State, origin: &Origin, command: &Command) -> Option<Describ
         | Command::Advance { .. }
         | Command::NodeStarted { .. }
         | Command::TakeBack { .. }
-        | Command::Cut { .. } => None,
+        | Command::Cut { .. }
+        | Command::Passed { .. }
+        | Command::TryAgain { .. } => None,
     }
 }
 
@@ -180,7 +184,7 @@ fn describe_members(state: &State, origin: &Origin, command: &Command) -> Option
         }
         Command::HandOver { to } => {
             let member = to.and_then(|to| cluster?.members.get(&to));
-            let to = member.map_or("any voter".to_owned(), |member| member.name.to_string());
+            let to = member.map_or_else(|| "any voter".to_owned(), |member| member.name.to_string());
             Some(("lead.move", to, String::new()))
         }
         _ => None,

@@ -42,6 +42,8 @@ pub enum Operation {
     ShowAudit,
     /// What the node that is asked has done.
     ShowNode,
+    /// What every node says of itself.
+    ShowNodes,
     /// What changes, as it changes.
     WatchEvents,
     /// This list.
@@ -196,7 +198,7 @@ const WATCHED: Parameter = Parameter {
 
 impl Operation {
     /// Every operation, in the order in which they are described.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::ListJobs,
         Self::SubmitJob,
         Self::ShowJob,
@@ -214,6 +216,7 @@ impl Operation {
         Self::RevokeApiToken,
         Self::ShowAudit,
         Self::ShowNode,
+        Self::ShowNodes,
         Self::WatchEvents,
         Self::DescribeApi,
         Self::ShowMetrics,
@@ -247,6 +250,7 @@ impl Operation {
                 self.about_access()
             }
             Self::ShowNode
+            | Self::ShowNodes
             | Self::WatchEvents
             | Self::DescribeApi
             | Self::ShowMetrics
@@ -402,6 +406,14 @@ impl Operation {
             ..About::read(path, summary, Content::Json(answer))
         };
         match self {
+            Self::ShowNodes => About {
+                sight: Sight::Everything,
+                ..About::read(
+                    "/api/v1/nodes",
+                    "What every node says of itself, asked by this one: its build, and what room it has",
+                    Content::Json(schema::survey),
+                )
+            },
             Self::WatchEvents => About {
                 parameters: &[WATCHED],
                 refusals: &[Invalid],

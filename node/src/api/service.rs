@@ -10,6 +10,7 @@ use futures::stream::BoxStream;
 use super::access::{ApiTokenList, ApiTokenRequest, AuditPage, CreatedApiToken};
 use super::error::ApiError;
 use super::request::{LeaderRequest, LimitRequest, Submission, TokenRequest};
+use super::survey::Survey;
 use super::view::{ClusterView, JobList, JobView, JoinToken, NodeFigures, Submitted};
 use crate::metrics::{Readiness, Snapshot};
 
@@ -129,6 +130,12 @@ pub trait Service: Send + Sync + 'static {
     /// # Errors
     /// When the node is stopping.
     async fn node(&self) -> Result<NodeFigures, ApiError>;
+
+    /// What every node says of itself: each is asked by this one.
+    ///
+    /// # Errors
+    /// When the node is stopping.
+    async fn nodes(&self) -> Result<Survey, ApiError>;
 
     /// Makes a token by which one node may join.
     ///

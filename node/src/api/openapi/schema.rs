@@ -7,12 +7,15 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::api::access::{ApiTokenList, ApiTokenRequest, AuditPage, CreatedApiToken};
+use crate::api::access::{
+    API_TOKEN_LIFE_SECONDS_MAX, ApiTokenList, ApiTokenRequest, AuditPage, CreatedApiToken,
+};
 use crate::api::error::Problem;
 use crate::api::line::ReportLine;
 use crate::api::request::{
     KEY_CHARS_MAX, LeaderRequest, LimitRequest, SubmitRequest, TokenRequest,
 };
+use crate::api::survey::Survey;
 use crate::api::text::ByteText;
 use crate::api::view::{ClusterView, JobList, JobView, JoinToken, NodeFigures, Submitted};
 
@@ -52,6 +55,11 @@ pub fn cluster(generator: &mut SchemaGenerator) -> Schema {
 /// What a node has done.
 pub fn node(generator: &mut SchemaGenerator) -> Schema {
     generator.subschema_for::<NodeFigures>()
+}
+
+/// What every node says of itself.
+pub fn survey(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<Survey>()
 }
 
 /// What is asked of a new token.
@@ -124,6 +132,20 @@ pub fn job_id(_: &mut SchemaGenerator) -> Schema {
 /// Some text.
 pub fn text(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "string", "minLength": 1 })
+}
+
+/// The name of a token that opens the API.
+pub fn api_token_name(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "pattern": "^[0-9A-Za-z][0-9A-Za-z._-]{0,62}$" })
+}
+
+/// The life of such a token, or none.
+pub fn api_token_life(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": ["integer", "null"],
+        "minimum": 1,
+        "maximum": API_TOKEN_LIFE_SECONDS_MAX,
+    })
 }
 
 /// A key of the client's.

@@ -9,7 +9,6 @@ use airlift_protocol::manifest::Entry;
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 
-use super::REQUESTS_MAX;
 use super::error::{is_absent, store_error};
 use super::namenode::{Ask, named, survives};
 use super::root::Root;
@@ -190,7 +189,7 @@ async fn asked(root: &Arc<Root>, keys: &[Key]) -> Vec<Result<Option<Entry>, Stor
         let found = describe(root, &key).await?;
         Ok(found.map(|status| status.entry(key)))
     };
-    for_each(REQUESTS_MAX, keys.to_vec(), look).await
+    for_each(root.requests_max, keys.to_vec(), look).await
 }
 
 /// The same by one listing; `None` where that would be dearer, or came to nothing.

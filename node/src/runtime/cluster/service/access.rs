@@ -74,7 +74,7 @@ impl Caller {
             // What they show is cut down to what it reaches.
             Call::Authorize | Call::Jobs | Call::Cluster => Ok(()),
             // Judged where its locations are read.
-            Call::Submit(_) => Ok(()),
+            Call::Submit(_) | Call::SubmitOnce(..) => Ok(()),
             Call::Job(job)
             | Call::Pause(job)
             | Call::Resume(job)

@@ -20,7 +20,7 @@ use crate::api::text::ByteText;
 use crate::api::throttle::ThrottleView;
 use crate::api::view::{
     ERRORS_SHOWN_MAX, EndView, ErrorView, FailureView, JobList, JobMode, JobNodeView, JobOutcome,
-    JobRole, JobState, JobSummary, JobView, LinkView, RangeView, SingleView, utc,
+    JobRole, JobState, JobSummary, JobView, LinkView, RangeView, SingleView, TimeView, utc,
 };
 use crate::network::identity::peer_id;
 
@@ -224,6 +224,7 @@ fn view(
         priority: job.spec.policy.priority.weight(),
         bandwidth_bytes_per_second: job.spec.policy.bandwidth.map(|rate| rate.0),
         ranges: ranges(job),
+        time: time(job, measured),
         retry_seconds: None,
         throttles: Vec::new(),
     }
@@ -252,7 +253,21 @@ fn bottleneck(job: &Job, measured: &Measured) -> Bottleneck {
         return Bottleneck::None;
     }
     let recent: Vec<Recent> = measured.values().copied().collect();
-    bottleneck::of_job(&recent, job.leases.singles().any(|task| matches!(task, Task::List(..))))
+    bottleneck::of_job(&recent, is_listing(job))
+}
+
+/// What the job's time of late went into.
+fn time(job: &Job, measured: &Measured) -> Vec<TimeView> {
+    if !job.is_active() {
+        return Vec::new();
+    }
+    let recent: Vec<Recent> = measured.values().copied().collect();
+    let part = |(what, permille)| TimeView { what, permille };
+    bottleneck::parts_of_job(&recent, is_listing(job)).into_iter().map(part).collect()
+}
+
+fn is_listing(job: &Job) -> bool {
+    job.leases.singles().any(|task| matches!(task, Task::List(..)))
 }
 
 /// The part of one node.
