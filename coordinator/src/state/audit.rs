@@ -184,7 +184,8 @@ fn describe_members(state: &State, origin: &Origin, command: &Command) -> Option
         }
         Command::HandOver { to } => {
             let member = to.and_then(|to| cluster?.members.get(&to));
-            let to = member.map_or_else(|| "any voter".to_owned(), |member| member.name.to_string());
+            let to =
+                member.map_or_else(|| "any voter".to_owned(), |member| member.name.to_string());
             Some(("lead.move", to, String::new()))
         }
         _ => None,
