@@ -53,9 +53,9 @@ fn what_other_machines_reach_speaks_tls_and_is_known_by_its_pin() {
     let directory = root.path().join("node");
     let place = directory.to_str().unwrap();
     let (listen, api) = (format!("127.0.0.1:{}", free_port()), format!("0.0.0.0:{}", free_port()));
-    let words = ["cluster", "init", "--data-dir", place, "--name", "berlin"];
-    let words = words.iter().chain(&["--listen", &listen, "--api", &api, "--json"]);
-    let begun = user.run(words).expect(0).json();
+    let init = ["cluster", "init", "--data-dir", place, "--name", "berlin"];
+    let reached = ["--listen", &listen, "--api", &api, "--json"];
+    let begun = user.run(init.iter().chain(&reached)).expect(0).json();
     let url = begun["api"].as_str().unwrap();
     assert!(url.starts_with("https://127.0.0.1:") && url.contains("#sha256:"), "{url}");
     let _node = user.start_after(&[], ["node", "--data-dir", place], Stdio::null());
