@@ -446,7 +446,8 @@ impl Service for Fake {
         self.answer().await?;
         let lines = self.0.audit.lock().unwrap().clone();
         let (first, last) = (lines.first().map_or(0, |line| line.number), lines.last().cloned());
-        let (last, hash) = last.map_or_else(|| (0, "0".repeat(64)), |line| (line.number, line.hash));
+        let (last, hash) =
+            last.map_or_else(|| (0, "0".repeat(64)), |line| (line.number, line.hash));
         let entries = lines.into_iter().filter(|line| line.number >= from).take(2).collect();
         Ok(AuditPage { entries, first, last, hash })
     }

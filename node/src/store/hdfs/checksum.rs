@@ -147,8 +147,14 @@ mod tests {
     #[test]
     fn a_plain_crc_is_one_of_all_bytes() {
         let digits = Bytes::from_static(b"123456789");
-        assert_eq!(said("COMPOSITE-CRC32C", "e3069283").is_of(std::slice::from_ref(&digits)), Some(true));
-        assert_eq!(said("COMPOSITE-CRC32", "cbf43926").is_of(std::slice::from_ref(&digits)), Some(true));
+        assert_eq!(
+            said("COMPOSITE-CRC32C", "e3069283").is_of(std::slice::from_ref(&digits)),
+            Some(true)
+        );
+        assert_eq!(
+            said("COMPOSITE-CRC32", "cbf43926").is_of(std::slice::from_ref(&digits)),
+            Some(true)
+        );
         assert_eq!(said("COMPOSITE-CRC32C", "e3069284").is_of(&[digits]), Some(false));
     }
 
