@@ -342,7 +342,8 @@ mod tests {
 
     #[test]
     fn nothing_in_a_line_can_be_altered() {
-        let changes: [(fn(&mut AuditLine), &str); 6] = [
+        type Change = fn(&mut AuditLine);
+        let changes: [(Change, &str); 6] = [
             (|line| line.by.push('x'), "does not have the hash"),
             (|line| line.at_ms += 1000, "two times"),
             (|line| line.at = "1970-01-01T00:00:00Z".to_owned(), "two times"),

@@ -326,8 +326,7 @@ async fn serve(options: ClusterOptions, networks: Networks, rest: Rest) -> Resul
         rest;
     let records = Arc::new(RecordFile::open(&directory.records())?);
     let started = clock::now();
-    let [a, b, c, d, ..] = random();
-    let boot = Boot::new(record.starts, u32::from_le_bytes([a, b, c, d]));
+    let boot = begun(&record);
     let (coordinator, file) = replica(&directory, &record, boot, &options)?.unzip();
     lend(&directory, file.as_ref(), &records, &workshop);
     let lines = lines(&asker, &control, file.as_ref(), &records);
@@ -388,6 +387,12 @@ async fn serve(options: ClusterOptions, networks: Networks, rest: Rest) -> Resul
     spans::Sending::end(sending).await;
     control.shutdown().await;
     ended
+}
+
+/// This start of the node, as no other is called.
+fn begun(record: &NodeRecord) -> Boot {
+    let [a, b, c, d, ..] = random();
+    Boot::new(record.starts, u32::from_le_bytes([a, b, c, d]))
 }
 
 /// Has a voter hand out what is on its disk.

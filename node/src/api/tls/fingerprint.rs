@@ -57,8 +57,7 @@ mod tests {
         let text = fingerprint.to_string();
         assert!(text.starts_with("sha256:ba7816bf8f01"), "{text}");
         assert_eq!(text.parse(), Ok(fingerprint));
-        let pairs: Vec<String> = text["sha256:".len()..]
-            .as_bytes()
+        let pairs: Vec<String> = text.as_bytes()["sha256:".len()..]
             .chunks(2)
             .map(|pair| String::from_utf8_lossy(pair).to_uppercase())
             .collect();

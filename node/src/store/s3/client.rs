@@ -119,7 +119,8 @@ impl Bucket {
         let names = Names::new(options.prefix.clone(), provider)?;
         let shared = load(&options).await?;
         let (endpoint, region) = find(&options, &shared)?;
-        let is_path_style = is_path_style(&options, endpoint.is_some());
+        let is_elsewhere = endpoint.is_some();
+        let is_path_style = is_path_style(&options, is_elsewhere);
         let place = endpoint.clone().unwrap_or_else(|| format!("AWS S3 in {region}"));
         let pace = options.paces.of(&format!("{}://{} at {place}", options.scheme, options.bucket));
         let skew = pace.skew();
@@ -146,7 +147,7 @@ impl Bucket {
                 .build();
             Client::from_conf(config)
         };
-        let preferred = preferred(provider, endpoint.is_some());
+        let preferred = preferred(provider, is_elsewhere);
         let is_amazon = provider.scheme == Provider::s3().scheme;
         let is_encrypted = endpoint.as_ref().is_none_or(|url| url.starts_with("https://"));
         let (small, bulk) = (client(READ_TIMEOUT), client(BULK_READ_TIMEOUT));
@@ -162,9 +163,7 @@ impl Bucket {
             acl: options.acl,
             owner: OnceCell::new(),
             restores: options.restore.is_some(),
-            compares_deletes: options
-                .compares_deletes
-                .unwrap_or_else(|| is_amazon && endpoint.is_none()),
+            compares_deletes: options.compares_deletes.unwrap_or(is_amazon && !is_elsewhere),
             fence: options.fence,
             pace,
             requests_max: options.paces.requests_max(),
