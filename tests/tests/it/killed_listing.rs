@@ -79,7 +79,7 @@ fn nodes_that_are_killed_while_a_bucket_is_listed_cost_a_page_a_range() {
     let roles = [Role::Voter, Role::Voter, Role::Voter, Role::Worker];
     let mut cluster = Cluster::start_with(airlift, &roles);
     let copy = ["cp", "s3://bucket/from", "s3://bucket/to", "--dry-run", "--json"];
-    let copying = cluster.begin(copy);
+    let mut copying = cluster.begin(copy);
     wait_for(&cluster, 12_000);
     let leader = cluster.leader().expect("a leader");
     for killed in [3, leader] {
