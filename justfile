@@ -46,10 +46,6 @@ soak MINUTES='5' *OPTIONS:
     cargo build --workspace --locked
     target/debug/soak --minutes {{MINUTES}} {{OPTIONS}}
 
-# So many hours of a cluster's life in the simulator, with jobs again and again.
-sim-hours HOURS='24' SEEDS='1':
-    cargo run --profile sim -p airlift-sim --locked -- --hours {{HOURS}} --seeds {{SEEDS}} --threads 2
-
 # What the program is made of, as CycloneDX; needs cargo-cyclonedx.
 sbom:
     cargo cyclonedx --manifest-path node/Cargo.toml --format json --spec-version 1.5 --override-filename airlift.cdx

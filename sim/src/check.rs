@@ -8,7 +8,6 @@ mod bounds;
 mod deletes;
 mod election;
 mod formats;
-mod growth;
 mod listing;
 mod log;
 mod objects;
@@ -37,7 +36,6 @@ use airlift_protocol::version::Formats;
 
 use self::audit::Audits;
 use self::election::Elections;
-use self::growth::Growth;
 use self::log::Logs;
 use self::objects::Objects;
 use self::records::Records;
@@ -83,7 +81,6 @@ pub(crate) struct Check {
     objects: BTreeMap<JobId, Objects>,
     resumes: BTreeMap<JobId, Resume>,
     writers: Writers,
-    pub(crate) growth: Growth,
     audits: Audits,
     /// Slots of each node.
     slots: usize,
@@ -106,7 +103,6 @@ impl Check {
             objects: BTreeMap::new(),
             resumes: BTreeMap::new(),
             writers: Writers::default(),
-            growth: Growth::default(),
             audits: Audits::default(),
             slots,
             ended: BTreeMap::new(),
@@ -404,7 +400,7 @@ impl Check {
             let objects = self.objects.entry(*id).or_default();
             objects.at_end(&job.stores)?;
         }
-        self.growth.at_end()
+        Ok(())
     }
 
     pub(crate) fn counts(&self) -> BTreeMap<&'static str, u64> {

@@ -11,7 +11,6 @@
 //! everything that was begun must end within a bound.
 
 mod attempt;
-mod day;
 mod describe;
 pub(crate) mod disk;
 mod driver;
@@ -105,8 +104,6 @@ pub(crate) enum Ahead {
     Nemesis,
     Mend,
     Calm,
-    /// At what nodes hold.
-    Look,
 }
 
 /// A job with its two stores.
@@ -142,8 +139,6 @@ pub struct Life {
     pub ms: u64,
     /// What happened how often.
     pub counts: BTreeMap<&'static str, u64>,
-    /// The most that a node held of each thing, in a life of many hours.
-    pub most: BTreeMap<&'static str, u64>,
     /// The life in words; only when asked for.
     pub lines: Vec<Line>,
 }
@@ -239,10 +234,10 @@ impl World {
         if self.violation.is_none() {
             self.check_end();
         }
-        let (counts, most) = (self.counts(), self.check.growth.most());
+        let counts = self.counts();
         let (events, ms) = (self.trace.events(), self.now);
         let (trace_hash, lines) = self.trace.finish();
-        Life { violation: self.violation, trace_hash, events, ms, counts, most, lines }
+        Life { violation: self.violation, trace_hash, events, ms, counts, lines }
     }
 
     fn is_over(&self) -> bool {
@@ -283,7 +278,6 @@ impl World {
             Ahead::Nemesis => self.strike(),
             Ahead::Mend => self.network.mend(),
             Ahead::Calm => self.calm(),
-            Ahead::Look => self.look(),
         }
     }
 

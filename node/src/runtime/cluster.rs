@@ -384,9 +384,7 @@ async fn serve(options: ClusterOptions, networks: Networks, rest: Rest) -> Resul
     });
     let ended = driver.run(Sources { incoming, asks, outcomes, stop }).await;
     servers.stop().await;
-    if let Some(sending) = sending {
-        sending.end().await;
-    }
+    spans::Sending::end(sending).await;
     control.shutdown().await;
     ended
 }

@@ -130,9 +130,12 @@ impl Fault {
 pub(crate) struct Nemesis {
     prng: Prng,
     counts: BTreeMap<Fault, u64>,
-    /// Machines that were lost or sent away.
+    /// Machines that were lost or sent away. More than a few would be another cluster.
     replaced: usize,
 }
+
+/// Machines that are replaced in a life, at most.
+const REPLACED_MAX: usize = 3;
 
 impl Nemesis {
     pub(crate) fn new(prng: Prng) -> Self {
@@ -153,7 +156,6 @@ impl World {
         self.network.delay_ms = self.options.delay_ms;
         self.queue.push(self.now + self.options.faults_ms, Ahead::Calm);
         self.next_strike();
-        self.begin_looks();
     }
 
     fn next_strike(&mut self) {
@@ -316,12 +318,8 @@ impl World {
                 && configuration.voters.len() >= 3
                 && configuration.voters.iter().all(is_whole)
         });
-        let has_few = self.nemesis.replaced < self.options.replaced_max;
-        let is_free = match self.options.again_ms {
-            Some(_) => self.operator.is_waiting(),
-            None => self.operator.is_idle(),
-        };
-        is_here && !is_home && are_whole && has_few && is_free
+        let has_few = self.nemesis.replaced < REPLACED_MAX;
+        is_here && !is_home && are_whole && has_few && self.operator.is_idle()
     }
 
     fn lose(&mut self, place: usize) {

@@ -107,9 +107,10 @@ impl Sending {
     }
 
     /// Lets the collector take what is left, for a moment.
-    pub(super) async fn end(mut self) {
-        self.over.send_replace(true);
-        let all = async { while self.tasks.join_next().await.is_some() {} };
+    pub(super) async fn end(sending: Option<Self>) {
+        let Some(Self { over, mut tasks }) = sending else { return };
+        over.send_replace(true);
+        let all = async { while tasks.join_next().await.is_some() {} };
         // What it has not taken by then is lost, as what it never took.
         let _ = tokio::time::timeout(END_TIMEOUT, all).await;
     }
