@@ -242,7 +242,7 @@ fn requests(requests_per_second: Option<f64>) -> RequestFigures {
         throttled,
         requests_per_second,
         spared_seconds: throttled as f64,
-        share_per_second: None,
+        share_per_second: requests_per_second.map(|rate| rate / 2.0),
     }
 }
 

@@ -42,7 +42,8 @@ fn schemathesis_finds_nothing() {
         .expect("schemathesis can be run");
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
-    let all = Operation::ALL.len() - 1;
+    // It leaves out the path that it has the description from.
+    let all = Operation::ALL.len() - 2;
     assert!(said.contains(&format!("Tested: {all}\n")), "{said}");
     assert!(cluster.view()["has_quorum"] == true, "the cluster lives on");
 }

@@ -138,6 +138,7 @@ async fn a_job_has_its_json_form() {
         "ranges": [],
         "retry_seconds": null,
         "throttles": [],
+        "time": [],
     });
     assert_eq!(answer.json::<Value>().await.unwrap(), golden);
 }
@@ -176,7 +177,8 @@ async fn a_node_shows_its_own_figures() {
     let requests = |throttled: u64, bound: Value| {
         json!({
             "limit": 32, "in_flight": 7, "requests": 1000, "throttled": throttled,
-            "requests_per_second": bound, "spared_seconds": throttled as f64, "share_per_second": null,
+            "requests_per_second": bound, "spared_seconds": throttled as f64,
+            "share_per_second": bound.as_f64().map(|rate| rate / 2.0),
         })
     };
     let store = json!({
@@ -187,7 +189,8 @@ async fn a_node_shows_its_own_figures() {
     assert_eq!(
         body,
         json!({
-            "name": "berlin", "id": "12D3berlin", "version": "0.1.0", "uptime_seconds": 3723,
+            "name": "berlin", "id": "12D3berlin", "version": "0.1.0", "format_newest": 5,
+            "uptime_seconds": 3723,
             "memory_bytes": 67_108_864,
             "control": { "sent_bytes": 1_048_576, "received_bytes": 2_097_152 },
             "data": { "sent_bytes": 3_221_225_472_u64, "received_bytes": 0 },
