@@ -13,9 +13,9 @@ use crate::limits::GATE_JOBS_MAX;
 pub struct RequestRate(pub u64);
 
 impl RequestRate {
-    /// Requests a second.
-    pub fn per_second(self) -> f64 {
-        self.0 as f64 / 1000.0
+    /// Requests a second, rounded.
+    pub fn whole_per_second(self) -> u64 {
+        self.0.saturating_add(500) / 1000
     }
 }
 

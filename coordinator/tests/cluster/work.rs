@@ -1,6 +1,6 @@
 //! What nodes do, without doing it: a source with a few pages of small objects.
 
-use airlift_coordinator::command::Command;
+use airlift_coordinator::command::{self, Command};
 use airlift_protocol::assignment::{End, Work};
 use airlift_protocol::attributes::AttributeSet;
 use airlift_protocol::chunk::Root;
@@ -92,7 +92,8 @@ pub(crate) fn outcomes(work: &Work, size: u64) -> Vec<Completion> {
 /// The page that a log entry holds.
 pub(crate) fn page_of(payload: &LogPayload) -> Page {
     let LogPayload::Command(bytes) = payload else { panic!("no page: {payload:?}") };
-    match codec::decode(bytes, LOG_ENTRY_BYTES_MAX).unwrap() {
+    let entry: command::Entry = codec::decode(bytes, LOG_ENTRY_BYTES_MAX).unwrap();
+    match entry.command {
         Command::Page { page, .. } => page,
         command => panic!("no page: {command:?}"),
     }

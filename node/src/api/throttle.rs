@@ -29,8 +29,8 @@ impl From<Throttled<'_>> for ThrottleView {
         Self {
             store: throttled.gate.place.clone(),
             kind: kind.to_owned(),
-            requests_per_second: throttled.rate.per_second().round() as u64,
-            answered_per_second: throttled.passed.per_second().round() as u64,
+            requests_per_second: throttled.rate.whole_per_second(),
+            answered_per_second: throttled.passed.whole_per_second(),
             nodes: throttled.nodes.len() as u64,
         }
     }

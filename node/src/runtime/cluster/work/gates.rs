@@ -67,7 +67,7 @@ fn keep_to(paces: &Paces, shares: &[GateShare], sent: Instant) {
     for GateShare { gate: id, rate } in shares {
         if let Some(pace) = paces.find(&id.place) {
             let until = sent + Duration::from_millis(SHARE_MS);
-            gate(&pace, id.kind).keep_to(rate.per_second(), until);
+            gate(&pace, id.kind).keep_to(rate.0 as f64 / 1000.0, until);
         }
     }
 }

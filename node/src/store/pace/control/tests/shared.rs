@@ -141,7 +141,7 @@ impl Cluster {
         let reports = [report];
         leader.hear(at, (node, Boot(1)), &reports);
         for told in leader.tell(node, &reports) {
-            client.control.keep_to(now, told.rate.per_second(), now + ms(SHARE_MS));
+            client.control.keep_to(now, told.rate.0 as f64 / 1000.0, now + ms(SHARE_MS));
         }
     }
 }
