@@ -4,7 +4,7 @@ import { el, fill } from "./dom.js";
 
 const DESCRIPTION = new URL("../api/v1/openapi.json", document.baseURI);
 const DEPTH_MAX = 4;
-const TAGS = [["jobs", "Jobs"], ["cluster", "Cluster"], ["node", "The node"]];
+const TAGS = [["jobs", "Jobs"], ["cluster", "Cluster"], ["access", "Access"], ["node", "The node"]];
 
 const main = document.getElementById("main");
 
