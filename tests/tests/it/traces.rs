@@ -40,7 +40,8 @@ fn a_job_is_one_trace_with_orders_shards_and_stages_of_all_nodes_and_no_key() {
     let cluster = Cluster::start_with(user, &[Role::Voter, Role::Worker]);
     let (source, target) = (fast_directory(), fast_directory());
     tree::write(source.path(), SECRET, &tree::noise(1, 100));
-    tree::write(source.path(), "large", &tree::noise(2, 12 << 20));
+    tree::write(source.path(), "large", &tree::noise(2, 30 << 20));
+    // Longer than a window of the stages.
     let words = ["cp", &on(0, source.path()), &on(1, target.path()), "--bwlimit", "4M", "--json"];
     let copied = cluster.ask(words).expect(0).json();
 

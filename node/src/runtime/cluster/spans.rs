@@ -122,14 +122,16 @@ struct Looks {
     workshop: Arc<Workshop>,
     asker: Asker,
     begun: Timestamp,
-    seen: BTreeMap<JobId, (Instant, JobFigures)>,
+    looked: Instant,
+    seen: BTreeMap<JobId, JobFigures>,
     told: BTreeSet<(JobId, u32)>,
 }
 
 impl Looks {
     fn new(workshop: Arc<Workshop>, asker: Asker) -> Self {
         let (seen, told) = (BTreeMap::new(), BTreeSet::new());
-        Self { workshop, asker, begun: clock::wall(), seen, told }
+        let (begun, looked) = (clock::wall(), clock::now());
+        Self { workshop, asker, begun, looked, seen, told }
     }
 
     async fn look(&mut self) {
@@ -148,15 +150,16 @@ impl Looks {
         self.told = now;
     }
 
+    /// What was done since the last look. What a job does between that and its end is in its orders only.
     fn stages(&mut self) {
-        let now = clock::now();
+        let window = (self.looked, clock::now());
+        self.looked = window.1;
         let runs = self.workshop.runs();
         let mut seen = BTreeMap::new();
         for (subject, figures) in runs {
-            seen.insert(figures.job, (now, figures));
-            let Some((before, earlier)) = self.seen.get(&figures.job) else { continue };
-            let since = figures.since(*earlier);
-            let window = (*before, now);
+            seen.insert(figures.job, figures);
+            // A job that was not seen before has begun since.
+            let since = self.seen.get(&figures.job).map_or(figures, |it| figures.since(*it));
             for (what, stages) in [("moving", since.moving), ("serving", since.serving)] {
                 self.tell_stages(subject, what, window, &stages);
             }

@@ -2,7 +2,6 @@
 //! needs it next, with what is found by then: a user may have put them right meanwhile.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use airlift_protocol::error::ErrorCode;
 use tokio::sync::Mutex;
@@ -10,10 +9,6 @@ use tokio::time::Instant;
 
 use crate::runtime::clock;
 use crate::store::{Store, StoreError};
-
-/// Time after a refusal in which whoever needs the store is told of it and the service is not asked: all
-/// orders of a job come at once, and services lock out who shows wrong credentials that often.
-const REFUSAL_HOLDS: Duration = Duration::from_secs(1);
 
 /// A store, once it was needed.
 #[derive(Debug, Default)]
@@ -27,10 +22,12 @@ struct Found {
 }
 
 impl Opened {
-    /// The store. Whoever comes while it is being opened waits for that.
+    /// The store. Whoever comes while it is being opened waits for that, and is told of a refusal without
+    /// asking the service: all orders of a job come at once, and services lock out who shows wrong
+    /// credentials that often.
     ///
     /// # Errors
-    /// When it cannot be opened; the next one tries again, after a refusal a moment later.
+    /// When it cannot be opened; who comes later tries again.
     pub(super) async fn get_or_open<F>(
         &self,
         open: impl FnOnce() -> F,
@@ -38,12 +35,13 @@ impl Opened {
     where
         F: Future<Output = Result<Arc<dyn Store>, StoreError>>,
     {
+        let came = clock::now();
         let mut found = self.0.lock().await;
         if let Some(store) = found.store.as_ref().filter(|store| !store.is_refused()) {
             return Ok(Arc::clone(store));
         }
         if let Some((at, refusal)) = &found.refusal
-            && at.elapsed() < REFUSAL_HOLDS
+            && *at > came
         {
             return Err(refusal.clone());
         }
@@ -60,6 +58,7 @@ impl Opened {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::Duration;
 
     use futures::future::join_all;
 
@@ -78,7 +77,6 @@ mod tests {
             let orders = join_all((0..16).map(|_| opened.get_or_open(refuse))).await;
             assert!(orders.iter().all(|order| order.as_ref().is_err_and(|it| it.code == code)));
             assert_eq!(asked.load(Ordering::Relaxed), expected);
-            tokio::time::sleep(REFUSAL_HOLDS).await;
             let right = || async { Ok(Arc::new(MemoryStore::new()) as Arc<dyn Store>) };
             assert!(opened.get_or_open(right).await.is_ok());
             assert!(opened.get_or_open(refuse).await.is_ok(), "it is open");
