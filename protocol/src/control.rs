@@ -9,12 +9,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::assignment::{Assignment, End};
 use crate::bounded;
+use crate::budget::Spent;
 use crate::cluster::{Addresses, Boot, ClusterId, Member, NodeName, Secret, TokenId};
 use crate::error::Failure;
 use crate::figures::JobFigures;
 use crate::id::{AssignmentId, JobId, LogIndex, NodeId, PageId, Position};
 use crate::job::JobSpec;
-use crate::limits::{HELD_MAX, MEMBERS_MAX, ORDERS_MAX};
+use crate::limits::{HELD_MAX, MEMBERS_MAX, ORDERS_MAX, SPENT_MAX};
 use crate::location::Location;
 use crate::manifest::Page;
 use crate::raft::RaftMessage;
@@ -141,6 +142,9 @@ pub struct Heartbeat {
     pub shares: Option<Shares>,
     /// The formats of its build.
     pub formats: Formats,
+    /// What it has used for jobs of which it keeps something.
+    #[serde(deserialize_with = "bounded::list::<_, _, SPENT_MAX>")]
+    pub spent: Vec<Spent>,
 }
 
 /// The leader's answer to a sign of life: the node's leases last for another while.
@@ -259,12 +263,13 @@ mod tests {
             figures: vec![figures],
             shares: None,
             formats: Formats { oldest: FormatVersion(4), newest: FormatVersion(5) },
+            spent: Vec::new(),
         };
         let mut golden = vec![1, 0, 0, 0, 4, 1, 7, 1]; // boot, addresses, slots, held, written
         golden.extend_from_slice(&[9; 16]);
         golden.extend_from_slice(&[8, 3, 1, b'1', 1]); // bytes, members, version, figures
         golden.extend_from_slice(&codec::encode(&figures));
-        golden.extend_from_slice(&[0, 4, 5]); // shares, formats
+        golden.extend_from_slice(&[0, 4, 5, 0]); // shares, formats, spent
         assert_eq!(codec::encode(&beat), golden);
         assert_eq!(codec::decode::<Heartbeat>(&golden, 256).unwrap(), beat);
     }

@@ -7,12 +7,13 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::bounded;
+use crate::budget::Budget;
 use crate::codec;
 use crate::id::{JobId, Position};
 use crate::key::Key;
 use crate::limits::{CLASS_NAME_BYTES_MAX, CLASS_RULES_MAX};
 use crate::location::Location;
-use crate::units::ByteRate;
+use crate::schedule::Bandwidth;
 
 /// What is to be done with the two ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -343,7 +344,7 @@ pub struct Policy {
     /// The most that a sync may delete; beyond it, nothing is deleted.
     pub max_delete: Option<DeleteLimit>,
     /// Bytes per second that the job may move, all nodes together.
-    pub bandwidth: Option<ByteRate>,
+    pub bandwidth: Option<Bandwidth>,
     /// How much of a cluster the job gets beside others.
     pub priority: Priority,
     /// What is done with tags.
@@ -362,6 +363,8 @@ pub struct Policy {
     pub acl: AclPolicy,
     /// Whether what lies in an archive is restored.
     pub restore: Option<RestorePolicy>,
+    /// The most that the job may use, all nodes together.
+    pub budget: Budget,
 }
 
 impl Default for Policy {
@@ -382,6 +385,7 @@ impl Default for Policy {
             server_side: ServerSide::default(),
             acl: AclPolicy::default(),
             restore: None,
+            budget: Budget::default(),
         }
     }
 }
@@ -484,6 +488,7 @@ impl JobSpec {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::units::ByteRate;
 
     fn spec(mode: Mode) -> JobSpec {
         JobSpec {
@@ -500,7 +505,7 @@ mod tests {
     fn a_repeated_command_has_the_same_id_whatever_its_limits() {
         let first = spec(Mode::Copy);
         let mut second = spec(Mode::Copy);
-        second.policy.bandwidth = Some(ByteRate(1));
+        second.policy.bandwidth = Some(Bandwidth::Fixed(ByteRate(1)));
         second.policy.priority = Priority::HIGH;
         assert_eq!(first.id(), second.id());
         assert_ne!(first.id(), spec(Mode::Sync).id());

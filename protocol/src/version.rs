@@ -33,7 +33,7 @@ pub struct Formats {
 
 impl Formats {
     /// Those of this build. What came before the oldest was in no release.
-    pub const BUILD: Self = Self { oldest: FormatVersion(9), newest: FormatVersion(9) };
+    pub const BUILD: Self = Self { oldest: FormatVersion(10), newest: FormatVersion(10) };
 
     /// Whether it reads and writes `format`.
     pub fn has(self, format: FormatVersion) -> bool {
