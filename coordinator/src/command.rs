@@ -4,6 +4,7 @@
 
 use airlift_protocol::assignment::End;
 use airlift_protocol::bitmap::Bitmap;
+use airlift_protocol::budget::{Budget, Spent};
 use airlift_protocol::cluster::{Addresses, Boot, ClusterId, Member, NodeName, TokenId};
 use airlift_protocol::error::Failure;
 use airlift_protocol::id::{AssignmentId, Epoch, JobId, KeyRangeId, NodeId, PageId};
@@ -11,12 +12,12 @@ use airlift_protocol::job::JobSpec;
 use airlift_protocol::key::Key;
 use airlift_protocol::manifest::Page;
 use airlift_protocol::report::{Report, Unreadable};
+use airlift_protocol::schedule::Bandwidth;
 use airlift_protocol::time::Timestamp;
-use airlift_protocol::units::ByteRate;
 use airlift_protocol::version::{FormatVersion, Formats};
 use serde::{Deserialize, Serialize};
 
-use crate::state::{JoinToken, Phase, Task};
+use crate::state::{JoinToken, Phase, Retention, Task};
 
 /// A log entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -148,7 +149,7 @@ pub enum Command {
     /// All jobs together may move so many bytes per second, or as many as they can.
     Limit {
         /// The limit.
-        bandwidth: Option<ByteRate>,
+        bandwidth: Option<Bandwidth>,
     },
     /// What is left of a key range is listed as several.
     Cut {
@@ -162,6 +163,43 @@ pub enum Command {
         turn: Turn,
         /// Keys that end the range and those behind it, but for the last one.
         at: Vec<Key>,
+    },
+    /// Nodes say what they have used for jobs.
+    Spend {
+        /// Which node, which start of it, and what.
+        words: Vec<(NodeId, Boot, Spent)>,
+        /// Wall-clock time, as far as the leader knows it.
+        at: Timestamp,
+    },
+    /// A job's next piece of work would be more than its budget has left.
+    Exhaust {
+        /// Which job.
+        job: JobId,
+        /// The run of the job that is meant.
+        run: u32,
+        /// Bytes of that piece.
+        bytes: u64,
+        /// Wall-clock time, as far as the leader knows it.
+        at: Timestamp,
+    },
+    /// A job gets another budget; if its old one had come to its end, it goes on.
+    SetBudget {
+        /// Which job.
+        job: JobId,
+        /// The budget.
+        budget: Budget,
+    },
+    /// From now on, so much is kept of jobs that have ended.
+    SetRetention(Retention),
+    /// Jobs that are not to be kept as of now go.
+    Forget {
+        /// Wall-clock time, as far as the leader knows it.
+        at: Timestamp,
+    },
+    /// What has happened was told to all who want to know it.
+    Told {
+        /// Up to this number.
+        through: u64,
     },
 }
 
@@ -227,6 +265,7 @@ pub struct Grant {
 mod tests {
     use airlift_protocol::codec;
     use airlift_protocol::error::ErrorCode;
+    use airlift_protocol::units::ByteRate;
 
     use super::*;
 
@@ -249,7 +288,18 @@ mod tests {
         let (job, assignment, epoch) = (JobId([9; 16]), AssignmentId(3), Epoch(4));
         let taken = codec::encode(&Command::TakeBack { job, assignment, epoch });
         assert_eq!((taken[0], &taken[1..17], &taken[17..]), (17, &[9; 16][..], &[3, 4][..]));
-        let limit = codec::encode(&Command::Limit { bandwidth: Some(ByteRate(5)) });
-        assert_eq!(limit, [18, 1, 5]);
+        let limit = codec::encode(&Command::Limit { bandwidth: Some(ByteRate(5).into()) });
+        assert_eq!(limit, [18, 1, 0, 5]);
+        let spend = codec::encode(&Command::Spend { words: Vec::new(), at });
+        assert_eq!(spend, [20, 0, 5]);
+        let exhaust = codec::encode(&Command::Exhaust { job, run: 2, bytes: 7, at });
+        assert_eq!((exhaust[0], &exhaust[17..]), (21, &[2, 7, 5][..]));
+        let retention = Retention { age_ms: Some(7), count: None };
+        assert_eq!(codec::encode(&Command::SetRetention(retention)), [23, 1, 7, 0]);
+        assert_eq!(codec::encode(&Command::Forget { at }), [24, 5]);
+        assert_eq!(codec::encode(&Command::Told { through: 7 }), [25, 7]);
+        let budget = Budget { bytes: Some(7), ..Budget::default() };
+        let set = codec::encode(&Command::SetBudget { job, budget });
+        assert_eq!((set[0], &set[17..]), (22, &[1, 7, 0, 0][..]));
     }
 }

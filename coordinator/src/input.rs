@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use airlift_protocol::assignment::End;
+use airlift_protocol::budget::Budget;
 use airlift_protocol::cluster::TokenId;
 use airlift_protocol::control::{Heartbeat, JoinRequest};
 use airlift_protocol::error::Failure;
@@ -11,11 +12,11 @@ use airlift_protocol::job::JobSpec;
 use airlift_protocol::manifest::Page;
 use airlift_protocol::raft::{RaftId, RaftMessage, SnapshotRef};
 use airlift_protocol::report::Report;
+use airlift_protocol::schedule::Bandwidth;
 use airlift_protocol::time::Timestamp;
-use airlift_protocol::units::ByteRate;
 
 use crate::command::Founding;
-use crate::state::JoinToken;
+use crate::state::{JoinToken, Retention};
 
 /// Names a request until it is answered; the driver chooses it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,7 +47,13 @@ pub enum Request {
     /// it was asked. Nothing is written for it.
     Read,
     /// All jobs together are to keep to so many bytes per second, or to nothing.
-    Limit(Option<ByteRate>),
+    Limit(Option<Bandwidth>),
+    /// A job is to have another budget.
+    SetBudget(JobId, Budget),
+    /// So much is to be kept of jobs that have ended.
+    SetRetention(Retention),
+    /// What has happened up to this number was told to all who want to know it.
+    Told(u64),
 }
 
 /// One thing that happened.

@@ -9,10 +9,13 @@ mod cluster;
 mod grant;
 mod job;
 mod leases;
+mod ledger;
 mod listing;
+mod notice;
 mod object;
 mod page;
 mod report;
+mod retention;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,8 +27,8 @@ use airlift_protocol::id::{
     AssignmentId, Epoch, JobId, KeyRangeId, LogIndex, NodeId, PageId, Position,
 };
 use airlift_protocol::key::Key;
+use airlift_protocol::schedule::Bandwidth;
 use airlift_protocol::sum::SumKind;
-use airlift_protocol::units::ByteRate;
 use airlift_protocol::version::FormatVersion;
 use serde::{Deserialize, Serialize};
 
@@ -34,9 +37,13 @@ pub use self::cluster::{Cluster, JoinToken};
 pub use self::job::{Job, LeftOver, Phase, UploadId, UploadState};
 pub(crate) use self::leases::TASK_BYTES_MIN;
 pub use self::leases::{Lease, Leases};
+pub use self::ledger::Ledger;
 pub use self::listing::{KeyRange, Listing};
+pub use self::notice::{Happening, Notice, Outbox};
 pub use self::object::{LargeObject, Moved};
 pub use self::page::PageProgress;
+pub(crate) use self::retention::due;
+pub use self::retention::{Removed, Retention};
 use crate::command::Command;
 use crate::event::Status;
 
@@ -179,13 +186,22 @@ pub struct State {
     /// The membership; a process that works alone has none.
     pub cluster: Option<Cluster>,
     /// Bytes per second that all jobs together may move.
-    pub bandwidth: Option<ByteRate>,
+    pub bandwidth: Option<Bandwidth>,
+    /// What is kept of jobs that have ended.
+    pub retention: Retention,
+    /// The latest of the jobs that were not.
+    pub removed: BTreeMap<JobId, Removed>,
+    /// What is to be told of jobs.
+    pub outbox: Outbox,
 }
 
 impl State {
     /// Changes the state by one committed command and says what changed.
     pub fn apply(&mut self, index: LogIndex, command: Command) -> Vec<Fact> {
-        apply::apply(self, index, command)
+        let (time, resting) = (notice::time_of(&command), notice::resting(self, &command));
+        let facts = apply::apply(self, index, command);
+        notice::note(self, time, &resting, &facts);
+        facts
     }
 
     /// The log entries that hold the manifest pages of the jobs on record.

@@ -44,6 +44,9 @@ impl Coordinator {
             Request::RemoveMember(node) => Command::RemoveMember { node },
             Request::Found(founding) => Command::Found(founding),
             Request::Limit(bandwidth) => Command::Limit { bandwidth },
+            Request::SetBudget(job, budget) => Command::SetBudget { job, budget },
+            Request::SetRetention(retention) => Command::SetRetention(retention),
+            Request::Told(through) => Command::Told { through },
             Request::Read => return Ok(None),
         }))
     }

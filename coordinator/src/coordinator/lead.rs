@@ -9,6 +9,7 @@ use airlift_protocol::raft::{Configuration, MembershipChange, RaftId, RaftMessag
 use airlift_protocol::time::Timestamp;
 
 use super::Coordinator;
+use super::spend::Spending;
 use crate::consensus::{Consensus, MembershipError, TransferError};
 use crate::effect::{Answer, Effect};
 use crate::scheduler::pages::Pages;
@@ -163,6 +164,7 @@ impl Coordinator {
         let term = self.log.consensus().map_or(0, |consensus| consensus.status().term);
         self.shares = Shares::take_over(now, term, &self.state);
         self.said = None;
+        self.spending = Spending::default();
         if is_deciding {
             // Whoever holds a lease has as long as it lasts to be heard here.
             for node in self.holders() {

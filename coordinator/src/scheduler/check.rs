@@ -23,14 +23,19 @@ pub fn check(state: &State, inventory: &Inventory, plan: &Plan) -> Vec<String> {
     let mut linter = Linter { state, inventory, lives, faults: Vec::new() };
     linter.grants(&plan.grants);
     linter.slots(&plan.grants);
+    linter.budgets(&plan.grants);
     linter.taken_back(&plan.taken_back);
     linter.faults
 }
 
 /// What is wrong with the shares that nodes were told; empty when nothing is. A limit that was
-/// lowered is kept once what was told before is over.
-pub fn check_shares(state: &State, shares: &Shares, now: Timestamp) -> Vec<String> {
-    let limits = shares.demand(state).pools.into_iter();
+/// lowered is kept once what was told before is over. `at` is the wall-clock time.
+pub fn check_shares(
+    state: &State,
+    shares: &Shares,
+    (now, at): (Timestamp, Timestamp),
+) -> Vec<String> {
+    let limits = shares.demand(state, at).pools.into_iter();
     let faults = limits.filter_map(|(pool, (limit, _))| {
         let used = shares.used(now, pool);
         let most = shares.limit_before(now, pool).max(limit.0);
@@ -116,6 +121,21 @@ impl Linter<'_> {
             let used = grants.iter().filter(is_here).count();
             if used > free {
                 self.fault(format!("{node:?} gets {used} tasks with {free} slots free"));
+            }
+        }
+    }
+
+    /// No job is granted more than its budget has left beside what it was granted before.
+    fn budgets(&mut self, grants: &[Grant]) {
+        for (id, job) in &self.state.jobs {
+            let granted = grants.iter().filter(|grant| grant.job == *id).map(|grant| grant.bytes);
+            let granted = granted.fold(0, u64::saturating_add);
+            let leased = job.leases.values().map(|lease| lease.bytes);
+            let all = leased.fold(granted, u64::saturating_add);
+            if granted > 0
+                && let Some(text) = job.spec.policy.budget.shortage(job.used(), all)
+            {
+                self.fault(format!("{id:?} is granted more than its budget has: {text}"));
             }
         }
     }

@@ -229,6 +229,7 @@ impl Site {
             figures: Vec::new(),
             shares: None,
             formats: Formats::BUILD,
+            spent: Vec::new(),
         };
         self.inventory.hear(node(number), &beat, self.now);
         self.inventory.observed.hear(self.now, node(number), &beat, &self.state);

@@ -32,6 +32,9 @@ pub struct Plan {
     pub advances: Vec<(JobId, u32, Phase)>,
     /// Leases that end before their work does, for others to do it.
     pub taken_back: Vec<TakeBack>,
+    /// Jobs whose budget has not enough left for their next piece of work: each in which run, and the bytes of
+    /// that piece.
+    pub exhausted: Vec<(JobId, u32, u64)>,
 }
 
 /// Pages of one job that are compared with the target at the same time.
@@ -84,12 +87,32 @@ impl Site<'_> {
             let quota = if has_quotas { quota } else { usize::MAX };
             let todo = self.todo(id, job);
             let (load, plan_) = (&mut load, &mut plan);
-            let mut planner =
-                Planner { site: self, id, job, quota, todo, reach: None, load, plan: plan_ };
+            let promised =
+                job.leases.values().map(|lease| lease.bytes).fold(0, u64::saturating_add);
+            let (reach, short) = (None, None);
+            let mut planner = Planner {
+                site: self,
+                id,
+                job,
+                quota,
+                todo,
+                reach,
+                promised,
+                short,
+                load,
+                plan: plan_,
+            };
             planner.phase();
+            let short = planner.short;
             let has_granted = plan.grants.len() > before;
-            if !has_granted && job.leases.is_empty() && is_phase_through(job) {
-                plan.advances.push((id, job.run, job.phase));
+            if !has_granted && job.leases.is_empty() {
+                match short {
+                    Some(bytes) => plan.exhausted.push((id, job.run, bytes)),
+                    None if is_phase_through(job) => {
+                        plan.advances.push((id, job.run, job.phase));
+                    }
+                    None => {}
+                }
             }
         }
         (plan, load)
@@ -166,6 +189,10 @@ struct Planner<'a> {
     todo: Vec<Todo<'a>>,
     /// Looked up for the first task: most jobs have none to give out in a plan.
     reach: Option<Reach>,
+    /// Bytes that leases and grants of this plan may read.
+    promised: u64,
+    /// Bytes of a piece of work for which the job's budget has not enough left.
+    short: Option<u64>,
     load: &'a mut Load,
     plan: &'a mut Plan,
 }
@@ -198,6 +225,10 @@ impl Planner<'_> {
         if takes_slot && self.quota == 0 {
             return false;
         }
+        if bytes > 0 && !self.has_budget(bytes) {
+            self.short = Some(bytes);
+            return false;
+        }
         let Site { state, inventory, at, .. } = self.site;
         let (observed, of, what) = (&inventory.observed, (self.id, self.job), (&task, bytes));
         let reach = self.reach.get_or_insert_with(|| Reach::of(state, observed, of, self.load));
@@ -205,10 +236,17 @@ impl Planner<'_> {
             return false;
         };
         self.quota -= usize::from(takes_slot);
+        self.promised = self.promised.saturating_add(bytes);
         self.load.grant(node, source, bytes, takes_slot);
         let (job, run) = (self.id, self.job.run);
         self.plan.grants.push(Grant { job, run, node, source, task, bytes, at });
         true
+    }
+
+    /// Whether the job's budget has enough left for so many bytes, beside all that was promised.
+    fn has_budget(&self, bytes: u64) -> bool {
+        let bytes = self.promised.saturating_add(bytes);
+        self.job.spec.policy.budget.shortage(self.job.used(), bytes).is_none()
     }
 
     fn slots_free(&self) -> usize {

@@ -6,7 +6,7 @@ use airlift_protocol::cluster::{Addresses, Boot};
 use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::id::{AssignmentId, Epoch, JobId, LogIndex, NodeId, PageId, Position};
 use airlift_protocol::job::{JobSpec, Mode};
-use airlift_protocol::limits::{JOBS_ENDED_MAX, OBJECT_BYTES_MAX};
+use airlift_protocol::limits::OBJECT_BYTES_MAX;
 use airlift_protocol::manifest::Page;
 use airlift_protocol::report::Unreadable;
 use airlift_protocol::time::Timestamp;
@@ -16,7 +16,7 @@ use super::cluster::{self, Cluster};
 use super::job::{Job, Phase};
 use super::leases::Lease;
 use super::page::PageProgress;
-use super::{Fact, ObjectFact, State, Task, grant, report};
+use super::{Fact, ObjectFact, State, Task, grant, ledger, report, retention};
 use crate::command::{Command, Turn};
 use crate::event::Status;
 
@@ -28,7 +28,7 @@ pub(super) fn apply(state: &mut State, index: LogIndex, command: Command) -> Vec
             Vec::new()
         }
         Command::Submit { spec, at } => submit(state, *spec, at),
-        Command::VoidLeases { node } => void_leases(state, node),
+        Command::VoidLeases { node } => void_leases(state, node, Fate::Unknown),
         Command::Page { job, run, end, page, turn, unreadable } => {
             with_run(state, (job, run), |it| list(it, (job, index, end), &page, &turn, unreadable))
         }
@@ -79,14 +79,43 @@ pub(super) fn apply(state: &mut State, index: LogIndex, command: Command) -> Vec
         Command::TakeBack { job, assignment, epoch } => {
             with_job(state, job, |job_state| take_back(job_state, assignment, epoch))
         }
-        Command::Limit { bandwidth } => {
-            state.bandwidth = bandwidth;
-            Vec::new()
-        }
+        command @ (Command::Limit { .. }
+        | Command::Spend { .. }
+        | Command::Exhaust { .. }
+        | Command::SetBudget { .. }
+        | Command::SetRetention(_)
+        | Command::Forget { .. }
+        | Command::Told { .. }) => policy(state, command),
         Command::Cut { job, run, end, turn, at } => with_run(state, (job, run), |it| {
             it.listing_mut(end).cut(&turn, &at);
             Vec::new()
         }),
+    }
+}
+
+/// What is set for jobs, and what follows from it.
+fn policy(state: &mut State, command: Command) -> Vec<Fact> {
+    match command {
+        Command::Limit { bandwidth } => {
+            state.bandwidth = bandwidth;
+            Vec::new()
+        }
+        Command::SetRetention(retention) => {
+            state.retention = retention;
+            Vec::new()
+        }
+        Command::Forget { at } => retention::forget(state, at),
+        Command::Told { through } => {
+            state.outbox.settle(through);
+            Vec::new()
+        }
+        Command::Spend { words, at } => ledger::spend(state, words, at),
+        Command::Exhaust { job, run, bytes, at } => ledger::exhaust(state, job, (run, bytes), at),
+        Command::SetBudget { job, budget } => ask_job(state, job, |it, _| {
+            it.set_budget(budget);
+            Vec::new()
+        }),
+        _ => Vec::new(),
     }
 }
 
@@ -146,7 +175,8 @@ fn start_node(
     }
     let mut facts = match state.boots.insert(node, boot) {
         Some(earlier) if earlier == boot => Vec::new(),
-        _ => void_leases(state, node),
+        Some(earlier) if !earlier.is_before(boot) => void_leases(state, node, Fate::Lives),
+        _ => void_leases(state, node, Fate::Unknown),
     };
     facts.extend(state.cluster.is_some().then_some(Fact::Members));
     facts
@@ -194,8 +224,9 @@ fn submit(state: &mut State, spec: JobSpec, at: Timestamp) -> Vec<Fact> {
         if job.is_being_cancelled() {
             return vec![still_cancelling(id)];
         }
+        job.set_budget(spec.policy.budget);
         // What nobody had asked to rest, whoever asks for it again wants to go on.
-        if job.paused_by.is_some() {
+        if job.paused_by.is_some() && !job.is_over_budget() {
             job.resume();
         }
         return Vec::new();
@@ -209,7 +240,8 @@ fn submit(state: &mut State, spec: JobSpec, at: Timestamp) -> Vec<Fact> {
     };
     facts.push(Fact::Started(id, job.run));
     state.jobs.insert(id, job);
-    facts.extend(forget_oldest(state));
+    state.removed.remove(&id);
+    facts.extend(retention::forget(state, at));
     facts
 }
 
@@ -218,32 +250,30 @@ fn still_cancelling(id: JobId) -> Fact {
     Fact::Refused(Failure::new(ErrorCode::Conflict, text))
 }
 
-/// Forgets the jobs that ended first, beyond those that are kept on record. What may have left an
-/// open upload at its target stays: submitted again, it goes on with it. That of an upload that could
-/// not be removed was told, and does not stay.
-fn forget_oldest(state: &mut State) -> Vec<Fact> {
-    let is_past = |job: &Job| !job.is_running() && job.unwanted_uploads().next().is_none();
-    let past = state.jobs.iter().filter(|(_, job)| is_past(job));
-    let mut past: Vec<(Timestamp, JobId)> =
-        past.map(|(id, job)| (job.ended_at.unwrap_or(job.submitted_at), *id)).collect();
-    past.sort_unstable();
-    let excess = past.len().saturating_sub(JOBS_ENDED_MAX);
-    past.truncate(excess);
-    for (_, id) in &past {
-        state.jobs.remove(id);
-    }
-    past.into_iter().map(|(_, id)| Fact::Forgotten(id)).collect()
-}
-
 fn ended_leases(job: &Job) -> Vec<Fact> {
     job.leases.iter().map(|(id, lease)| Fact::Ended(lease.node, id)).collect()
 }
 
+/// What became of a process whose leases are void.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// It goes on, and will say what it has used.
+    Lives,
+    /// It may be gone, with what it has not said.
+    Unknown,
+}
+
 /// Gives back everything that `node` was to do, or to read for others.
-fn void_leases(state: &mut State, node: NodeId) -> Vec<Fact> {
+fn void_leases(state: &mut State, node: NodeId, fate: Fate) -> Vec<Fact> {
     let jobs = state.jobs.values_mut().filter(|job| job.is_running());
     let is_concerned = |lease: &Lease| lease.node == node || lease.source == Some(node);
-    jobs.flat_map(|job| take_leases_back(job, is_concerned)).collect()
+    let take = |job: &mut Job| {
+        if fate == Fate::Unknown {
+            ledger::suppose(job, is_concerned);
+        }
+        take_leases_back(job, is_concerned)
+    };
+    jobs.flat_map(take).collect()
 }
 
 /// Has a job rest for `failure`, from which nothing can be done for it until somebody has done something
@@ -457,6 +487,7 @@ mod tests {
     use airlift_protocol::id::KeyRangeId;
     use airlift_protocol::job::{Filters, Policy};
     use airlift_protocol::key::Key;
+    use airlift_protocol::limits::JOBS_ENDED_MAX;
     use airlift_protocol::location::Location;
     use airlift_protocol::manifest::{Entry, Kind, Version};
     use airlift_protocol::report::Report;

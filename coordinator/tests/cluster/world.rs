@@ -662,6 +662,7 @@ impl World {
                     figures: Vec::new(),
                     shares: None,
                     formats: Formats::BUILD,
+                    spent: Vec::new(),
                 };
                 self.tell_leader(id, Packet::Heartbeat(Box::new(heartbeat)));
             }

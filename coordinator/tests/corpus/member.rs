@@ -238,6 +238,7 @@ pub(crate) fn heartbeat(boot: u64) -> Heartbeat {
         shares: None,
         version: String::new(),
         formats: Formats::BUILD,
+        spent: Vec::new(),
     }
 }
 
