@@ -4,6 +4,7 @@
 //! every replica is compared with, and its facts are what the objects at the stores are held to.
 
 mod bounds;
+mod budget;
 mod deletes;
 mod election;
 mod formats;
@@ -22,7 +23,7 @@ use std::collections::BTreeMap;
 use airlift_coordinator::Coordinator;
 use airlift_coordinator::command::Command;
 use airlift_coordinator::log::Batch;
-use airlift_coordinator::state::{Fact, ObjectFact, Phase, State};
+use airlift_coordinator::state::{Fact, Job, ObjectFact, Phase, State};
 use airlift_protocol::assignment::End;
 use airlift_protocol::cluster::Member;
 use airlift_protocol::codec;
@@ -33,6 +34,7 @@ use airlift_protocol::limits::LOG_ENTRY_BYTES_MAX;
 use airlift_protocol::raft::{Configuration, LogPayload, RaftBody, RaftId, RaftMessage};
 use airlift_protocol::version::Formats;
 
+use self::budget::Budgets;
 use self::election::Elections;
 use self::log::Logs;
 use self::objects::Objects;
@@ -79,6 +81,7 @@ pub(crate) struct Check {
     objects: BTreeMap<JobId, Objects>,
     resumes: BTreeMap<JobId, Resume>,
     writers: Writers,
+    budgets: Budgets,
     /// Slots of each node.
     slots: usize,
     /// Jobs that have ended, and since when.
@@ -100,6 +103,7 @@ impl Check {
             objects: BTreeMap::new(),
             resumes: BTreeMap::new(),
             writers: Writers::default(),
+            budgets: Budgets::default(),
             slots,
             ended: BTreeMap::new(),
             counts: BTreeMap::new(),
@@ -215,6 +219,7 @@ impl Check {
         let format = self.reference.format;
         let facts = self.reference.apply(LogIndex(index), command);
         self.writers.after(&self.reference);
+        self.budgets.look(&self.reference)?;
         formats::look(format, &self.reference)?;
         if let Some((job, end, page)) = page
             && let Some(state) = self.reference.jobs.get(&job)
@@ -352,6 +357,11 @@ impl Check {
     /// Since when all jobs have ended, if they have.
     pub(crate) fn ended_since(&self, jobs: usize) -> Option<u64> {
         (self.ended.len() == jobs).then(|| self.ended.values().copied().max().unwrap_or(0))
+    }
+
+    /// Whether a job rests because its budget has come to its end.
+    pub(crate) fn is_over_budget(&self, job: JobId) -> bool {
+        self.reference.jobs.get(&job).is_some_and(Job::is_over_budget)
     }
 
     /// Whether a job stopped for a reason that goes away, or left something over that another run may

@@ -187,6 +187,7 @@ impl Desk {
                     figures: Vec::new(),
                     shares: None,
                     formats: Formats::BUILD,
+                    spent: Vec::new(),
                 };
                 let beat = Input::Heartbeat { node: NODE, heartbeat, at: self.now };
                 self.coordinator.handle(self.now, beat);

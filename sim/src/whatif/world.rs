@@ -20,6 +20,7 @@ use airlift_protocol::location::Location;
 use airlift_protocol::raft::{LogPayload, RaftId, SnapshotRef, snapshot_digest};
 use airlift_protocol::report::{Completion, ListingEnd, Report, Unreadable};
 use airlift_protocol::time::Timestamp;
+use airlift_protocol::units::ByteRate;
 use airlift_protocol::version::Formats;
 
 use super::listing::Listing;
@@ -189,7 +190,7 @@ fn spec(scenario: &Scenario) -> JobSpec {
         bucket: name.to_owned(),
         prefix: Key::default(),
     };
-    let bandwidth = scenario.bandwidth.map(airlift_protocol::units::ByteRate);
+    let bandwidth = scenario.bandwidth.map(|rate| ByteRate(rate).into());
     let policy = Policy { bandwidth, ..Policy::default() };
     let (source, target) = (bucket("source"), bucket("target"));
     JobSpec { mode: Mode::Copy, source, target, single: None, filters: Filters::default(), policy }
@@ -490,6 +491,7 @@ impl World {
             figures: Vec::new(),
             shares: None,
             formats: Formats::BUILD,
+            spent: Vec::new(),
         }
     }
 

@@ -337,6 +337,7 @@ impl World {
             figures: Vec::new(),
             shares: None,
             formats: self.nodes[place].formats,
+            spent: process.spent(self.nodes[place].life),
         };
         if self.options.is_alone || self.is_deciding(place) {
             self.extend_term(place, said);

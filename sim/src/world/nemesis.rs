@@ -3,8 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use airlift_protocol::budget::Budget;
 use airlift_protocol::id::JobId;
 use airlift_protocol::raft::RaftId;
+use airlift_protocol::schedule::Bandwidth;
 use airlift_protocol::units::ByteRate;
 use airlift_protocol::version::Formats;
 
@@ -56,6 +58,8 @@ pub enum Fault {
     Upgrade,
     /// A node goes back to an older build.
     Downgrade,
+    /// A job gets a budget, which may have come to its end already.
+    Budget,
 }
 
 impl Fault {
@@ -80,6 +84,7 @@ impl Fault {
         Self::Churn,
         Self::Upgrade,
         Self::Downgrade,
+        Self::Budget,
     ];
 
     /// What it is called where it is counted.
@@ -104,6 +109,7 @@ impl Fault {
             Self::Churn => "replaced node",
             Self::Upgrade => "newer build",
             Self::Downgrade => "older build",
+            Self::Budget => "budget",
         }
     }
 
@@ -259,8 +265,10 @@ impl World {
             }
             Fault::Limit => {
                 let rate = self.nemesis.prng.below(3) * (8 << 20);
-                self.operator.want(Intent::Limit((rate > 0).then_some(ByteRate(rate))));
+                let limit = (rate > 0).then(|| Bandwidth::Fixed(ByteRate(rate)));
+                self.operator.want(Intent::Limit(limit));
             }
+            Fault::Budget => self.bound_some_job(),
             Fault::Churn => {
                 if self.can_spare(place) {
                     self.nemesis.replaced += 1;
@@ -269,6 +277,14 @@ impl World {
             }
             Fault::Upgrade => self.change_build(place, TOMORROW, ms / 4),
             Fault::Downgrade => self.change_build(place, Formats::BUILD, ms / 4),
+        }
+    }
+
+    fn bound_some_job(&mut self) {
+        let bytes = Some(self.nemesis.prng.below(1 << 30));
+        if let Some(job) = self.some_job() {
+            let budget = Budget { bytes, ..Budget::default() };
+            self.operator.want(Intent::Budget(job, budget));
         }
     }
 

@@ -6,11 +6,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use airlift_coordinator::command::Founding;
 use airlift_coordinator::state::{Fact, JoinToken};
 use airlift_coordinator::{Answer, Input, Request, RequestId};
+use airlift_protocol::budget::Budget;
 use airlift_protocol::cluster::{Addresses, ClusterId, Member, Role, Secret, TokenId};
 use airlift_protocol::control::JoinRequest;
 use airlift_protocol::id::JobId;
 use airlift_protocol::raft::RaftId;
-use airlift_protocol::units::ByteRate;
+use airlift_protocol::schedule::Bandwidth;
 
 use super::node::Node;
 use super::{Ahead, World};
@@ -32,7 +33,8 @@ pub(crate) enum Intent {
     Pause(JobId),
     Resume(JobId),
     Cancel(JobId),
-    Limit(Option<ByteRate>),
+    Limit(Option<Bandwidth>),
+    Budget(JobId, Budget),
     Remove(usize),
     Transfer,
     /// From now on things may go wrong.
@@ -216,7 +218,8 @@ impl World {
             Intent::Pause(job) => Request::Pause(*job),
             Intent::Resume(job) => Request::Resume(*job),
             Intent::Cancel(job) => Request::Cancel(*job),
-            Intent::Limit(limit) => Request::Limit(*limit),
+            Intent::Limit(limit) => Request::Limit(limit.clone()),
+            Intent::Budget(job, budget) => Request::SetBudget(*job, *budget),
             Intent::Remove(place) => Request::RemoveMember(self.nodes[*place].id),
             Intent::Transfer | Intent::LetGo => return None,
         })
@@ -294,7 +297,13 @@ impl World {
             Fact::Rested(job) => {
                 self.say(Weight::Plot, || format!("job {job} rests"));
                 let is_resumed = self.faults.chance(500);
-                Some(if is_resumed { Intent::Resume(*job) } else { Intent::Submit(*job) })
+                Some(if self.check.is_over_budget(*job) {
+                    Intent::Budget(*job, Budget::default())
+                } else if is_resumed {
+                    Intent::Resume(*job)
+                } else {
+                    Intent::Submit(*job)
+                })
             }
             _ => None,
         };
