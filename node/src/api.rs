@@ -4,10 +4,12 @@
 //!  airlift job … ──▶ Client ──HTTP──▶ ApiServer ──▶ dyn Service (the node)
 //! ```
 
+pub mod budget;
 pub mod client;
 pub mod error;
 pub mod line;
 pub mod request;
+pub mod retention;
 pub mod server;
 pub mod service;
 pub mod text;

@@ -1,6 +1,7 @@
 //! The command line: reads what was written, runs it, and ends with an exit code.
 
 pub mod args;
+pub mod budget;
 pub mod cluster;
 mod completions;
 pub mod connect;
@@ -19,12 +20,14 @@ mod progress;
 mod ready;
 mod report;
 mod resolve;
+pub mod retention;
 mod show;
 mod simulate;
 mod summary;
 mod table;
 mod top;
 mod transfer;
+pub mod webhook;
 
 use std::ffi::OsString;
 use std::time::Duration;
@@ -121,6 +124,10 @@ fn run(cli: Cli, console: &Console) -> Result<ExitCode, CliError> {
         Command::Cluster(command) => {
             let config = load(global, command.settings())?.config;
             return block_on(cluster::run(command, global, &config, console))?;
+        }
+        Command::Webhook(command) => {
+            let config = load(global, Vec::new())?.config;
+            return block_on(webhook::run(command, global, &config, console))?;
         }
         Command::Top(args) => {
             let config = load(global, args.cluster.settings())?.config;

@@ -12,3 +12,4 @@ pub mod pipeline;
 pub mod runtime;
 pub mod storage;
 pub mod store;
+pub mod webhook;

@@ -12,14 +12,16 @@ use airlift_protocol::id::JobId;
 use async_trait::async_trait;
 use futures::StreamExt;
 
+use super::budget::{BudgetRequest, BudgetView, Part};
 use super::error::{ApiCode, ApiError};
 use super::line::JsonKey;
 use super::request::{LeaderRequest, LimitRequest, Submission, TokenRequest};
+use super::retention::RetentionRequest;
 use super::server::{ApiServer, Limits, ServerOptions};
 use super::service::{JobOrder, Permission, ReportLines, Service};
 use super::text::ByteText;
 use super::view::*;
-use crate::metrics::snapshot::{Link, Measured, Raft};
+use crate::metrics::snapshot::{Link, Measured, Raft, WebhookFigures};
 use crate::metrics::{Readiness, Snapshot};
 
 /// The job that exists.
@@ -113,6 +115,7 @@ pub(crate) fn begun() -> JobView {
             ended_at: None,
             elapsed_ms: 0,
             outcome: None,
+            budget: None,
         },
         single: None,
         nodes: vec![JobNodeView {
@@ -137,6 +140,7 @@ pub(crate) fn begun() -> JobView {
         priority: 10,
         ranges: Vec::new(),
         bandwidth_bytes_per_second: Some(4000),
+        bandwidth_schedule: None,
     }
 }
 
@@ -215,6 +219,8 @@ pub(crate) fn cluster() -> ClusterView {
         ],
         format: Some(5),
         bandwidth_bytes_per_second: Some(5000),
+        bandwidth_schedule: Some("08:00-18:00 5000; UTC".to_owned()),
+        retention: RetentionRequest { age_seconds: Some(60), count: None },
     }
 }
 
@@ -260,6 +266,7 @@ pub(crate) fn snapshot() -> Snapshot {
         connections: 1,
         rtt,
     };
+    let bounded = BudgetView { bytes: Some(Part { limit: 8, used: 2 }), ..BudgetView::default() };
     let mut cluster = cluster();
     cluster.nodes[1].lag = Some(3);
     Snapshot {
@@ -272,12 +279,17 @@ pub(crate) fn snapshot() -> Snapshot {
             failures: [("throttled", 2)].into(),
             links: vec![link("control", Some(Duration::from_millis(3))), link("data", None)],
             log_file_bytes: Some(4096),
+            webhooks: vec![WebhookFigures {
+                name: "chat".to_owned(),
+                failed: 2,
+                ..WebhookFigures::default()
+            }],
             ..Measured::default()
         },
         cluster,
         readiness: Readiness { has_leader: true, heard: Some(Duration::from_secs(1)) },
         raft: Some(Raft { is_leader: true, term: 7, ..Raft::default() }),
-        jobs: Some(JobList { jobs: vec![begun().job] }),
+        jobs: Some(JobList { jobs: vec![JobSummary { budget: Some(bounded), ..begun().job }] }),
     }
 }
 
@@ -357,6 +369,18 @@ impl Service for Fake {
         self.order_of(format!("transfer {:?}", request.node));
         Ok(cluster())
     }
+    async fn set_budget(&self, job: JobId, request: BudgetRequest) -> Result<JobView, ApiError> {
+        self.answer().await?;
+        self.order_of(format!("budget {:?}", request.bytes));
+        self.job(job).await
+    }
+
+    async fn set_retention(&self, request: RetentionRequest) -> Result<ClusterView, ApiError> {
+        self.answer().await?;
+        self.order_of(format!("keep {:?}", request.count));
+        Ok(cluster())
+    }
+
     async fn limit(&self, request: LimitRequest) -> Result<ClusterView, ApiError> {
         self.answer().await?;
         self.order_of(format!("limit {:?}", request.bandwidth_bytes_per_second));

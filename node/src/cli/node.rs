@@ -165,6 +165,7 @@ pub(super) async fn run(args: &NodeArgs, config: Config) -> Result<ExitCode, Cli
     let (stop, stopped) = watch::channel(false);
     let node = cluster::run(
         ClusterOptions {
+            webhooks: config.webhooks,
             data_dir: options.data_dir,
             name: options.name,
             listen: options.listen,

@@ -87,9 +87,12 @@ families! {
     RAFT_COMMIT_SECONDS: Histogram "airlift_raft_commit_seconds" "At the leader: time from when an entry was handed to the disk until it was committed.";
     RAFT_SYNC_SECONDS: Histogram "airlift_raft_sync_seconds" "How long durable writes of the log took.";
 
+    WEBHOOK_EVENTS: Counter "airlift_webhook_events_total" "Events told to webhooks while this node led, by what came of it; failed counts attempts.";
+
     JOBS: Gauge "airlift_jobs" "At the leader: jobs on record by state.";
     JOB_BYTES: Gauge "airlift_job_bytes" "At the leader: bytes of the present run of a job that runs and is not paused; of the first 32 of them.";
     JOB_OBJECTS: Gauge "airlift_job_objects" "At the leader: objects of the present run of a job that runs and is not paused; of the first 32 of them.";
+    JOB_BUDGET: Gauge "airlift_job_budget_used_ratio" "At the leader: what a job that has not ended has used of its budget, by part; of the first 32 that have one.";
     JOB_ELAPSED: Gauge "airlift_job_elapsed_seconds" "At the leader: time since the present run of a job that runs and is not paused was submitted.";
 }
 

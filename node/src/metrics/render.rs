@@ -105,6 +105,18 @@ fn pipeline(text: &mut Exposition, snapshot: &Snapshot) {
             samples.add(&[("code", code)], count);
         }
     });
+    text.family(&WEBHOOK_EVENTS, |samples| {
+        for webhook in &measured.webhooks {
+            let results = [
+                ("delivered", webhook.delivered),
+                ("failed", webhook.failed),
+                ("given_up", webhook.given_up),
+            ];
+            for (result, count) in results {
+                samples.add(&[("webhook", &webhook.name), ("result", result)], count);
+            }
+        }
+    });
 }
 
 fn seconds(us: u64) -> f64 {
@@ -247,6 +259,15 @@ fn jobs(text: &mut Exposition, jobs: &[JobSummary]) {
             ]
         });
     });
+    text.family(&JOB_BUDGET, |samples| {
+        let open = jobs.iter().rev().filter(|job| job.outcome.is_none());
+        let bounded = open.filter_map(|job| Some((job.id.to_string(), job.budget.as_ref()?)));
+        for (id, budget) in bounded.take(JOBS_MAX) {
+            for (part, ratio) in budget.used_ratios() {
+                samples.add(&[("job_id", &id), ("part", part)], ratio);
+            }
+        }
+    });
     text.family(&JOB_ELAPSED, |samples| {
         for job in active() {
             let labels = [("job_id", job.id.to_string()), ("state", job.state.as_str().to_owned())];
@@ -284,6 +305,8 @@ mod tests {
             "airlift_store_throttled_total{store=\"s3://data at AWS S3 in eu-west-1\",kind=\"write\"} 3\n",
             "airlift_link_sent_bytes_total{peer=\"paris\",plane=\"data\"} 7\n",
             "airlift_ready 1\n",
+            "airlift_webhook_events_total{webhook=\"chat\",result=\"failed\"} 2\n",
+            "airlift_job_budget_used_ratio{job_id=\"abababababababababababababababab\",part=\"bytes\"} 0.25\n",
         ] {
             assert!(text.contains(sample), "{sample}: {text}");
         }

@@ -40,6 +40,21 @@ pub struct Measured {
     pub commit: Reading,
     /// How long durable writes of the log took.
     pub sync: Reading,
+    /// What came of telling webhooks.
+    pub webhooks: Vec<WebhookFigures>,
+}
+
+/// What came of telling a webhook, since the process started.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WebhookFigures {
+    /// Its name.
+    pub name: String,
+    /// Events that it took.
+    pub delivered: u64,
+    /// Attempts that it did not answer well.
+    pub failed: u64,
+    /// Events that were given up.
+    pub given_up: u64,
 }
 
 /// What crossed to and from another node on one plane.

@@ -8,6 +8,7 @@
 
 mod archive;
 mod ask;
+mod courier;
 mod directory;
 mod driver;
 mod fetch;
@@ -50,6 +51,7 @@ use tokio::sync::{mpsc, watch};
 
 use self::archive::Archive;
 use self::ask::Asker;
+use self::courier::{Courier, Deliveries};
 use self::directory::{Directory, NodeRecord};
 use self::driver::{Driver, Parts, Sources};
 use self::figures::{Figures, NodeMeters};
@@ -74,6 +76,7 @@ use crate::storage::consensus::{ConsensusFile, LAYOUT, MemberIdentity};
 use crate::store::StoreError;
 use crate::store::settings::StoreOptions;
 use crate::store::{holds, locate};
+use crate::webhook::Webhook;
 
 /// Outcomes on their way to the agent; each may be a manifest page.
 const OUTCOMES_MAX: usize = 4;
@@ -109,6 +112,8 @@ pub struct ClusterOptions {
     pub log_entries: u64,
     /// What carries data between nodes.
     pub transport: Transport,
+    /// Who is told what happens to jobs, while it leads.
+    pub webhooks: Vec<Webhook>,
 }
 
 /// What a new cluster begins with.
@@ -303,13 +308,7 @@ async fn serve(options: ClusterOptions, networks: Networks, rest: Rest) -> Resul
         // Set once: a node is served once.
         let _ = workshop.archive.set(archive);
     }
-    let lines = Lines {
-        asker: asker.clone(),
-        control: Arc::clone(&control),
-        file: file.clone(),
-        records: Arc::clone(&records),
-        runtime: tokio::runtime::Handle::current(),
-    };
+    let lines = lines(&asker, &control, file.as_ref(), &records);
     let probe = Prober {
         asker: asker.clone(),
         control: Arc::clone(&control),
@@ -317,6 +316,7 @@ async fn serve(options: ClusterOptions, networks: Networks, rest: Rest) -> Resul
         directory: directory.clone(),
     };
     let figures = Arc::new(Figures::default());
+    let (courier, deliveries) = courier(&record, &asker, options.webhooks)?;
     let meters = NodeMeters {
         name: record.name.clone(),
         is_voter: record.raft.is_some(),
@@ -327,6 +327,7 @@ async fn serve(options: ClusterOptions, networks: Networks, rest: Rest) -> Resul
         workshop: Arc::clone(&workshop),
         started,
         started_at: clock::wall(),
+        deliveries,
     };
     let service = Arc::new(ClusterService::new(
         ClusterId(record.cluster),
@@ -356,10 +357,39 @@ async fn serve(options: ClusterOptions, networks: Networks, rest: Rest) -> Resul
         figures,
         started,
     });
-    let ended = driver.run(Sources { incoming, asks, outcomes, stop }).await;
+    let driver = driver.run(Sources { incoming, asks, outcomes, stop });
+    // The courier ends when there is no driver to be asked any more.
+    let ((), ended) = tokio::join!(courier.run(), driver);
     servers.stop().await;
     control.shutdown().await;
     ended
+}
+
+/// Where lines of reports come from.
+fn lines(
+    asker: &Asker,
+    control: &Arc<ControlNetwork>,
+    file: Option<&Arc<ConsensusFile>>,
+    records: &Arc<RecordFile>,
+) -> Lines {
+    Lines {
+        asker: asker.clone(),
+        control: Arc::clone(control),
+        file: file.cloned(),
+        records: Arc::clone(records),
+        runtime: tokio::runtime::Handle::current(),
+    }
+}
+
+/// Who tells webhooks, and what it counts.
+fn courier(
+    record: &NodeRecord,
+    asker: &Asker,
+    webhooks: Vec<Webhook>,
+) -> Result<(Courier, Deliveries), RunError> {
+    let deliveries = Deliveries::new(webhooks);
+    let courier = Courier::new(ClusterId(record.cluster), asker.clone(), deliveries.clone());
+    Ok((courier.map_err(RunError::cannot_run)?, deliveries))
 }
 
 /// Where clients and monitoring ask.

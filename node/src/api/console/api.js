@@ -77,7 +77,7 @@ export const api = {
   node: () => ask("GET", "node"),
   submit: (request) => ask("POST", "jobs", request),
   order: (id, order) => ask("POST", `jobs/${encodeURIComponent(id)}/${order}`),
-  limit: (rate) => ask("POST", "cluster/limit", { bandwidth_bytes_per_second: rate }),
+  limit: (limit) => ask("POST", "cluster/limit", limit),
   events: (job, signal) => {
     const query = job ? `?job=${encodeURIComponent(job)}` : "";
     return send("GET", `events${query}`, { signal, accept: "text/event-stream" });

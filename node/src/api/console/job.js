@@ -7,6 +7,7 @@ import { bytes, count, counted, duration, moment, percent, rate, span } from "./
 import { head } from "./head.js";
 import { heldBy, samples, seenPhases } from "./history.js";
 import { doneShare, progress, progressText } from "./jobs.js";
+import { budgetText, limitNow } from "./limit.js";
 import { now, subscribe, watch } from "./live.js";
 import { map } from "./map.js";
 import { reportSection } from "./report.js";
@@ -169,17 +170,18 @@ function explain(id) {
   const [name, text] = [el("p", { class: "held" }), el("p", { class: "hint" })];
   const shares = el("ul", { class: "shares" });
   const facts = el("dl", { class: "facts" });
-  const [limit, priority, wire, resent] = ["Limit of the job", "Priority", "Crossed the network", "Sent before"].map((term) => fact(facts, term));
+  const [limit, budget, priority, wire, resent] = ["Limit of the job", "Budget", "Priority", "Crossed the network", "Sent before"].map((term) => fact(facts, term));
   const node = section("Bottleneck and limits", "explain-title", name, text, shares, facts);
   return {
     node,
     update(job) {
       const held = isOpen(job) && job.state !== "paused" ? job.bottleneck : "none";
-      say(name, bottleneck(held) ?? (job.state === "paused" ? "Paused by a user" : isOpen(job) ? "Nothing stands out" : ""));
+      say(name, bottleneck(held) ?? (job.state === "paused" ? (job.failure ? "Paused: see the reason above" : "Paused by a user") : isOpen(job) ? "Nothing stands out" : ""));
       name.hidden = name.textContent === "";
       say(text, bottleneck(held) ? advice(held) : "");
       keyed(shares, heldBy(id), ([key]) => key, share);
-      limit.set(job.bandwidth_bytes_per_second === null ? null : rate(job.bandwidth_bytes_per_second));
+      limit.set(limitNow(job));
+      budget.set(budgetText(job.budget));
       priority.set(`${job.priority} of 100`);
       const { wire: crossed, sent } = job.bytes;
       wire.set(crossed > 0 ? `${bytes(crossed)}${sent > crossed ? ` for ${bytes(sent)} of data` : ""}` : null);

@@ -3,8 +3,8 @@
 import { api } from "./api.js";
 import { confirm, note } from "./dialog.js";
 import { el, fill, say } from "./dom.js";
+import { limitRequest } from "./limit.js";
 
-const MIB = 1 << 20;
 const REQUESTS_MAX = 50;
 
 const requests = new Map();
@@ -152,7 +152,7 @@ function optionFields() {
   const [most, unit] = [number("max-delete", { min: "0", step: "1" }), select("max-delete-unit", [["percent", "percent"], ["count", "objects"]])];
   unit.setAttribute("aria-label", "Unit of the most that may be deleted");
   const readBack = number("read-back", { min: "0", max: "100", step: "1", placeholder: "0" });
-  const bandwidth = number("bandwidth", { min: "0.1", placeholder: "no limit" });
+  const bandwidth = el("input", { id: "bandwidth", type: "text", spellcheck: "false", autocomplete: "off", placeholder: "no limit" });
   const priority = number("priority", { min: "1", max: "100", step: "1", placeholder: "10" });
   const links = select("links", [["skip", "Leave out"], ["copy", "Copy the link"], ["follow", "Copy what they point to"]]);
   const mostField = el("div", { class: "field" }, el("label", { for: "max-delete" }, "Delete at most"), el("div", { class: "pair" }, most, unit));
@@ -166,7 +166,7 @@ function optionFields() {
       { class: "grid" },
       field("include", "Only keys like", include, "One glob a line, such as 2026/**; all keys when empty."),
       field("exclude", "No keys like", exclude, "One glob a line, such as **/*.tmp."),
-      field("bandwidth", "Bandwidth, MiB a second", bandwidth),
+      field("bandwidth", "Bandwidth, MiB a second", bandwidth, "Or a schedule, such as 08:00-18:00 200M, 18:00-08:00 off; Europe/Berlin."),
       field("priority", "Priority, 1 to 100", priority, "The share of the cluster beside other jobs."),
       readBackField,
       field("links", "Symbolic links", links),
@@ -187,7 +187,7 @@ function optionFields() {
       const lines = (area) => area.value.split("\n").map((line) => line.trim()).filter((line) => line !== "");
       const whole = (input) => (input.value === "" ? null : Number(input.value));
       const wanted = { include: lines(include), exclude: lines(exclude), links: links.value };
-      if (bandwidth.value !== "") wanted.bandwidth_bytes_per_second = Math.round(Number(bandwidth.value) * MIB);
+      if (bandwidth.value.trim() !== "") Object.assign(wanted, limitRequest(bandwidth.value) ?? { bandwidth_schedule: bandwidth.value });
       if (priority.value !== "") wanted.priority = whole(priority);
       if (mode !== "verify") {
         wanted.read_back_percent = whole(readBack) ?? 0;

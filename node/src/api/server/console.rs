@@ -56,6 +56,7 @@ const FILES: &[File] = &[
     file!("report.js", "text/javascript; charset=utf-8"),
     file!("signin.js", "text/javascript; charset=utf-8"),
     file!("submit.js", "text/javascript; charset=utf-8"),
+    file!("limit.js", "text/javascript; charset=utf-8"),
     file!("words.js", "text/javascript; charset=utf-8"),
 ];
 

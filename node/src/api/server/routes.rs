@@ -20,8 +20,10 @@ use super::console;
 use super::events::events;
 use super::guard::{Gate, Guard, authorize, bound};
 use super::monitor;
+use crate::api::budget::BudgetRequest;
 use crate::api::error::{ApiCode, ApiError};
 use crate::api::request::{LeaderRequest, LimitRequest, Submission, SubmitRequest, TokenRequest};
+use crate::api::retention::RetentionRequest;
 use crate::api::service::{JobOrder, Permission};
 use crate::api::text::parse_job_id;
 
@@ -48,12 +50,14 @@ pub(super) fn router(guard: Arc<Guard>) -> Router {
         .route("/jobs/{job}/pause", post(pause))
         .route("/jobs/{job}/resume", post(resume))
         .route("/jobs/{job}/cancel", post(cancel))
+        .route("/jobs/{job}/budget", post(set_budget))
         .route_layer(gate(Permission::Operate));
     let administer = Router::new()
         .route("/cluster/tokens", post(create_token))
         .route("/cluster/nodes/{node}", delete(remove_node))
         .route("/cluster/leader", post(transfer_leader))
         .route("/cluster/limit", post(limit))
+        .route("/cluster/retention", post(set_retention))
         .route_layer(gate(Permission::Administer));
     Router::new()
         .merge(monitor::health())
@@ -117,6 +121,12 @@ async fn cancel(State(guard): State<Arc<Guard>>, path: JobPath) -> Answer {
 
 async fn order(guard: &Guard, path: JobPath, order: JobOrder) -> Answer {
     json(&guard.service.order(job_id(path)?, order).await?)
+}
+
+async fn set_budget(State(guard): State<Arc<Guard>>, path: JobPath, body: Body) -> Answer {
+    let job = job_id(path)?;
+    let request: BudgetRequest = read(body, &guard).await?;
+    json(&guard.service.set_budget(job, request).await?)
 }
 
 /// From which line a report is wanted.
@@ -186,7 +196,16 @@ async fn transfer_leader(State(guard): State<Arc<Guard>>, body: Body) -> Answer 
 
 async fn limit(State(guard): State<Arc<Guard>>, body: Body) -> Answer {
     let request: LimitRequest = read(body, &guard).await?;
-    json(&guard.service.limit(request.check()?).await?)
+    // Refused here already, before anybody is asked.
+    request.bandwidth()?;
+    json(&guard.service.limit(request).await?)
+}
+
+async fn set_retention(State(guard): State<Arc<Guard>>, body: Body) -> Answer {
+    let request: RetentionRequest = read(body, &guard).await?;
+    // Refused here already, before anybody is asked.
+    request.retention()?;
+    json(&guard.service.set_retention(request).await?)
 }
 
 type JobPath = Result<Path<String>, PathRejection>;

@@ -101,6 +101,7 @@ async fn a_job_has_its_json_form() {
         "ended_at": "2026-11-21T12:00:03Z",
         "elapsed_ms": 3000,
         "outcome": "incomplete",
+        "budget": null,
         "single": null,
         "nodes": [],
         "links": [],
@@ -114,6 +115,7 @@ async fn a_job_has_its_json_form() {
         "failure": null,
         "priority": 10,
         "bandwidth_bytes_per_second": 4000,
+        "bandwidth_schedule": null,
         "ranges": [],
     });
     assert_eq!(answer.json::<Value>().await.unwrap(), golden);
@@ -132,6 +134,8 @@ async fn a_cluster_has_its_json_form() {
         json!({
             "id": "c0ffee", "leader": "berlin", "term": 7, "commit_index": 1234,
             "has_quorum": true, "is_current": true, "nodes": [], "format": 5, "bandwidth_bytes_per_second": 5000,
+            "bandwidth_schedule": "08:00-18:00 5000; UTC",
+            "retention": { "age_seconds": 60, "count": null },
         })
     );
     assert_eq!(

@@ -561,6 +561,7 @@ impl Driver {
             formats: Formats::BUILD,
             figures: self.parts.workshop.figures(),
             shares: None,
+            spent: self.parts.workshop.spent(),
         };
         let said = Term::now();
         if self.is_leader() {

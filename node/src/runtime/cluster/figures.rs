@@ -11,6 +11,7 @@ use airlift_protocol::raft::LogPayload;
 use airlift_protocol::time::Timestamp;
 use tokio::time::Instant;
 
+use super::courier::Deliveries;
 use super::directory::Directory;
 use super::service::Meters;
 use super::work::Workshop;
@@ -131,6 +132,7 @@ pub(super) struct NodeMeters {
     pub(super) started: Instant,
     /// The same, as a wall clock tells it.
     pub(super) started_at: Timestamp,
+    pub(super) deliveries: Deliveries,
 }
 
 impl Meters for NodeMeters {
@@ -175,6 +177,7 @@ impl Meters for NodeMeters {
         }
         self.workshop.measure(&mut measured);
         self.figures.measure(&mut measured);
+        measured.webhooks = self.deliveries.figures();
         measured
     }
 }

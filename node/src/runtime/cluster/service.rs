@@ -31,7 +31,6 @@ use airlift_protocol::control::{ControlAnswer, ControlMessage, Forwarded};
 use airlift_protocol::id::{JobId, NodeId};
 use airlift_protocol::job::JobSpec;
 use airlift_protocol::location::Location;
-use airlift_protocol::units::ByteRate;
 use async_trait::async_trait;
 use bytes::Bytes;
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
@@ -40,15 +39,18 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use self::call::{Call, Granted};
+pub(super) use self::jobs::summary_of;
 use self::members::Known;
 use self::report::{Batch, LINES_MAX, Reader};
 pub(crate) use self::report::{Line, Place, Records, Start};
 use super::ask::{Asker, Gone, Sight};
 use super::token::JoinTokenText;
+use crate::api::budget::BudgetRequest;
 use crate::api::error::{ApiCode, ApiError};
 use crate::api::request::{
     Found, LeaderRequest, LimitRequest, Submission, SubmitRequest, TokenRequest,
 };
+use crate::api::retention::RetentionRequest;
 use crate::api::service::{JobOrder, Permission, ReportLines, Service};
 use crate::api::view::{
     ClusterView, JobList, JobView, JoinToken, NodeFigures, NodeRole, Submitted, utc,
@@ -306,9 +308,13 @@ impl ClusterService {
             Call::TransferLeader(request) => {
                 self.transfer_here(request).await.map(|()| Value::Null)
             }
+            Call::SetRetention(request) => {
+                let retention = request.retention()?;
+                self.request(Request::SetRetention(retention)).await.map(|()| Value::Null)
+            }
+            Call::SetBudget(job, request) => self.set_budget_here(job, request).await,
             Call::Limit(request) => {
-                let bandwidth = request.check()?.bandwidth_bytes_per_second.map(ByteRate);
-                self.request(Request::Limit(bandwidth)).await.map(|()| Value::Null)
+                self.request(Request::Limit(request.bandwidth()?)).await.map(|()| Value::Null)
             }
         }
     }
@@ -339,8 +345,11 @@ impl ClusterService {
     }
 
     async fn run(&self, job: JobId) -> Result<u32, ApiError> {
-        let run = self.look_leading(move |leading| Some(leading.state().jobs.get(&job)?.run));
-        run.await?.ok_or_else(|| jobs::missing(job))
+        let run = self.look_leading(move |leading| {
+            let state = leading.state();
+            state.jobs.get(&job).map(|it| it.run).ok_or_else(|| jobs::missing(state, job))
+        });
+        run.await?
     }
 
     async fn job_here(&self, job: JobId) -> Result<JobView, ApiError> {
@@ -350,6 +359,19 @@ impl ClusterService {
             leading.map(|leading| jobs::show(leading, job, (sight.now, wall)))
         });
         shown.await?.ok_or_else(call::not_leader)?
+    }
+
+    /// Gives a job another budget, by the prices that it has where none are given.
+    async fn set_budget_here(&self, job: JobId, request: BudgetRequest) -> Result<Value, ApiError> {
+        let before = self.look_leading(move |leading| {
+            let state = leading.state();
+            let found = state.jobs.get(&job).map(|it| it.spec.policy.budget);
+            found.ok_or_else(|| jobs::missing(state, job))
+        });
+        let before = before.await??;
+        let budget = request.budget(before.money.as_ref().map(|(_, prices)| prices))?;
+        self.request(Request::SetBudget(job, budget)).await?;
+        call::write(&self.job_here(job).await?)
     }
 
     async fn order_here(&self, job: JobId, order: Request) -> Result<Value, ApiError> {
@@ -501,6 +523,15 @@ impl Service for ClusterService {
 
     async fn transfer_leader(&self, request: LeaderRequest) -> Result<ClusterView, ApiError> {
         self.call_admitted::<()>(&Call::TransferLeader(request)).await?;
+        self.cluster().await
+    }
+
+    async fn set_budget(&self, job: JobId, request: BudgetRequest) -> Result<JobView, ApiError> {
+        self.call_admitted(&Call::SetBudget(job, request)).await
+    }
+
+    async fn set_retention(&self, request: RetentionRequest) -> Result<ClusterView, ApiError> {
+        self.call_admitted::<()>(&Call::SetRetention(request)).await?;
         self.cluster().await
     }
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use airlift_coordinator::AgentInput;
 use airlift_protocol::assignment::{Assignment, End, Work};
+use airlift_protocol::budget::Spent;
 use airlift_protocol::codec;
 use airlift_protocol::control::{ControlAnswer, ControlMessage, Members};
 use airlift_protocol::error::{ErrorCode, Failure};
@@ -19,7 +20,7 @@ use airlift_protocol::figures::JobFigures;
 use airlift_protocol::frame::{self, CatchUp};
 use airlift_protocol::id::{JobId, NodeId};
 use airlift_protocol::job::{JobSpec, Mode};
-use airlift_protocol::limits::{JOBS_MEASURED_MAX, LOG_ENTRY_BYTES_MAX, TERM_MS};
+use airlift_protocol::limits::{JOBS_MEASURED_MAX, LOG_ENTRY_BYTES_MAX, SPENT_MAX, TERM_MS};
 use airlift_protocol::location::Location;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -45,6 +46,7 @@ use crate::pipeline::compress::{Compression, Encoder};
 use crate::pipeline::local::LocalSource;
 use crate::pipeline::meter::{JobMeters, Tally};
 use crate::pipeline::places::Places;
+use crate::pipeline::requests::counted;
 use crate::pipeline::rivals::{self, Rivals};
 use crate::pipeline::slots::{Slots, takes_slot};
 use crate::pipeline::source::Source;
@@ -208,6 +210,12 @@ impl Workshop {
         jobs.iter().map(|(id, job)| (*id, sent(job))).chain(idle).collect()
     }
 
+    /// What was used of the budgets of jobs since the process, or a job's work here, began.
+    pub(super) fn spent(&self) -> Vec<Spent> {
+        let jobs = locked(&self.jobs);
+        jobs.iter().take(SPENT_MAX).map(|(id, job)| job.meters.spent(*id)).collect()
+    }
+
     /// Lets go of jobs that are over, unless a later run has been heard of. May block.
     pub(super) fn forget(&self, over: &[(JobId, u32)]) {
         for (id, run) in over {
@@ -351,12 +359,12 @@ impl Workshop {
         let store =
             locate::open(&here(location), job.id, handling, job.fence.clone(), &self.setup.stores)
                 .await?;
-        if let Some(access) = access {
-            store.preflight(access).await?;
-        }
         job.meters.moving.watch(end, &*store);
         if end == End::Source {
             job.meters.serving.watch(end, &*store);
+        }
+        if let Some(access) = access {
+            counted(Arc::clone(&job.meters.moving), store.preflight(access)).await?;
         }
         Ok(store)
     }
@@ -450,7 +458,16 @@ impl Workshop {
         if let Work::List { end: End::Source, .. } = &assignment.work {
             let source = Some(self.source_store(&job).await?);
             let inventory = self.inventory(&job).await?;
-            return Ok(Executor { spec, transfer: None, source, inventory, filter, outcomes });
+            let meter = Arc::clone(&job.meters.moving);
+            return Ok(Executor {
+                spec,
+                transfer: None,
+                source,
+                inventory,
+                filter,
+                meter,
+                outcomes,
+            });
         }
         let limit = self.shares.limit(assignment.into());
         let (budget, meter) = (self.receiving.clone(), Arc::clone(&job.meters.moving));
@@ -461,10 +478,10 @@ impl Workshop {
             target: self.target_store(&job).await?,
             journal: self.journal(&job).await?,
             bounds,
-            meter,
+            meter: Arc::clone(&meter),
         };
         let transfer = Some(transfer);
-        Ok(Executor { spec, transfer, source: None, inventory: None, filter, outcomes })
+        Ok(Executor { spec, transfer, source: None, inventory: None, filter, meter, outcomes })
     }
 
     async fn source(

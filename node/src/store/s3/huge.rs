@@ -199,6 +199,7 @@ fn begin() -> Site {
         figures: Vec::new(),
         shares: None,
         formats: Formats::BUILD,
+        spent: Vec::new(),
     };
     site.feed(Input::Heartbeat { node: NODE, heartbeat, at: NOW });
     site

@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::report::Place;
+use crate::api::budget::BudgetRequest;
 use crate::api::error::{ApiCode, ApiError, Problem};
 use crate::api::request::{LeaderRequest, LimitRequest, SubmitRequest, TokenRequest};
+use crate::api::retention::RetentionRequest;
 use crate::api::service::{JobOrder, Permission};
 use crate::network::control::RequestError;
 
@@ -61,6 +63,10 @@ pub(super) enum Call {
     TransferLeader(LeaderRequest),
     /// All jobs together are to keep to a bandwidth.
     Limit(LimitRequest),
+    /// A job is to have another budget.
+    SetBudget(JobId, BudgetRequest),
+    /// So much is to be kept of jobs that have ended.
+    SetRetention(RetentionRequest),
 }
 
 impl Call {
@@ -79,13 +85,16 @@ impl Call {
             Self::Authorize | Self::Jobs | Self::Job(_) | Self::Report { .. } | Self::Cluster => {
                 Permission::Read
             }
-            Self::Submit(_) | Self::Pause(_) | Self::Resume(_) | Self::Cancel(_) => {
-                Permission::Operate
-            }
+            Self::Submit(_)
+            | Self::Pause(_)
+            | Self::Resume(_)
+            | Self::Cancel(_)
+            | Self::SetBudget(..) => Permission::Operate,
             Self::CreateToken(_)
             | Self::RemoveNode(_)
             | Self::TransferLeader(_)
-            | Self::Limit(_) => Permission::Administer,
+            | Self::Limit(_)
+            | Self::SetRetention(_) => Permission::Administer,
         }
     }
 
@@ -106,7 +115,9 @@ impl Call {
             | Self::Report { .. }
             | Self::Cluster
             | Self::RemoveNode(_)
-            | Self::Limit(_) => true,
+            | Self::Limit(_)
+            | Self::SetBudget(..)
+            | Self::SetRetention(_) => true,
         }
     }
 
@@ -279,6 +290,7 @@ pub(super) fn refused(failure: &Failure) -> ApiError {
         | ErrorCode::Io
         | ErrorCode::Cancelled
         | ErrorCode::Malformed
+        | ErrorCode::OverBudget
         | ErrorCode::LeaseLost => ApiCode::Conflict,
     };
     ApiError::new(code, failure.detail())
@@ -288,6 +300,8 @@ pub(super) fn refused(failure: &Failure) -> ApiError {
 mod tests {
     use airlift_protocol::assignment::End;
     use airlift_protocol::id::{NodeId, PageId, Position};
+    use airlift_protocol::schedule::Bandwidth;
+    use airlift_protocol::units::ByteRate;
 
     use super::*;
     use crate::api::text::ByteText;
@@ -311,6 +325,7 @@ mod tests {
             allow_empty_source: false,
             max_delete: None,
             bandwidth_bytes_per_second: Some(u64::MAX),
+            bandwidth_schedule: None,
             priority: Some(1),
             tags: Default::default(),
             storage_class: Some("keep".to_owned()),
@@ -319,12 +334,14 @@ mod tests {
             keys: Default::default(),
             inventory: None,
             server_side: Default::default(),
+            budget: None,
         }))
     }
 
     fn calls() -> Vec<(Call, Permission, bool)> {
         use Permission::{Administer, Operate, Read};
         let token = TokenRequest { role: NodeRole::Worker, ttl_seconds: 60 };
+        let limit = LimitRequest::from(Some(&Bandwidth::Fixed(ByteRate(7))));
         let named = LeaderRequest { node: Some("paris".to_owned()) };
         vec![
             (Call::Authorize, Read, true),
@@ -341,7 +358,13 @@ mod tests {
             (Call::RemoveNode("paris".to_owned()), Administer, true),
             (Call::TransferLeader(named), Administer, true),
             (Call::TransferLeader(LeaderRequest::default()), Administer, false),
-            (Call::Limit(LimitRequest { bandwidth_bytes_per_second: Some(7) }), Administer, true),
+            (Call::Limit(limit), Administer, true),
+            (Call::SetRetention(RetentionRequest::default()), Administer, true),
+            (
+                Call::SetBudget(JOB, BudgetRequest { bytes: Some(7), ..Default::default() }),
+                Operate,
+                true,
+            ),
         ]
     }
 

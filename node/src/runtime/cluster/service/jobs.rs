@@ -6,14 +6,16 @@ use std::collections::BTreeMap;
 use airlift_coordinator::Coordinator;
 use airlift_coordinator::scheduler::bottleneck::{self, Bottleneck};
 use airlift_coordinator::scheduler::figures::Recent;
-use airlift_coordinator::state::{Job, LargeObject, Lease, Phase, Task};
+use airlift_coordinator::state::{Job, LargeObject, Lease, Phase, State, Task};
 use airlift_protocol::assignment::End;
 use airlift_protocol::cluster::Member;
 use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::id::{JobId, NodeId};
 use airlift_protocol::key::Key;
+use airlift_protocol::schedule::Bandwidth;
 use airlift_protocol::time::Timestamp;
 
+use crate::api::budget::BudgetView;
 use crate::api::error::ApiError;
 use crate::api::line::JsonKey;
 use crate::api::text::ByteText;
@@ -38,6 +40,16 @@ pub(super) fn list(coordinator: &Coordinator, wall: Timestamp) -> JobList {
     JobList { jobs: jobs.into_iter().map(show).collect() }
 }
 
+/// One job as a list shows it, if it is on record.
+pub(in crate::runtime::cluster) fn summary_of(
+    coordinator: &Coordinator,
+    id: JobId,
+    wall: Timestamp,
+) -> Option<JobSummary> {
+    let job = coordinator.state().jobs.get(&id)?;
+    Some(summary(id, job, &measured(coordinator, id), wall))
+}
+
 /// One job.
 pub(super) fn show(
     coordinator: &Coordinator,
@@ -45,7 +57,7 @@ pub(super) fn show(
     (now, wall): (Timestamp, Timestamp),
 ) -> Result<JobView, ApiError> {
     let state = coordinator.state();
-    let job = state.jobs.get(&id).ok_or_else(|| missing(id))?;
+    let job = state.jobs.get(&id).ok_or_else(|| missing(state, id))?;
     let nobody = BTreeMap::new();
     let members = state.cluster.as_ref().map_or(&nobody, |cluster| &cluster.members);
     let mut view = view(id, job, members, &measured(coordinator, id), wall);
@@ -75,8 +87,15 @@ fn show_shares(view: &mut JobView, allowed: &Allowed) {
 }
 
 /// The answer about a job that does not exist.
-pub(super) fn missing(id: JobId) -> ApiError {
-    ApiError::not_found(format!("there is no job {id}"))
+pub(super) fn missing(state: &State, id: JobId) -> ApiError {
+    match state.removed.get(&id) {
+        None => ApiError::not_found(format!("there is no job {id}")),
+        Some(removed) => ApiError::not_found(format!(
+            "job {id} ended at {}, and what is known of it was removed since, its report too (airlift \
+             cluster keep-finished says how long that is kept)",
+            utc(removed.ended_at)
+        )),
+    }
 }
 
 /// Whether a user has ended the job, and that is over.
@@ -114,6 +133,7 @@ fn summary(id: JobId, job: &Job, measured: &Measured, wall: Timestamp) -> JobSum
         ended_at: job.ended_at.map(utc),
         elapsed_ms: job.ended_at.unwrap_or(wall).since(job.submitted_at),
         outcome: outcome(job),
+        budget: BudgetView::of(&job.spec.policy.budget, job.used()),
     }
 }
 
@@ -179,8 +199,22 @@ fn view(
         failure: failure
             .map(|failure| FailureView { code: failure.code, reason: failure.detail().to_owned() }),
         priority: job.spec.policy.priority.weight(),
-        bandwidth_bytes_per_second: job.spec.policy.bandwidth.map(|rate| rate.0),
+        bandwidth_bytes_per_second: limit_now(job.spec.policy.bandwidth.as_ref(), wall),
+        bandwidth_schedule: schedule_text(job.spec.policy.bandwidth.as_ref()),
         ranges: ranges(job),
+    }
+}
+
+/// Bytes a second that a limit allows at `wall`.
+pub(super) fn limit_now(bandwidth: Option<&Bandwidth>, wall: Timestamp) -> Option<u64> {
+    Some(bandwidth?.limit_at(wall)?.0)
+}
+
+/// A limit that depends on the time of the week, as it is written.
+pub(super) fn schedule_text(bandwidth: Option<&Bandwidth>) -> Option<String> {
+    match bandwidth? {
+        Bandwidth::Fixed(_) => None,
+        schedule @ Bandwidth::Schedule(_) => Some(schedule.to_string()),
     }
 }
 
@@ -524,7 +558,7 @@ mod tests {
     #[test]
     fn a_limit_is_shown_with_what_each_node_has_of_it() {
         let mut job = job();
-        job.spec.policy.bandwidth = Some(airlift_protocol::units::ByteRate(90));
+        job.spec.policy.bandwidth = Some(airlift_protocol::units::ByteRate(90).into());
         let mut view = shown(&job, &BTreeMap::new());
         assert_eq!((view.bandwidth_bytes_per_second, view.priority), (Some(90), 10));
         show_shares(&mut view, &BTreeMap::from([(PARIS, 60)]));
