@@ -33,6 +33,7 @@ mod killed_clouds;
 mod monitor;
 mod pace;
 mod pitfalls;
+mod policy;
 mod providers;
 mod restore;
 mod s3;

@@ -146,5 +146,6 @@ pub(super) fn heartbeat(boot: u64, held: Vec<AssignmentId>) -> Heartbeat {
         figures: Vec::new(),
         shares: None,
         formats: Formats::BUILD,
+        spent: Vec::new(),
     }
 }
