@@ -136,6 +136,7 @@ fn heartbeat() -> Heartbeat {
         members_version: 3,
         figures: Vec::new(),
         shares: None,
+        gates: Vec::new(),
         version: "1".to_owned(),
         formats: Formats::BUILD,
         spent: Vec::new(),
@@ -198,6 +199,11 @@ fn completions() -> Vec<Completion> {
         Completion::Deleted(vec![None, Some(failure())]),
         Completion::Cleaned,
         Completion::Cut { page: PageId(1), at: vec![Key::from("k"), Key::from("q")] },
+        Completion::Passed {
+            page: PageId(1),
+            up_to: Key::from("p"),
+            unreadable: Unreadable::default(),
+        },
         Completion::PartListed(ListingEnd {
             pages: PageId(1),
             unreadable: Vec::new(),
@@ -352,6 +358,7 @@ fn wire() -> Vec<Vec<u8>> {
             members: Some(members()),
             over: vec![(JobId([1; 16]), 2)],
             shares: None,
+            gates: Vec::new(),
         }),
         ControlAnswer::Job(Some(Box::new(spec()))),
         ControlAnswer::Forwarded { status: 200, body: b"{}".to_vec() },

@@ -202,7 +202,7 @@ impl Agent {
         }
         running.wire_bytes = running.wire_bytes.saturating_add(wire_bytes);
         let result = match result {
-            Ok(completion @ (Completion::Page { .. } | Completion::Cut { .. })) => {
+            Ok(completion) if completion.turn().is_some() => {
                 running.listed_up_to(&completion, self.seed);
                 let report = report(&running.assignment, Ok(completion), 0);
                 return self.say(now, report);

@@ -164,6 +164,26 @@ pub enum Command {
         /// Keys that end the range and those behind it, but for the last one.
         at: Vec<Key>,
     },
+    /// A key range was looked at up to a key, and no other object was found in it.
+    Passed {
+        /// Of which job.
+        job: JobId,
+        /// The run of the job whose listing it is.
+        run: u32,
+        /// Of which end's listing.
+        end: End,
+        /// Which part of the listing it is.
+        turn: Turn,
+        /// The key.
+        up_to: Key,
+        /// Places up to that key that could not be listed.
+        unreadable: Unreadable,
+    },
+    /// A job that rests although nobody has asked for that is tried again.
+    TryAgain {
+        /// Which job.
+        job: JobId,
+    },
     /// Nodes say what they have used for jobs.
     Spend {
         /// Which node, which start of it, and what.
@@ -203,7 +223,7 @@ pub enum Command {
     },
 }
 
-/// What a listing reports of one key range, pages and cuts, is counted; each counts once, in its turn.
+/// What a listing reports of one key range, pages above all, is counted; each counts once, in its turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Turn {
     /// Of which range.
@@ -290,16 +310,23 @@ mod tests {
         assert_eq!((taken[0], &taken[1..17], &taken[17..]), (17, &[9; 16][..], &[3, 4][..]));
         let limit = codec::encode(&Command::Limit { bandwidth: Some(ByteRate(5).into()) });
         assert_eq!(limit, [18, 1, 0, 5]);
+        let (range, number) = (KeyRangeId(6), PageId(7));
+        let (turn, unreadable) = (Turn { range, number, at }, Unreadable::default());
+        let (end, up_to) = (End::Target, Key::from("k"));
+        let passed = codec::encode(&Command::Passed { job, run: 2, end, turn, up_to, unreadable });
+        assert_eq!((passed[0], &passed[17..]), (20, &[2, 1, 6, 7, 5, 1, b'k', 0, 0][..]));
+        let again = codec::encode(&Command::TryAgain { job });
+        assert_eq!((again[0], &again[1..]), (21, &[9; 16][..]));
         let spend = codec::encode(&Command::Spend { words: Vec::new(), at });
-        assert_eq!(spend, [20, 0, 5]);
+        assert_eq!(spend, [22, 0, 5]);
         let exhaust = codec::encode(&Command::Exhaust { job, run: 2, bytes: 7, at });
-        assert_eq!((exhaust[0], &exhaust[17..]), (21, &[2, 7, 5][..]));
+        assert_eq!((exhaust[0], &exhaust[17..]), (23, &[2, 7, 5][..]));
         let retention = Retention { age_ms: Some(7), count: None };
-        assert_eq!(codec::encode(&Command::SetRetention(retention)), [23, 1, 7, 0]);
-        assert_eq!(codec::encode(&Command::Forget { at }), [24, 5]);
-        assert_eq!(codec::encode(&Command::Told { through: 7 }), [25, 7]);
+        assert_eq!(codec::encode(&Command::SetRetention(retention)), [25, 1, 7, 0]);
+        assert_eq!(codec::encode(&Command::Forget { at }), [26, 5]);
+        assert_eq!(codec::encode(&Command::Told { through: 7 }), [27, 7]);
         let budget = Budget { bytes: Some(7), ..Budget::default() };
         let set = codec::encode(&Command::SetBudget { job, budget });
-        assert_eq!((set[0], &set[17..]), (22, &[1, 7, 0, 0][..]));
+        assert_eq!((set[0], &set[17..]), (24, &[1, 7, 0, 0][..]));
     }
 }

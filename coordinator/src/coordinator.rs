@@ -7,6 +7,7 @@ mod hear;
 mod lead;
 mod observe;
 mod read;
+mod rest;
 mod retain;
 mod snapshot;
 mod spend;
@@ -21,6 +22,7 @@ use airlift_protocol::id::{AssignmentId, JobId, LogIndex, NodeId};
 use airlift_protocol::limits::{
     GRANTS_BATCHED_MAX, LOG_WAITING_MAX, PAGES_ACTIVE_MAX, RAFT_TICK_MS,
 };
+use airlift_protocol::pace::GateShare;
 use airlift_protocol::report::Report;
 use airlift_protocol::time::Timestamp;
 use airlift_protocol::version::{FormatVersion, Formats};
@@ -28,6 +30,7 @@ use airlift_protocol::version::{FormatVersion, Formats};
 use self::format::Known;
 use self::lead::SettledVoters;
 use self::read::Reads;
+use self::rest::Rests;
 use self::snapshot::Snapshots;
 use self::spend::Spending;
 use crate::command::Command;
@@ -40,6 +43,7 @@ use crate::scheduler::inventory::Inventory;
 use crate::scheduler::pages::{PageKey, Pages, active_max, wanted};
 use crate::scheduler::plan::plan;
 use crate::scheduler::shares::Shares;
+use crate::scheduler::throttle::Throttles;
 use crate::scheduler::{check, work};
 use crate::state::{Fact, Phase, State};
 
@@ -73,11 +77,14 @@ pub struct Coordinator {
     known: Known,
     voters: SettledVoters,
     reads: Reads,
+    rests: Rests,
     snapshots: Snapshots,
     shares: Shares,
     spending: Spending,
     /// What a node is to be told of its shares, in answer to the sign of life that came last.
     said: Option<(NodeId, control::Shares)>,
+    throttles: Throttles,
+    said_of_gates: Option<(NodeId, Vec<GateShare>)>,
     /// When to look next whether a job is to be forgotten.
     next_look: Timestamp,
     /// When consensus is to be told that time has passed; a process that works alone has none.
@@ -144,10 +151,13 @@ impl Coordinator {
             known: Known::new(Formats::BUILD),
             voters: SettledVoters::default(),
             reads: Reads::default(),
+            rests: Rests::default(),
             snapshots: Snapshots::default(),
             shares: Shares::default(),
             spending: Spending::default(),
             said: None,
+            throttles: Throttles::default(),
+            said_of_gates: None,
             next_look: Timestamp(0),
             next_tick,
             log,
@@ -304,7 +314,12 @@ impl Coordinator {
                 self.introduce_members();
                 self.effects.push_back(Effect::MembersChanged);
             }
-            fact => self.tell(fact),
+            fact => {
+                if let Fact::JobEnded(job) | Fact::Forgotten(job) = &fact {
+                    self.diffs.remove(job);
+                }
+                self.tell(fact);
+            }
         }
     }
 
@@ -382,8 +397,10 @@ impl Coordinator {
         self.diff();
         if std::mem::take(&mut self.has_changed) {
             self.observe_leases(now);
+            self.look_at_rests(now);
             self.load();
         }
+        self.try_again(now);
         if self.planned > 0 || !self.is_plan_due(now) {
             return;
         }

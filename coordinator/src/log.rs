@@ -127,7 +127,9 @@ impl Log {
         };
         let turn = match &command {
             Command::Page { job, end, turn, .. } => turn_of(job, end, turn, true),
-            Command::Cut { job, end, turn, .. } => turn_of(job, end, turn, false),
+            Command::Cut { job, end, turn, .. } | Command::Passed { job, end, turn, .. } => {
+                turn_of(job, end, turn, false)
+            }
             _ => None,
         };
         let proposed = Proposed { request, turn };

@@ -20,4 +20,5 @@ mod rates;
 mod route;
 pub mod shares;
 pub mod stragglers;
+pub mod throttle;
 pub mod work;

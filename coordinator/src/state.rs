@@ -34,7 +34,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use self::apply::is_movable;
 pub use self::cluster::{Cluster, JoinToken};
-pub use self::job::{Job, LeftOver, Phase, UploadId, UploadState};
+pub use self::job::{FailedObject, Job, LeftOver, Phase, UploadId, UploadState};
 pub(crate) use self::leases::TASK_BYTES_MIN;
 pub use self::leases::{Lease, Leases};
 pub use self::ledger::Ledger;

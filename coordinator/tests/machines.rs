@@ -68,6 +68,7 @@ fn beat(boot: u64, at: u64, held: &[AssignmentId]) -> Input {
         version: String::new(),
         figures: Vec::new(),
         shares: None,
+        gates: Vec::new(),
         formats: Formats::BUILD,
         spent: Vec::new(),
     };

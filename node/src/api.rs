@@ -13,6 +13,7 @@ pub mod retention;
 pub mod server;
 pub mod service;
 pub mod text;
+pub mod throttle;
 pub mod view;
 
 #[cfg(test)]

@@ -69,7 +69,8 @@ const HASH_INLINE_BYTES: u64 = 64 << 10;
 /// What rules about classes of storage call the one that a store gives when nothing is asked for.
 const DEFAULT_CLASS: &str = "default";
 
-/// Alters chunks between read and write: how tests prove that corruption is caught.
+/// Alters or delays chunks where they are hashed and compressed: how tests prove that corruption is caught,
+/// and a busy core named.
 pub trait FaultHook: Debug + Send + Sync {
     /// May change the chunk that crosses the link.
     fn on_link(&self, chunk: &mut CompressedChunk);

@@ -15,9 +15,10 @@ use crate::error::Failure;
 use crate::figures::JobFigures;
 use crate::id::{AssignmentId, JobId, LogIndex, NodeId, PageId, Position};
 use crate::job::JobSpec;
-use crate::limits::{HELD_MAX, MEMBERS_MAX, ORDERS_MAX, SPENT_MAX};
+use crate::limits::{GATES_TOLD_MAX, HELD_MAX, MEMBERS_MAX, ORDERS_MAX, SPENT_MAX};
 use crate::location::Location;
 use crate::manifest::Page;
+use crate::pace::{GateReport, GateShare};
 use crate::raft::RaftMessage;
 use crate::report::Report;
 use crate::time::Timestamp;
@@ -142,6 +143,9 @@ pub struct Heartbeat {
     pub shares: Option<Shares>,
     /// The formats of its build.
     pub formats: Formats,
+    /// What lately passed its gates: of buckets, for each kind of requests.
+    #[serde(deserialize_with = "bounded::list::<_, _, GATES_TOLD_MAX>")]
+    pub gates: Vec<GateReport>,
     /// What it has used for jobs of which it keeps something.
     #[serde(deserialize_with = "bounded::list::<_, _, SPENT_MAX>")]
     pub spent: Vec<Spent>,
@@ -157,6 +161,9 @@ pub struct Alive {
     pub over: Vec<(JobId, u32)>,
     /// What the node may move from now on; `None` when that stays as it was.
     pub shares: Option<Shares>,
+    /// What the node may ask buckets for that have asked for fewer requests.
+    #[serde(deserialize_with = "bounded::list::<_, _, GATES_TOLD_MAX>")]
+    pub gates: Vec<GateShare>,
 }
 
 /// What one node may move of bandwidths that many nodes share. It takes the place of all that the
@@ -263,13 +270,14 @@ mod tests {
             figures: vec![figures],
             shares: None,
             formats: Formats { oldest: FormatVersion(4), newest: FormatVersion(5) },
+            gates: Vec::new(),
             spent: Vec::new(),
         };
         let mut golden = vec![1, 0, 0, 0, 4, 1, 7, 1]; // boot, addresses, slots, held, written
         golden.extend_from_slice(&[9; 16]);
         golden.extend_from_slice(&[8, 3, 1, b'1', 1]); // bytes, members, version, figures
         golden.extend_from_slice(&codec::encode(&figures));
-        golden.extend_from_slice(&[0, 4, 5, 0]); // shares, formats, spent
+        golden.extend_from_slice(&[0, 4, 5, 0, 0]); // shares, formats, gates, spent
         assert_eq!(codec::encode(&beat), golden);
         assert_eq!(codec::decode::<Heartbeat>(&golden, 256).unwrap(), beat);
     }
@@ -281,7 +289,7 @@ mod tests {
         let bytes = codec::encode(&shares);
         assert_eq!((bytes[0], bytes[1], &bytes[2..18]), (7, 1, &[9; 16][..]));
         assert_eq!(bytes[18..], [251, 44, 1, 1, 0]);
-        let alive = codec::encode(&Alive { members: None, over: Vec::new(), shares: None });
-        assert_eq!(alive, [0, 0, 0]);
+        let alive = Alive { members: None, over: Vec::new(), shares: None, gates: Vec::new() };
+        assert_eq!(codec::encode(&alive), [0, 0, 0, 0]);
     }
 }

@@ -23,7 +23,7 @@ use crate::job::RestorePolicy;
 use crate::key::Key;
 use crate::limits::{
     CHUNK_BYTES, KEY_BYTES_MAX, PACK_BYTES_MAX, PACK_OBJECTS_MAX, PACKED_OBJECT_BYTES_MAX,
-    RIVALS_NAMED_MAX, STORED_SUMS_MAX,
+    RIVALS_NAMED_MAX, STORED_SUMS_MAX, VERIFY_BYTES_MAX,
 };
 use crate::manifest::{Entry, Kind};
 use crate::sum::{StoredSum, Sum, SumKind};
@@ -400,7 +400,12 @@ fn check_request(request: &Request) -> Result<(), FrameError> {
         }
         Request::Digests { objects } => {
             require(objects.len() <= REQUEST_ITEMS_MAX, "too many entries")?;
-            objects.iter().try_for_each(|object| check_entry(&object.entry))
+            objects.iter().try_for_each(|object| check_entry(&object.entry))?;
+            // Small ones are read whole, many at once; of large ones each chunk waits for memory.
+            let small = objects.iter().map(|object| object.entry.size);
+            let small = small.filter(|size| *size <= PACKED_OBJECT_BYTES_MAX);
+            let bytes = small.fold(0, u64::saturating_add);
+            require(bytes <= VERIFY_BYTES_MAX, "small objects are few bytes together")
         }
         Request::StoredSums { entries } | Request::Restore { entries, .. } => {
             check_entries(entries)
@@ -584,6 +589,7 @@ mod tests {
             Request::StoredSums { entries: vec![entry(0); REQUEST_ITEMS_MAX + 1] },
             Request::Digests { objects: vec![to_digest(entry(0)); REQUEST_ITEMS_MAX + 1] },
             Request::Digests { objects: vec![to_digest(link)] },
+            Request::Digests { objects: vec![to_digest(entry(PACKED_OBJECT_BYTES_MAX)); 9] },
         ];
         for request in requests {
             let header = header(request);

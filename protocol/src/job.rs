@@ -102,13 +102,26 @@ pub enum AclPolicy {
     Copy,
 }
 
-/// What is done with objects of the source that lie in an archive: a copy that can be read is asked for.
+/// What is done with objects of the source that lie in an archive: it is asked for them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RestorePolicy {
     /// How soon.
     pub tier: RestoreTier,
-    /// For how many days; at least one.
-    pub days: u16,
+    /// What becomes of them.
+    pub to: RestoreTo,
+}
+
+/// What becomes of an object that an archive gives back. Append only: the place of each is on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum RestoreTo {
+    /// A copy of it can be read for so many days, at least one, and it stays where it is.
+    Days(u16),
+    /// It leaves the archive for the store's usual tier, for good.
+    Hot,
+    /// It leaves it for a tier that is cheaper to keep things in.
+    Cool,
+    /// It leaves it for one that is cheaper still.
+    Cold,
 }
 
 /// How soon an archive gives back what is in it, and at what price.
@@ -126,7 +139,7 @@ pub enum RestoreTier {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
     "'{0}' says nothing about restoring: write TIER:DAYS, such as bulk:7, with the tier bulk, standard or \
-     expedited and at least one day"
+     expedited and at least one day, or for Azure TIER:hot, TIER:cool or TIER:cold"
 )]
 pub struct BadRestore(pub String);
 
@@ -146,17 +159,30 @@ impl FromStr for RestorePolicy {
 
     fn from_str(text: &str) -> Result<Self, BadRestore> {
         let bad = || BadRestore(text.to_owned());
-        let (tier, days) = text.split_once(':').ok_or_else(bad)?;
+        let (tier, to) = text.split_once(':').ok_or_else(bad)?;
         let tiers = [RestoreTier::Expedited, RestoreTier::Standard, RestoreTier::Bulk];
         let tier = tiers.into_iter().find(|known| known.as_str() == tier).ok_or_else(bad)?;
-        let days = days.parse().ok().filter(|days| *days > 0).ok_or_else(bad)?;
-        Ok(Self { tier, days })
+        let to = match to {
+            "hot" => RestoreTo::Hot,
+            "cool" => RestoreTo::Cool,
+            "cold" => RestoreTo::Cold,
+            days => {
+                days.parse().ok().filter(|days| *days > 0).map(RestoreTo::Days).ok_or_else(bad)?
+            }
+        };
+        Ok(Self { tier, to })
     }
 }
 
 impl fmt::Display for RestorePolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.tier.as_str(), self.days)
+        write!(f, "{}:", self.tier.as_str())?;
+        match self.to {
+            RestoreTo::Days(days) => write!(f, "{days}"),
+            RestoreTo::Hot => f.write_str("hot"),
+            RestoreTo::Cool => f.write_str("cool"),
+            RestoreTo::Cold => f.write_str("cold"),
+        }
     }
 }
 
@@ -539,14 +565,28 @@ mod tests {
     }
 
     #[test]
-    fn restoring_is_a_tier_and_days() {
-        for text in ["bulk:7", "standard:1", "expedited:30"] {
+    fn restoring_is_a_tier_and_days_or_where_to() {
+        for text in
+            ["bulk:7", "standard:1", "expedited:30", "standard:hot", "bulk:cool", "bulk:cold"]
+        {
             assert_eq!(text.parse::<RestorePolicy>().unwrap().to_string(), text);
         }
-        for text in
-            ["", "bulk", "bulk:", "bulk:0", "bulk:-1", "bulk:70000", "slow:7", "Bulk:7", ":7"]
-        {
+        for text in [
+            "",
+            "bulk",
+            "bulk:",
+            "bulk:0",
+            "bulk:-1",
+            "bulk:70000",
+            "slow:7",
+            "Bulk:7",
+            ":7",
+            "bulk:Hot",
+        ] {
             assert_eq!(text.parse::<RestorePolicy>(), Err(BadRestore(text.to_owned())), "{text}");
+        }
+        for (text, golden) in [("standard:7", vec![1, 0, 7]), ("bulk:cold", vec![2, 3])] {
+            assert_eq!(codec::encode(&text.parse::<RestorePolicy>().unwrap()), golden, "{text}");
         }
     }
 

@@ -29,6 +29,7 @@ pub mod key;
 pub mod limits;
 pub mod location;
 pub mod manifest;
+pub mod pace;
 pub mod raft;
 pub mod report;
 pub mod schedule;

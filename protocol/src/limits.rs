@@ -39,6 +39,10 @@ pub const LIST_RANGES_MAX: usize = 16;
 /// long ranges are cut again. The cost is what was read ahead, about one page.
 pub const LIST_PAGES_MAX: u32 = 16;
 
+/// Keys that a listing looks at without a page before it says how far it got: a filter may leave out all of
+/// them. A service lists as many in some seconds; whoever goes on elsewhere lists no more of them again.
+pub const LIST_PASSED_MAX: usize = 50_000;
+
 /// Encoded bytes of one log entry: a page, or a batch of reports.
 pub const LOG_ENTRY_BYTES_MAX: usize = 8 << 20;
 
@@ -96,6 +100,12 @@ pub const FAILURE_DETAIL_BYTES_MAX: usize = 512;
 /// Failures that the replicated state keeps by name; the report has them all.
 pub const FAILURES_KEPT_MAX: usize = 100;
 
+/// Milliseconds after which a job is tried again that rests because its credentials were refused, or nobody
+/// was there: the first time, doubled each time, and at most. Services lock out who shows wrong ones often.
+pub const REST_MS_MIN: u64 = 60_000;
+/// See [`REST_MS_MIN`].
+pub const REST_MS_MAX: u64 = 3_600_000;
+
 /// Pages of one job whose entries the coordinator holds in memory at once, on few nodes.
 pub const PAGES_ACTIVE_MIN: usize = 4;
 
@@ -135,6 +145,18 @@ pub const CORRUPT_ATTEMPTS_MAX: u32 = 3;
 
 /// Jobs that a sign of life has figures of.
 pub const JOBS_MEASURED_MAX: usize = 64;
+
+/// Gates of buckets that a sign of life tells of, and its answer.
+pub const GATES_TOLD_MAX: usize = 32;
+
+/// Gates of buckets that the leader knows what is asked for at.
+pub const GATES_SHARED_MAX: usize = 256;
+
+/// Jobs that are named for a gate: what is shown of them, and nothing that is decided, depends on it.
+pub const GATE_JOBS_MAX: usize = 64;
+
+/// Bytes that name a bucket, with its service.
+pub const PLACE_BYTES_MAX: usize = 512;
 
 /// Bytes of a node's name.
 pub const NODE_NAME_BYTES_MAX: usize = 63;

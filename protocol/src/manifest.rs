@@ -96,6 +96,11 @@ impl Page {
         self.entries.get(usize::from(index))
     }
 
+    /// Bytes that the entries have at most when they are encoded: what a [`PageBuilder`] counts.
+    pub fn encoded_bytes_max(&self) -> usize {
+        self.entries.iter().map(encoded_bytes_max).fold(0, usize::saturating_add)
+    }
+
     /// Bytes of all entries together.
     pub fn bytes(&self) -> u64 {
         self.entries.iter().map(|entry| entry.size).fold(0, u64::saturating_add)

@@ -47,7 +47,7 @@ impl SkipReason {
             Self::Special => "socket, pipe or device: has no content to copy".to_owned(),
             Self::Unrepresentable(why) => why.clone(),
             Self::Archived { .. } => {
-                "archived at the source: restore it with --restore TIER:DAYS, or there, then run again"
+                "archived at the source: restore it with --restore, or there, then run again"
                     .to_owned()
             }
             Self::Restoring { .. } => {
@@ -247,6 +247,28 @@ pub enum Completion {
     },
     /// An upload is open into which the service of both ends copies the object when it is committed.
     Copying(UploadToken),
+    /// Of a listing: keys up to this one were looked at, and none behind those reported before is an
+    /// object of the job. The assignment goes on.
+    Passed {
+        /// Its place among what is reported of the key range, as that of a page.
+        page: PageId,
+        /// The last key that was looked at.
+        up_to: Key,
+        /// Places up to that key that could not be listed, after what was reported before.
+        unreadable: Unreadable,
+    },
+}
+
+impl Completion {
+    /// Its place among what is reported of a key range, where it is part of a listing that goes on.
+    pub fn turn(&self) -> Option<PageId> {
+        match self {
+            Self::Page { page, .. } | Self::Cut { page, .. } | Self::Passed { page, .. } => {
+                Some(*page)
+            }
+            _ => None,
+        }
+    }
 }
 
 /// A node's answer to an assignment.
@@ -270,6 +292,17 @@ mod tests {
     use super::*;
     use crate::attributes::AttributeKind;
     use crate::codec;
+
+    #[test]
+    fn only_what_goes_on_has_a_turn() {
+        let (page, up_to) = (PageId(5), Key::from("k"));
+        let passed = Completion::Passed { page, up_to, unreadable: Unreadable::default() };
+        assert_eq!(codec::encode(&passed), [17, 5, 1, b'k', 0, 0]);
+        let cut = Completion::Cut { page, at: Vec::new() };
+        let end = ListingEnd { pages: page, unreadable: Vec::new(), unreadable_count: 0 };
+        let turns = [passed, cut, Completion::PartListed(end), Completion::Cleaned];
+        assert_eq!(turns.map(|it| it.turn()), [Some(page), Some(page), None, None]);
+    }
 
     #[test]
     fn a_report_has_the_bytes_it_always_had() {

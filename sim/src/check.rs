@@ -212,8 +212,11 @@ impl Check {
             Command::Page { job, end, page, .. } => Some((*job, *end, page.clone())),
             _ => None,
         };
-        if let Command::Cut { .. } = &command {
-            *self.counts.entry("ranges cut").or_default() += 1;
+        match &command {
+            Command::Cut { .. } => *self.counts.entry("ranges cut").or_default() += 1,
+            Command::Passed { .. } => *self.counts.entry("ranges passed").or_default() += 1,
+            Command::TryAgain { .. } => *self.counts.entry("tried again").or_default() += 1,
+            _ => {}
         }
         self.writers.before(&command, &self.reference);
         let format = self.reference.format;

@@ -186,6 +186,7 @@ impl Desk {
                     version: String::new(),
                     figures: Vec::new(),
                     shares: None,
+                    gates: Vec::new(),
                     formats: Formats::BUILD,
                     spent: Vec::new(),
                 };

@@ -22,12 +22,15 @@ pub struct Answer {
     pub body: String,
     /// Bytes that the head promises beyond the body, after which the connection ends.
     pub missing_bytes: usize,
+    /// Whether the head says how long the body is; without that it is as long as the connection lasts.
+    pub has_length: bool,
 }
 
 impl Answer {
     /// An answer with a status such as `200 OK`, and a body.
     pub fn new(status: &str, body: &str) -> Self {
-        Self { head: format!("HTTP/1.1 {status}\r\n"), body: body.to_owned(), missing_bytes: 0 }
+        let head = format!("HTTP/1.1 {status}\r\n");
+        Self { head, body: body.to_owned(), missing_bytes: 0, has_length: true }
     }
 
     /// An error as S3 writes it.
@@ -40,6 +43,13 @@ impl Answer {
     #[must_use]
     pub fn with(mut self, name: &str, value: &str) -> Self {
         self.head.push_str(&format!("{name}: {value}\r\n"));
+        self
+    }
+
+    /// The same, without a word of how long it is.
+    #[must_use]
+    pub fn without_length(mut self) -> Self {
+        self.has_length = false;
         self
     }
 
@@ -113,8 +123,11 @@ async fn converse(mut socket: TcpStream, answer: Arc<Answerer>, seen: Arc<Mutex<
     seen.lock().unwrap_or_else(PoisonError::into_inner).push(head.clone());
     let length = answer.body.len() + answer.missing_bytes;
     let body = if first_line.starts_with("HEAD") { "" } else { &answer.body };
-    let text =
-        format!("{}content-length: {length}\r\nconnection: close\r\n\r\n{body}", answer.head);
+    let length = match answer.has_length {
+        true => format!("content-length: {length}\r\n"),
+        false => String::new(),
+    };
+    let text = format!("{}{length}connection: close\r\n\r\n{body}", answer.head);
     // A client that went away needs no answer.
     drop(socket.write_all(text.as_bytes()).await);
     drop(socket.shutdown().await);

@@ -1,18 +1,23 @@
 //! A bucket of any number of keys, none of which is kept anywhere: it answers listings as S3 does, from
-//! any key on, as fast as one process writes XML. Beside it, an empty bucket that notes when the first
-//! object arrives.
+//! any key on, as fast as one process writes XML; each object is the text of its key. Beside it, a bucket
+//! that keeps nothing but which of these have arrived, and when the first one did.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, ETAG, LAST_MODIFIED};
+use data_encoding::HEXLOWER;
+use hyper::body::{Body, Incoming};
+use hyper::header::{CONTENT_TYPE, ETAG, HeaderValue, LAST_MODIFIED};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
+use md5::{Digest, Md5};
 use reqwest::Url;
 use tokio::runtime::Runtime;
 
@@ -25,9 +30,6 @@ pub const TARGET: &str = "nothing";
 
 /// Keys of one answer, at most.
 const PAGE_KEYS: u64 = 1_000;
-
-/// What every object is: `x`.
-const TAG: &str = "\"9dd4e461268c8034f5c8564e155c67a6\"";
 
 /// Directories into which the keys are divided.
 const DIRECTORIES: u64 = 100;
@@ -44,6 +46,20 @@ pub struct KeyServer {
 struct Bucket {
     keys: u64,
     first_put: OnceLock<Instant>,
+    /// How often each has arrived.
+    arrived: Vec<AtomicU8>,
+    wrong: AtomicU64,
+}
+
+/// What has arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrivals {
+    /// Objects that arrived as they are.
+    pub objects: u64,
+    /// Those of them that arrived more than once.
+    pub again: u64,
+    /// What arrived with other bytes, or under another key.
+    pub wrong: u64,
 }
 
 impl KeyServer {
@@ -57,7 +73,9 @@ impl KeyServer {
         let address = listener.local_addr()?;
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        let bucket = Arc::new(Bucket { keys, first_put: OnceLock::new() });
+        let arrived = (0..keys).map(|_| AtomicU8::new(0)).collect();
+        let (first_put, wrong) = (OnceLock::new(), AtomicU64::new(0));
+        let bucket = Arc::new(Bucket { keys, first_put, arrived, wrong });
         runtime.spawn(serve(listener, Arc::clone(&bucket)));
         Ok(Self { address, bucket, _runtime: runtime })
     }
@@ -71,9 +89,21 @@ impl KeyServer {
         }
     }
 
-    /// When the first object was sent to the empty bucket.
+    /// When the first object was sent to the other bucket.
     pub fn first_put(&self) -> Option<Instant> {
         self.bucket.first_put.get().copied()
+    }
+
+    /// What was sent to the other bucket.
+    pub fn arrivals(&self) -> Arrivals {
+        let counts = self.bucket.arrived.iter().map(|count| count.load(Ordering::Relaxed));
+        let empty = Arrivals { objects: 0, again: 0, wrong: 0 };
+        let sum = counts.fold(empty, |sum, count| Arrivals {
+            objects: sum.objects + u64::from(count > 0),
+            again: sum.again + u64::from(count > 1),
+            ..sum
+        });
+        Arrivals { wrong: self.bucket.wrong.load(Ordering::Relaxed), ..sum }
     }
 }
 
@@ -83,8 +113,8 @@ async fn serve(listener: TcpListener, bucket: Arc<Bucket>) {
         let bucket = Arc::clone(&bucket);
         tokio::spawn(async move {
             let service = service_fn(move |request: Request<Incoming>| {
-                let answer = bucket.answer(&request);
-                async move { Ok::<_, Infallible>(answer) }
+                let bucket = Arc::clone(&bucket);
+                async move { Ok::<_, Infallible>(bucket.answer(request).await) }
             });
             let builder = Builder::new(TokioExecutor::new());
             // A client that went away has nothing more to say.
@@ -94,19 +124,44 @@ async fn serve(listener: TcpListener, bucket: Arc<Bucket>) {
 }
 
 impl Bucket {
-    fn answer(&self, request: &Request<Incoming>) -> Response<String> {
+    async fn answer(&self, request: Request<Incoming>) -> Response<String> {
         let Ok(url) = Url::parse(&format!("http://keys{}", request.uri())) else {
             return status(400);
         };
+        let (bucket, object) =
+            url.path().trim_start_matches('/').split_once('/').unwrap_or_default();
+        if request.method() != Method::PUT || object.is_empty() {
+            return self.look(request.method(), &url);
+        }
+        let is_target = bucket == TARGET;
+        match read(request.into_body()).await {
+            Some(body) if is_target => self.take(object, &body),
+            _ => status(400),
+        }
+    }
+
+    /// Takes an object in.
+    fn take(&self, object: &str, body: &[u8]) -> Response<String> {
+        self.first_put.get_or_init(Instant::now);
+        let count = self.number(object).and_then(|number| self.arrived.get(number as usize));
+        match count.filter(|_| body == object.as_bytes()) {
+            Some(count) => {
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+            None => {
+                self.wrong.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        tagged(&format!("\"{}\"", HEXLOWER.encode(&Md5::digest(body))), "")
+    }
+
+    /// What asks and changes nothing.
+    fn look(&self, method: &Method, url: &Url) -> Response<String> {
         let mut path = url.path().trim_start_matches('/').splitn(2, '/');
         let bucket = path.next().unwrap_or_default();
         let object = path.next().unwrap_or_default();
         let queried = |name: &str| url.query_pairs().find(|(key, _)| key == name).map(|it| it.1);
-        match (request.method(), object) {
-            (&Method::PUT, object) if !object.is_empty() => {
-                self.first_put.get_or_init(Instant::now);
-                tagged("")
-            }
+        match (method, object) {
             (&Method::GET, "") if queried("list-type").is_some() => {
                 let after = queried("continuation-token").or_else(|| queried("start-after"));
                 let most = queried("max-keys").and_then(|most| most.parse().ok());
@@ -118,12 +173,33 @@ impl Bucket {
                     .to_owned(),
             ),
             (&Method::HEAD, "") => status(200),
-            (&Method::GET | &Method::HEAD, object) if bucket == SOURCE && !object.is_empty() => {
-                tagged("x")
+            (&Method::GET | &Method::HEAD, object) if bucket == SOURCE => {
+                match self.number(object) {
+                    Some(number) => tagged(&format!("\"{}\"", tag(number)), object),
+                    None => status(404),
+                }
             }
             _ => status(404),
         }
     }
+
+    /// Which key this is.
+    fn number(&self, object: &str) -> Option<u64> {
+        let number = object.rsplit('/').next()?.parse().ok()?;
+        (number < self.keys && key(self.keys, number) == object).then_some(number)
+    }
+}
+
+/// All of a body; `None` when it does not come to its end.
+async fn read(mut body: Incoming) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+        // Trailers have no data.
+        if let Ok(data) = frame.ok()?.into_data() {
+            bytes.extend_from_slice(&data);
+        }
+    }
+    Some(bytes)
 }
 
 fn list(keys: u64, after: Option<&str>, most: u64) -> Response<String> {
@@ -134,8 +210,9 @@ fn list(keys: u64, after: Option<&str>, most: u64) -> Response<String> {
     for number in first..end {
         body.push_str("<Contents><Key>");
         body.push_str(&key(keys, number));
-        body.push_str("</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified><ETag>");
-        body.push_str("&quot;9dd4e461268c8034f5c8564e155c67a6&quot;</ETag><Size>1</Size>");
+        body.push_str("</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified><ETag>&quot;");
+        body.push_str(&tag(number));
+        body.push_str(&format!("&quot;</ETag><Size>{}</Size>", key(keys, number).len()));
         body.push_str("<StorageClass>STANDARD</StorageClass></Contents>");
     }
     let is_truncated = end < keys && first < end;
@@ -153,6 +230,11 @@ fn key(keys: u64, number: u64) -> String {
     format!("data/{:02}/{number:09}", number * DIRECTORIES / keys.max(1))
 }
 
+/// What tells its object from others: of the length that entity tags have, and no MD5.
+fn tag(number: u64) -> String {
+    format!("object-{number:025}")
+}
+
 /// The first of so many keys that is behind `after`.
 fn first_behind(keys: u64, after: &str) -> u64 {
     let (mut low, mut high) = (0, keys);
@@ -168,17 +250,15 @@ fn first_behind(keys: u64, after: &str) -> u64 {
 
 fn xml(body: String) -> Response<String> {
     let mut answer = Response::new(body);
-    answer
-        .headers_mut()
-        .insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static("application/xml"));
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));
     answer
 }
 
-fn tagged(body: &str) -> Response<String> {
+fn tagged(tag: &str, body: &str) -> Response<String> {
     let mut answer = Response::new(body.to_owned());
     let headers = answer.headers_mut();
-    headers.insert(ETAG, hyper::header::HeaderValue::from_static(TAG));
-    let time = hyper::header::HeaderValue::from_static("Thu, 01 Jan 2026 00:00:00 GMT");
+    headers.extend(HeaderValue::from_str(tag).map(|tag| (ETAG, tag)));
+    let time = HeaderValue::from_static("Thu, 01 Jan 2026 00:00:00 GMT");
     headers.insert(LAST_MODIFIED, time);
     answer
 }

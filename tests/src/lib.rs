@@ -11,6 +11,7 @@ pub mod exfat;
 pub mod ftpd;
 pub mod gate;
 pub mod gcs;
+pub mod hdfs;
 pub mod hook;
 pub mod issuer;
 pub mod keys;

@@ -6,6 +6,7 @@
 
 pub mod front;
 mod ledger;
+pub mod listings;
 pub mod sums;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -30,6 +31,7 @@ use tokio::runtime::Runtime;
 
 use self::front::Front;
 use self::ledger::Ledger;
+use self::listings::Answered;
 
 const REGION: &str = "us-east-1";
 
@@ -157,6 +159,21 @@ impl S3Server {
     /// How to reach the server.
     pub fn access(&self) -> &Access {
         &self.access
+    }
+
+    /// Has a bucket name objects of one byte of which there is nothing else: enough to be listed.
+    pub fn name(&self, bucket: &str, keys: impl IntoIterator<Item = String>) {
+        self.ledger.name(bucket, keys);
+    }
+
+    /// Has answers to listings hold no more than so many keys from now on.
+    pub fn list_with(&self, keys_max: usize) {
+        self.ledger.listings.answer_with(keys_max);
+    }
+
+    /// What was answered to listings so far, in order, but for those of a number of keys.
+    pub fn listed(&self) -> Vec<Answered> {
+        self.ledger.listings.seen()
     }
 
     /// Keys of a bucket, ascending.

@@ -77,8 +77,8 @@ impl Running {
         Self { assignment, attempt, retry, results, due: None, wire_bytes: 0 }
     }
 
-    /// A page of a listing was reported, or a cut: another attempt would go on after it, with its full
-    /// number of retries.
+    /// A part of a listing was reported: another attempt would go on after it, with its full number of
+    /// retries.
     pub(super) fn listed_up_to(&mut self, completion: &Completion, seed: u64) {
         let Work::List { after, next, until, cuts, .. } = &mut self.assignment.work else { return };
         let turn = match completion {
@@ -89,6 +89,7 @@ impl Running {
                 *cuts = 0;
                 (page, until.insert(first.clone()))
             }),
+            Completion::Passed { page, up_to, .. } => Some((page, after.insert(up_to.clone()))),
             _ => None,
         };
         let Some((turn, _)) = turn else { return };

@@ -28,10 +28,7 @@ pub(super) struct Unsettled {
 }
 
 fn page_of(report: &Report) -> Option<PageId> {
-    match &report.result {
-        Ok(Completion::Page { page, .. } | Completion::Cut { page, .. }) => Some(*page),
-        _ => None,
-    }
+    report.result.as_ref().ok().and_then(Completion::turn)
 }
 
 impl Unsettled {

@@ -35,11 +35,12 @@ const LISTED_BYTES_MAX: usize = 2 * PAGE_BYTES_MAX;
 enum Turned {
     Page(Vec<Entry>, Unreadable),
     Cut(Vec<Key>),
+    Passed(Key, Unreadable),
 }
 
 impl Coordinator {
     pub(super) fn on_heartbeat(&mut self, now: Timestamp, node: NodeId, beat: &Heartbeat) {
-        self.said = None;
+        (self.said, self.said_of_gates) = (None, None);
         if !self.is_deciding {
             return;
         }
@@ -148,6 +149,9 @@ impl Coordinator {
             Ok(Completion::Cut { page, at }) => {
                 self.on_turn(now, node, of, (page, Turned::Cut(at)));
             }
+            Ok(Completion::Passed { page, up_to, unreadable }) => {
+                self.on_turn(now, node, of, (page, Turned::Passed(up_to, unreadable)));
+            }
             Ok(Completion::Listed(ref end) | Completion::PartListed(ref end))
                 if Some(end.pages) != self.next_turn(report.job, listing) => {}
             _ => self.keep_report(report),
@@ -193,8 +197,10 @@ impl Coordinator {
         let fault = match turned {
             Turned::Page(entries, unreadable) => {
                 let page = Page { id: self.next_page(job, end), entries };
-                let bytes = codec::encode(&page).len();
-                if is_movable(&page) && bytes <= LISTED_BYTES_MAX {
+                // Encoded only when it must be: the log does that once more.
+                let is_small = page.encoded_bytes_max() <= LISTED_BYTES_MAX
+                    || codec::encode(&page).len() <= LISTED_BYTES_MAX;
+                if is_movable(&page) && is_small {
                     let command = Command::Page { job, run, end, page, turn, unreadable };
                     return self.log.propose(command, None);
                 }
@@ -204,6 +210,10 @@ impl Coordinator {
                 return self.log.propose(Command::Cut { job, run, end, turn, at }, None);
             }
             Turned::Cut(at) => format!("{} cuts", at.len()),
+            Turned::Passed(up_to, unreadable) => {
+                let command = Command::Passed { job, run, end, turn, up_to, unreadable };
+                return self.log.propose(command, None);
+            }
         };
         let text = format!("{node:?} listed what cannot be: {fault} of the {end:?}");
         let failure = Failure::new(ErrorCode::Protocol, text);
@@ -243,9 +253,9 @@ impl Coordinator {
     /// The key range whose turn `command` is.
     pub(super) fn turn_of(&self, command: &Command) -> Option<(JobId, End, KeyRangeId)> {
         match command {
-            Command::Page { job, end, turn, .. } | Command::Cut { job, end, turn, .. } => {
-                Some((*job, *end, turn.range))
-            }
+            Command::Page { job, end, turn, .. }
+            | Command::Cut { job, end, turn, .. }
+            | Command::Passed { job, end, turn, .. } => Some((*job, *end, turn.range)),
             _ => None,
         }
     }
@@ -263,6 +273,9 @@ impl Coordinator {
 
 /// How many reports go into the next entry: one at least, and no more than it can hold.
 fn batch_length(reports: &[Report]) -> usize {
+    if reports.len() <= 1 {
+        return 1;
+    }
     let mut bytes = 0;
     let fitting = reports.iter().take(REPORTS_BATCHED_MAX).take_while(|report| {
         bytes += codec::encode(report).len();

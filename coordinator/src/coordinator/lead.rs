@@ -9,11 +9,13 @@ use airlift_protocol::raft::{Configuration, MembershipChange, RaftId, RaftMessag
 use airlift_protocol::time::Timestamp;
 
 use super::Coordinator;
+use super::rest::Rests;
 use super::spend::Spending;
 use crate::consensus::{Consensus, MembershipError, TransferError};
 use crate::effect::{Answer, Effect};
 use crate::scheduler::pages::Pages;
 use crate::scheduler::shares::Shares;
+use crate::scheduler::throttle::Throttles;
 
 /// Ticks that are made up for at once when the process was held up; the rest of the pause is let go,
 /// since nobody has heard this node meanwhile anyway.
@@ -164,6 +166,8 @@ impl Coordinator {
         let term = self.log.consensus().map_or(0, |consensus| consensus.status().term);
         self.shares = Shares::take_over(now, term, &self.state);
         self.said = None;
+        self.rests = Rests::default();
+        self.throttles = Throttles::take_over(now);
         self.spending = Spending::default();
         if is_deciding {
             // Whoever holds a lease has as long as it lasts to be heard here.

@@ -1,14 +1,16 @@
-//! What the leader sees of the nodes' work and makes of it: what is taken back, and what share of a
-//! bandwidth each node may use.
+//! What the leader sees of the nodes' work and makes of it: what is taken back, what share of a bandwidth
+//! each node may use, and what it may ask buckets for.
 
 use airlift_protocol::control::{Heartbeat, Shares};
 use airlift_protocol::id::NodeId;
+use airlift_protocol::pace::GateShare;
 use airlift_protocol::time::Timestamp;
 
 use super::Coordinator;
 use crate::command::Command;
 use crate::scheduler::check;
 use crate::scheduler::stragglers::TakeBack;
+use crate::scheduler::throttle::Throttles;
 
 impl Coordinator {
     /// Looks at a sign of life, and decides what its node may move from now on.
@@ -22,6 +24,8 @@ impl Coordinator {
         let demand = self.shares.demand(&self.state, at);
         let said = self.shares.tell(now, node, beat.shares.as_ref(), &demand);
         self.said = said.map(|shares| (node, shares));
+        self.throttles.hear(now, (node, beat.boot), &beat.gates);
+        self.said_of_gates = Some((node, self.throttles.tell(node, &beat.gates)));
         debug_assert_eq!(check::check_shares(&self.state, &self.shares, (now, at)), [""; 0]);
     }
 
@@ -29,6 +33,17 @@ impl Coordinator {
     /// input; `None` when there is nothing to say.
     pub fn take_shares(&mut self, node: NodeId) -> Option<Shares> {
         self.said.take().filter(|(of, _)| *of == node).map(|(_, shares)| shares)
+    }
+
+    /// What `node` may ask buckets for, in answer to its sign of life, which was the last input.
+    pub fn take_gates(&mut self, node: NodeId) -> Vec<GateShare> {
+        let said = self.said_of_gates.take().filter(|(of, _)| *of == node);
+        said.map(|(_, shares)| shares).unwrap_or_default()
+    }
+
+    /// The buckets that have asked for fewer requests, on the leader.
+    pub fn throttles(&self) -> &Throttles {
+        &self.throttles
     }
 
     /// What `node` may move as of `now`, as it was told last; on the leader.

@@ -228,6 +228,7 @@ impl Site {
             version: String::new(),
             figures: Vec::new(),
             shares: None,
+            gates: Vec::new(),
             formats: Formats::BUILD,
             spent: Vec::new(),
         };

@@ -17,7 +17,7 @@ use super::job::{Job, Phase};
 use super::leases::Lease;
 use super::page::PageProgress;
 use super::{Fact, ObjectFact, State, Task, grant, ledger, report, retention};
-use crate::command::{Command, Turn};
+use crate::command::{Command, Founding, Joining, Turn};
 use crate::event::Status;
 
 /// Changes `state` by the command of entry `index`.
@@ -31,6 +31,19 @@ pub(super) fn apply(state: &mut State, index: LogIndex, command: Command) -> Vec
         Command::VoidLeases { node } => void_leases(state, node, Fate::Unknown),
         Command::Page { job, run, end, page, turn, unreadable } => {
             with_run(state, (job, run), |it| list(it, (job, index, end), &page, &turn, unreadable))
+        }
+        Command::Cut { job, run, end, turn, at } => with_run(state, (job, run), |it| {
+            let taken = it.listing_mut(end).cut(&turn, &at);
+            taken.map_or_else(|fault| stop_listing(it, (job, end), &fault, turn.at), |_| Vec::new())
+        }),
+        Command::Passed { job, run, end, turn, up_to, unreadable } => {
+            with_run(state, (job, run), |it| {
+                let taken = it.listing_mut(end).pass(&turn, up_to, unreadable);
+                taken.map_or_else(
+                    |fault| stop_listing(it, (job, end), &fault, turn.at),
+                    |_| Vec::new(),
+                )
+            })
         }
         Command::Grant { grants } => {
             grants.into_iter().filter_map(|item| grant::apply(state, index, item)).collect()
@@ -51,24 +64,12 @@ pub(super) fn apply(state: &mut State, index: LogIndex, command: Command) -> Vec
         Command::NodeStarted { node, boot, addresses, formats } => {
             start_node(state, index, node, boot, (addresses, formats))
         }
-        Command::Found(founding) => {
-            let id = founding.cluster;
-            let cluster = state.cluster.get_or_insert_with(|| Cluster::found(index, *founding));
-            if cluster.id == id { vec![Fact::Members] } else { vec![refuse_founding(cluster)] }
-        }
+        Command::Found(founding) => found(state, index, *founding),
         Command::IssueToken { id, token } => {
             let refused = state.cluster.as_mut().and_then(|cluster| cluster.issue(id, token));
             refused.map(Fact::Refused).into_iter().collect()
         }
-        Command::Join(joining) => {
-            let has_run = state.boots.contains_key(&joining.node);
-            let format = state.format;
-            let joined = state.cluster.as_mut().map(|it| match joining.formats.has(format) {
-                true => it.join(index, *joining, has_run),
-                false => Err(cluster::unfit(joining.formats, format)),
-            });
-            joined.map(cluster::fact).unwrap_or_default()
-        }
+        Command::Join(joining) => join(state, index, *joining),
         Command::RemoveMember { node } => remove_member(state, index, node),
         Command::Pause { job } => ask_job(state, job, pause),
         Command::Resume { job } => ask_job(state, job, |job_state, _| {
@@ -86,10 +87,7 @@ pub(super) fn apply(state: &mut State, index: LogIndex, command: Command) -> Vec
         | Command::SetRetention(_)
         | Command::Forget { .. }
         | Command::Told { .. }) => policy(state, command),
-        Command::Cut { job, run, end, turn, at } => with_run(state, (job, run), |it| {
-            it.listing_mut(end).cut(&turn, &at);
-            Vec::new()
-        }),
+        Command::TryAgain { job } => with_job(state, job, try_again),
     }
 }
 
@@ -119,9 +117,32 @@ fn policy(state: &mut State, command: Command) -> Vec<Fact> {
     }
 }
 
-fn refuse_founding(cluster: &Cluster) -> Fact {
+fn found(state: &mut State, index: LogIndex, founding: Founding) -> Vec<Fact> {
+    let id = founding.cluster;
+    let cluster = state.cluster.get_or_insert_with(|| Cluster::found(index, founding));
+    if cluster.id == id {
+        return vec![Fact::Members];
+    }
     let text = format!("this node is a member of cluster {} already", cluster.id);
-    Fact::Refused(Failure::new(ErrorCode::Conflict, text))
+    vec![Fact::Refused(Failure::new(ErrorCode::Conflict, text))]
+}
+
+fn join(state: &mut State, index: LogIndex, joining: Joining) -> Vec<Fact> {
+    let has_run = state.boots.contains_key(&joining.node);
+    let format = state.format;
+    let joined = state.cluster.as_mut().map(|it| match joining.formats.has(format) {
+        true => it.join(index, joining, has_run),
+        false => Err(cluster::unfit(joining.formats, format)),
+    });
+    joined.map(cluster::fact).unwrap_or_default()
+}
+
+/// Has a job go on that rests for a failure. What somebody has asked to rest does not.
+fn try_again(job: &mut Job) -> Vec<Fact> {
+    if job.paused_by.is_some() && !job.is_over_budget() {
+        job.resume();
+    }
+    Vec::new()
 }
 
 /// Changes a job on somebody's request, who is told when that cannot be.
@@ -140,9 +161,10 @@ fn ask_job(
     }
 }
 
-/// Takes every lease back, for as long as the job rests.
+/// Takes every lease back, for as long as the job rests: until somebody has it go on, whatever it may have
+/// rested for before.
 fn pause(job: &mut Job, _: JobId) -> Vec<Fact> {
-    job.is_paused = true;
+    (job.is_paused, job.paused_by) = (true, None);
     take_leases_back(job, |_| true)
 }
 
@@ -375,10 +397,7 @@ fn list(
     match job.listing_mut(end).take_page(index, page, turn, unreadable) {
         Ok(true) => {}
         Ok(false) => return Vec::new(),
-        Err(fault) => {
-            let failure = Failure::new(ErrorCode::Protocol, format!("the {end:?}: {fault}"));
-            return stop(job, id, failure, turn.at);
-        }
+        Err(fault) => return stop_listing(job, (id, end), &fault, turn.at),
     }
     if end == End::Source {
         let count = page.entries.len() as u64;
@@ -394,6 +413,11 @@ fn list(
         *total = total.saturating_add(page.bytes());
     }
     vec![Fact::Listing(id, end)]
+}
+
+/// What a lister said cannot be. It would say it again and again, and its node take in nothing else.
+fn stop_listing(job: &mut Job, (id, end): (JobId, End), fault: &str, at: Timestamp) -> Vec<Fact> {
+    stop(job, id, Failure::new(ErrorCode::Protocol, format!("the {end:?}: {fault}")), at)
 }
 
 fn extraneous(job: &mut Job, id: JobId, page: PageId, entries: Bitmap) -> Vec<Fact> {
@@ -415,9 +439,9 @@ fn extraneous(job: &mut Job, id: JobId, page: PageId, entries: Bitmap) -> Vec<Fa
     entries
         .iter()
         .map(|index| {
-            let fact = ObjectFact::plain(status);
-            job.count(&fact, 0);
-            Fact::Extraneous(id, Position { page, index }, fact)
+            let (fact, position) = (ObjectFact::plain(status), Position { page, index });
+            job.count((End::Target, position), &fact, 0);
+            Fact::Extraneous(id, position, fact)
         })
         .collect()
 }
@@ -490,10 +514,10 @@ mod tests {
     use airlift_protocol::limits::JOBS_ENDED_MAX;
     use airlift_protocol::location::Location;
     use airlift_protocol::manifest::{Entry, Kind, Version};
-    use airlift_protocol::report::Report;
+    use airlift_protocol::report::{Comparison, Completion, Report};
 
     use super::*;
-    use crate::command::{Founding, Grant};
+    use crate::command::Grant;
 
     fn spec(target: usize) -> JobSpec {
         JobSpec {
@@ -581,8 +605,12 @@ mod tests {
 
     #[test]
     fn a_clusters_job_rests_when_its_credentials_are_refused_until_somebody_wants_it() {
-        for is_resumed in [true, false] {
-            let (mut state, job, answer) = listing(true, ErrorCode::Unauthorized);
+        for (is_resumed, code) in [
+            (true, ErrorCode::Unauthorized),
+            (false, ErrorCode::Unauthorized),
+            (true, ErrorCode::Unreachable),
+        ] {
+            let (mut state, job, answer) = listing(true, code);
             assert_eq!(state.apply(LogIndex(4), answer), [Fact::Rested(job)]);
             let resting = &state.jobs[&job];
             assert!(resting.is_running() && !resting.is_active() && resting.leases.is_empty());
@@ -595,6 +623,80 @@ mod tests {
             assert_eq!(state.apply(LogIndex(5), wanted), []);
             let going = &state.jobs[&job];
             assert!(going.is_active() && going.paused_by.is_none() && going.run == 1);
+        }
+    }
+
+    #[test]
+    fn a_resting_job_is_tried_again_unless_somebody_has_put_it_to_rest() {
+        for is_paused in [false, true] {
+            let (mut state, job, answer) = listing(true, ErrorCode::Unauthorized);
+            state.apply(LogIndex(4), Command::TryAgain { job });
+            assert!(state.jobs[&job].is_active(), "nothing has happened");
+            state.apply(LogIndex(5), answer);
+            if is_paused {
+                state.apply(LogIndex(6), Command::Pause { job });
+            }
+            state.apply(LogIndex(7), Command::TryAgain { job });
+            let again = Command::Submit { spec: Box::new(spec(1)), at: Timestamp(2) };
+            state.apply(LogIndex(8), again);
+            assert_eq!(state.jobs[&job].is_active(), !is_paused);
+        }
+    }
+
+    /// A node that leaves entries out would leave their job without an end.
+    #[test]
+    fn a_comparison_of_another_length_than_its_page_stops_the_job() {
+        for (count, is_taken) in [(0, false), (1, true), (2, false)] {
+            let (mut state, job, _) = listing(true, ErrorCode::Unauthorized);
+            let (end, at) = (End::Source, Timestamp(1));
+            let entry = Entry {
+                key: Key::from("k"),
+                kind: Kind::Object,
+                size: 1,
+                mtime_ns: None,
+                version: Version::None,
+                is_archived: false,
+            };
+            let page = Page { id: PageId(0), entries: vec![entry] };
+            let turn = Turn { range: KeyRangeId(0), number: PageId(0), at };
+            let unreadable = Unreadable::default();
+            let listed = Command::Page { job, run: 1, end, page, turn, unreadable };
+            state.apply(LogIndex(4), listed);
+            let (node, task) = (NodeId([1; 32]), Task::Compare(PageId(0)));
+            let grant = Grant { job, run: 1, node, source: None, task: task.clone(), bytes: 0, at };
+            state.apply(LogIndex(5), Command::Grant { grants: vec![grant] });
+            let assignment = state.jobs[&job].leases.single(&task).expect("a lease");
+            let epoch = Epoch(5);
+            let result = Ok(Completion::Compared(vec![Comparison::Move; count]));
+            let report = Report { assignment, job, epoch, result, wire_bytes: 0 };
+            state.apply(LogIndex(6), Command::Reports { reports: vec![report], at });
+            assert_eq!(state.jobs[&job].is_running(), is_taken, "{count}");
+            let todo = state.jobs[&job].pages[&PageId(0)].todo.count();
+            assert_eq!(todo, u32::from(is_taken));
+        }
+    }
+
+    /// Whoever said it would say it for ever, and hear of nothing else.
+    #[test]
+    fn what_a_lister_cannot_have_found_stops_the_job() {
+        let (job, run, end, at) = (spec(1).id(), 1, End::Source, Timestamp(1));
+        let turn = |number| Turn { range: KeyRangeId(0), number: PageId(number), at };
+        let passed = |up_to, number| {
+            let (turn, unreadable) = (turn(number), Unreadable::default());
+            Command::Passed { job, run, end, turn, up_to: Key::from(up_to), unreadable }
+        };
+        let cut = |key| Command::Cut { job, run, end, turn: turn(1), at: vec![Key::from(key)] };
+        for (said, is_possible) in [
+            (passed("n", 1), true),
+            (passed("a", 1), false),
+            (passed("a", 0), true),
+            (cut("n"), true),
+            (cut("a"), false),
+        ] {
+            let (mut state, ..) = listing(true, ErrorCode::Unauthorized);
+            state.apply(LogIndex(4), passed("m", 0));
+            state.apply(LogIndex(5), said.clone());
+            assert_eq!(state.jobs[&job].is_running(), is_possible, "{said:?}");
         }
     }
 

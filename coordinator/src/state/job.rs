@@ -137,12 +137,23 @@ pub struct Job {
     pub is_paused: bool,
     /// Why it rests, when nobody asked for that.
     pub paused_by: Option<Failure>,
-    /// The first failures of this run; the report has them all.
-    pub failures: Vec<Failure>,
+    /// The first objects that failed in this run; the report has them all.
+    pub failures: Vec<FailedObject>,
     /// What was used of its budget.
     pub ledger: Ledger,
     /// Whether work of this run was given out.
     pub has_started: bool,
+}
+
+/// An object that failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedObject {
+    /// The end whose listing has it.
+    pub end: End,
+    /// Its place there: the keys are on disk.
+    pub position: Position,
+    /// Why.
+    pub failure: Failure,
 }
 
 impl Job {
@@ -312,12 +323,18 @@ impl Job {
         self.ended_at = Some(at.max(self.submitted_at));
     }
 
-    /// Counts an object that has come to its end.
-    pub(super) fn count(&mut self, fact: &ObjectFact, bytes: u64) {
+    /// Counts an object that has come to its end: which one, of which end's listing.
+    pub(super) fn count(
+        &mut self,
+        (end, position): (End, Position),
+        fact: &ObjectFact,
+        bytes: u64,
+    ) {
         if let Some((Some(code), text)) = &fact.reason
             && self.failures.len() < FAILURES_KEPT_MAX
         {
-            self.failures.push(Failure::new(*code, text.as_str()));
+            let failure = Failure::new(*code, text.as_str());
+            self.failures.push(FailedObject { end, position, failure });
         }
         if !fact.dropped.is_empty() {
             let dropped = &mut self.totals.dropped;

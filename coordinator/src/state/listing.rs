@@ -1,7 +1,7 @@
 //! The listing of one end: ranges of its keys that are listed beside each other, and the pages that
 //! came of them.
 //!
-//! Each range has one lister at a time. What it reports, pages and cuts, is counted; only what comes in
+//! Each range has one lister at a time. What it reports (pages, cuts, and how far it got) is counted; only what comes in
 //! its turn, and has nothing but keys behind those on record and within the range, changes anything. So
 //! no key is listed twice and none is left out, whoever lists and however often it is begun anew.
 
@@ -19,7 +19,7 @@ use crate::command::Turn;
 pub struct KeyRange {
     /// Which.
     pub id: KeyRangeId,
-    /// The last of its keys on record; before the first one, the key behind which it begins.
+    /// The last of its keys that was looked at; before the first one, the key behind which it begins.
     pub after: Option<Key>,
     /// The last key that can be in it.
     pub until: Option<Key>,
@@ -183,15 +183,35 @@ impl Listing {
         Ok(true)
     }
 
-    /// Cuts what is left of a range; whether that was its turn, and possible.
-    pub(super) fn cut(&mut self, turn: &Turn, at: &[Key]) -> bool {
-        let Some(place) = self.place_of(turn) else { return false };
+    /// A range was looked at up to a key, without a page; whether that was its turn. An error says why it
+    /// cannot be.
+    pub(super) fn pass(
+        &mut self,
+        turn: &Turn,
+        up_to: Key,
+        unreadable: Unreadable,
+    ) -> Result<bool, String> {
+        let Some(place) = self.place_of(turn) else { return Ok(false) };
+        let range = &mut self.ranges[place];
+        if !range.follows(&up_to) || range.ends_before(&up_to) {
+            return Err(format!("{up_to} was listed out of order"));
+        }
+        (range.after, range.next) = (Some(up_to), turn.number.next());
+        self.unreadable.merge(unreadable);
+        Ok(true)
+    }
+
+    /// Cuts what is left of a range; whether that was its turn, and still for its lister to do. An error
+    /// says why it cannot be: the lister would say it for ever.
+    pub(super) fn cut(&mut self, turn: &Turn, at: &[Key]) -> Result<bool, String> {
+        let place = self.place_of(turn).filter(|place| self.ranges[*place].cuts > 0);
+        let Some(place) = place else { return Ok(false) };
         let range = &self.ranges[place];
         let is_within = at.first().is_some_and(|first| range.follows(first))
             && at.last().is_some_and(|last| range.until.as_ref().is_none_or(|until| last < until))
             && at.is_sorted_by(|one, other| one < other);
         if at.len() > range.cuts as usize || !is_within {
-            return false;
+            return Err(format!("{} cuts are too many, or not within their range", at.len()));
         }
         let ends = at.iter().skip(1).cloned().map(Some).chain([range.until.clone()]);
         let ids = self.range_count..;
@@ -206,7 +226,7 @@ impl Listing {
         let range = &mut self.ranges[place];
         (range.until, range.next, range.cuts) = (at.first().cloned(), turn.number.next(), 0);
         self.ranges.splice(place + 1..place + 1, behind);
-        true
+        Ok(true)
     }
 
     /// Takes in what an order says of a range at its end: places that no page has told.

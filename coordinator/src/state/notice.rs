@@ -98,7 +98,9 @@ pub(super) fn time_of(command: &Command) -> Option<Timestamp> {
         | Command::Spend { at, .. }
         | Command::Exhaust { at, .. }
         | Command::Forget { at } => Some(*at),
-        Command::Page { turn, .. } | Command::Cut { turn, .. } => Some(turn.at),
+        Command::Page { turn, .. } | Command::Cut { turn, .. } | Command::Passed { turn, .. } => {
+            Some(turn.at)
+        }
         Command::Grant { grants } => grants.last().map(|grant| grant.at),
         _ => None,
     }
@@ -171,6 +173,7 @@ pub(super) fn resting(state: &State, command: &Command) -> Vec<(JobId, bool)> {
         Command::Pause { job }
         | Command::Resume { job }
         | Command::Cancel { job }
+        | Command::TryAgain { job }
         | Command::Exhaust { job, .. }
         | Command::SetBudget { job, .. } => vec![*job],
         Command::Submit { spec, .. } => vec![spec.id()],

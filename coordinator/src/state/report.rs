@@ -210,8 +210,9 @@ impl Change<'_> {
         self.facts.push(Fact::LeftOver(self.id, key, failure));
     }
 
-    /// Every other object would meet the same. A cluster's job whose credentials are refused rests: it
-    /// goes on where it is once they are right. Any other stops.
+    /// Every other object would meet the same. A cluster's job rests when its credentials are
+    /// refused, or when nobody is there to be asked: that passes, and it goes on where it is. Any other
+    /// stops.
     fn hold_up(&mut self, failure: Failure) {
         if self.job.phase == Phase::Stopped || self.job.is_paused {
             return;
@@ -230,7 +231,7 @@ impl Change<'_> {
     /// on with: nobody would resume it, and nobody could submit it again.
     fn has_rest_for(&self, failure: &Failure) -> bool {
         let is_wanted = self.who.is_some() && !self.job.is_being_cancelled();
-        is_wanted && failure.code == ErrorCode::Unauthorized
+        is_wanted && matches!(failure.code, ErrorCode::Unauthorized | ErrorCode::Unreachable)
     }
 
     fn stop(&mut self, failure: Failure) {
@@ -240,6 +241,12 @@ impl Change<'_> {
 
     fn compared(&mut self, page: PageId, entries: Vec<Comparison>) {
         let Some(progress) = self.job.pages.get_mut(&page) else { return };
+        // Of a page that is not compared all is pending. Without a word of some of them they would neither be
+        // given out nor come to their end.
+        if entries.len() != progress.pending.count() as usize {
+            let text = format!("page {}: {} of its entries were compared", page.0, entries.len());
+            return self.stop(Failure::new(ErrorCode::Bug, text));
+        }
         let is_lost = |comparison: &Comparison| matches!(comparison, Comparison::Failed(failure) if failure.code.scope() == Scope::Route);
         if entries.iter().any(is_lost) {
             return;
@@ -464,7 +471,7 @@ impl Change<'_> {
             None => ObjectFact::plain(Status::Deleted),
             Some(failure) => ObjectFact::failed(&failure),
         };
-        self.job.count(&fact, 0);
+        self.job.count((End::Target, position), &fact, 0);
         self.facts.push(Fact::Extraneous(self.id, position, fact));
     }
 
@@ -478,7 +485,7 @@ impl Change<'_> {
         if page.pending.is_empty() {
             self.job.pages.remove(&position.page);
         }
-        self.job.count(&fact, bytes);
+        self.job.count((End::Source, position), &fact, bytes);
         self.facts.push(Fact::Object(self.id, position, fact));
     }
 }
@@ -503,5 +510,6 @@ fn kind(completion: &Completion) -> &'static str {
         Completion::PartListed(_) => "PartListed",
         Completion::Copied { .. } => "Copied",
         Completion::Copying(_) => "Copying",
+        Completion::Passed { .. } => "Passed",
     }
 }

@@ -661,6 +661,7 @@ impl World {
                     version: String::new(),
                     figures: Vec::new(),
                     shares: None,
+                    gates: Vec::new(),
                     formats: Formats::BUILD,
                     spent: Vec::new(),
                 };

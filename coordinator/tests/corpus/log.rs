@@ -94,6 +94,9 @@ fn aimed(command: Command, state: &State, id: JobId) -> Command {
             Command::Page { job: id, run: run_now, end, page, turn, unreadable }
         }
         Command::Cut { end, turn, at, .. } => Command::Cut { job: id, run: run_now, end, turn, at },
+        Command::Passed { end, turn, up_to, unreadable, .. } => {
+            Command::Passed { job: id, run: run_now, end, turn, up_to, unreadable }
+        }
         Command::Grant { grants } => {
             let aim = |grant| Grant { job: id, run: run_now, node: NODE, ..grant };
             Command::Grant { grants: grants.into_iter().map(aim).collect() }
@@ -117,6 +120,7 @@ fn aimed(command: Command, state: &State, id: JobId) -> Command {
         Command::Stop { failure, at, .. } => Command::Stop { job: id, failure, at },
         Command::Pause { .. } => Command::Pause { job: id },
         Command::Resume { .. } => Command::Resume { job: id },
+        Command::TryAgain { .. } => Command::TryAgain { job: id },
         Command::Cancel { .. } => Command::Cancel { job: id },
         Command::Submit { at, .. } => Command::Submit { spec: Box::new(spec(Mode::Sync)), at },
         other => other,

@@ -236,6 +236,7 @@ pub(crate) fn heartbeat(boot: u64) -> Heartbeat {
         members_version: 0,
         figures: Vec::new(),
         shares: None,
+        gates: Vec::new(),
         version: String::new(),
         formats: Formats::BUILD,
         spent: Vec::new(),

@@ -20,6 +20,7 @@ use super::retention::RetentionRequest;
 use super::server::{ApiServer, Limits, ServerOptions};
 use super::service::{JobOrder, Permission, ReportLines, Service};
 use super::text::ByteText;
+use super::throttle::ThrottleView;
 use super::view::*;
 use crate::metrics::snapshot::{Link, Measured, Raft, WebhookFigures};
 use crate::metrics::{Readiness, Snapshot};
@@ -139,6 +140,8 @@ pub(crate) fn begun() -> JobView {
         failure: None,
         priority: 10,
         ranges: Vec::new(),
+        retry_seconds: None,
+        throttles: Vec::new(),
         bandwidth_bytes_per_second: Some(4000),
         bandwidth_schedule: None,
     }
@@ -233,6 +236,7 @@ fn requests(requests_per_second: Option<f64>) -> RequestFigures {
         throttled,
         requests_per_second,
         spared_seconds: throttled as f64,
+        share_per_second: None,
     }
 }
 
@@ -253,6 +257,17 @@ pub(crate) fn figures() -> NodeFigures {
             reads: requests(None),
             writes: requests(Some(480.0)),
         }],
+    }
+}
+
+/// A bucket that three nodes share.
+pub(crate) fn throttle() -> ThrottleView {
+    ThrottleView {
+        store: "s3://data at AWS S3 in eu-west-1".to_owned(),
+        kind: "writes".to_owned(),
+        requests_per_second: 340,
+        answered_per_second: 331,
+        nodes: 3,
     }
 }
 
@@ -290,6 +305,7 @@ pub(crate) fn snapshot() -> Snapshot {
         readiness: Readiness { has_leader: true, heard: Some(Duration::from_secs(1)) },
         raft: Some(Raft { is_leader: true, term: 7, ..Raft::default() }),
         jobs: Some(JobList { jobs: vec![JobSummary { budget: Some(bounded), ..begun().job }] }),
+        throttles: vec![throttle()],
     }
 }
 

@@ -198,7 +198,7 @@ pub struct SubmitRequest {
     /// Who may do what with objects at the target.
     #[serde(default)]
     pub acl: AclText,
-    /// Whether what lies in an archive of the source is restored: `TIER:DAYS`, as on the command line.
+    /// Whether what lies in an archive of the source is restored: `TIER:DAYS` or `TIER:hot`, as on the command line.
     #[serde(default)]
     pub restore: Option<String>,
     /// Which keys objects get at the target; modes other than `cp` have exact ones only.

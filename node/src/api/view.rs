@@ -18,6 +18,7 @@ use super::budget::BudgetView;
 use super::line::JsonKey;
 use super::retention::RetentionRequest;
 use super::text::{ByteText, job_id};
+use super::throttle::ThrottleView;
 use crate::runtime::clock;
 use crate::store::pace::{GateFigures, Pace, Paces};
 
@@ -226,6 +227,12 @@ pub struct JobView {
     /// Ranges of keys that are still being listed, in key order.
     #[serde(default)]
     pub ranges: Vec<RangeView>,
+    /// Seconds until a job is tried again that rests although no user has asked for that.
+    #[serde(default)]
+    pub retry_seconds: Option<u64>,
+    /// Buckets at its ends that have asked for fewer requests.
+    #[serde(default)]
+    pub throttles: Vec<ThrottleView>,
 }
 
 /// A range of the keys of one end, while it is listed.
@@ -519,6 +526,9 @@ pub struct RequestFigures {
     pub requests_per_second: Option<f64>,
     /// Seconds in which requests have waited because of that.
     pub spared_seconds: f64,
+    /// This node's part of the requests a second that the whole cluster asks for, while the leader says so.
+    #[serde(default)]
+    pub share_per_second: Option<f64>,
 }
 
 impl StoreFigures {
@@ -542,6 +552,7 @@ impl RequestFigures {
             throttled: gate.throttled,
             requests_per_second: gate.per_second.map(f64::round),
             spared_seconds: gate.spared.as_secs_f64(),
+            share_per_second: gate.share.map(f64::round),
         }
     }
 }

@@ -37,9 +37,9 @@ Examples:
                                              the nodes of a cluster do it
   airlift demo                               see a cluster lose nodes, and the result proven
 
-Locations: a path, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX, sftp://HOST/PATH, another
-scheme of docs/stores.md, or the name of a configured store as NAME://BUCKET/PREFIX; in a cluster
-NODE:/PATH instead of a path.
+Locations: a path, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX, sftp://HOST/PATH,
+hdfs://NAMENODE/PATH, another scheme of docs/stores.md, or the name of a configured store as
+NAME://BUCKET/PREFIX; in a cluster NODE:/PATH instead of a path.
 Exit codes: 0 all done · 1 some objects failed, differ or were skipped · 2 wrong usage or
 configuration · 3 the job could not run · 130 interrupted. After 3 and 130 the same command resumes.";
 
@@ -329,7 +329,8 @@ pub struct AttributeArgs {
     /// bucket-owner-full-control, or copy (as at SRC) [default: none]
     #[arg(long, value_name = "POLICY", value_parser = parse_acl, help_heading = WORK)]
     pub acl: Option<AclPolicy>,
-    /// Restore what lies in an archive of SRC: bulk, standard or expedited, for so many days, such as bulk:7
+    /// Restore what lies in an archive of SRC: bulk, standard or expedited, for so many days, such as bulk:7;
+    /// at Azure to hot, cool or cold, for good, such as standard:cool
     #[arg(long, value_name = "TIER:DAYS", help_heading = WORK)]
     pub restore: Option<RestorePolicy>,
     /// Versions of objects that are copied: latest, and no others [default: latest]

@@ -171,9 +171,19 @@ impl Explainer {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
     use airlift_protocol::figures::Stage;
+    use airlift_protocol::job::{Filters, JobSpec, Mode, Policy};
+    use airlift_protocol::location::Location;
+    use tokio::sync::{mpsc, watch};
 
     use super::*;
+    use crate::pipeline::FaultHook;
+    use crate::pipeline::compress::CompressedChunk;
+    use crate::runtime::embedded::{EmbeddedOptions, Ends, run_between};
+    use crate::store::memory::MemoryStore;
+    use crate::store::settings::StoreOptions;
 
     #[test]
     fn parts_are_summed_ranked_and_explained() {
@@ -234,5 +244,63 @@ mod tests {
             (Bottleneck::Listing, Duration::from_millis(1_000)),
         ];
         assert_eq!(spans, expected);
+    }
+
+    /// Keeps a core busy with each chunk where it is hashed.
+    #[derive(Debug)]
+    struct BusyCore;
+
+    impl FaultHook for BusyCore {
+        fn on_link(&self, _: &mut CompressedChunk) {
+            let begun = clock::now();
+            while begun.elapsed() < Duration::from_millis(40) {
+                std::hint::spin_loop();
+            }
+        }
+    }
+
+    /// A job from end to end, but for the command line: of a process that competes for its core with
+    /// others nobody can say beforehand which of its stages comes off worst.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_busy_core_is_named() {
+        let (source, target) = (MemoryStore::new(), MemoryStore::new());
+        source.insert("large", vec![7_u8; 30 << 20], 1);
+        for number in 0..20_u8 {
+            source.insert(format!("small/{number}").as_str(), vec![number; 1 << 20], 1);
+        }
+        let at = |name: &str| Location::parse(name.as_bytes()).unwrap();
+        let spec = JobSpec {
+            mode: Mode::Copy,
+            source: at("mem://source"),
+            target: at("mem://target"),
+            single: None,
+            filters: Filters::default(),
+            policy: Policy::default(),
+        };
+        let state = tempfile::tempdir().unwrap();
+        let options = EmbeddedOptions {
+            state_dir: state.path().to_owned(),
+            stores: StoreOptions::default(),
+            slots: 2,
+            memory_bytes: 64 << 20,
+            faults: Some(Arc::new(BusyCore)),
+        };
+        let meter = Arc::new(Meter::default());
+        let mut explainer = Explainer::new(spec.id(), &meter, &Paces::default());
+        let (sender, mut events) = mpsc::channel(16);
+        let (_, stop) = watch::channel(false);
+        let ends = Ends { source: Arc::new(source), target: Arc::new(target) };
+        let mut job = pin!(run_between(ends, spec, options, meter, sender, stop));
+        let mut ticks = tokio::time::interval(Duration::from_millis(100));
+        let end = loop {
+            tokio::select! {
+                end = &mut job => break end.unwrap(),
+                Some(_) = events.recv() => {}
+                _ = ticks.tick() => explainer.tick(false),
+            }
+        };
+        assert_eq!(end.totals.objects.done, 21);
+        let explanation = explainer.finish(false);
+        assert_eq!(explanation.top(), Bottleneck::Cpu, "{explanation:?}");
     }
 }

@@ -253,7 +253,7 @@ impl Summary<'_> {
     fn archived(&self) -> Vec<String> {
         let ArchivedCounts { resting, restoring } = self.end.totals.archived;
         let lines = [
-            ("archived", resting, "--restore TIER:DAYS asks for it"),
+            ("archived", resting, "--restore asks for it"),
             ("restoring", restoring, "run the same command again when it can be read"),
         ];
         let line = |(name, portion, way_out): (&str, Portion, &str)| {

@@ -333,10 +333,14 @@ async fn drive(spec: &JobSpec, config: Config, watcher: &mut Watcher) -> Result<
     let mut job = pin!(job);
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    // Many at a time: around each look at them the job is looked at, too.
+    let mut batch = Vec::with_capacity(EVENTS_MAX);
     let end = loop {
         tokio::select! {
             end = &mut job => break end,
-            Some(event) = events.recv() => watcher.handle(&event, &stop),
+            1.. = events.recv_many(&mut batch, EVENTS_MAX) => {
+                batch.drain(..).for_each(|event| watcher.handle(&event, &stop));
+            }
             _ = ticks.tick() => watcher.tick(&stop),
             () = interrupts.next() => watcher.interrupt(&stop)?,
         }
@@ -404,6 +408,8 @@ struct Watcher {
     has_result_lines: bool,
     /// What the target cannot hold.
     lost: AttributeSet,
+    /// The same in words, until the job has started: one that is refused loses nothing.
+    lost_line: Option<String>,
     is_quiet: bool,
     is_json: bool,
     is_interrupted: bool,
@@ -424,9 +430,9 @@ impl Watcher {
         let report = report.map(Report::create).transpose()?;
         let style = progress_style(global, config);
         let lost = holds::lost(spec, &config.stores);
-        if style != ProgressStyle::None {
+        let says_more = style != ProgressStyle::None;
+        if says_more {
             console.note(&start_line(spec));
-            lost_line(lost).iter().for_each(|line| console.note(line));
         }
         let meter = Arc::default();
         Ok(Self {
@@ -443,6 +449,7 @@ impl Watcher {
             console: console.clone(),
             has_result_lines: !pass.is_preflight() && !global.json && !is_on_stdout,
             lost,
+            lost_line: lost_line(lost).filter(|_| says_more),
             is_quiet: global.quiet,
             is_json: global.json,
             is_interrupted: false,
@@ -453,8 +460,12 @@ impl Watcher {
     fn handle(&mut self, event: &Event, stop: &watch::Sender<bool>) {
         self.progress.handle(event);
         self.findings.handle(event);
-        if let Event::Listing { is_complete, .. } = event {
-            self.is_listing = !is_complete;
+        match event {
+            Event::JobStarted { .. } => {
+                self.lost_line.take().iter().for_each(|line| self.console.note(line));
+            }
+            Event::Listing { is_complete, .. } => self.is_listing = !is_complete,
+            _ => {}
         }
         let recorded = self.record(event);
         self.stop_on(recorded, stop);

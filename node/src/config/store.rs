@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 
 use super::setting::advice;
 use super::{ConfigError, parse_addressing, parse_checksum, parse_endpoint, parse_plain};
+use crate::store::hdfs::access::{HdfsCredentials, HdfsPlace, HdfsServer};
 use crate::store::s3::credentials::CredentialSource;
 use crate::store::s3::provider::Provider;
 use crate::store::settings::{
-    AZURE, AzureSettings, FTP, GCS, GcsSettings, S3Settings, SFTP, SftpRoot, SftpSettings,
-    StoreSettings, WEBDAV, WEBDAVS, WebdavPlace, WebdavSettings, schemes,
+    AZURE, AzureSettings, FTP, GCS, GcsSettings, HDFS, S3Settings, SFTP, SWEBHDFS, SftpRoot,
+    SftpSettings, StoreSettings, WEBDAV, WEBDAVS, WEBHDFS, WebdavPlace, WebdavSettings, schemes,
 };
 
 /// Schemes that are no names of stores, although this build serves nothing by them.
@@ -41,6 +42,8 @@ const SFTP_FIELDS: [&str; 7] =
     ["kind", "host", "port", "user", "root", "known_hosts", "credentials"];
 
 const WEBDAV_FIELDS: [&str; 3] = ["kind", "endpoint", "credentials"];
+
+const HDFS_FIELDS: [&str; 5] = ["kind", "endpoint", "standby", "user", "credentials"];
 
 /// One `[stores.NAME]` table, its values as text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -152,6 +155,9 @@ impl Fields<'_> {
             (GCS, _) => self.gcs(),
             (SFTP, _) => Ok(StoreSettings::Sftp(Some(self.sftp()?))),
             (WEBDAV | WEBDAVS, _) => Ok(StoreSettings::Webdav(WebdavPlace::Url(self.webdav()?))),
+            (HDFS | WEBHDFS | SWEBHDFS, _) => {
+                Ok(StoreSettings::Hdfs(HdfsPlace::Server(self.hdfs()?)))
+            }
             (FTP, _) => {
                 Err("servers that speak FTP have no settings: write ftp://host/path".to_owned())
             }
@@ -224,6 +230,30 @@ impl Fields<'_> {
             return Err("root is no absolute path: write it from / on".to_owned());
         }
         Ok(SftpRoot { server, path })
+    }
+
+    fn hdfs(&self) -> Result<HdfsServer, String> {
+        self.refuse_unknown(&HDFS_FIELDS)?;
+        let endpoint = self.parse("endpoint", parse_endpoint)?;
+        let credentials = match self.get("credentials").map(Reference::parse).transpose()? {
+            None => HdfsCredentials::None,
+            Some(Reference::Variables(prefix)) => HdfsCredentials::Variables(prefix.to_owned()),
+            Some(Reference::File(path)) => HdfsCredentials::File(self.beside(path)),
+            Some(Reference::Profile(_)) => {
+                return Err(
+                    "HDFS has no profiles: write \"env:PREFIX_\" or \"file:/path\"".to_owned()
+                );
+            }
+        };
+        let without_slash = |url: String| url.trim_end_matches('/').to_owned();
+        let endpoint =
+            endpoint.ok_or("it has no endpoint: write the namenode's URL, as http://host:9870")?;
+        Ok(HdfsServer {
+            endpoint: without_slash(endpoint),
+            standby: self.parse("standby", parse_endpoint)?.map(without_slash),
+            user: self.parse("user", parse_plain)?,
+            credentials,
+        })
     }
 
     fn webdav(&self) -> Result<WebdavSettings, String> {

@@ -3,6 +3,7 @@
 use std::fs;
 
 use super::*;
+use crate::store::hdfs::access::{HdfsCredentials, HdfsPlace, HdfsServer};
 use crate::store::s3::credentials::CredentialSource;
 use crate::store::settings::StoreSettings;
 
@@ -181,6 +182,22 @@ fn stores_are_read_by_their_kind_and_shown_as_they_are_written() {
 }
 
 #[test]
+fn a_file_system_has_two_namenodes_and_a_token() {
+    let file = "[stores.lake]\nkind = 'hdfs'\nendpoint = 'https://nn1:9871/'\nstandby = 'https://nn2:9871'\n\
+                user = 'etl'\ncredentials = 'file:token'\n";
+    let bench = bench(file, &[HOME]);
+    let resolved = load(&bench.sources).unwrap();
+    let expected = HdfsServer {
+        endpoint: "https://nn1:9871".to_owned(),
+        standby: Some("https://nn2:9871".to_owned()),
+        user: Some("etl".to_owned()),
+        credentials: HdfsCredentials::File(bench.directory.path().join("token")),
+    };
+    let found = resolved.config.stores.settings("lake").unwrap();
+    assert_eq!(found, StoreSettings::Hdfs(HdfsPlace::Server(expected)));
+}
+
+#[test]
 fn stores_that_cannot_be_meant_are_refused_with_the_way_out() {
     for (table, part) in [
         ("[stores.x]\nregion = 'a'", "it has no kind: write one of s3, oss"),
@@ -192,6 +209,11 @@ fn stores_that_cannot_be_meant_are_refused_with_the_way_out() {
         ("[stores.x]\nkind = 's3'\ncredentials = 'env:a b'", "\"file:/path\""),
         ("[stores.x]\nkind = 's3'\nendpoint = 'host:1'", "endpoint = 'host:1': write a URL"),
         ("[stores.x]\nkind = 's3'\nendpoint = true", "'endpoint' is a boolean"),
+        ("[stores.x]\nkind = 'hdfs'", "write the namenode's URL"),
+        (
+            "[stores.x]\nkind = 'hdfs'\nendpoint = 'http://n'\ncredentials = 'profile:p'",
+            "no profiles",
+        ),
         ("[stores.s3]\nkind = 's3'", "'s3://' means something already"),
         ("[stores.gs]\nkind = 's3'", "choose another name"),
         ("[stores.Big]\nkind = 's3'", "small letters"),

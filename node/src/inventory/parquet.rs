@@ -6,6 +6,7 @@ use std::io::Write;
 use std::path::Path;
 
 use airlift_protocol::key::Key;
+use airlift_protocol::limits::KEY_BYTES_MAX;
 use data_encoding::HEXLOWER;
 use md5::{Digest, Md5};
 use parquet::errors::ParquetError;
@@ -117,8 +118,8 @@ fn item(row: &Row, prefix: &Key) -> Result<Option<Item>, Wrong> {
     for (name, field) in row.get_column_iter() {
         let wrong = |column| Err(Wrong::Value(column));
         match (name.as_str(), field) {
-            (KEY, Field::Str(key)) => record.key = key.as_bytes(),
-            (KEY, Field::Bytes(key)) => record.key = key.data(),
+            (KEY, Field::Str(key)) if key.len() <= KEY_BYTES_MAX => record.key = key.as_bytes(),
+            (KEY, Field::Bytes(key)) if key.len() <= KEY_BYTES_MAX => record.key = key.data(),
             (KEY, _) => return wrong(KEY),
             (_, Field::Null) => {}
             (SIZE, Field::Long(size)) => {
@@ -155,6 +156,7 @@ fn text(field: &Field) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Seek};
     use std::sync::Arc;
 
     use parquet::basic::Compression;
@@ -162,6 +164,7 @@ mod tests {
     use parquet::file::properties::WriterProperties;
     use parquet::file::writer::SerializedFileWriter;
     use parquet::schema::parser::parse_message_type;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -251,10 +254,33 @@ mod tests {
         assert_eq!(entry.mtime_ns, Some(TIME_MS / 1_000 * 1_000_000_000), "whole seconds");
     }
 
+    proptest! {
+        #[test]
+        fn damaged_files_are_refused_or_read_and_nothing_else(
+            damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        ) {
+            let mut file = write(&[("p/a", true, false, Some(7), "abc", "STANDARD"); 40]);
+            let mut bytes = Vec::new();
+            file.rewind().unwrap();
+            file.read_to_end(&mut bytes).unwrap();
+            for (place, byte) in damage {
+                let place = place.index(bytes.len());
+                bytes[place] = byte;
+            }
+            let mut damaged = tempfile::tempfile().unwrap();
+            damaged.write_all(&bytes).unwrap();
+            let outcome = items(damaged);
+            prop_assert!(matches!(outcome, Ok(_) | Err(Trouble::Wrong(_))), "{:?}", outcome);
+        }
+    }
+
     #[test]
     fn what_no_inventory_has_is_refused() {
         let negative = items(write(&[("p/a", true, false, Some(-1), "a", "STANDARD")]));
         assert!(matches!(negative, Err(Trouble::Wrong(Wrong::Value(SIZE)))), "{negative:?}");
+        let long: &'static str = "p".repeat(KEY_BYTES_MAX + 1).leak();
+        let long = items(write(&[(long, true, false, Some(1), "a", "STANDARD")]));
+        assert!(matches!(long, Err(Trouble::Wrong(Wrong::Value(KEY)))), "{long:?}");
         let mut text = tempfile::tempfile().unwrap();
         text.write_all(b"no file of Parquet, by far").unwrap();
         assert!(matches!(items(text), Err(Trouble::Wrong(Wrong::Parquet(_)))));

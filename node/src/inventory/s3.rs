@@ -5,6 +5,7 @@
 use std::io::{self, Write};
 
 use airlift_protocol::key::Key;
+use airlift_protocol::limits::KEY_BYTES_MAX;
 use airlift_protocol::location::Location;
 use airlift_protocol::manifest::{Entry, Kind, Version};
 use aws_smithy_types::DateTime;
@@ -266,7 +267,7 @@ impl Schema {
         if says(self.is_latest, "false") || says(self.is_delete_marker, "true") {
             return Some(None);
         }
-        let full = url_decode(text(self.key)?)?;
+        let full = url_decode(text(self.key)?).filter(|key| key.len() <= KEY_BYTES_MAX)?;
         let said = |at: Option<usize>| at.and_then(text).filter(|text| !text.is_empty());
         let time = |time| DateTime::from_str(time, Format::DateTimeWithOffset).ok();
         let record = Record {
@@ -351,8 +352,10 @@ mod tests {
 
     #[test]
     fn lines_that_do_not_keep_to_the_schema_are_refused() {
+        let long = format!("b,p/{},true,false,7,,abc,STANDARD\n", "x".repeat(KEY_BYTES_MAX));
         for line in [
             "b\n",
+            &long,
             "b,p/%zz,true,false,7,2026-11-01T10:00:00Z,abc,STANDARD\n",
             "b,p/a,true,false,seven,2026-11-01T10:00:00Z,abc,STANDARD\n",
             "b,p/a,true,false,7,yesterday,abc,STANDARD\n",

@@ -20,6 +20,13 @@ const RUN_BYTES: usize = 64 << 20;
 /// Bytes that an item takes beside its key.
 const ITEM_BYTES: usize = 160;
 
+/// Runs that are open at once. As many are made one, before another is begun: a process may often have no
+/// more than a thousand files open.
+const RUNS_MAX: usize = 128;
+
+/// Items that are written together when runs are made one.
+const MERGED_AT_ONCE: usize = 1_000;
+
 /// One object that an inventory names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Item {
@@ -34,6 +41,7 @@ pub(crate) struct Item {
 pub(crate) struct Sorter {
     scratch: PathBuf,
     run_bytes: usize,
+    runs_max: usize,
     items: Vec<Item>,
     bytes: usize,
     runs: Vec<File>,
@@ -42,7 +50,7 @@ pub(crate) struct Sorter {
 impl Sorter {
     /// An empty one, whose runs go into the directory `scratch`, where they have no name.
     pub(crate) fn new(scratch: PathBuf) -> Self {
-        Self { scratch, run_bytes: RUN_BYTES, ..Self::default() }
+        Self { scratch, run_bytes: RUN_BYTES, runs_max: RUNS_MAX, ..Self::default() }
     }
 
     /// Takes an item. May write to disk.
@@ -56,9 +64,29 @@ impl Sorter {
             return Ok(());
         }
         self.bytes = 0;
+        if self.runs.len() >= self.runs_max {
+            self.merge_runs()?;
+        }
         let items = sorted(std::mem::take(&mut self.items));
-        let run = put_aside(&self.scratch, &items);
-        self.runs.push(run.map_err(|error| failed("put aside keys in", &self.scratch, &error))?);
+        let mut run = Run::begin(&self.scratch)?;
+        run.add(&items)?;
+        self.runs.push(run.finish()?);
+        Ok(())
+    }
+
+    /// Makes one run of all. Of items with one key the first stays the first.
+    fn merge_runs(&mut self) -> Result<(), StoreError> {
+        let runs = std::mem::take(&mut self.runs);
+        let mut sorted = Sorted::of(self.scratch.clone(), runs, Vec::new())?;
+        let mut merged = Run::begin(&self.scratch)?;
+        loop {
+            let items = sorted.batch(MERGED_AT_ONCE)?;
+            if items.is_empty() {
+                break;
+            }
+            merged.add(&items)?;
+        }
+        self.runs.push(merged.finish()?);
         Ok(())
     }
 
@@ -67,13 +95,7 @@ impl Sorter {
     /// # Errors
     /// When a run cannot be read.
     pub(crate) fn finish(self) -> Result<Sorted, StoreError> {
-        let mut sources: Vec<Source> =
-            self.runs.into_iter().map(|run| Source::File(BufReader::new(run))).collect();
-        sources.push(Source::Memory(sorted(self.items).into_iter()));
-        let mut sorted =
-            Sorted { scratch: self.scratch, sources, heads: BinaryHeap::new(), last: None };
-        (0..sorted.sources.len()).try_for_each(|place| sorted.refill(place))?;
-        Ok(sorted)
+        Sorted::of(self.scratch, self.runs, self.items)
     }
 }
 
@@ -83,16 +105,34 @@ fn sorted(mut items: Vec<Item>) -> Vec<Item> {
     items
 }
 
-fn put_aside(scratch: &Path, items: &[Item]) -> io::Result<File> {
-    let mut run = BufWriter::new(tempfile::tempfile_in(scratch)?);
-    for item in items {
-        let bytes = codec::encode(item);
-        run.write_all(&(bytes.len() as u32).to_le_bytes())?;
-        run.write_all(&bytes)?;
+/// A run on its way to the disk.
+struct Run<'a> {
+    scratch: &'a Path,
+    file: BufWriter<File>,
+}
+
+impl<'a> Run<'a> {
+    fn begin(scratch: &'a Path) -> Result<Self, StoreError> {
+        let file = tempfile::tempfile_in(scratch);
+        let file = file.map_err(|error| failed("put aside keys in", scratch, &error))?;
+        Ok(Self { scratch, file: BufWriter::new(file) })
     }
-    let mut run = run.into_inner()?;
-    run.rewind()?;
-    Ok(run)
+
+    fn add(&mut self, items: &[Item]) -> Result<(), StoreError> {
+        let mut write = |item: &Item| {
+            let bytes = codec::encode(item);
+            self.file.write_all(&(bytes.len() as u32).to_le_bytes())?;
+            self.file.write_all(&bytes)
+        };
+        let written = items.iter().try_for_each(&mut write);
+        written.map_err(|error| failed("put aside keys in", self.scratch, &error))
+    }
+
+    fn finish(self) -> Result<File, StoreError> {
+        let file = self.file.into_inner().map_err(io::IntoInnerError::into_error);
+        let rewound = file.and_then(|mut file| file.rewind().map(|()| file));
+        rewound.map_err(|error| failed("put aside keys in", self.scratch, &error))
+    }
 }
 
 fn failed(action: &str, scratch: &Path, error: &io::Error) -> StoreError {
@@ -140,6 +180,15 @@ pub(crate) struct Sorted {
 }
 
 impl Sorted {
+    /// The items of `runs`, and behind them those of `items`.
+    fn of(scratch: PathBuf, runs: Vec<File>, items: Vec<Item>) -> Result<Self, StoreError> {
+        let files = runs.into_iter().map(|run| Source::File(BufReader::new(run)));
+        let sources = files.chain([Source::Memory(sorted(items).into_iter())]).collect();
+        let mut sorted = Self { scratch, sources, heads: BinaryHeap::new(), last: None };
+        (0..sorted.sources.len()).try_for_each(|place| sorted.refill(place))?;
+        Ok(sorted)
+    }
+
     /// The next items, at most `count`; none at the end. Of those with one key the first that came.
     ///
     /// # Errors
@@ -184,12 +233,16 @@ fn next_of(run: &mut BufReader<File>) -> io::Result<Option<Item>> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use airlift_protocol::manifest::{Kind, Version};
     use proptest::prelude::*;
 
     use super::*;
 
-    fn item(key: &[u8]) -> Item {
-        Item { key: Key::new(key), entry: None }
+    fn entry(key: &[u8]) -> Entry {
+        let (mtime_ns, version, is_archived) = (None, Version::None, false);
+        Entry { key: Key::new(key), kind: Kind::Object, size: 0, mtime_ns, version, is_archived }
     }
 
     fn all(mut sorted: Sorted) -> Vec<Item> {
@@ -205,18 +258,23 @@ mod tests {
 
     proptest! {
         #[test]
-        fn runs_are_merged_into_one_order(
+        fn runs_are_merged_into_one_order_and_the_first_of_a_key_stays(
             keys in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..4), 0..200),
             run_bytes in 1usize..4000,
+            runs_max in 2usize..5,
         ) {
             let scratch = tempfile::tempdir().unwrap();
-            let mut sorter = Sorter { run_bytes, ..Sorter::new(scratch.path().to_owned()) };
-            for key in &keys {
-                sorter.push(item(key)).unwrap();
+            let mut sorter =
+                Sorter { run_bytes, runs_max, ..Sorter::new(scratch.path().to_owned()) };
+            let mut expected: BTreeMap<Key, Item> = BTreeMap::new();
+            for (place, key) in keys.iter().enumerate() {
+                let entry = Entry { size: place as u64, ..entry(key) };
+                let item = Item { key: Key::new(key), entry: Some(entry) };
+                expected.entry(item.key.clone()).or_insert_with(|| item.clone());
+                sorter.push(item).unwrap();
+                prop_assert!(sorter.runs.len() <= runs_max);
             }
-            let mut expected: Vec<Item> = keys.iter().map(|key| item(key)).collect();
-            expected.sort_by(|a, b| a.key.cmp(&b.key));
-            expected.dedup();
+            let expected: Vec<Item> = expected.into_values().collect();
             prop_assert_eq!(all(sorter.finish().unwrap()), expected);
             prop_assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0);
         }
@@ -225,7 +283,7 @@ mod tests {
     #[test]
     fn a_scratch_directory_that_is_not_there_is_named() {
         let mut sorter = Sorter { run_bytes: 1, ..Sorter::new(PathBuf::from("/nowhere")) };
-        let error = sorter.push(item(b"a")).unwrap_err();
+        let error = sorter.push(Item { key: Key::from("a"), entry: None }).unwrap_err();
         assert!(error.detail().contains("/nowhere"), "{error}");
     }
 }

@@ -66,6 +66,9 @@ families! {
     STORE_GATE: Gauge "airlift_store_requests_max" "Requests to a bucket that may be on their way at once: the size of its gate.";
     STORE_RATE: Gauge "airlift_store_rate_requests_per_second" "Requests a second that a bucket is asked for at most; absent without bound.";
 
+    STORE_SHARE: Gauge "airlift_store_share_requests_per_second" "This node's part of the requests a second that all nodes together ask a bucket for; absent while the leader says nothing of it.";
+    CLUSTER_STORE_RATE: Gauge "airlift_cluster_store_rate_requests_per_second" "At the leader: requests a second that all nodes together ask a bucket for at most; absent without bound.";
+
     LINK_SENT: Counter "airlift_link_sent_bytes_total" "Bytes sent to another node, without what the transport adds.";
     LINK_RECEIVED: Counter "airlift_link_received_bytes_total" "Bytes received from another node, without what the transport adds.";
     LINK_CONNECTIONS: Gauge "airlift_link_connections" "Connections with another node.";

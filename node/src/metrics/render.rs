@@ -8,6 +8,7 @@ use airlift_protocol::version::Formats;
 use super::exposition::{Exposition, Samples};
 use super::family::*;
 use super::snapshot::{Link, Raft, Snapshot};
+use crate::api::throttle::ThrottleView;
 use crate::api::view::{JobState, JobSummary, NodeState, RequestFigures, StoreFigures};
 
 /// Buckets that have samples of their own.
@@ -22,6 +23,7 @@ pub fn render(snapshot: &Snapshot) -> String {
     node(&mut text, snapshot);
     pipeline(&mut text, snapshot);
     stores(&mut text, &snapshot.figures.stores);
+    throttles(&mut text, &snapshot.throttles);
     links(&mut text, snapshot);
     cluster(&mut text, snapshot);
     if let Some(raft) = snapshot.raft {
@@ -125,13 +127,14 @@ fn seconds(us: u64) -> f64 {
 
 fn stores(text: &mut Exposition, stores: &[StoreFigures]) {
     type Pick = fn(&RequestFigures) -> Option<String>;
-    let families: [(&'static Family, Pick); 6] = [
+    let families: [(&'static Family, Pick); 7] = [
         (&STORE_REQUESTS, |figures| Some(figures.requests.to_string())),
         (&STORE_THROTTLED, |figures| Some(figures.throttled.to_string())),
         (&STORE_WAIT, |figures| Some(figures.spared_seconds.to_string())),
         (&STORE_IN_FLIGHT, |figures| Some(figures.in_flight.to_string())),
         (&STORE_GATE, |figures| Some(figures.limit.to_string())),
         (&STORE_RATE, |figures| figures.requests_per_second.map(|rate| rate.to_string())),
+        (&STORE_SHARE, |figures| figures.share_per_second.map(|rate| rate.to_string())),
     ];
     for (family, pick) in families {
         text.family(family, |samples| {
@@ -142,6 +145,16 @@ fn stores(text: &mut Exposition, stores: &[StoreFigures]) {
             }
         });
     }
+}
+
+fn throttles(text: &mut Exposition, throttles: &[ThrottleView]) {
+    text.family(&CLUSTER_STORE_RATE, |samples| {
+        for throttle in throttles.iter().take(2 * STORES_MAX) {
+            let kind = throttle.kind.trim_end_matches('s');
+            let labels = [("store", throttle.store.as_str()), ("kind", kind)];
+            samples.add(&labels, throttle.requests_per_second);
+        }
+    });
 }
 
 fn links(text: &mut Exposition, snapshot: &Snapshot) {
@@ -305,6 +318,7 @@ mod tests {
             "airlift_store_throttled_total{store=\"s3://data at AWS S3 in eu-west-1\",kind=\"write\"} 3\n",
             "airlift_link_sent_bytes_total{peer=\"paris\",plane=\"data\"} 7\n",
             "airlift_ready 1\n",
+            "airlift_cluster_store_rate_requests_per_second{store=\"s3://data at AWS S3 in eu-west-1\",kind=\"write\"} 340\n",
             "airlift_webhook_events_total{webhook=\"chat\",result=\"failed\"} 2\n",
             "airlift_job_budget_used_ratio{job_id=\"abababababababababababababababab\",part=\"bytes\"} 0.25\n",
         ] {

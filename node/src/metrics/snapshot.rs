@@ -6,6 +6,7 @@ use std::time::Duration;
 use airlift_protocol::limits::LEASE_MS;
 
 use super::histogram::Reading;
+use crate::api::throttle::ThrottleView;
 use crate::api::view::{ClusterView, JobList, NodeFigures, Traffic};
 use crate::pipeline::meter::Tally;
 
@@ -128,6 +129,8 @@ pub struct Snapshot {
     pub raft: Option<Raft>,
     /// The jobs, at the leader.
     pub jobs: Option<JobList>,
+    /// Buckets that have asked for fewer requests, at the leader.
+    pub throttles: Vec<ThrottleView>,
 }
 
 #[cfg(test)]

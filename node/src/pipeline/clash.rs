@@ -20,26 +20,25 @@ pub(super) async fn exclude(
     comparisons: &mut [Option<Comparison>],
 ) {
     let policy = &transfer.spec.policy;
+    let can_clash = match policy.keys {
+        KeyPolicy::Restore => true,
+        KeyPolicy::Exact => policy.dry_run && transfer.target.capabilities().directories,
+        KeyPolicy::Escape => false,
+    };
+    if !can_clash {
+        return;
+    }
     let clashes: Vec<(usize, Vec<Key>, &str)> = (0..entries.len())
         .filter(|&place| comparisons[place].is_none())
         .filter_map(|place| {
             let entry = &entries[place];
-            match policy.keys {
-                KeyPolicy::Restore => {
-                    let twin = names::twin(&entry.key, &entry.kind)?;
-                    Some((place, vec![twin], "stands for the same key"))
-                }
-                KeyPolicy::Exact if policy.dry_run => {
-                    let has_directories = transfer.target.capabilities().directories;
-                    let above = ancestors(&entry.key);
-                    (has_directories && !above.is_empty()).then_some((
-                        place,
-                        above,
-                        "would be a file where a directory has to be",
-                    ))
-                }
-                KeyPolicy::Exact | KeyPolicy::Escape => None,
+            if policy.keys == KeyPolicy::Restore {
+                let twin = names::twin(&entry.key, &entry.kind)?;
+                return Some((place, vec![twin], "stands for the same key"));
             }
+            let above = ancestors(&entry.key);
+            let how = "would be a file where a directory has to be";
+            (!above.is_empty()).then_some((place, above, how))
         })
         .collect();
     if clashes.is_empty() {

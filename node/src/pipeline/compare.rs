@@ -4,7 +4,7 @@
 //! what is still open, the full attributes with the fingerprint of the source that Airlift records
 //! at stores. With `--checksum`, from the content.
 
-use airlift_protocol::error::ErrorCode;
+use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::folding::Folding;
 use airlift_protocol::id::Position;
 use airlift_protocol::job::{Comparison as By, JobSpec, KeyPolicy, LinkPolicy};
@@ -36,11 +36,19 @@ pub async fn compare(transfer: &Transfer, page: Page) -> Result<Completion, Stor
     let open: Vec<usize> = (0..entries.len()).filter(|&i| comparisons[i].is_none()).collect();
     let keys = open.iter().map(|&i| transfer.target_key(&entries[i]));
     let found = lookup(transfer, keys.collect()).await;
-    let decided: Vec<(usize, Comparison)> = stream::iter(open.into_iter().zip(found))
-        .map(|(place, found)| {
+    // Nearly all is decided at once; only the rest is worth a future each.
+    let mut alike: Vec<(usize, Entry)> = Vec::new();
+    for (place, found) in open.into_iter().zip(found) {
+        match decide(transfer, &entries[place], found) {
+            Decision::Settled(comparison) => comparisons[place] = Some(comparison),
+            Decision::Alike(target) => alike.push((place, target)),
+        }
+    }
+    let decided: Vec<(usize, Comparison)> = stream::iter(alike)
+        .map(|(place, target)| {
             let entry = &entries[place];
             let position = Position { page, index: place_in_page(place) };
-            async move { (place, decide(transfer, (position, entry), found).await) }
+            async move { (place, look(transfer, (position, entry), &target).await) }
         })
         .buffer_unordered(ASKED_AT_ONCE)
         .collect()
@@ -92,30 +100,50 @@ fn place_in_page(place: usize) -> u16 {
     u16::try_from(place).expect("invariant: a page has at most 10,000 entries")
 }
 
-async fn decide(
+/// What can be said by what the target has under a key.
+enum Decision {
+    Settled(Comparison),
+    /// An object of the same size: this one, which may be the same.
+    Alike(Entry),
+}
+
+fn decide(
     transfer: &Transfer,
-    (position, source): (Position, &Entry),
+    source: &Entry,
     found: Result<Option<Entry>, StoreError>,
-) -> Comparison {
+) -> Decision {
     let target = match found {
-        Err(error) if is_absence(&transfer.spec, &error) => return move_or_skip(source),
-        Err(error) => return Comparison::Failed(error.into()),
-        Ok(None) => return move_or_skip(source),
+        Err(error) if !is_absence(&transfer.spec, &error) => {
+            return Decision::Settled(Comparison::Failed(error.into()));
+        }
+        Err(_) | Ok(None) => return Decision::Settled(move_or_skip(source)),
         Ok(Some(target)) => target,
     };
     let unchanged = Comparison::Unchanged { bytes: source.size };
-    match (&source.kind, &target.kind) {
+    Decision::Settled(match (&source.kind, &target.kind) {
         (Kind::Directory, Kind::Directory) => unchanged,
         (Kind::Symlink(here), Kind::Symlink(there)) if here == there => unchanged,
         (Kind::Object, Kind::Object) if source.size == target.size => {
-            let is_sampled = transfer.spec.policy.verify.is_sampled(position);
-            match is_equal(transfer, source, &target, Means::of(is_sampled)).await {
-                Ok(true) => unchanged,
-                Ok(false) => move_or_skip(source),
-                Err(failure) => Comparison::Failed(failure),
+            if !is_equal_at_a_glance(transfer, source, &target) {
+                return Decision::Alike(target);
             }
+            unchanged
         }
         _ => move_or_skip(source),
+    })
+}
+
+/// Looks whether two objects of one size are the same.
+async fn look(
+    transfer: &Transfer,
+    (position, source): (Position, &Entry),
+    target: &Entry,
+) -> Comparison {
+    let is_sampled = transfer.spec.policy.verify.is_sampled(position);
+    match is_equal(transfer, source, target, Means::of(is_sampled)).await {
+        Ok(true) => Comparison::Unchanged { bytes: source.size },
+        Ok(false) => move_or_skip(source),
+        Err(failure) => Comparison::Failed(failure),
     }
 }
 
@@ -143,48 +171,57 @@ fn move_or_skip(source: &Entry) -> Comparison {
     }
 }
 
+/// Whether two objects are told by their content. What is in an archive is told by its description.
+fn is_by_content(transfer: &Transfer, source: &Entry, target: &Entry) -> bool {
+    let is_readable = !source.is_archived && !target.is_archived;
+    transfer.spec.policy.comparison == By::Content && is_readable
+}
+
+/// Whether what was listed of two objects of one size is enough to say that they are the same.
+fn is_equal_at_a_glance(transfer: &Transfer, source: &Entry, target: &Entry) -> bool {
+    if is_by_content(transfer, source, target) {
+        return false;
+    }
+    if transfer.target.capabilities().keeps_mtime {
+        let step = transfer.target.mtime_step_ns();
+        return is_same_time(source.mtime_ns, target.mtime_ns, step);
+    }
+    matches!((&source.version, &target.version), (Version::ETag(here), Version::ETag(there))
+        if here == there && is_md5(here))
+}
+
+/// Whether two objects of one size are the same that a glance has not shown to be.
 async fn is_equal(
     transfer: &Transfer,
     source: &Entry,
     target: &Entry,
     means: Means,
-) -> Result<bool, airlift_protocol::error::Failure> {
-    // What is in an archive is told apart by its description.
-    let is_readable = !source.is_archived && !target.is_archived;
-    if transfer.spec.policy.comparison == By::Content && is_readable {
-        return content::is_equal(transfer, source, target, means).await;
+) -> Result<bool, Failure> {
+    if is_by_content(transfer, source, target) {
+        // Rare, and large.
+        return Box::pin(content::is_equal(transfer, source, target, means)).await;
     }
     if transfer.target.capabilities().keeps_mtime {
         return is_equal_by_time(transfer, source, target).await;
-    }
-    if let (Version::ETag(here), Version::ETag(there)) = (&source.version, &target.version)
-        && here == there
-        && is_md5(here)
-    {
-        return Ok(true);
     }
     let info = transfer.target.stat(&target.key).await?;
     let recorded = info.and_then(|info| info.attributes.source_fingerprint);
     Ok(recorded.is_some_and(|fingerprint| fingerprint == source.fingerprint()))
 }
 
-/// At a store that keeps times: the same time as listed, or as the source's attributes say, which
-/// for an object that was copied from a file is the file's.
+/// At a store that keeps times, which differ: the time that the source's attributes say, which for an
+/// object that was copied from a file is the file's.
 async fn is_equal_by_time(
     transfer: &Transfer,
     source: &Entry,
     target: &Entry,
-) -> Result<bool, airlift_protocol::error::Failure> {
-    let step = transfer.target.mtime_step_ns();
-    if is_same_time(source.mtime_ns, target.mtime_ns, step) {
-        return Ok(true);
-    }
+) -> Result<bool, Failure> {
     if transfer.source.keeps_mtime().await? {
         return Ok(false);
     }
     let info = transfer.source.stat(&source.key).await?;
     let mtime = info.and_then(|info| info.attributes.mtime_ns);
-    Ok(is_same_time(mtime, target.mtime_ns, step))
+    Ok(is_same_time(mtime, target.mtime_ns, transfer.target.mtime_step_ns()))
 }
 
 /// Whether two times are known and are the same as far as steps of `step` nanoseconds tell.

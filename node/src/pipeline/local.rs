@@ -59,13 +59,14 @@ impl Source for LocalSource {
     }
 
     async fn rivals(&self, folding: Folding, keys: Vec<Key>) -> Vec<Result<Vec<Key>, StoreError>> {
+        let count = keys.len();
         let found = match &self.rivals {
-            Some(rivals) => rivals.of(folding, &keys).await,
-            None => Ok(vec![Vec::new(); keys.len()]),
+            Some(rivals) => rivals.of(&*self.store, folding, keys).await,
+            None => Ok(vec![Vec::new(); count]),
         };
         match found {
             Ok(names) => names.into_iter().map(Ok).collect(),
-            Err(error) => keys.iter().map(|_| Err(error.clone())).collect(),
+            Err(error) => (0..count).map(|_| Err(error.clone())).collect(),
         }
     }
 
@@ -105,16 +106,22 @@ impl Source for LocalSource {
                 return Err(not_as_asked(entry, "fewer"));
             };
             drop(reading);
-            meter.add_bytes(Stage::Source, payload.len());
-            let (object_size, encoder) = (entry.size, Arc::clone(&self.encoder));
-            let mut chunk = {
-                let _busy = meter.busy(Stage::Encode);
-                meter.add_bytes(Stage::Encode, payload.len());
-                blocking(move || encoder.encode(hash::hash(object_size, at, payload))).await
+            let chunk_bytes = payload.len();
+            meter.add_bytes(Stage::Source, chunk_bytes);
+            let (encoder, faults) = (Arc::clone(&self.encoder), self.faults.clone());
+            let object_size = entry.size;
+            let encode = move || {
+                let mut chunk = encoder.encode(hash::hash(object_size, at, payload));
+                if let Some(faults) = &faults {
+                    faults.on_link(&mut chunk);
+                }
+                chunk
             };
-            if let Some(faults) = &self.faults {
-                faults.on_link(&mut chunk);
-            }
+            let chunk = {
+                let _busy = meter.busy(Stage::Encode);
+                meter.add_bytes(Stage::Encode, chunk_bytes);
+                blocking(encode).await
+            };
             let _handing_on = meter.wait(Stage::Source);
             if link.send((chunk, permit)).await.is_err() {
                 return Ok(());

@@ -65,6 +65,12 @@ impl Meter {
         }
     }
 
+    /// Whether requests of the job pass these gates.
+    pub fn watches(&self, pace: &Arc<Pace>) -> bool {
+        let paces = self.paces.lock().unwrap_or_else(PoisonError::into_inner);
+        paces.iter().any(|(_, known)| Arc::ptr_eq(known, pace))
+    }
+
     /// Counts a request that passes a gate. A store at both ends counts as the source: it has one price.
     pub(super) fn add_request(&self, gate: &Gate) {
         let paces = self.paces.lock().unwrap_or_else(PoisonError::into_inner);

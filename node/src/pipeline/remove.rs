@@ -1,4 +1,5 @@
-//! Deletes of a sync: only what is as it was listed, and what the source still does not have.
+//! Deletes of a sync: only what is as it was listed, and what the source still does not have, under no
+//! spelling that the target takes for the same.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +10,7 @@ use airlift_protocol::report::Completion;
 use futures::{StreamExt, stream};
 
 use super::Transfer;
-use crate::store::StoreError;
+use crate::store::{Access, StoreError};
 
 /// Keys that the source is asked about in one question. Stores answer about so few of them one by one:
 /// no listing, which might be empty or old, speaks for what is to be deleted.
@@ -22,20 +23,16 @@ const QUESTIONS_MAX: usize = 16;
 pub async fn delete(transfer: &Transfer, entries: Vec<Entry>) -> Completion {
     let keys: Vec<Key> = entries.iter().map(|entry| entry.key.clone()).collect();
     let at_source = look_again(transfer, &keys).await;
+    let spellings = other_spellings(transfer, keys).await;
     let mut results: Vec<Option<Failure>> = Vec::with_capacity(entries.len());
     let mut doomed: Vec<(usize, Entry)> = Vec::new();
-    for (place, (entry, found)) in entries.into_iter().zip(at_source).enumerate() {
-        results.push(match found {
-            Ok(None) => {
-                doomed.push((place, entry));
-                None
-            }
-            Ok(Some(_)) => {
-                let text = format!("{}: kept, since the source has it again", entry.key);
-                Some(Failure::new(ErrorCode::SourceChanged, text))
-            }
-            Err(error) => Some(error.into()),
-        });
+    let found = at_source.into_iter().zip(spellings);
+    for (place, (entry, (found, others))) in entries.into_iter().zip(found).enumerate() {
+        let failure = reason_to_keep(&entry.key, found, others).err();
+        if failure.is_none() {
+            doomed.push((place, entry));
+        }
+        results.push(failure);
     }
     let deleted: Vec<Entry> = doomed.iter().map(|(_, entry)| entry.clone()).collect();
     let outcomes = transfer.at_target(transfer.target.delete(deleted)).await;
@@ -46,6 +43,38 @@ pub async fn delete(transfer: &Transfer, entries: Vec<Entry>) -> Completion {
         remove_emptied(transfer, doomed.iter().map(|(_, entry)| &entry.key)).await;
     }
     Completion::Deleted(results)
+}
+
+/// Why `key` is not deleted, by what the source has under it now and what names it has that the target
+/// takes for it.
+fn reason_to_keep(
+    key: &Key,
+    found: Result<Option<Entry>, StoreError>,
+    others: Result<Vec<Key>, StoreError>,
+) -> Result<(), Failure> {
+    if found?.is_some() {
+        let text = format!("{key}: kept, since the source has it again");
+        return Err(Failure::new(ErrorCode::SourceChanged, text));
+    }
+    match others?.first() {
+        None => Ok(()),
+        Some(other) => {
+            let text = format!(
+                "{key}: kept, since the source has '{other}', which the target takes for the same name: \
+                 rename one of the two"
+            );
+            Err(Failure::new(ErrorCode::Conflict, text))
+        }
+    }
+}
+
+/// For each of `keys` the names of the source that the target takes for it, or for a directory above it.
+async fn other_spellings(transfer: &Transfer, keys: Vec<Key>) -> Vec<Result<Vec<Key>, StoreError>> {
+    match transfer.at_target(transfer.target.folding(Access::Write)).await {
+        Ok(folding) if folding.folds() => transfer.source.rivals(folding, keys).await,
+        Ok(_) => keys.iter().map(|_| Ok(Vec::new())).collect(),
+        Err(error) => keys.iter().map(|_| Err(error.clone())).collect(),
+    }
 }
 
 /// What the source has of `keys` now, each looked at by itself.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use airlift_protocol::assignment::{Object, UploadToken};
 use airlift_protocol::error::{ErrorCode, Failure};
-use airlift_protocol::job::{ServerSide, VerifyLevel};
+use airlift_protocol::job::{Policy, ServerSide, VerifyLevel};
 use airlift_protocol::manifest::{Entry, Kind};
 use airlift_protocol::report::{Completion, ObjectResult};
 use airlift_protocol::time::Timestamp;
@@ -15,7 +15,7 @@ use futures::stream::{self, StreamExt};
 
 use super::object::{forget, pinned, settle};
 use super::{Transfer, Trouble};
-use crate::store::{AttributeSet, Copier, Proof, StoreError};
+use crate::store::{AttributeSet, Copier, Proof, Store, StoreError};
 
 /// Copies of small objects that one order asks for at once; the bucket's gate may let fewer pass.
 const COPIES_AT_ONCE: usize = 64;
@@ -164,16 +164,32 @@ pub async fn commit(
     settle(transfer, entry, work.await).await
 }
 
+/// Refuses, before anything is written, a job that the service of both ends is to copy and cannot.
+///
+/// # Errors
+/// When the policy wants every object copied so, and no service has both ends.
+pub fn check(policy: &Policy, source: &dyn Store, target: &dyn Store) -> Result<(), Failure> {
+    between(policy, Some(source), target).map(drop)
+}
+
 /// The way to have objects copied by the service of both ends; `None` when bytes are to be moved.
 fn copier(transfer: &Transfer) -> Result<Option<Arc<dyn Copier>>, Failure> {
-    let policy = &transfer.spec.policy;
+    let source = transfer.source.store().map(|store| &**store);
+    between(&transfer.spec.policy, source, &*transfer.target)
+}
+
+fn between(
+    policy: &Policy,
+    source: Option<&dyn Store>,
+    target: &dyn Store,
+) -> Result<Option<Arc<dyn Copier>>, Failure> {
     if policy.server_side == ServerSide::Never {
         return Ok(None);
     }
     // What is read back is compared with the hash of what was moved.
     let is_read_back = matches!(policy.verify, VerifyLevel::ReadBack(_));
-    let source = transfer.source.store().filter(|_| !is_read_back);
-    let copier = source.and_then(|source| transfer.target.copier(&**source));
+    let source = source.filter(|_| !is_read_back);
+    let copier = source.and_then(|source| target.copier(source));
     if copier.is_none() && policy.server_side == ServerSide::Always {
         let text = "--server-side always needs both ends in one service that Airlift can have copy, with the \
                     same endpoint, region and credentials, reached by one node, and no --verify: use auto";

@@ -56,7 +56,7 @@ use self::directory::{Directory, NodeRecord};
 use self::driver::{Driver, Parts, Sources};
 use self::figures::{Figures, NodeMeters};
 use self::join::Applicant;
-use self::lines::Lines;
+use self::lines::{FoundKeys, Lines};
 pub use self::reach::Reach;
 use self::records::RecordFile;
 use self::service::{ClusterService, Probe};
@@ -378,6 +378,7 @@ fn lines(
         file: file.cloned(),
         records: Arc::clone(records),
         runtime: tokio::runtime::Handle::current(),
+        found: FoundKeys::default(),
     }
 }
 

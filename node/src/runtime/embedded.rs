@@ -47,7 +47,7 @@ use crate::pipeline::meter::{JobMeters, Meter};
 use crate::pipeline::requests::counted;
 use crate::pipeline::rivals::{self, Rivals};
 use crate::pipeline::slots::{Slots, takes_slot};
-use crate::pipeline::{FaultHook, Transfer};
+use crate::pipeline::{FaultHook, Transfer, server};
 use crate::storage::log::LogFile;
 use crate::store::fence::Fence;
 use crate::store::locate;
@@ -176,6 +176,8 @@ pub async fn run_between(
     meter.watch(End::Source, &*source);
     meter.watch(End::Target, &*target);
     counted(Arc::clone(&meter), again(|| source.preflight(Access::Read))).await?;
+    server::check(&spec.policy, &*source, &*target)
+        .map_err(|failure| RunError::cannot_run(failure.detail()))?;
     // A target that nothing is written to need not exist: everything is missing there.
     if spec.mode != Mode::Verify && !spec.policy.dry_run {
         counted(Arc::clone(&meter), again(|| target.preflight(Access::Write))).await?;
@@ -192,8 +194,7 @@ pub async fn run_between(
     };
     let spec = Arc::new(spec);
     let names = rivals::Names {
-        store: Arc::clone(&source),
-        inventory: inventory.clone(),
+        inventory: Ok(inventory.clone()),
         filter: Arc::clone(&filter),
         spec: Arc::clone(&spec),
         scratch: state.path().to_owned(),
@@ -477,6 +478,7 @@ impl Driver {
             formats: Formats::BUILD,
             figures: Vec::new(),
             shares: None,
+            gates: Vec::new(),
             spent: vec![self.meters.spent(self.executor.spec.id())],
         }
     }

@@ -4,12 +4,14 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use airlift_coordinator::AgentInput;
-use airlift_protocol::assignment::{End, Work};
+use airlift_protocol::assignment::{End, Object, UploadToken, Work};
 use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::id::AssignmentId;
 use airlift_protocol::job::JobSpec;
 use airlift_protocol::report::Completion;
+use airlift_protocol::time::Timestamp;
 use futures::FutureExt;
+use futures::future::BoxFuture;
 use tokio::sync::mpsc;
 
 use super::filter::Filter;
@@ -65,8 +67,8 @@ impl Executor {
         attempt: u32,
         result: Result<Completion, Failure>,
     ) -> bool {
-        let is_page = matches!(result, Ok(Completion::Page { .. } | Completion::Cut { .. }));
-        let transfer = self.transfer.as_ref().filter(|_| !is_page);
+        let goes_on = result.as_ref().is_ok_and(|completion| completion.turn().is_some());
+        let transfer = self.transfer.as_ref().filter(|_| !goes_on);
         // Each attempt has a source of its own, which has counted for it alone.
         let wire_bytes = transfer.map_or(0, |transfer| transfer.source.wire_bytes());
         let outcome = AgentInput::Outcome { assignment, attempt, result, wire_bytes };
@@ -81,7 +83,7 @@ impl Executor {
     ) -> Result<Completion, Failure> {
         if let Work::List { end, after, next, until, cuts, pages } = work {
             let range = Range { end, after, until, next, cuts, pages };
-            return self.list((assignment, attempt), range).await;
+            return Box::pin(self.list((assignment, attempt), range)).await;
         }
         let transfer = self.transfer.as_ref().ok_or_else(|| not_here(End::Target))?;
         let _order = transfer.meter.order();
@@ -91,37 +93,64 @@ impl Executor {
     }
 }
 
-/// Does what is no listing.
+/// Does what is no listing. Each kind of work is on the heap: as a part of this it would be as large as the
+/// largest of all, in a task that is moved about, on a stack that is the shorter the less is optimised.
 async fn carry_out(transfer: &Transfer, work: Work) -> Result<Completion, Failure> {
-    match work {
-        Work::List { .. } => Err(Failure::new(ErrorCode::Bug, "a listing was begun twice")),
-        Work::Compare { page } => Ok(compare::compare(transfer, page).await?),
+    let work: BoxFuture<'_, Result<Completion, Failure>> = match work {
+        Work::List { .. } => {
+            return Err(Failure::new(ErrorCode::Bug, "a listing was begun twice"));
+        }
+        Work::Compare { page } => {
+            Box::pin(async move { Ok(compare::compare(transfer, page).await?) })
+        }
         Work::Open { object, resume, orphan_since, may_copy } => {
-            match server::open(transfer, &object, resume.as_ref(), orphan_since, may_copy).await? {
-                Some(completion) => Ok(completion),
-                None => object::open(transfer, &object, resume, orphan_since).await,
-            }
+            Box::pin(open(transfer, object, resume, orphan_since, may_copy))
         }
         Work::MoveRange { object, upload, range } => {
-            range::move_range(transfer, &object, &upload, range).await
+            Box::pin(async move { range::move_range(transfer, &object, &upload, range).await })
         }
-        Work::MovePack { objects } => Ok(pack::move_pack(transfer, objects).await),
+        Work::MovePack { objects } => {
+            Box::pin(async move { Ok(pack::move_pack(transfer, objects).await) })
+        }
         Work::Commit { object, upload, root: Some(root), sums } => {
-            object::commit(transfer, &object, &upload, (root, sums)).await
+            Box::pin(async move { object::commit(transfer, &object, &upload, (root, sums)).await })
         }
         Work::Commit { object, upload, root: None, .. } => {
-            server::commit(transfer, &object, &upload).await
+            Box::pin(async move { server::commit(transfer, &object, &upload).await })
         }
         Work::Discard { key, upload, orphan_since } => {
-            object::discard(transfer, &key, upload.as_ref(), orphan_since).await
+            Box::pin(
+                async move { object::discard(transfer, &key, upload.as_ref(), orphan_since).await },
+            )
         }
-        Work::Verify { objects } => Ok(content::verify(transfer, objects).await),
-        Work::ReadBack { object, root } => object::read_back(transfer, &object, root).await,
-        Work::Delete { entries } => Ok(remove::delete(transfer, entries).await),
-        Work::Clean => {
+        Work::Verify { objects } => {
+            Box::pin(async move { Ok(content::verify(transfer, objects).await) })
+        }
+        Work::ReadBack { object, root } => {
+            Box::pin(async move { object::read_back(transfer, &object, root).await })
+        }
+        Work::Delete { entries } => {
+            Box::pin(async move { Ok(remove::delete(transfer, entries).await) })
+        }
+        Work::Clean => Box::pin(async move {
             transfer.at_target(transfer.target.clean()).await?;
             Ok(Completion::Cleaned)
-        }
+        }),
+    };
+    work.await
+}
+
+async fn open(
+    transfer: &Transfer,
+    object: Object,
+    resume: Option<UploadToken>,
+    orphan_since: Option<Timestamp>,
+    may_copy: bool,
+) -> Result<Completion, Failure> {
+    let copied = server::open(transfer, &object, resume.as_ref(), orphan_since, may_copy).await?;
+    match copied {
+        Some(completion) => Ok(completion),
+        None => object::open(transfer, &object, resume, orphan_since).await,
     }
 }
 

@@ -8,7 +8,7 @@ use airlift_protocol::assignment::End;
 use airlift_protocol::error::{Class, ErrorCode, Failure};
 use airlift_protocol::id::{AssignmentId, PageId};
 use airlift_protocol::key::Key;
-use airlift_protocol::limits::OBJECT_BYTES_MAX;
+use airlift_protocol::limits::{LIST_PASSED_MAX, OBJECT_BYTES_MAX};
 use airlift_protocol::manifest::{Entry, PageBuilder};
 use airlift_protocol::report::{Completion, ListingEnd, Unreadable};
 use airlift_protocol::units::ByteCount;
@@ -90,6 +90,7 @@ impl Executor {
             cuts: range.cuts,
             pages: range.pages,
             seen: 0,
+            told: 0,
             unreadable: Unreadable::default(),
             behind: Unreadable::default(),
         };
@@ -149,6 +150,8 @@ struct Lister<'a> {
     pages: u32,
     /// Keys found.
     seen: usize,
+    /// As many as had been found when a page was handed in last, or how far the listing got.
+    told: usize,
     /// Places before the last entry of the next page that could not be listed.
     unreadable: Unreadable,
     /// Those behind it.
@@ -169,6 +172,8 @@ impl<'a> Lister<'a> {
             let is_wanted = tokio::select! {
                 finding = listed.recv() => match finding {
                     None => break Stop::Exhausted,
+                    // Whoever has what is behind a cut finds it too.
+                    Some(Listed::Unreadable(key, _)) if self.is_beyond(&key) => Err(Stop::Reached),
                     Some(Listed::Unreadable(key, error)) => {
                         self.behind.add(key, error.into());
                         Ok(())
@@ -202,10 +207,14 @@ impl<'a> Lister<'a> {
         (stop, ListingEnd { pages: self.next, unreadable, unreadable_count })
     }
 
+    /// A cut may have come between.
+    fn is_beyond(&self, key: &Key) -> bool {
+        self.until.as_ref().is_some_and(|until| key > until)
+    }
+
     async fn take(&mut self, entries: Vec<Entry>) -> Result<(), Stop> {
         for entry in entries {
-            // A cut may have come between.
-            if self.until.as_ref().is_some_and(|until| entry.key > *until) {
+            if self.is_beyond(&entry.key) {
                 return Err(Stop::Reached);
             }
             self.last = Some(entry.key.clone());
@@ -223,17 +232,38 @@ impl<'a> Lister<'a> {
             }
             self.unreadable.merge(std::mem::take(&mut self.behind));
         }
-        // What is first of a range begins to move at once.
-        if self.next == PageId(0)
-            && let Some(first) = std::mem::take(&mut self.builder).finish()
-        {
-            self.page(first).await?;
+        // What is first of a range begins to move at once; and of many keys that are left out, whoever goes
+        // on elsewhere is not to look at all again.
+        let is_due = self.seen - self.told >= LIST_PASSED_MAX;
+        if self.next == PageId(0) || is_due {
+            match std::mem::take(&mut self.builder).finish() {
+                Some(entries) => self.page(entries).await?,
+                None if is_due => self.pass().await?,
+                None => {}
+            }
         }
         Ok(())
     }
 
     async fn page(&mut self, entries: Vec<Entry>) -> Result<(), Stop> {
-        if !self.hand_in_page(entries).await {
+        let is_taken = self.hand_in_page(entries).await;
+        self.told = self.seen;
+        self.go_on(is_taken).await
+    }
+
+    /// Says how far the listing got, although nothing was found that is to be moved.
+    async fn pass(&mut self) -> Result<(), Stop> {
+        let Some(up_to) = self.last.clone() else { return Ok(()) };
+        self.unreadable.merge(std::mem::take(&mut self.behind));
+        let unreadable = std::mem::take(&mut self.unreadable);
+        self.told = self.seen;
+        let passed = Completion::Passed { page: self.next, up_to, unreadable };
+        let is_taken = self.hand_in(passed).await;
+        self.go_on(is_taken).await
+    }
+
+    async fn go_on(&mut self, is_taken: bool) -> Result<(), Stop> {
+        if !is_taken {
             return Err(Stop::Unwanted);
         }
         self.pages = self.pages.saturating_sub(1);

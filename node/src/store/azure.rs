@@ -9,13 +9,19 @@
 //! put         small objects, confirmed              delete     deleting what still is as listed
 //! block       names of blocks                       upload     staged blocks
 //! commit      making an upload visible              preflight  is the container usable at all
-//! xml         the service's documents
+//! xml         the service's documents           server     copies that the service makes itself
+//! archive     what cannot be read at once, and asking that it can be
 //! ```
 //!
 //! Requests are made here, not by the service's library; ARCHITECTURE.md says why. Tokens are that
 //! library's. Nothing is retried; the agent decides.
+//!
+//! It says no sums of objects. `Content-MD5` is what a client set: the service computes it of what one
+//! request writes, and checks neither that of a commit nor one that is set later. What agrees with it might be
+//! other bytes.
 
 mod access;
+mod archive;
 mod attributes;
 mod block;
 mod commit;
@@ -28,20 +34,21 @@ mod names;
 mod preflight;
 mod put;
 mod read;
+mod server;
 mod sign;
 mod tags;
 mod upload;
 mod xml;
 
+use std::any::Any;
 use std::sync::Arc;
 
 use airlift_protocol::assignment::UploadToken;
 use airlift_protocol::chunk::Root;
 use airlift_protocol::id::JobId;
-use airlift_protocol::job::TagPolicy;
+use airlift_protocol::job::{RestorePolicy, TagPolicy};
 use airlift_protocol::key::Key;
 use airlift_protocol::manifest::Entry;
-use airlift_protocol::sum::StoredSum;
 use airlift_protocol::time::Timestamp;
 use airlift_protocol::units::ByteRange;
 use async_trait::async_trait;
@@ -51,9 +58,11 @@ pub use self::access::AzureEnvironment;
 use self::container::Container;
 pub use self::identity::ServicePrincipal;
 use super::fence::Fence;
+use super::pace::{Pace, Paces};
 use super::{
-    Access, AttributeKind, AttributeSet, Attributes, Capabilities, Classes, ListRequest, Listed,
-    NewObject, ObjectInfo, OpenedUpload, RangeReader, ReadResult, Store, StoreError, Upload, holds,
+    Access, AttributeKind, AttributeSet, Attributes, Capabilities, Classes, Copier, ListRequest,
+    Listed, NewObject, ObjectInfo, OpenedUpload, RangeReader, ReadResult, Restored, Store,
+    StoreError, Upload, holds,
 };
 use crate::pipeline::chunk::VerifiedObject;
 
@@ -86,6 +95,8 @@ pub struct AzureOptions {
     pub tiers: bool,
     /// What is asked before anything becomes visible.
     pub fence: Fence,
+    /// The gates of the places that this process talks to.
+    pub paces: Paces,
 }
 
 impl AzureOptions {
@@ -102,6 +113,7 @@ impl AzureOptions {
             tags: TagPolicy::default(),
             tiers: true,
             fence: Fence::default(),
+            paces: Paces::default(),
         }
     }
 }
@@ -154,6 +166,14 @@ impl Store for AzureStore {
         &self.capabilities
     }
 
+    fn is_refused(&self) -> bool {
+        self.container.door.is_refused()
+    }
+
+    fn pace(&self) -> Option<&Arc<Pace>> {
+        Some(self.container.door.pace())
+    }
+
     fn holds(&self, attributes: &Attributes) -> AttributeSet {
         match tags::are_held(&attributes.tags) {
             true => self.capabilities.keeps,
@@ -177,16 +197,20 @@ impl Store for AzureStore {
         list::lookup(&self.container, keys).await
     }
 
-    async fn stored_sums(&self, objects: Vec<Entry>) -> Vec<Result<Vec<StoredSum>, StoreError>> {
-        read::stored_sums(&self.container, objects).await
-    }
-
     async fn stat(&self, key: &Key) -> Result<Option<ObjectInfo>, StoreError> {
         self.container.stat(key).await
     }
 
     async fn read_small(&self, objects: Vec<Entry>, found: mpsc::Sender<ReadResult>) {
         read::read_small(&self.container, objects, found).await;
+    }
+
+    async fn restore(
+        &self,
+        entries: Vec<Entry>,
+        policy: RestorePolicy,
+    ) -> Vec<Result<Restored, StoreError>> {
+        archive::restore(&self.container, entries, policy).await
     }
 
     async fn read_range(
@@ -247,6 +271,12 @@ impl Store for AzureStore {
     async fn clean(&self) -> Result<(), StoreError> {
         // Nothing but staged blocks stands beside blobs, and those are dropped by key.
         Ok(())
+    }
+
+    fn copier(&self, source: &dyn Store) -> Option<Arc<dyn Copier>> {
+        let source: &dyn Any = source;
+        let source = source.downcast_ref::<Self>()?;
+        server::copier(&self.container, &source.container)
     }
 
     async fn preflight(&self, access: Access) -> Result<(), StoreError> {

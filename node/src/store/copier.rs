@@ -1,13 +1,19 @@
 //! Copies that a service makes itself, from one of its places to another, so that no byte of them comes here.
 
 use std::fmt::Debug;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use airlift_protocol::assignment::UploadToken;
+use airlift_protocol::error::ErrorCode;
 use airlift_protocol::manifest::Entry;
 use airlift_protocol::time::Timestamp;
 use async_trait::async_trait;
 
 use super::{NewObject, OpenedUpload, StoreError};
+
+/// Copies that are not proven, one after the other, after which no more are tried: the bucket encrypts
+/// with keys of its owner, say, and each would be copied and then moved all the same.
+const UNPROVEN_MAX: u32 = 8;
 
 /// Whether what a service copied is shown to be what its source holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,10 +31,12 @@ pub trait Copier: Debug + Send + Sync {
     fn objection(&self, listed: &Entry) -> Option<String>;
 
     /// Whether `listed` is copied into an upload, because one request cannot copy it so that it is proven.
-    fn wants_upload(&self, listed: &Entry) -> bool;
+    fn wants_upload(&self, _listed: &Entry) -> bool {
+        false
+    }
 
-    /// Copies `listed` by one request, pinned to its listed state. What is not proven is at the target all the
-    /// same, complete, for the caller to replace.
+    /// Copies `listed` whole, pinned to its listed state. What is not proven may be at the target all the same,
+    /// complete, for the caller to replace.
     async fn copy(&self, listed: &Entry, object: &NewObject) -> Result<Proof, StoreError>;
 
     /// Begins an upload for a copy of `listed`, or takes up `resume`, as [`open_upload`] does; `None` when
@@ -37,17 +45,47 @@ pub trait Copier: Debug + Send + Sync {
     /// [`open_upload`]: super::Store::open_upload
     async fn open_upload(
         &self,
-        listed: &Entry,
-        object: &NewObject,
-        resume: Option<&UploadToken>,
-        orphan_since: Option<Timestamp>,
-    ) -> Result<Option<OpenedUpload>, StoreError>;
+        _listed: &Entry,
+        _object: &NewObject,
+        _resume: Option<&UploadToken>,
+        _orphan_since: Option<Timestamp>,
+    ) -> Result<Option<OpenedUpload>, StoreError> {
+        Ok(None)
+    }
 
     /// Copies what the upload does not have yet, and makes it visible. Idempotent.
     async fn commit(
         &self,
-        listed: &Entry,
+        _listed: &Entry,
         object: &NewObject,
-        token: &UploadToken,
-    ) -> Result<Proof, StoreError>;
+        _token: &UploadToken,
+    ) -> Result<Proof, StoreError> {
+        let text =
+            format!("{}: the service copies objects whole, without an upload", object.entry.key);
+        Err(StoreError::new(ErrorCode::UploadLost, text))
+    }
+}
+
+/// Copies to one place that were not proven, since one was.
+#[derive(Debug, Default)]
+pub(super) struct Doubts(AtomicU32);
+
+impl Doubts {
+    /// Why no more copies are tried, if that is so.
+    pub(super) fn objection(&self) -> Option<String> {
+        (self.0.load(Ordering::Relaxed) >= UNPROVEN_MAX)
+            .then(|| format!("the last {UNPROVEN_MAX} copies by the service could not be proven"))
+    }
+
+    /// A copy is proven.
+    pub(super) fn proven(&self) -> Proof {
+        self.0.store(0, Ordering::Relaxed);
+        Proof::Proven
+    }
+
+    /// A copy was made, and is not proven.
+    pub(super) fn unproven(&self, why: &str) -> Proof {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Proof::Unproven(why.to_owned())
+    }
 }

@@ -18,30 +18,32 @@ mod read;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
-use airlift_protocol::assignment::UploadToken;
-use airlift_protocol::chunk::Root;
 use airlift_protocol::error::ErrorCode;
 use airlift_protocol::key::Key;
 use airlift_protocol::manifest::{Entry, Version};
-use airlift_protocol::time::Timestamp;
 use airlift_protocol::units::ByteRange;
 use async_trait::async_trait;
 use futures::FutureExt;
 use opendal::services::Webdav;
 use opendal::{Metadata, Operator};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use self::error::store_error;
+use super::readonly::{ReadOnly, capabilities};
 use super::settings::WebdavSettings;
-use super::{
-    Access, AttributeSet, Capabilities, Classes, ListRequest, Listed, NewObject, ObjectInfo,
-    OpenedUpload, RangeReader, ReadResult, Store, StoreError, Upload,
-};
-use crate::pipeline::chunk::VerifiedObject;
+use super::{Capabilities, ListRequest, Listed, ObjectInfo, RangeReader, ReadResult, StoreError};
 
 /// Requests for single objects that run at the same time.
 const REQUESTS_MAX: usize = 16;
+
+/// How long an answer may take, all of it, that has a few MiB at most.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// The same for one that names all that is in a directory.
+const LISTING_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
 /// How to reach a directory of a server.
 #[derive(Clone, Debug)]
@@ -119,39 +121,25 @@ impl DalStore {
         }
         let operator =
             Operator::new(builder).map_err(|error| store_error("use", &place, &error))?;
-        let capabilities = Capabilities {
-            concurrent_parts: 1,
-            lists_ranges: false,
-            writes_are_durable: false,
-            symlinks: false,
-            keeps_mtime: false,
-            directories: true,
-            object_bytes_max: 0,
-            keeps: AttributeSet::NONE,
-            classes: Classes::None,
-        };
-        Ok(Self { capabilities, source: Arc::new(Source { operator, root, place }) })
-    }
-
-    /// Why nothing is written here.
-    fn refusal(&self) -> StoreError {
-        let text = format!(
-            "{} can be a source only: WebDAV replaces a file by deleting it first (RFC 4918, 9.9.3); \
-             choose sftp:// or a mounted directory as target",
-            self.source.place
-        );
-        StoreError::new(ErrorCode::LocationMissing, text)
+        Ok(Self {
+            capabilities: capabilities(),
+            source: Arc::new(Source { operator, root, place }),
+        })
     }
 }
 
-/// What OpenDAL makes of an answer. It panics at some answers that no good server gives, such as a name
-/// of more than 64 KiB: that is the error of one request here.
-async fn answer<T>(call: impl Future<Output = opendal::Result<T>>) -> opendal::Result<T> {
-    let caught = AssertUnwindSafe(call).catch_unwind().await;
-    caught.unwrap_or_else(|_| {
-        let text = "the server's answer makes no sense";
-        Err(opendal::Error::new(opendal::ErrorKind::Unexpected, text))
-    })
+/// What OpenDAL makes of an answer. It waits for one without end, and panics at some that no good server gives,
+/// such as a name of more than 64 KiB: that is the error of one request here.
+async fn answer<T>(
+    patience: Duration,
+    call: impl Future<Output = opendal::Result<T>>,
+) -> opendal::Result<T> {
+    let failed = |text| opendal::Error::new(opendal::ErrorKind::Unexpected, text);
+    match timeout(patience, AssertUnwindSafe(call).catch_unwind()).await {
+        Ok(Ok(answered)) => answered,
+        Ok(Err(_)) => Err(failed("the server's answer makes no sense")),
+        Err(_) => Err(failed("no answer in time").set_temporary()),
+    }
 }
 
 /// Whether `metadata` is of the state that `listed` describes.
@@ -165,13 +153,18 @@ fn is_as_listed(metadata: &Metadata, listed: &Entry) -> bool {
 }
 
 #[async_trait]
-impl Store for DalStore {
+impl ReadOnly for DalStore {
     fn capabilities(&self) -> &Capabilities {
         &self.capabilities
     }
 
-    fn check_key(&self, _entry: &Entry) -> Option<String> {
-        Some(self.refusal().to_string())
+    fn place(&self) -> &str {
+        &self.source.place
+    }
+
+    fn reason(&self) -> &'static str {
+        "WebDAV replaces a file by deleting it first (RFC 4918, 9.9.3); choose sftp:// or a mounted \
+         directory as target"
     }
 
     async fn list(
@@ -202,62 +195,22 @@ impl Store for DalStore {
         Ok(Box::new(read::ObjectReader::open(&self.source, object, range).await?))
     }
 
-    async fn put_small(
-        &self,
-        objects: Vec<(NewObject, VerifiedObject)>,
-    ) -> Vec<Result<(), StoreError>> {
-        objects.iter().map(|_| Err(self.refusal())).collect()
+    async fn find_root(&self) -> Result<(), StoreError> {
+        list::find_root(&self.source).await
     }
+}
 
-    async fn open_upload(
-        &self,
-        _object: &NewObject,
-        _resume: Option<&UploadToken>,
-        _orphan_since: Option<Timestamp>,
-    ) -> Result<OpenedUpload, StoreError> {
-        Err(self.refusal())
-    }
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
 
-    async fn upload(
-        &self,
-        _object: &NewObject,
-        _token: &UploadToken,
-    ) -> Result<Box<dyn Upload>, StoreError> {
-        Err(self.refusal())
-    }
+    use super::*;
 
-    async fn commit(
-        &self,
-        _object: &NewObject,
-        _token: &UploadToken,
-        _root: Root,
-    ) -> Result<(), StoreError> {
-        Err(self.refusal())
-    }
-
-    /// There is never an upload that could be dropped.
-    async fn discard(
-        &self,
-        _key: &Key,
-        _token: Option<&UploadToken>,
-        _orphan_since: Option<Timestamp>,
-    ) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    async fn delete(&self, entries: Vec<Entry>) -> Vec<Result<(), StoreError>> {
-        entries.iter().map(|_| Err(self.refusal())).collect()
-    }
-
-    /// Nothing is ever left here.
-    async fn clean(&self) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    async fn preflight(&self, access: Access) -> Result<(), StoreError> {
-        match access {
-            Access::Write => Err(self.refusal()),
-            Access::Read => list::find_root(&self.source).await,
-        }
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_says_nothing_is_waited_for_only_so_long() {
+        let silent = answer(ANSWER_TIMEOUT, pending::<opendal::Result<()>>());
+        let error = store_error("look at", "webdav://h/a", &silent.await.unwrap_err());
+        assert_eq!(error.code, ErrorCode::Unavailable, "{error}");
+        assert!(error.detail().contains("no answer in time"), "{error}");
     }
 }

@@ -18,23 +18,17 @@ mod read;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use airlift_protocol::assignment::UploadToken;
-use airlift_protocol::chunk::Root;
 use airlift_protocol::error::ErrorCode;
 use airlift_protocol::key::Key;
 use airlift_protocol::manifest::Entry;
-use airlift_protocol::time::Timestamp;
 use airlift_protocol::units::ByteRange;
 use async_trait::async_trait;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
 
 use self::control::Control;
-use super::{
-    Access, AttributeSet, Capabilities, Classes, ListRequest, Listed, NewObject, ObjectInfo,
-    OpenedUpload, RangeReader, ReadResult, Store, StoreError, Upload,
-};
-use crate::pipeline::chunk::VerifiedObject;
+use super::readonly::{ReadOnly, capabilities};
+use super::{Capabilities, ListRequest, Listed, ObjectInfo, RangeReader, ReadResult, StoreError};
 use crate::runtime::clock;
 
 /// Connections to one server at the same time: many servers let an address have few.
@@ -211,41 +205,25 @@ impl FtpStore {
             StoreError::new(ErrorCode::LocationMissing, format!("{place}: {reason}"))
         })?;
         let root = if root.is_empty() { "/".to_owned() } else { format!("/{root}/") };
-        let capabilities = Capabilities {
-            concurrent_parts: 1,
-            writes_are_durable: false,
-            symlinks: false,
-            keeps_mtime: false,
-            directories: true,
-            lists_ranges: false,
-            object_bytes_max: 0,
-            keeps: AttributeSet::NONE,
-            classes: Classes::None,
-        };
         let (resting, permits) = (Mutex::default(), Arc::new(Semaphore::new(CONNECTIONS_MAX)));
         let source = Source { server, root, place, resting, permits };
-        Ok(Self { capabilities, source: Arc::new(source) })
-    }
-
-    /// Why nothing is written here.
-    fn refusal(&self) -> StoreError {
-        let text = format!(
-            "{} can be a source only: FTP promises neither that a file replaces another at once nor that it is \
-             on the disk; choose sftp:// or a mounted directory as target",
-            self.source.place
-        );
-        StoreError::new(ErrorCode::LocationMissing, text)
+        Ok(Self { capabilities: capabilities(), source: Arc::new(source) })
     }
 }
 
 #[async_trait]
-impl Store for FtpStore {
+impl ReadOnly for FtpStore {
     fn capabilities(&self) -> &Capabilities {
         &self.capabilities
     }
 
-    fn check_key(&self, _entry: &Entry) -> Option<String> {
-        Some(self.refusal().to_string())
+    fn place(&self) -> &str {
+        &self.source.place
+    }
+
+    fn reason(&self) -> &'static str {
+        "FTP promises neither that a file replaces another at once nor that it is on the disk; choose \
+         sftp:// or a mounted directory as target"
     }
 
     async fn list(
@@ -276,63 +254,8 @@ impl Store for FtpStore {
         Ok(Box::new(read::ObjectReader::open(&self.source, object, range).await?))
     }
 
-    async fn put_small(
-        &self,
-        objects: Vec<(NewObject, VerifiedObject)>,
-    ) -> Vec<Result<(), StoreError>> {
-        objects.iter().map(|_| Err(self.refusal())).collect()
-    }
-
-    async fn open_upload(
-        &self,
-        _object: &NewObject,
-        _resume: Option<&UploadToken>,
-        _orphan_since: Option<Timestamp>,
-    ) -> Result<OpenedUpload, StoreError> {
-        Err(self.refusal())
-    }
-
-    async fn upload(
-        &self,
-        _object: &NewObject,
-        _token: &UploadToken,
-    ) -> Result<Box<dyn Upload>, StoreError> {
-        Err(self.refusal())
-    }
-
-    async fn commit(
-        &self,
-        _object: &NewObject,
-        _token: &UploadToken,
-        _root: Root,
-    ) -> Result<(), StoreError> {
-        Err(self.refusal())
-    }
-
-    /// There is never an upload that could be dropped.
-    async fn discard(
-        &self,
-        _key: &Key,
-        _token: Option<&UploadToken>,
-        _orphan_since: Option<Timestamp>,
-    ) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    async fn delete(&self, entries: Vec<Entry>) -> Vec<Result<(), StoreError>> {
-        entries.iter().map(|_| Err(self.refusal())).collect()
-    }
-
-    /// Nothing is ever left here.
-    async fn clean(&self) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    async fn preflight(&self, access: Access) -> Result<(), StoreError> {
-        match access {
-            Access::Write => Err(self.refusal()),
-            Access::Read => list::find_root(&self.source).await,
-        }
+    async fn find_root(&self) -> Result<(), StoreError> {
+        list::find_root(&self.source).await
     }
 }
 

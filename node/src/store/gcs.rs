@@ -7,7 +7,7 @@
 //! list        listing and looking up            read      small objects, ranges, descriptions
 //! put         small objects, confirmed          delete    deleting what still is as listed
 //! part        parts and their sums              upload    parts as temporary objects
-//! commit      putting parts together
+//! commit      putting parts together            server    copies that the service makes itself
 //! ```
 //!
 //! Requests are those of the JSON API, made here; ARCHITECTURE.md says why. Tokens are from Google's own
@@ -25,10 +25,11 @@ mod preflight;
 mod put;
 mod read;
 mod resource;
+mod server;
 mod upload;
 
+use std::any::Any;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use airlift_protocol::assignment::UploadToken;
 use airlift_protocol::chunk::Root;
@@ -44,9 +45,10 @@ use tokio::sync::mpsc;
 use self::bucket::Bucket;
 use super::fence::Fence;
 use super::holds;
+use super::pace::{Pace, Paces};
 use super::{
-    Access, Capabilities, Classes, ListRequest, Listed, NewObject, ObjectInfo, OpenedUpload,
-    RangeReader, ReadResult, Store, StoreError, Upload,
+    Access, Capabilities, Classes, Copier, ListRequest, Listed, NewObject, ObjectInfo,
+    OpenedUpload, RangeReader, ReadResult, Store, StoreError, Upload,
 };
 use crate::pipeline::chunk::VerifiedObject;
 
@@ -68,6 +70,8 @@ pub struct GcsOptions {
     pub emulator: Option<String>,
     /// What is asked before anything becomes visible.
     pub fence: Fence,
+    /// The gates of the places that this process talks to.
+    pub paces: Paces,
 }
 
 impl GcsOptions {
@@ -80,6 +84,7 @@ impl GcsOptions {
             endpoint: None,
             emulator: None,
             fence: Fence::default(),
+            paces: Paces::default(),
         }
     }
 }
@@ -128,12 +133,16 @@ impl GcsStore {
 
 #[async_trait]
 impl Store for GcsStore {
-    fn is_refused(&self) -> bool {
-        self.bucket.is_refused.load(Ordering::Relaxed)
-    }
-
     fn capabilities(&self) -> &Capabilities {
         &self.capabilities
+    }
+
+    fn is_refused(&self) -> bool {
+        self.bucket.door.is_refused()
+    }
+
+    fn pace(&self) -> Option<&Arc<Pace>> {
+        Some(self.bucket.door.pace())
     }
 
     fn check_key(&self, entry: &Entry) -> Option<String> {
@@ -224,6 +233,12 @@ impl Store for GcsStore {
 
     async fn clean(&self) -> Result<(), StoreError> {
         self.bucket.remove_staged(&self.bucket.names.staging(), None).await
+    }
+
+    fn copier(&self, source: &dyn Store) -> Option<Arc<dyn Copier>> {
+        let source: &dyn Any = source;
+        let source = source.downcast_ref::<Self>()?;
+        server::copier(&self.bucket, &source.bucket)
     }
 
     async fn preflight(&self, access: Access) -> Result<(), StoreError> {

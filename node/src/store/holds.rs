@@ -53,7 +53,7 @@ fn at(location: &Location, options: &StoreOptions) -> Option<AttributeSet> {
         StoreSettings::S3(provider, _) => s3(provider),
         StoreSettings::Azure(_) => azure(),
         StoreSettings::Gcs(_) => gcs(),
-        StoreSettings::Sftp(_) => files(),
+        StoreSettings::Sftp(_) | StoreSettings::Hdfs(_) => files(),
         StoreSettings::Webdav(_) => webdav(),
         StoreSettings::Ftp => AttributeSet::NONE,
     })

@@ -8,6 +8,7 @@ use std::{fs, io};
 
 use airlift_protocol::error::ErrorCode;
 use airlift_protocol::id::JobId;
+use airlift_protocol::job::{RestorePolicy, RestoreTo};
 use airlift_protocol::key::Key;
 use airlift_protocol::location::Location;
 use tokio::sync::mpsc;
@@ -18,6 +19,8 @@ use super::fence::Fence;
 use super::files::{FileOptions, FileStore};
 use super::ftp::{FtpOptions, FtpServer, FtpStore};
 use super::gcs::{GcsOptions, GcsStore};
+use super::hdfs::access::{HdfsPlace, HdfsServer};
+use super::hdfs::{BLOCK_BYTES, HdfsOptions, HdfsStore};
 use super::path::KeyPath;
 use super::s3::provider::Provider;
 use super::s3::{S3Options, S3Store};
@@ -121,6 +124,11 @@ pub async fn open(
     fence: Fence,
     options: &StoreOptions,
 ) -> Result<Arc<dyn Store>, StoreError> {
+    let settings = |scheme: &str| {
+        let settings = options.settings(scheme)?;
+        check_restore(location, handling.restore, &settings).map(|()| settings)
+    };
+    let paces = options.paces.clone();
     match location {
         Location::Path(path) => {
             let path = Path::new(OsStr::from_bytes(path));
@@ -131,7 +139,7 @@ pub async fn open(
                 fence,
             )?))
         }
-        Location::Bucket { scheme, bucket, prefix } => match options.settings(scheme)? {
+        Location::Bucket { scheme, bucket, prefix } => match settings(scheme)? {
             StoreSettings::S3(provider, settings) => {
                 let s3 = S3Options {
                     scheme: scheme.clone(),
@@ -139,7 +147,7 @@ pub async fn open(
                     acl: handling.acl,
                     restore: handling.restore,
                     fence,
-                    paces: options.paces.clone(),
+                    paces,
                     ..s3_options(provider, settings, bucket, prefix, job)
                 };
                 Ok(Arc::new(S3Store::open(s3).await?))
@@ -147,11 +155,12 @@ pub async fn open(
             StoreSettings::Azure(settings) => {
                 let azure = settings.options(bucket, prefix.as_bytes(), job);
                 let Handling { tags, has_classes: tiers, .. } = handling;
-                Ok(Arc::new(AzureStore::open(AzureOptions { tags, tiers, fence, ..azure })?))
+                let azure = AzureOptions { tags, tiers, fence, paces, ..azure };
+                Ok(Arc::new(AzureStore::open(azure)?))
             }
             StoreSettings::Gcs(settings) => {
                 let gcs = settings.options(bucket, prefix.as_bytes(), job);
-                Ok(Arc::new(GcsStore::open(GcsOptions { fence, ..gcs })?))
+                Ok(Arc::new(GcsStore::open(GcsOptions { fence, paces, ..gcs })?))
             }
             StoreSettings::Sftp(named) => {
                 let (server, root) = sftp_root(named, bucket, prefix, location)?;
@@ -166,17 +175,14 @@ pub async fn open(
                 let (server, place) = (FtpServer::at(bucket)?, location.to_string());
                 Ok(Arc::new(FtpStore::open(FtpOptions { server, root, place })?))
             }
+            StoreSettings::Hdfs(place) => {
+                let (server, root) = hdfs_root(place, bucket, prefix, location)?;
+                let (place, block_bytes) = (location.to_string(), BLOCK_BYTES);
+                let options = HdfsOptions { server, root, place, job, fence, block_bytes };
+                Ok(Arc::new(HdfsStore::open(options)?))
+            }
             StoreSettings::Webdav(place) => {
-                let below = path_below(prefix, location)?;
-                let (server, root) = match place {
-                    WebdavPlace::Location(transport) => {
-                        (WebdavSettings::at(bucket, transport), below)
-                    }
-                    WebdavPlace::Url(server) => {
-                        let first = path_below(&Key::from(bucket.as_str()), location)?;
-                        (server, [first, below].concat())
-                    }
-                };
+                let (server, root) = webdav_root(place, bucket, prefix, location)?;
                 let root = root.strip_prefix(b"/").unwrap_or_default().to_vec();
                 let options = WebdavOptions { server, root, place: location.to_string() };
                 Ok(Arc::new(DalStore::webdav(options)?))
@@ -187,6 +193,25 @@ pub async fn open(
             Err(StoreError::new(ErrorCode::LocationMissing, text))
         }
     }
+}
+
+/// Refuses a wish to restore that the service has no way to fulfil, before anything is asked for.
+fn check_restore(
+    location: &Location,
+    wanted: Option<RestorePolicy>,
+    settings: &StoreSettings,
+) -> Result<(), StoreError> {
+    let Some(RestorePolicy { to, .. }) = wanted else { return Ok(()) };
+    let text = match (settings, matches!(to, RestoreTo::Days(_))) {
+        (StoreSettings::S3(..), false) => {
+            "its archives give copies for days: write --restore TIER:DAYS, such as bulk:7"
+        }
+        (StoreSettings::Azure(_), true) => {
+            "its blobs leave the archive for good: write --restore TIER:hot, TIER:cool or TIER:cold"
+        }
+        _ => return Ok(()),
+    };
+    Err(StoreError::new(ErrorCode::LocationMissing, format!("{location}: {text}")))
 }
 
 /// What follows a root for `key`: nothing, or a `/` and a path that leads nowhere else.
@@ -215,6 +240,42 @@ fn sftp_root(
             let root = root.as_os_str().as_bytes().to_vec();
             let first = path_below(&Key::from(bucket), location)?;
             Ok((server, [root, first, below].concat()))
+        }
+    }
+}
+
+/// The namenodes of a location and the directory there: of a configured store below the file system's root, else
+/// the location's path.
+fn hdfs_root(
+    place: HdfsPlace,
+    bucket: &str,
+    prefix: &Key,
+    location: &Location,
+) -> Result<(HdfsServer, Vec<u8>), StoreError> {
+    let below = path_below(prefix, location)?;
+    match place {
+        HdfsPlace::Location(transport) => Ok((HdfsServer::at(bucket, transport)?, below)),
+        HdfsPlace::Server(server) => {
+            let first = path_below(&Key::from(bucket), location)?;
+            Ok((server, [first, below].concat()))
+        }
+    }
+}
+
+/// The server of a location and the directory there: of a configured store one below its URL, else the
+/// location's path.
+fn webdav_root(
+    place: WebdavPlace,
+    bucket: &str,
+    prefix: &Key,
+    location: &Location,
+) -> Result<(WebdavSettings, Vec<u8>), StoreError> {
+    let below = path_below(prefix, location)?;
+    match place {
+        WebdavPlace::Location(transport) => Ok((WebdavSettings::at(bucket, transport), below)),
+        WebdavPlace::Url(server) => {
+            let first = path_below(&Key::from(bucket), location)?;
+            Ok((server, [first, below].concat()))
         }
     }
 }

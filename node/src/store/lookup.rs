@@ -1,13 +1,17 @@
-//! Looking up keys where a store can be listed from one key to another: few by a request each, many by one
-//! listing, as long as what lies between them does not make that the dearer way.
+//! What stores share that list page by page: handing pages on, and looking up keys. Few keys are asked for by a
+//! request each, many by one listing, as long as what lies between them does not make that the dearer way.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use airlift_protocol::key::Key;
 use airlift_protocol::manifest::Entry;
 use async_trait::async_trait;
+use tokio::sync::mpsc;
 
-use super::{ListRequest, StoreError};
+use super::{ListRequest, Listed, StoreError};
+
+/// Entries that are handed on at a time.
+const BATCH_ENTRIES: usize = 1_000;
 
 /// Keys from which one listing may be cheaper than a request for each.
 const LISTED_KEYS_MIN: usize = 16;
@@ -20,6 +24,44 @@ pub(super) trait Pages: Send {
 
     /// What was listed so far, with what there are no entries of.
     fn seen(&self) -> u64;
+}
+
+/// Hands on what `listing` finds, with one page read ahead, until nobody wants more.
+pub(super) async fn list(
+    mut listing: impl Pages,
+    found: mpsc::Sender<Listed>,
+) -> Result<(), StoreError> {
+    let mut page = listing.page().await?;
+    while let Some(entries) = page {
+        let (is_wanted, next) = tokio::join!(hand_on(entries, &found), listing.page());
+        if !is_wanted {
+            return Ok(());
+        }
+        page = next?;
+    }
+    Ok(())
+}
+
+/// Hands `entries` on; whether more is wanted.
+async fn hand_on(mut entries: Vec<Entry>, found: &mpsc::Sender<Listed>) -> bool {
+    while !entries.is_empty() {
+        let rest = entries.split_off(entries.len().min(BATCH_ENTRIES));
+        if found.send(Listed::Entries(entries)).await.is_err() {
+            return false;
+        }
+        entries = rest;
+    }
+    !found.is_closed()
+}
+
+/// The first key of `listing`.
+pub(super) async fn first_key(mut listing: impl Pages) -> Result<Option<Key>, StoreError> {
+    while let Some(entries) = listing.page().await? {
+        if let Some(entry) = entries.into_iter().next() {
+            return Ok(Some(entry.key));
+        }
+    }
+    Ok(None)
 }
 
 /// Looks up `keys`, which ascend: by what `listing` begins, or by `describe`, which asks for each key.

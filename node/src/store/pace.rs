@@ -10,7 +10,7 @@ mod gate;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-pub use self::gate::{Gate, GateFigures};
+pub use self::gate::{Gate, GateFigures, Setback};
 use super::skew::Skew;
 
 /// Requests of a kind that a bucket has at once at most, when nothing else is said.
@@ -81,6 +81,12 @@ impl Paces {
             Arc::new(Pace { reads, writes, skew: Skew::default() })
         });
         Arc::clone(pace)
+    }
+
+    /// The gates of `place`, if it is known.
+    pub fn find(&self, place: &str) -> Option<Arc<Pace>> {
+        let places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        places.get(place).map(Arc::clone)
     }
 
     /// All places, with their gates.

@@ -72,6 +72,12 @@ pub(super) fn split(path: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
+/// Where the path of each name on the way to `path`, its own the last, ends.
+pub(crate) fn ends(path: &[u8]) -> impl Iterator<Item = usize> {
+    let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+    slashes.map(|(at, _)| at).chain([path.len()])
+}
+
 /// Name of the staging directory of `job`.
 pub(super) fn staging_name(job: JobId) -> String {
     format!("{}{job}", String::from_utf8_lossy(STAGING_PREFIX))
@@ -225,6 +231,7 @@ mod tests {
         let path = KeyPath::parse(&key).unwrap();
         assert_eq!((path.whole, path.parent, path.name), (&b"a/b/c"[..], &b"a/b"[..], &b"c"[..]));
         assert!(path.is_directory);
+        assert_eq!(ends(b"a/b/c").collect::<Vec<_>>(), [1, 3, 5]);
         let key = Key::from("c");
         let path = KeyPath::parse(&key).unwrap();
         assert_eq!((path.parent, path.name, path.is_directory), (&b""[..], &b"c"[..], false));

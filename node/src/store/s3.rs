@@ -151,6 +151,8 @@ pub struct S3Options {
     pub acl: AclPolicy,
     /// Whether restored copies that will soon be gone count as archived.
     pub restore: Option<RestorePolicy>,
+    /// Whether the service compares ETags before it deletes; by default only Amazon itself.
+    pub compares_deletes: Option<bool>,
     /// What is asked before anything becomes visible.
     pub fence: Fence,
     /// The gates of the places that this process talks to.
@@ -176,6 +178,7 @@ impl S3Options {
             tags: TagPolicy::default(),
             acl: AclPolicy::default(),
             restore: None,
+            compares_deletes: None,
             fence: Fence::default(),
             paces: Paces::default(),
         }

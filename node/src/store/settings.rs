@@ -12,6 +12,7 @@ use airlift_protocol::id::JobId;
 use super::StoreError;
 use super::azure::{AzureEnvironment, AzureOptions};
 use super::gcs::GcsOptions;
+use super::hdfs::access::{HdfsPlace, HdfsTransport};
 use super::pace::Paces;
 use super::s3::credentials::CredentialSource;
 use super::s3::provider::{PROVIDERS, Provider};
@@ -27,6 +28,13 @@ pub const FTP: &str = "ftp";
 pub const WEBDAV: &str = "webdav";
 /// The same over TLS.
 pub const WEBDAVS: &str = "webdavs";
+
+/// Scheme of files in HDFS, and the kind of their configured stores.
+pub const HDFS: &str = "hdfs";
+/// The same as Hadoop's own tools write it for the protocol in use.
+pub const WEBHDFS: &str = "webhdfs";
+/// The same over TLS.
+pub const SWEBHDFS: &str = "swebhdfs";
 
 /// What the variables of a server that a location names begin with.
 const WEBDAV_VARIABLES: &str = "WEBDAV_";
@@ -65,6 +73,8 @@ pub enum StoreSettings {
     Webdav(WebdavPlace),
     /// A server that speaks FTP, which the location itself names, as its bucket.
     Ftp,
+    /// Files in HDFS.
+    Hdfs(HdfsPlace),
 }
 
 /// Where a server that speaks WebDAV is.
@@ -265,7 +275,7 @@ pub const GCS: &str = "gs";
 
 /// Schemes that this build serves without any configuration.
 pub fn schemes() -> impl Iterator<Item = &'static str> {
-    let others = [AZURE, GCS, SFTP, WEBDAV, WEBDAVS, FTP];
+    let others = [AZURE, GCS, SFTP, HDFS, WEBHDFS, SWEBHDFS, WEBDAV, WEBDAVS, FTP];
     PROVIDERS.iter().map(|provider| provider.scheme).chain(others)
 }
 
@@ -293,6 +303,12 @@ impl StoreOptions {
             GCS => return Ok(StoreSettings::Gcs(self.gcs.clone())),
             SFTP => return Ok(StoreSettings::Sftp(None)),
             FTP => return Ok(StoreSettings::Ftp),
+            HDFS | WEBHDFS => {
+                return Ok(StoreSettings::Hdfs(HdfsPlace::Location(HdfsTransport::Http)));
+            }
+            SWEBHDFS => {
+                return Ok(StoreSettings::Hdfs(HdfsPlace::Location(HdfsTransport::Https)));
+            }
             WEBDAV => {
                 return Ok(StoreSettings::Webdav(WebdavPlace::Location(Transport::Http)));
             }

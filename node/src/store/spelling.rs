@@ -56,12 +56,6 @@ impl Spelling {
     }
 }
 
-/// Where the path of each name on the way to `path`, its own the last, ends.
-pub(super) fn ends(path: &[u8]) -> impl Iterator<Item = usize> {
-    let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
-    slashes.map(|(at, _)| at).chain([path.len()])
-}
-
 /// What is called `there` would be taken for `shown`.
 pub(super) fn taken_for(shown: &str, there: &Key) -> StoreError {
     let text = format!(
@@ -91,6 +85,5 @@ mod tests {
         assert_eq!(spelling.other(b"READ"), Some(Key::from("Read")));
         assert_eq!((spelling.other(b"Read"), spelling.other(b"b")), (None, None));
         assert!(spelling.knows(b"") && !spelling.knows(b"Dir"), "left behind");
-        assert_eq!(ends(b"a/b/c").collect::<Vec<_>>(), [1, 3, 5]);
     }
 }

@@ -336,6 +336,7 @@ impl World {
             version: String::new(),
             figures: Vec::new(),
             shares: None,
+            gates: Vec::new(),
             formats: self.nodes[place].formats,
             spent: process.spent(self.nodes[place].life),
         };

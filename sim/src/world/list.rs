@@ -20,6 +20,10 @@ const CUT: u64 = 400;
 /// too short for orders to come to the number of pages that they are for.
 const REST: u64 = 150;
 
+/// Chances in a thousand that a lister says how far it got before its next page, as if it had left out what
+/// it looked at.
+const PASS: u64 = 50;
+
 /// How far a listing got.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Listed {
@@ -82,6 +86,17 @@ impl World {
                     let end = attempt.listed.end();
                     return Step::Answer(Ok(Completion::PartListed(end)));
                 }
+                if let Some(up_to) = self.pass(attempt) {
+                    let listed = &mut attempt.listed;
+                    let page = listed.next;
+                    (listed.after, listed.next) = (Some(up_to.clone()), page.next());
+                    let unreadable = listed.take_unreadable();
+                    return self.tell_turn(
+                        place,
+                        attempt,
+                        Completion::Passed { page, up_to, unreadable },
+                    );
+                }
                 let entries = self.next_entries(attempt, end);
                 if self.faults.chance(self.options.unreadable) {
                     attempt.listed.unreadable += 1;
@@ -95,11 +110,23 @@ impl World {
                 Completion::Page { page, entries, unreadable: listed.take_unreadable() }
             }
         };
+        self.tell_turn(place, attempt, completion)
+    }
+
+    fn tell_turn(&mut self, place: usize, attempt: &Attempt, completion: Completion) -> Step {
         let (assignment, number) = (attempt.assignment.id, attempt.number);
         let result = Ok(completion);
         let outcome = AgentInput::Outcome { assignment, attempt: number, result, wire_bytes: 0 };
         self.feed_agent(place, outcome);
         Step::Next
+    }
+
+    /// A key right behind the last one, up to which there can be no other.
+    fn pass(&mut self, attempt: &Attempt) -> Option<Key> {
+        let listed = &attempt.listed;
+        let last = listed.after.as_ref().filter(|_| self.timing.chance(PASS))?;
+        let next = Key::new([last.as_bytes(), b"\0"].concat());
+        listed.is_within(&next).then_some(next)
     }
 
     fn next_entries(&mut self, attempt: &Attempt, end: End) -> Vec<Entry> {

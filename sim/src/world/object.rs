@@ -39,7 +39,9 @@ impl World {
     pub(crate) fn trouble(&mut self, job: JobId) -> Option<Failure> {
         let fail = |code| Some(Failure::new(code, "simulated"));
         if self.stores(job).refuses_until > self.now {
-            return fail(ErrorCode::Unauthorized);
+            // Who asks is refused, or nobody is there to be asked.
+            let is_refused = self.stores(job).refuses_until.is_multiple_of(2);
+            return fail(if is_refused { ErrorCode::Unauthorized } else { ErrorCode::Unreachable });
         }
         if !self.faults.chance(self.options.transient) {
             return None;

@@ -287,7 +287,8 @@ impl World {
     }
 
     /// A job that could not go on, or left something over, is submitted again after a while; one that
-    /// rests without having been asked to is resumed, or submitted again, which is the same.
+    /// rests without having been asked to is resumed, or submitted again, which is the same, or is left
+    /// alone.
     pub(crate) fn on_fact(&mut self, fact: &Fact) {
         let intent = match fact {
             Fact::JobEnded(job) => {
@@ -296,14 +297,15 @@ impl World {
             }
             Fact::Rested(job) => {
                 self.say(Weight::Plot, || format!("job {job} rests"));
-                let is_resumed = self.faults.chance(500);
-                Some(if self.check.is_over_budget(*job) {
-                    Intent::Budget(*job, Budget::default())
-                } else if is_resumed {
-                    Intent::Resume(*job)
-                } else {
-                    Intent::Submit(*job)
-                })
+                match self.faults.below(3) {
+                    _ if self.check.is_over_budget(*job) => {
+                        Some(Intent::Budget(*job, Budget::default()))
+                    }
+                    0 => Some(Intent::Resume(*job)),
+                    1 => Some(Intent::Submit(*job)),
+                    // It is tried again without anybody.
+                    _ => None,
+                }
             }
             _ => None,
         };

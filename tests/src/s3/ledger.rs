@@ -24,6 +24,7 @@ use s3s::dto::{
 use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
 use s3s_fs::FileSystem;
 
+use super::listings::{Answered, Listings};
 use super::sums;
 
 /// An S3 service that keeps every key.
@@ -39,6 +40,7 @@ pub(super) struct Ledger {
     /// The header in which the CRC64-XZ of an object is said.
     crc64_header: Arc<OnceLock<&'static str>>,
     damages: Arc<AtomicBool>,
+    pub(super) listings: Listings,
 }
 
 #[derive(Debug, Default)]
@@ -107,6 +109,7 @@ impl Ledger {
             ending: Arc::default(),
             crc64_header: Arc::default(),
             damages: Arc::default(),
+            listings: Listings::default(),
         }
     }
 
@@ -116,6 +119,22 @@ impl Ledger {
 
     pub(super) fn damage_what_is_assembled(&self) {
         self.damages.store(true, Ordering::Relaxed);
+    }
+
+    /// Has a bucket name objects of one byte of which there is nothing else: enough to be listed.
+    pub(super) fn name(&self, bucket: &str, keys: impl IntoIterator<Item = String>) {
+        let now = Timestamp::from(SystemTime::now());
+        let etag = Some(ETag::Strong("0cc175b9c0f1b6a831c399e269772661".to_owned()));
+        let kept = Kept {
+            name: String::new(),
+            size: Some(1),
+            etag,
+            last_modified: Some(now),
+            first_part: None,
+            crc64: None,
+        };
+        let named = keys.into_iter().map(|key| (key, kept.clone()));
+        self.books().buckets.entry(bucket.to_owned()).or_default().extend(named);
     }
 
     pub(super) fn keys(&self, bucket: &str) -> Vec<String> {
@@ -370,7 +389,7 @@ impl S3 for Ledger {
             Some(after) if *after >= prefix => Bound::Excluded(after.clone()),
             _ => Bound::Included(prefix.clone()),
         };
-        let page = usize::try_from(input.max_keys.unwrap_or(1000).clamp(0, 1000)).unwrap_or(0);
+        let page = self.listings.limit(input.max_keys);
         let books = self.books();
         let keys = books.buckets.get(&input.bucket);
         let mut found = keys
@@ -390,6 +409,16 @@ impl S3 for Ledger {
             last = Some(key.clone());
         }
         let is_truncated = found.next().is_some();
+        if input.max_keys.is_none() {
+            let range = (from, last.clone().map_or(Bound::Unbounded, Bound::Included));
+            let told = keys.into_iter().flat_map(|keys| keys.range(range.clone()));
+            let told = told.map(|(key, _)| key.clone()).take(contents.len());
+            self.listings.note(Answered {
+                after: after.cloned().unwrap_or_default(),
+                keys: told.collect(),
+                is_next: input.continuation_token.is_some(),
+            });
+        }
         Ok(S3Response::new(ListObjectsV2Output {
             key_count: i32::try_from(contents.len()).ok(),
             contents: Some(contents),

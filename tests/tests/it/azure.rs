@@ -246,3 +246,34 @@ async fn a_large_blob_goes_into_the_archive_once_its_blocks_were_compared() {
     assert_eq!(head.headers()["x-ms-access-tier"], "Archive");
     assert!(entry(&store, "large").await.is_archived);
 }
+
+/// As copies by other tools were once damaged: the service keeps the MD5 that a client says of blocks, and
+/// never looks whether it is theirs.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_md5_that_a_client_has_said_of_blocks_proves_nothing() {
+    let Some((server, name, store)) = container().await else { return };
+    let md5 = ("x-ms-blob-content-md5", "kAFQmDzST7DWlj99KOF/cg==");
+    server.put(&format!("{name}/whole"), &[], b"abc".to_vec()).await;
+    let blob = format!("{name}/blocks");
+    let staged = server.ask(Method::PUT, &blob, "comp=block&blockid=MDAx", &[], b"xyz".to_vec());
+    assert_eq!(staged.await.status(), 201);
+    let list = b"<BlockList><Latest>MDAx</Latest></BlockList>".to_vec();
+    let committed = server.ask(Method::PUT, &blob, "comp=blocklist", &[md5], list).await;
+    assert_eq!(committed.status(), 201);
+    let head = server.ask(Method::HEAD, &blob, "", &[], Vec::new()).await;
+    assert_eq!(head.headers()["content-md5"], md5.1, "it is kept as it was said");
+
+    let entries = vec![entry(&store, "blocks").await, entry(&store, "whole").await];
+    let sums = store.stored_sums(entries).await;
+    let counts: Vec<usize> = sums.into_iter().map(|sums| sums.unwrap().len()).collect();
+    assert_eq!(counts, [0, 0]);
+
+    let source = tempfile::tempdir().unwrap();
+    tree::write(source.path(), "blocks", b"abc");
+    tree::write(source.path(), "whole", b"abc");
+    let (airlift, to) = (with_azure(&server), format!("az://{name}"));
+    let path = source.path().to_str().unwrap();
+    let said = airlift.run(["verify", path, &to, "--json"]).expect(1).json();
+    assert_eq!((&said["objects"]["differs"], &said["objects"]["equal"]), (&1.into(), &1.into()));
+    assert_eq!(said["errors"][0]["key"], "blocks", "{said}");
+}

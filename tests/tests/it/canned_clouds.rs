@@ -1,8 +1,10 @@
 //! How the stores of Azure and Google take answers that the emulators never give.
 
-use std::time::SystemTime;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use airlift_node::store::azure::{AzureEnvironment, AzureOptions, AzureStore};
+use airlift_node::store::fence::Term;
 use airlift_node::store::gcs::{GcsOptions, GcsStore};
 use airlift_node::store::{Access, Store, StoreError};
 use airlift_protocol::assignment::UploadToken;
@@ -14,9 +16,11 @@ use airlift_protocol::manifest::{Entry, Kind, Version};
 use airlift_tests::canned::{Answer, CannedServer};
 use airlift_tests::conformance::fixture::{data, keys, new_object, object, read, read_small};
 use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
+use data_encoding::BASE64;
+use md5::{Digest as _, Md5};
 use tokio::sync::mpsc;
 
-async fn azure(
+pub(crate) async fn azure(
     answer: impl Fn(&str) -> Answer + Send + Sync + 'static,
 ) -> (CannedServer, AzureStore) {
     let server = CannedServer::start(move |line| answer(line).with("x-ms-request-id", "1")).await;
@@ -31,7 +35,7 @@ async fn azure(
     (server, store)
 }
 
-async fn google(
+pub(crate) async fn google(
     answer: impl Fn(&str) -> Answer + Send + Sync + 'static,
 ) -> (CannedServer, GcsStore) {
     let server = CannedServer::start(answer).await;
@@ -41,7 +45,7 @@ async fn google(
     (server, store)
 }
 
-fn listed(size: u64, version: &str) -> Entry {
+pub(crate) fn listed(size: u64, version: &str) -> Entry {
     let version = Version::ETag(version.into());
     Entry {
         key: Key::from("x"),
@@ -153,13 +157,21 @@ async fn a_blob_that_is_not_what_was_sent_or_always_changes_is_not_called_writte
         azure(|_| Answer::new("201 Created", "").with("content-md5", "1B2M2Y8AsgTpgAmY7PhCfg=="))
             .await;
     assert_eq!(put_one(&store).await.code, ErrorCode::CorruptTarget);
-    // An answer without any evidence has the bytes read back.
-    let (_server, store) = azure(|line| match line {
+    // An answer without any evidence has the bytes read back: a description says what was sent.
+    let sent = BASE64.encode(&Md5::digest(data(1, 10)));
+    let (_server, store) = azure(move |line| match line {
         line if line.starts_with("PUT") => Answer::new("201 Created", ""),
-        _ => Answer::new("200 OK", "other byte").with("etag", "\"1\""),
+        _ => Answer::new("200 OK", "other byte").with("etag", "\"1\"").with("content-md5", &sent),
     })
     .await;
     assert_eq!(put_one(&store).await.code, ErrorCode::CorruptTarget);
+    let (_server, store) = azure(|line| match line {
+        line if line.starts_with("PUT") => Answer::new("201 Created", ""),
+        _ => Answer::new("200 OK", "0123456789").without_length(),
+    })
+    .await;
+    let result = store.put_small(vec![object("x", "0123456789".into())]).await.remove(0);
+    result.expect("what is read back are the bytes, whether the answer says how many or not");
     let (server, store) = azure(|line| match line {
         line if line.starts_with("PUT") => Answer::error("412 No", "ConditionNotMet"),
         _ => Answer::new("200 OK", "").with("etag", "\"1\""),
@@ -299,4 +311,115 @@ async fn azure_is_asked_by_its_own_time_once_it_has_refused_ours() {
     let signed: Vec<i64> = server.heads().iter().map(signed).collect();
     assert!(signed[0] < theirs - AHEAD_SECONDS + 60, "{signed:?} {theirs}");
     assert!((signed[1] - theirs).abs() < 60, "{signed:?} {theirs}");
+}
+
+/// A client sets it as it likes, and nobody compares it with the bytes of a blob that is put together.
+#[tokio::test]
+async fn an_md5_of_azure_is_no_sum_of_an_object() {
+    let described = |_: &str| {
+        let answer = Answer::new("200 OK", "0123456789").with("etag", "\"1\"");
+        answer.with("content-md5", "1B2M2Y8AsgTpgAmY7PhCfg==").with("x-ms-blob-type", "BlockBlob")
+    };
+    let (_server, store) = azure(described).await;
+    let entry = store.stat(&"x".into()).await.unwrap().expect("a blob").entry;
+    assert_eq!(store.stored_sums(vec![entry]).await.remove(0).unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_key_that_cannot_be_asked_about_is_not_called_deleted() {
+    let (azure_server, azure_store) = azure(|_| Answer::new("200 OK", "")).await;
+    let (google_server, google_store) = google(|_| Answer::new("200 OK", "{}")).await;
+    let stores: [(&dyn Store, &str); 2] = [(&azure_store, "tab\t"), (&google_store, "a\nb")];
+    for (store, key) in stores {
+        let entry = Entry { key: Key::from(key), ..listed(1, "1") };
+        let error = store.delete(vec![entry]).await.remove(0).expect_err("it may be there");
+        assert_eq!(error.code, ErrorCode::KeyUnsupported, "{error}");
+    }
+    assert_eq!((azure_server.requests().len(), google_server.requests().len()), (0, 0));
+}
+
+#[tokio::test]
+async fn credentials_that_were_refused_are_not_shown_again() {
+    let body = "{\"error\":{\"message\":\"No.\",\"errors\":[{\"reason\":\"authError\"}]}}";
+    let (azure_server, azure_store) =
+        azure(|_| Answer::error("403 No", "AuthenticationFailed")).await;
+    let (google_server, google_store) = google(move |_| Answer::new("401 No", body)).await;
+    let stores: [(&dyn Store, &CannedServer); 2] =
+        [(&azure_store, &azure_server), (&google_store, &google_server)];
+    for (store, server) in stores {
+        assert!(!store.is_refused());
+        assert_eq!(put_one(store).await.code, ErrorCode::Unauthorized);
+        let asked = server.requests().len();
+        let error = list(store).await.unwrap_err();
+        assert_eq!(error.code, ErrorCode::Unauthorized, "{error}");
+        assert_eq!(server.requests().len(), asked, "nobody is asked again");
+        assert!(store.is_refused());
+    }
+}
+
+#[tokio::test]
+async fn what_is_too_much_for_a_service_is_asked_for_more_slowly() {
+    let body = "{\"error\":{\"errors\":[{\"reason\":\"rateLimitExceeded\"}]}}";
+    let (_azure, azure_store) =
+        azure(|_| Answer::error("503 Busy", "ServerBusy").with("retry-after", "7")).await;
+    let (_google, google_store) =
+        google(move |_| Answer::new("429 Slow", body).with("retry-after", "7")).await;
+    let stores: [&dyn Store; 2] = [&azure_store, &google_store];
+    for store in stores {
+        let error = list(store).await.unwrap_err();
+        assert_eq!((error.code, error.pause), (ErrorCode::Throttled, Some(Duration::from_secs(7))));
+        let pace = store.pace().expect("gates");
+        let (reads, writes) = (pace.reads.figures(), pace.writes.figures());
+        assert_eq!((reads.requests, reads.throttled, writes.requests), (1, 1, 0));
+        assert!(reads.per_second.is_some(), "a bound that the next ones keep");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_changed_by_a_node_that_lost_its_leases() {
+    let fence = Arc::new(Term::default()).fence();
+    let server = CannedServer::start(|_| Answer::new("200 OK", "{}").with("etag", "\"1\"")).await;
+    let endpoint = Some(server.access().endpoint.clone());
+    let environment =
+        AzureEnvironment { key: Some("a2V5".to_owned()), ..AzureEnvironment::default() };
+    let azure = AzureOptions {
+        account: Some("account".to_owned()),
+        endpoint: endpoint.clone(),
+        environment,
+        fence: fence.clone(),
+        ..AzureOptions::new("container", "", JobId([7; 16]))
+    };
+    let google = GcsOptions { endpoint, fence, ..GcsOptions::new("bucket", "", JobId([7; 16])) };
+    let (azure, google) = (AzureStore::open(azure).unwrap(), GcsStore::open(google).unwrap());
+    let stores: [&dyn Store; 2] = [&azure, &google];
+    for store in stores {
+        assert_eq!(put_one(store).await.code, ErrorCode::LeaseLost);
+        let large = new_object("x", Kind::Object, 9 << 20);
+        let error = store.open_upload(&large, None, None).await.unwrap_err();
+        assert_eq!(error.code, ErrorCode::LeaseLost, "{error}");
+    }
+    let changes = server.requests().into_iter().filter(|line| !line.starts_with("GET"));
+    assert_eq!(changes.collect::<Vec<_>>(), [""; 0]);
+}
+
+/// As after a kill between the two requests that commit it: its blocks cannot be listed any more.
+#[tokio::test]
+async fn a_commit_into_the_archive_may_be_repeated() {
+    let mut large = new_object("x", Kind::Object, 9 << 20);
+    large.attributes.storage_class = Some("Archive".to_owned());
+    large.attributes.source_fingerprint = Some("ours".to_owned());
+    let token = UploadToken("24:0102030405060708".to_owned());
+    for (fingerprint, is_done) in [("ours", true), ("theirs", false)] {
+        let (_server, store) = azure(move |line| {
+            if !line.starts_with("HEAD") {
+                return Answer::error("409 No", "BlobArchived");
+            }
+            let answer = Answer::new("200 OK", "").broken_off(9 << 20).with("etag", "\"1\"");
+            let answer = answer.with("x-ms-access-tier", "Archive");
+            answer.with("x-ms-meta-airlift_source", fingerprint)
+        })
+        .await;
+        let committed = store.commit(&large, &token, Root::of(b"")).await;
+        assert_eq!(committed.is_ok(), is_done, "{fingerprint}: {committed:?}");
+    }
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use airlift_tests::airlift::{Airlift, fast_directory};
+use airlift_tests::cluster::{Cluster, Role};
 use airlift_tests::s3::S3Server;
 use airlift_tests::s3::front::{Front, Rule, Seen};
 use airlift_tests::tree;
@@ -79,4 +80,41 @@ fn large_objects_on_a_slow_way_are_moved_by_more_orders_than_at_the_begin() {
     let front = Front::new(Rule::default(), slow);
     upload(&front, (6, 9 << 20), &["--slots", "2"]);
     assert_eq!(front.writes().at_once_max, 2, "as the user says");
+}
+
+#[test]
+fn nodes_of_a_cluster_share_what_a_bucket_grants_and_the_job_says_so() {
+    const PER_SECOND: u32 = 120;
+    let bound = Rule { per_second: Some(PER_SECOND), ..Rule::default() };
+    let front = Front::new(Rule::default(), bound);
+    let server = S3Server::with_bucket_behind(&front, "bucket");
+    let source = fast_directory();
+    plant(source.path(), 1_000, 100);
+    let airlift = Airlift::new().with_s3(server.access());
+    let cluster = Cluster::start_with(airlift, &[Role::Voter, Role::Worker, Role::Worker]);
+    let from = format!("node0:{}", source.path().to_str().unwrap());
+    let mut copying = cluster.begin(["cp", &from, "s3://bucket/up", "--json"]);
+    let (mut shared, mut parts) = (Value::Null, 0.0);
+    while !copying.has_ended() {
+        let id = cluster.job()["id"].as_str().unwrap_or_default().to_owned();
+        let shown = cluster.ask(["job", "show", &id, "--json"]);
+        let view: Value = serde_json::from_str(&shown.stdout).unwrap_or_default();
+        if view["throttles"][0]["nodes"].as_u64() > shared["nodes"].as_u64() {
+            shared = view["throttles"][0].clone();
+            let text = cluster.ask(["job", "show", &id]).stdout;
+            assert!(text.contains("throttled   writes of s3://bucket at "), "{text}");
+        }
+        let own = cluster.ask(["cluster", "status", "--json"]).json();
+        let writes = &own["self"]["stores"][0]["writes"];
+        parts = writes["share_per_second"].as_f64().unwrap_or(parts);
+    }
+    assert_eq!(copying.wait().code(), Some(0));
+    assert_eq!(server.keys("bucket").len(), 1_000);
+    assert_eq!((shared["kind"].as_str(), shared["nodes"].as_u64()), (Some("writes"), Some(3)));
+    let rate = shared["requests_per_second"].as_u64().unwrap();
+    assert!((30..=240).contains(&rate), "{shared}");
+    assert!(parts > 0.0 && parts < f64::from(PER_SECOND), "{parts}");
+    let Seen { refused: seen, .. } = front.writes();
+    let (too_much, all) = (refused(&seen[400..]), seen.len() - 400);
+    assert!(too_much * 20 < all, "{too_much} of {all} were too much after the ramp");
 }

@@ -366,6 +366,30 @@ fn listing(keys: &[&str], token: Option<&str>) -> Answer {
 }
 
 #[tokio::test]
+async fn another_range_than_the_one_asked_for_is_not_taken_for_it() {
+    let range = ByteRange::new(1 << 20, (1 << 20) + 10);
+    let object = Entry {
+        key: Key::from("x"),
+        kind: Kind::Object,
+        size: 2 << 20,
+        mtime_ns: None,
+        version: Version::ETag("e".into()),
+        is_archived: false,
+    };
+    for (answered, is_read) in
+        [("1048576-1048585/2097152", true), ("0-9/2097152", false), ("1048576-1048585/*", false)]
+    {
+        let (_server, store) = canned(move |_| {
+            let answer = Answer::new("206 Partial Content", "0123456789").with("etag", "\"e\"");
+            answer.with("content-range", &format!("bytes {answered}"))
+        })
+        .await;
+        let read = airlift_tests::conformance::fixture::read_range(&store, &object, range).await;
+        assert_eq!(read.is_ok(), is_read, "{answered}: {read:?}");
+    }
+}
+
+#[tokio::test]
 async fn errors_of_the_store_keep_their_meaning() {
     for (status, code, expected) in [
         ("503 Service Unavailable", "SlowDown", ErrorCode::Throttled),

@@ -247,6 +247,13 @@ fn always_is_refused_where_no_service_has_both_ends() {
     assert!(refused.stderr.contains("both ends in one service"), "{refused:?}");
     let _ = place.airlift().run(words.into_iter().chain(["auto"])).expect(0);
     assert_eq!(place.bytes("to/file").as_deref(), Some(b"bytes".as_slice()));
+
+    // It is refused before a directory is made, and before anything is said about what would be lost.
+    let target = source.path().with_extension("target");
+    let words = ["cp", "s3://bucket/to/", target.to_str().unwrap(), "--server-side", "always"];
+    let refused = place.airlift().run(words).expect(3);
+    assert!(refused.stderr.contains("both ends in one service"), "{refused:?}");
+    assert!(!target.exists() && !refused.stderr.contains("cannot hold"), "{refused:?}");
 }
 
 fn copied(listed: &Entry) -> NewObject {

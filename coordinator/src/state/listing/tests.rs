@@ -54,7 +54,7 @@ fn what_does_not_follow_is_no_page_of_its_range() {
         assert_eq!(listing, before);
     }
     assert!(listing.begin(first.id));
-    assert!(listing.cut(&now, &[key(9)]));
+    assert_eq!(listing.cut(&now, &[key(9)]), Ok(true));
     let now = turn(&listing.ranges[0].clone());
     let beyond = page(&listing, &[8, 10]);
     assert!(take(&mut listing, &now, &beyond).is_err());
@@ -67,16 +67,16 @@ fn a_cut_is_within_what_is_left_and_within_what_is_allowed() {
     let mut listing = Listing::default();
     let first = page(&listing, &[3, 5]);
     let range = listing.ranges[0].clone();
-    assert!(!listing.cut(&turn(&range), &[key(9)]), "nobody has the range");
+    assert_eq!(listing.cut(&turn(&range), &[key(9)]), Ok(false), "nobody has the range");
     assert!(listing.begin(range.id));
     assert_eq!(take(&mut listing, &turn(&range), &first), Ok(true));
-    assert!(!listing.cut(&turn(&range), &[key(9)]), "not its turn");
+    assert_eq!(listing.cut(&turn(&range), &[key(9)]), Ok(false), "not its turn");
     let now = turn(&listing.ranges[0].clone());
     let many: Vec<Key> = (10..10 + LIST_RANGES_MAX as u16).map(key).collect();
     for wrong in [&[][..], &[key(5)], &[key(9), key(9)], &[key(9), key(8)], &many] {
-        assert!(!listing.cut(&now, wrong), "{wrong:?}");
+        assert!(listing.cut(&now, wrong).is_err(), "{wrong:?}");
     }
-    assert!(listing.cut(&now, &many[1..]));
+    assert_eq!(listing.cut(&now, &many[1..]), Ok(true));
     assert_eq!(listing.open_ranges().count(), LIST_RANGES_MAX);
     let last = listing.ranges.last().unwrap().clone();
     assert_eq!((last.after, last.until), (Some(key(25)), None));
@@ -94,7 +94,7 @@ fn step(listing: &mut Listing, keys: &[u16], (which, count, kind, at): Step) {
     let is_within =
         |number: &&u16| range.follows(&key(**number)) && !range.ends_before(&key(**number));
     let left: Vec<u16> = keys.iter().filter(is_within).copied().collect();
-    match kind % 8 {
+    match kind % 9 {
         0 => assert!(listing.begin(range.id)),
         1 => listing.rest(range.id),
         2 => {
@@ -105,6 +105,16 @@ fn step(listing: &mut Listing, keys: &[u16], (which, count, kind, at): Step) {
             let again = Turn { number: PageId(range.next.0.wrapping_sub(1)), ..turn(range) };
             let page = page(listing, &left[..left.len().min(1)]);
             assert_eq!(take(listing, &again, &page), Ok(false));
+        }
+        // Up to right before its next key.
+        4 => {
+            let up_to = match left.first() {
+                Some(first) => first.wrapping_sub(1),
+                None => at,
+            };
+            let is_possible = is_within(&&up_to);
+            let passed = listing.pass(&turn(range), key(up_to), Unreadable::default());
+            assert_eq!(passed.is_ok(), is_possible);
         }
         _ if left.is_empty() => {
             listing.end_order(range.id, whole(range.next.0));
@@ -131,7 +141,7 @@ proptest! {
         let mut listing = Listing::default();
         let mut pages: Vec<Vec<u16>> = Vec::new();
         // In the end each range is listed by somebody to its end.
-        let to_the_end = (0u16..).map(|at| (at as u8, 4, 4, 0));
+        let to_the_end = (0u16..).map(|at| (at as u8, 4, 5, 0));
         for each in steps.into_iter().chain(to_the_end.take(1_000)) {
             let before = listing.ranges.clone();
             step(&mut listing, &keys, each);

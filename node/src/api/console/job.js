@@ -101,6 +101,7 @@ function updateCounts(list, job) {
 function noteLines(job) {
   const lines = job.deletes_refused.map((text) => ["warn", text]);
   if (job.failure) lines.unshift(["bad", `${cause(job.failure.code)}: ${job.failure.reason}`]);
+  if (job.retry_seconds != null) lines.push(["plain", `The job is tried again in ${duration(job.retry_seconds)}, or at once when it is resumed.`]);
   if (job.dry_run && !isOpen(job)) lines.push(["plain", "A dry run: this is what would be done. Nothing was changed."]);
   if (job.dropped.objects > 0) {
     const what = job.dropped.attributes.map(String).join(", ") || "attributes";
@@ -169,17 +170,20 @@ function throughput(id) {
 function explain(id) {
   const [name, text] = [el("p", { class: "held" }), el("p", { class: "hint" })];
   const shares = el("ul", { class: "shares" });
+  const throttles = el("ul", { class: "hint" });
   const facts = el("dl", { class: "facts" });
   const [limit, budget, priority, wire, resent] = ["Limit of the job", "Budget", "Priority", "Crossed the network", "Sent before"].map((term) => fact(facts, term));
-  const node = section("Bottleneck and limits", "explain-title", name, text, shares, facts);
+  const node = section("Bottleneck and limits", "explain-title", name, text, shares, throttles, facts);
   return {
     node,
     update(job) {
       const held = isOpen(job) && job.state !== "paused" ? job.bottleneck : "none";
-      say(name, bottleneck(held) ?? (job.state === "paused" ? (job.failure ? "Paused: see the reason above" : "Paused by a user") : isOpen(job) ? "Nothing stands out" : ""));
+      say(name, bottleneck(held) ?? (job.state === "paused" ? (job.failure ? "Paused for its failure" : "Paused by a user") : isOpen(job) ? "Nothing stands out" : ""));
       name.hidden = name.textContent === "";
       say(text, bottleneck(held) ? advice(held) : "");
       keyed(shares, heldBy(id), ([key]) => key, share);
+      fill(throttles, (job.throttles ?? []).map((it) => el("li", {}, throttleText(it))));
+      throttles.hidden = throttles.childElementCount === 0;
       limit.set(limitNow(job));
       budget.set(budgetText(job.budget));
       priority.set(`${job.priority} of 100`);
@@ -188,6 +192,11 @@ function explain(id) {
       resent.set(job.bytes.resent > 0 ? `at most ${bytes(job.bytes.resent)} by an interrupted run` : null);
     },
   };
+}
+
+function throttleText({ store, kind, requests_per_second: asked, answered_per_second: answered, nodes }) {
+  const who = nodes === 1 ? "one node" : `${count(nodes)} nodes together`;
+  return `${store} has asked for fewer ${kind}: ${who} may ask for ${count(asked)} a second, and ${count(answered)} were lately answered.`;
 }
 
 function share() {

@@ -117,6 +117,8 @@ async fn a_job_has_its_json_form() {
         "bandwidth_bytes_per_second": 4000,
         "bandwidth_schedule": null,
         "ranges": [],
+        "retry_seconds": null,
+        "throttles": [],
     });
     assert_eq!(answer.json::<Value>().await.unwrap(), golden);
 }
@@ -157,7 +159,7 @@ async fn a_node_shows_its_own_figures() {
     let requests = |throttled: u64, bound: Value| {
         json!({
             "limit": 32, "in_flight": 7, "requests": 1000, "throttled": throttled,
-            "requests_per_second": bound, "spared_seconds": throttled as f64,
+            "requests_per_second": bound, "spared_seconds": throttled as f64, "share_per_second": null,
         })
     };
     let store = json!({

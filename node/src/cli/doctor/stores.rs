@@ -15,6 +15,8 @@ use crate::store::azure::AzureStore;
 use crate::store::dal::{DalStore, WebdavOptions};
 use crate::store::fence::Fence;
 use crate::store::gcs::GcsStore;
+use crate::store::hdfs::access::HdfsPlace;
+use crate::store::hdfs::{BLOCK_BYTES, HdfsOptions, HdfsStore};
 use crate::store::locate::s3_options;
 use crate::store::s3::inspect;
 use crate::store::settings::{SftpRoot, StoreOptions, StoreSettings, WebdavPlace};
@@ -57,6 +59,7 @@ fn clock_of(settings: &StoreSettings) -> Option<String> {
         StoreSettings::Gcs(_)
         | StoreSettings::Sftp(_)
         | StoreSettings::Ftp
+        | StoreSettings::Hdfs(_)
         | StoreSettings::Webdav(_) => None,
     }
 }
@@ -102,8 +105,21 @@ async fn look(settings: &StoreSettings) -> Result<String, String> {
             store.map_err(|error| error.to_string())?.greet().await.map_err(|e| e.to_string())?;
             Ok(format!("SFTP, {name} lets us in"))
         }
-        StoreSettings::Ftp | StoreSettings::Webdav(WebdavPlace::Location(_)) => {
-            Err("it names no server".to_owned())
+        StoreSettings::Ftp
+        | StoreSettings::Hdfs(HdfsPlace::Location(_))
+        | StoreSettings::Webdav(WebdavPlace::Location(_)) => Err("it names no server".to_owned()),
+        StoreSettings::Hdfs(HdfsPlace::Server(server)) => {
+            let store = HdfsStore::open(HdfsOptions {
+                server: server.clone(),
+                root: Vec::new(),
+                place: server.endpoint.clone(),
+                job: JobId([0; 16]),
+                fence: Fence::default(),
+                block_bytes: BLOCK_BYTES,
+            });
+            let store = store.map_err(|error| error.to_string())?;
+            store.preflight(Access::Read).await.map_err(|error| error.to_string())?;
+            Ok(format!("HDFS, {} answers", store.endpoint()))
         }
         StoreSettings::Webdav(WebdavPlace::Url(server)) => {
             let url = server.url.clone();

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use airlift_coordinator::scheduler::bottleneck::Bottleneck;
+use airlift_coordinator::totals::ObjectCounts;
 use airlift_protocol::job::Priority;
 use airlift_protocol::units::{ByteCount, ByteRate};
 
+use crate::api::throttle::ThrottleView;
 use crate::api::view::{
     EndView, JobList, JobMode, JobNodeView, JobRole, JobState, JobSummary, JobView, RangeView,
 };
@@ -70,24 +72,7 @@ pub(super) fn page(view: &JobView) -> String {
     if let Some(single) = &view.single {
         lines.push(format!("object      {} → {}", single.source_key, single.target_key));
     }
-    let mut counts = vec![format!("{}{more}", count(objects.total))];
-    for (number, name) in [
-        (objects.done, "done"),
-        (objects.unchanged, "unchanged"),
-        (objects.equal, "equal"),
-        (objects.equal_by_sum, "of them by sums of the stores"),
-        (objects.differs, "differ"),
-        (objects.missing, "missing"),
-        (objects.extra, "extra"),
-        (objects.deleted, "deleted"),
-        (objects.skipped, "skipped"),
-        (objects.failed, "failed"),
-    ] {
-        if number > 0 {
-            counts.push(format!("{} {name}", count(number)));
-        }
-    }
-    lines.push(format!("objects     {}", counts.join(", ")));
+    lines.push(format!("objects     {}{more}{}", count(objects.total), counts(objects)));
     lines.push(format!(
         "bytes       {}{more}, {} done, {} sent, {} on the wire, {} again",
         ByteCount(bytes.total),
@@ -109,11 +94,18 @@ pub(super) fn page(view: &JobView) -> String {
     if job.outcome.is_none() {
         lines.push(format!("bottleneck  {}", view.job.bottleneck.as_str()));
     }
+    lines.extend(view.throttles.iter().map(throttle));
     lines.extend(view.nodes.iter().map(node));
     lines.extend(view.ranges.iter().map(range));
     if let Some(failure) = &view.failure {
         let how = if job.state == JobState::Paused { "paused by" } else { "stopped by" };
         lines.push(format!("{how:<10}  {}", plain(&failure.reason)));
+    }
+    if let Some(seconds) = view.retry_seconds {
+        let after = clock(Duration::from_secs(seconds));
+        let id = job.id;
+        lines
+            .push(format!("tried       again in {after}, or at once with airlift job resume {id}"));
     }
     lines
         .extend(view.deletes_refused.iter().map(|reason| format!("deletes     {}", plain(reason))));
@@ -132,6 +124,33 @@ fn limit(view: &JobView) -> Option<String> {
         }
         (None, None) => None,
     }
+}
+
+/// What became of them, as far as anything has.
+fn counts(objects: &ObjectCounts) -> String {
+    let counts = [
+        (objects.done, "done"),
+        (objects.unchanged, "unchanged"),
+        (objects.equal, "equal"),
+        (objects.equal_by_sum, "of them by sums of the stores"),
+        (objects.differs, "differ"),
+        (objects.missing, "missing"),
+        (objects.extra, "extra"),
+        (objects.deleted, "deleted"),
+        (objects.skipped, "skipped"),
+        (objects.failed, "failed"),
+    ];
+    let counts = counts.into_iter().filter(|(number, _)| *number > 0);
+    counts.map(|(number, name)| format!(", {} {name}", count(number))).collect()
+}
+
+fn throttle(throttle: &ThrottleView) -> String {
+    let ThrottleView { store, kind, requests_per_second, answered_per_second, nodes } = throttle;
+    let who = if *nodes == 1 { "1 node".to_owned() } else { format!("{nodes} nodes together") };
+    format!(
+        "throttled   {kind} of {}: {who} may ask for {requests_per_second} a second, {answered_per_second} lately answered",
+        plain(store)
+    )
 }
 
 fn node(node: &JobNodeView) -> String {
@@ -190,4 +209,26 @@ fn troubles(view: &JobView) -> Vec<String> {
 /// Text of other machines, without what moves a cursor.
 pub(super) fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::fake;
+
+    #[test]
+    fn a_job_says_what_buckets_grant_and_when_it_is_tried_again() {
+        let mut view = fake::begun();
+        let plain = page(&view);
+        assert!(!plain.contains("throttled") && !plain.contains("tried"), "{plain}");
+        view.throttles = vec![fake::throttle()];
+        view.retry_seconds = Some(90);
+        let text = page(&view);
+        for line in [
+            "throttled   writes of s3://data at AWS S3 in eu-west-1: 3 nodes together may ask for 340 a second, 331 lately answered",
+            "tried       again in 1:30, or at once with airlift job resume abababababababababababababababab",
+        ] {
+            assert!(text.lines().any(|it| it == line), "{text}");
+        }
+    }
 }

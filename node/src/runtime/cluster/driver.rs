@@ -561,6 +561,7 @@ impl Driver {
             formats: Formats::BUILD,
             figures: self.parts.workshop.figures(),
             shares: None,
+            gates: self.parts.workshop.gates(),
             spent: self.parts.workshop.spent(),
         };
         let said = Term::now();
@@ -620,8 +621,9 @@ impl Driver {
         self.is_beating = false;
         self.look_for_twin(answer.as_ref());
         match answer {
-            Some(ControlAnswer::Alive(Alive { members, over, shares })) => {
+            Some(ControlAnswer::Alive(Alive { members, over, shares, gates })) => {
                 self.extend_term(said);
+                self.parts.workshop.keep_to(&gates, sent);
                 if let Some(shares) = shares {
                     self.parts.workshop.shares.hear(shares, sent);
                 }

@@ -1,12 +1,14 @@
 //! The lines of a job's report, from the manifest pages and the records.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use airlift_coordinator::event::{Event, ObjectEnd};
 use airlift_coordinator::state::{Job, ObjectFact};
 use airlift_protocol::assignment::End;
 use airlift_protocol::error::ErrorCode;
 use airlift_protocol::id::{JobId, LogIndex, NodeId, PageId, Position};
+use airlift_protocol::key::Key;
 use airlift_protocol::manifest::Page;
 use tokio::runtime::Handle;
 
@@ -29,6 +31,43 @@ pub(super) struct Lines {
     pub(super) file: Option<Arc<ConsensusFile>>,
     pub(super) records: Arc<RecordFile>,
     pub(super) runtime: Handle,
+    pub(super) found: FoundKeys,
+}
+
+/// Keys of objects that failed, which are asked for again and again while a job is watched. A page of the
+/// log never changes.
+#[derive(Debug, Default)]
+pub(super) struct FoundKeys(Mutex<BTreeMap<(LogIndex, u16), Key>>);
+
+/// Keys that are remembered: those of some jobs.
+const FOUND_MAX: usize = 1_000;
+
+impl FoundKeys {
+    /// The keys of objects: as they were found before, or in the pages that `read` finds.
+    fn find(
+        &self,
+        objects: &[(LogIndex, u16)],
+        read: impl Fn(LogIndex) -> Option<Page>,
+    ) -> Vec<Option<Key>> {
+        let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last: Option<(LogIndex, Option<Page>)> = None;
+        let mut key = |(index, place): (LogIndex, u16)| {
+            if let Some(key) = lock().get(&(index, place)) {
+                return Some(key.clone());
+            }
+            if last.as_ref().is_none_or(|(of, _)| *of != index) {
+                last = Some((index, read(index)));
+            }
+            let key = last.as_ref()?.1.as_ref()?.entry(place)?.key.clone();
+            let mut found = lock();
+            if found.len() >= FOUND_MAX {
+                found.clear();
+            }
+            found.insert((index, place), key.clone());
+            Some(key)
+        };
+        objects.iter().map(|object| key(*object)).collect()
+    }
 }
 
 /// Where a job's pages are.
@@ -137,6 +176,11 @@ impl Records for Lines {
         }
         Ok(lines)
     }
+
+    fn keys(&self, objects: &[(LogIndex, u16)]) -> Vec<Option<Key>> {
+        // The pages that the state refers to are kept here, on every voter.
+        self.found.find(objects, |index| self.page(index, &[]).ok())
+    }
 }
 
 /// Places that could not be listed, and what was left over, as far as the state names them.
@@ -176,4 +220,39 @@ fn text_of(event: &Event) -> Result<String, ApiError> {
 
 fn wrong(what: &str) -> ApiError {
     internal(StoreError::new(ErrorCode::CorruptState, format!("a report's line: {what}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use airlift_protocol::manifest::{Entry, Kind, Version};
+
+    use super::*;
+
+    #[test]
+    fn each_page_is_read_once_and_a_missing_one_has_no_keys() {
+        let entry = |number: u64| Entry {
+            key: Key::from(format!("k{number}").as_str()),
+            kind: Kind::Object,
+            size: 1,
+            mtime_ns: None,
+            version: Version::None,
+            is_archived: false,
+        };
+        let reads = Cell::new(0);
+        let read = |index: LogIndex| {
+            reads.set(reads.get() + 1);
+            let entries = (10 * index.0..10 * index.0 + 3).map(entry).collect();
+            (index != LogIndex(9)).then_some(Page { id: PageId(0), entries })
+        };
+        let (found, at) = (FoundKeys::default(), |index, place| (LogIndex(index), place));
+        let objects = [at(1, 0), at(1, 2), at(2, 1), at(2, 7), at(9, 0)];
+        let expected = ["k10", "k12", "k21"].map(|key| Some(Key::from(key)));
+        for reads_expected in [3, 5] {
+            let keys = found.find(&objects, read);
+            assert_eq!((&keys[..3], &keys[3..]), (&expected[..], &[None, None][..]));
+            assert_eq!(reads.get(), reads_expected, "what was found is not read again");
+        }
+    }
 }

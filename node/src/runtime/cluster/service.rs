@@ -358,7 +358,10 @@ impl ClusterService {
             let leading = sight.coordinator.filter(|coordinator| coordinator.is_deciding());
             leading.map(|leading| jobs::show(leading, job, (sight.now, wall)))
         });
-        shown.await?.ok_or_else(call::not_leader)?
+        let shown = shown.await?.ok_or_else(call::not_leader)??;
+        let (records, objects) = (Arc::clone(&self.records), shown.nameless.clone());
+        let keys = blocking(move || records.keys(&objects)).await;
+        Ok(shown.name(keys))
     }
 
     /// Gives a job another budget, by the prices that it has where none are given.

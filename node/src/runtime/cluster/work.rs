@@ -1,5 +1,6 @@
 //! The jobs that this node works on: their ends opened once, their orders carried out.
 
+mod gates;
 mod opened;
 mod timing;
 
@@ -126,8 +127,8 @@ struct Job {
     encoder: Arc<Encoder>,
     fence: Fence,
     source: Opened,
-    /// Names of the source that a target takes for one, once the source is open.
-    rivals: OnceCell<Arc<Rivals>>,
+    /// Names of the source that a target takes for one, once they may be asked for.
+    rivals: tokio::sync::Mutex<Option<Arc<Rivals>>>,
     target: Opened,
     journal: OnceCell<Arc<Journal>>,
 }
@@ -293,7 +294,7 @@ impl Workshop {
             encoder,
             fence: self.term.fence(),
             source: Opened::default(),
-            rivals: OnceCell::new(),
+            rivals: tokio::sync::Mutex::default(),
             target: Opened::default(),
             journal,
         });
@@ -373,24 +374,26 @@ impl Workshop {
         job.source.get_or_open(|| self.open(job, End::Source)).await
     }
 
-    async fn rivals(&self, job: &Job) -> Result<Arc<Rivals>, StoreError> {
-        let prepare = || async {
-            let inventory = match self.inventory(job).await {
-                Ok(inventory) => inventory,
-                // A listing says more than an inventory that is elsewhere: rivals that are not moved.
-                Err(error) if error.code == ErrorCode::LocationMissing => None,
-                Err(error) => return Err(error),
-            };
-            let names = rivals::Names {
-                store: self.source_store(job).await?,
-                inventory,
-                filter: Arc::clone(&job.filter),
-                spec: Arc::clone(&job.spec),
-                scratch: self.setup.directory.job_path(job.id),
-            };
-            Ok(Arc::new(Rivals::among(names)))
+    /// Names of the job's source that a target takes for one, to be looked for. What an inventory says
+    /// matters only to whoever asks: nobody else is kept from work by one that cannot be had.
+    async fn rivals(&self, job: &Job) -> Arc<Rivals> {
+        let mut kept = job.rivals.lock().await;
+        if let Some(rivals) = kept.as_ref().filter(|rivals| !rivals.is_void()) {
+            return Arc::clone(rivals);
+        }
+        let inventory = match self.inventory(job).await {
+            // A listing says more than an inventory that is elsewhere: rivals that are not moved.
+            Err(error) if error.code == ErrorCode::LocationMissing => Ok(None),
+            inventory => inventory,
         };
-        job.rivals.get_or_try_init(prepare).await.cloned()
+        let rivals = Arc::new(Rivals::among(rivals::Names {
+            inventory,
+            filter: Arc::clone(&job.filter),
+            spec: Arc::clone(&job.spec),
+            scratch: self.setup.directory.job_path(job.id),
+        }));
+        *kept = Some(Arc::clone(&rivals));
+        rivals
     }
 
     /// What is read in place of a listing of the job's source.
@@ -436,7 +439,7 @@ impl Workshop {
             false => None,
         };
         let _time = self.timing.attempt(&assignment.work);
-        match caught(self.executor(data, &assignment)).await {
+        match caught(Box::pin(self.executor(data, &assignment))).await {
             Ok(executor) => executor.run(id, attempt, assignment.work).await,
             Err(failure) => {
                 let (assignment, result) = (id, Err(failure));
@@ -496,7 +499,7 @@ impl Workshop {
                 store: self.source_store(job).await?,
                 bounds: bounds.clone(),
                 encoder: Arc::new(Encoder::fixed(Compression::Off)),
-                rivals: Some(self.rivals(job).await?),
+                rivals: Some(self.rivals(job).await),
                 faults: None,
             }));
         }
@@ -523,7 +526,7 @@ impl Job {
             encoder: Arc::clone(&self.encoder),
             fence: term.fence(),
             source: Opened::default(),
-            rivals: OnceCell::new(),
+            rivals: tokio::sync::Mutex::default(),
             target: Opened::default(),
             journal: self.journal.clone(),
         }
@@ -563,7 +566,7 @@ impl Shelf for Workshop {
             store: self.source_store(&job).await?,
             bounds,
             encoder: Arc::clone(&job.encoder),
-            rivals: Some(self.rivals(&job).await?),
+            rivals: Some(self.rivals(&job).await),
             faults: None,
         });
         Ok(Served { source, meter })

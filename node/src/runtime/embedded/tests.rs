@@ -343,6 +343,28 @@ async fn names_that_the_target_takes_for_one_are_left_out_together() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_sync_keeps_what_the_target_takes_for_a_name_of_the_source() {
+    let mut bench = Bench::new(Mode::Sync);
+    bench.target =
+        MemoryStore::with_folding(Folding { case: CaseFolding::Simple, ignores_form: false });
+    for key in ["readme", "dir/x", "plain"] {
+        bench.source.insert(key, noise(1, 10), 7);
+    }
+    for key in ["README", "Dir/x", "Dir/y", "EXTRA"] {
+        bench.target.insert(key, noise(2, 10), 7);
+    }
+    let (end, objects) = bench.run().await;
+    assert_eq!((end.totals.objects.failed, end.totals.objects.deleted), (3, 1));
+    for (key, other) in [("README", "readme"), ("Dir/x", "dir"), ("Dir/y", "dir")] {
+        assert!(bench.target.bytes(&Key::from(key)).is_some(), "{key}");
+        let (code, reason) = objects[&Key::from(key)].reason.clone().unwrap();
+        assert_eq!(code, Some(ErrorCode::Conflict));
+        assert!(reason.contains(&format!("'{other}'")), "{reason}");
+    }
+    assert_eq!(status(&objects, "EXTRA"), Status::Deleted);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_lies_in_an_archive_is_restored_by_one_run_and_moved_by_the_next() {
     let mut bench = Bench::new(Mode::Copy);
     let (small, large) = (Key::from("small"), Key::from("large"));

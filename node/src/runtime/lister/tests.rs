@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use airlift_coordinator::AgentInput;
 use airlift_protocol::job::{Filters, JobSpec, Mode, Policy};
-use airlift_protocol::limits::{LIST_PAGES_MAX, PAGE_ENTRIES_MAX};
+use airlift_protocol::limits::{LIST_PAGES_MAX, LIST_PASSED_MAX, PAGE_ENTRIES_MAX};
 use airlift_protocol::location::Location;
 
 use super::*;
@@ -87,6 +87,12 @@ async fn list_all(executor: &Executor, pages: u32) -> (Vec<Key>, usize) {
                     open.extend(behind.map(|(begin, end)| (begin, (end, PageId(0)))));
                     until = at.first().cloned();
                 }
+                Completion::Passed { page, up_to, .. } => {
+                    assert_eq!(page, number);
+                    assert!(Some(&up_to) > after.as_ref());
+                    assert!(until.is_none() || Some(&up_to) <= until.as_ref());
+                    after = Some(up_to);
+                }
                 other => panic!("{other:?}"),
             }
             number = number.next();
@@ -116,6 +122,38 @@ async fn ranges_together_have_every_key_once() {
         assert!(listed == keys, "{} of {} keys", listed.len(), keys.len());
         // An order for one page is over before it looks where to cut.
         assert_eq!(ranges > 1, pages > 1, "{ranges} ranges");
+    }
+}
+
+/// Orders for one page each, so that every key is looked at by one order only where all say how far they got.
+#[tokio::test]
+async fn where_nearly_all_is_left_out_each_order_says_how_far_it_got() {
+    let count = 5 * LIST_PASSED_MAX / 2;
+    let (outcomes, _taken) = mpsc::channel(1);
+    for include in ["none", "*00000"] {
+        let filters = Filters { include: vec![include.to_owned()], exclude: Vec::new() };
+        let store = filled((0..count).map(|it| format!("{it:06}")));
+        let executor = executor(store, outcomes.clone(), filters);
+        let (mut after, mut next) = (None, PageId(0));
+        let mut orders = Vec::new();
+        let listed = loop {
+            let (end, at) = (End::Source, after.clone());
+            let range = Range { end, after: at, until: None, next, cuts: 0, pages: 1 };
+            let (turns, ended) = order(&executor, range).await;
+            orders.push(turns.len());
+            let Completion::PartListed(end) = ended else { break turns };
+            after = match turns.last() {
+                Some(Completion::Passed { up_to, .. }) => Some(up_to.clone()),
+                Some(Completion::Page { entries, .. }) => Some(entries[0].key.clone()),
+                other => panic!("{other:?}"),
+            };
+            next = end.pages;
+        };
+        let last = Key::from(format!("{:06}", count / 100_000 * 100_000).as_str());
+        match include {
+            "none" => assert_eq!((orders, listed.len()), (vec![1, 1, 0], 0)),
+            _ => assert!(orders.len() > 2 && after >= Some(last), "{orders:?}, {after:?}"),
+        }
     }
 }
 

@@ -5,12 +5,11 @@ use std::fmt;
 
 use airlift_protocol::error::ErrorCode;
 use data_encoding::BASE64;
-use reqwest::Url;
 
 use super::identity::ServicePrincipal;
 use super::sign::SharedKey;
 use crate::store::StoreError;
-use crate::store::http::path;
+use crate::store::http::{is_plain, path};
 
 /// Host names of accounts, where nothing else is said.
 const SUFFIX: &str = "core.windows.net";
@@ -146,23 +145,14 @@ impl Access {
             }
         };
         let endpoint = endpoint.trim_end_matches('/').to_owned();
-        // Whatever else a URL can have might be a secret, and this one is shown.
-        let is_plain = |url: &Url| {
-            url.has_host()
-                && matches!(url.scheme(), "http" | "https")
-                && url.username().is_empty()
-                && url.password().is_none()
-                && url.query().is_none()
-                && url.fragment().is_none()
-        };
-        let url = Url::parse(&endpoint).ok().filter(is_plain);
-        let url = url.ok_or_else(|| {
-            wrong("the endpoint is no URL: write https://HOST or http://HOST:PORT/ACCOUNT".into())
-        })?;
+        if !is_plain(&endpoint) {
+            let text = "the endpoint is no URL: write https://HOST or http://HOST:PORT/ACCOUNT";
+            return Err(wrong(text.to_owned()));
+        }
         let right = right(account, &connection, environment).map_err(|text| {
             StoreError::new(ErrorCode::Unauthorized, format!("az://{container}: {text}"))
         })?;
-        if matches!(right, Right::Entra(_)) && url.scheme() != "https" {
+        if matches!(right, Right::Entra(_)) && !endpoint.starts_with("https://") {
             let text = format!(
                 "az://{container}: a token of Entra ID must not cross a connection that is not \
                  encrypted: use https://, or AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN"

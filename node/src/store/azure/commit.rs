@@ -10,11 +10,11 @@ use airlift_protocol::key::Key;
 use bytes::Bytes;
 use reqwest::header::{HeaderName, HeaderValue};
 
-use super::attributes::{TIER, headers_of};
+use super::archive::ARCHIVE;
+use super::attributes::{TIER, attributes_of, headers_of, size_of};
 use super::block::{Block, UploadId};
 use super::container::{Container, Subject, set};
 use super::error::is_condition;
-use super::list::ARCHIVE;
 use super::put::Before;
 use super::tags;
 use super::upload::Blocks;
@@ -31,6 +31,10 @@ impl Container {
         let key = &object.entry.key;
         let upload = self.upload_id(key, token)?;
         let expected = upload.blocks(self.job, object.entry.size);
+        let is_archived = object.attributes.storage_class.as_deref() == Some(ARCHIVE);
+        if is_archived && self.was_archived(object).await? {
+            return Ok(());
+        }
         let blocks = self.blocks(key).await?;
         if is_committed(&blocks, &expected, object.entry.size) {
             // By an attempt whose answer was lost.
@@ -39,7 +43,6 @@ impl Container {
         self.check_complete(key, &upload, &blocks, &expected)?;
         let blob = self.names.full(key)?;
         let before = self.before(&object.entry, &blob).await?;
-        self.fence.check()?;
         match self.send_list(object, &blob, &expected, &before).await {
             Ok(()) => {
                 self.check_committed(object, &expected).await?;
@@ -56,6 +59,18 @@ impl Container {
         }
     }
 
+    /// Whether the blob lies in the archive already, with our fingerprint and size: it goes there when its
+    /// blocks were compared, and cannot be asked for them any more.
+    async fn was_archived(&self, object: &NewObject) -> Result<bool, StoreError> {
+        let key = &object.entry.key;
+        let blob = self.names.full(key)?;
+        let Some(headers) = self.head(key, &blob).await? else { return Ok(false) };
+        let held = attributes_of(&headers, None);
+        let is_ours = held.source_fingerprint == object.attributes.source_fingerprint;
+        let is_archived = held.storage_class.as_deref() == Some(ARCHIVE);
+        Ok(is_archived && is_ours && size_of(&headers) == Some(object.entry.size))
+    }
+
     /// What is left to do when the blob is as it should be. The blocks of an archived blob cannot be listed,
     /// so that a blob goes into the archive once they were.
     async fn finish(&self, object: &NewObject) -> Result<(), StoreError> {
@@ -70,7 +85,6 @@ impl Container {
             set(&mut request, TIER, ARCHIVE)?;
             self.send(request, Patience::Normal).await.map(drop)
         };
-        self.fence.check()?;
         moved.await.map_err(|failed| self.error("archive", key, &failed))
     }
 
@@ -107,9 +121,7 @@ impl Container {
         expected: &[Block],
         before: &Before,
     ) -> Result<(), Failed> {
-        let headers = headers_of(object);
-        let headers =
-            headers.map_err(|error| Failed::Other(error.code, error.detail().to_owned()))?;
+        let headers = headers_of(object)?;
         let document = Bytes::from(block_list(expected));
         let digest = base64(&md5(&document));
         let mut request = self.put(Subject::Blob(blob), &[("comp", "blocklist")], document)?;

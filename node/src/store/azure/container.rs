@@ -16,14 +16,17 @@ use super::error::{refusal, store_error};
 use super::identity::Identity;
 use super::names::Names;
 use crate::store::StoreError;
-use crate::store::fence::Fence;
-use crate::store::http::{Failed, Http, Patience, path};
+use crate::store::copier::Doubts;
+use crate::store::http::{Door, Failed, Http, Patience, path};
 use crate::store::skew::{Skew, words};
 
 /// The version of the protocol that requests are made in: large blocks, encoded names in listings.
-const VERSION: HeaderValue = HeaderValue::from_static("2021-12-02");
+pub(super) const VERSION: &str = "2021-12-02";
 
 const NS_PER_SECOND: i64 = 1_000_000_000;
+
+/// Seconds for which the service itself is given the right to read a blob that it is to copy.
+const COPY_SECONDS: i64 = 3_600;
 
 /// A container, the prefix within it, and how to talk to it.
 #[derive(Debug)]
@@ -37,8 +40,12 @@ pub(super) struct Container {
     pub(super) tags: TagPolicy,
     /// Whether tiers are read with the other attributes.
     pub(super) tiers: bool,
-    /// What is asked before anything becomes visible.
-    pub(super) fence: Fence,
+    /// Requests that are made at once for many blobs, as far as the gate lets them.
+    pub(super) requests_max: usize,
+    /// What every request passes.
+    pub(super) door: Door,
+    /// Copies by the service that were not proven.
+    pub(super) doubts: Doubts,
     http: Http,
     /// URL of the container, without a slash at its end.
     url: String,
@@ -66,7 +73,13 @@ impl Container {
             Right::Entra(principal) => Some(Identity::new(principal)),
             Right::Key(_) | Right::Sas(_) => None,
         };
+        let place = format!("az://{} at {}", options.container, access.endpoint);
+        let pace = options.paces.of(&place);
         Ok(Self {
+            requests_max: options.paces.requests_max(),
+            skew: pace.skew(),
+            door: Door::new(pace, options.fence),
+            doubts: Doubts::default(),
             url: format!("{}/{}", access.endpoint, path::segment(&options.container)),
             http: Http::new(access.endpoint)?,
             name: options.container,
@@ -75,10 +88,8 @@ impl Container {
             page_entries: options.page_entries,
             tags: options.tags,
             tiers: options.tiers,
-            fence: options.fence,
             right: access.right,
             identity,
-            skew: Skew::default(),
         })
     }
 
@@ -142,21 +153,27 @@ impl Container {
         Ok(request)
     }
 
-    /// Sends `request` by right, and gives the answer when it is a success.
+    /// Sends `request` by right when it may begin, and gives the answer when it is a success.
     pub(super) async fn send(
         &self,
-        mut request: Request,
+        request: Request,
         patience: Patience,
     ) -> Result<Response, Failed> {
+        let bytes = request.body().and_then(Body::as_bytes).map_or(0, <[u8]>::len) as u64;
+        let method = request.method().clone();
+        self.door.pass(&method, bytes, self.exchange(request, patience)).await
+    }
+
+    async fn exchange(&self, mut request: Request, patience: Patience) -> Result<Response, Failed> {
         let headers = request.headers_mut();
-        headers.insert("x-ms-version", VERSION);
+        headers.insert("x-ms-version", HeaderValue::from_static(VERSION));
         headers.insert("x-ms-date", date(self.skew.seconds())?);
         if let Right::Key(key) = &self.right {
-            let authorization = authorization(&key.authorization(&request))?;
+            let authorization = secret(&key.authorization(&request))?;
             request.headers_mut().insert(header::AUTHORIZATION, authorization);
         }
         if let Some(identity) = &self.identity {
-            let authorization = authorization(&format!("Bearer {}", identity.token().await?))?;
+            let authorization = secret(&format!("Bearer {}", identity.token().await?))?;
             request.headers_mut().insert(header::AUTHORIZATION, authorization);
         }
         let answer = self.http.send(request, patience).await?;
@@ -190,6 +207,29 @@ impl Container {
         Err(Failed::Refused(refusal))
     }
 
+    /// The headers by which the service reads the blob itself, to copy it.
+    pub(super) async fn copy_source(
+        &self,
+        blob: &str,
+    ) -> Result<Vec<(HeaderName, HeaderValue)>, Failed> {
+        let mut url = self.request(Method::GET, Subject::Blob(blob), &[])?.url().to_string();
+        if let Right::Key(key) = &self.right {
+            let pairs = key.right_to_read(&self.name, blob, self.skew.seconds() + COPY_SECONDS);
+            for (place, (name, value)) in pairs.iter().enumerate() {
+                let mark = if place == 0 { '?' } else { '&' };
+                url.push_str(&format!("{mark}{name}={}", path::segment(value)));
+            }
+        }
+        let source = HeaderName::from_static("x-ms-copy-source");
+        let mut headers = vec![(source, secret(&url)?)];
+        if let Some(identity) = &self.identity {
+            let bearer = format!("Bearer {}", identity.token().await?);
+            let name = HeaderName::from_static("x-ms-copy-source-authorization");
+            headers.push((name, secret(&bearer)?));
+        }
+        Ok(headers)
+    }
+
     /// `az://container/key`, for people.
     pub(super) fn name_of(&self, key: &Key) -> String {
         format!("az://{}/{}", self.name, key.with_prefix(self.names.prefix().as_bytes()))
@@ -219,7 +259,8 @@ pub(super) fn set(request: &mut Request, name: &'static str, value: &str) -> Res
     Ok(())
 }
 
-fn authorization(text: &str) -> Result<HeaderValue, Failed> {
+/// A value that is never shown.
+fn secret(text: &str) -> Result<HeaderValue, Failed> {
     let mut value = HeaderValue::from_str(text).map_err(|_| {
         let text = "the credentials have characters that no header can carry";
         Failed::Other(ErrorCode::Unauthorized, text.to_owned())

@@ -6,39 +6,38 @@ use reqwest::Response;
 use super::identity::WAY_OUT;
 use super::xml::Element;
 use crate::store::StoreError;
-use crate::store::http::error::{classify_status, first_line};
+use crate::store::http::error::{classify_status, first_line, pause_of};
 use crate::store::http::{Failed, Refusal, body};
+use crate::store::pace::Setback;
 
 /// Bytes of an error's document that are read.
 const DOCUMENT_BYTES_MAX: usize = 64 << 10;
 
 /// What an answer says that is no success: the code is a header, the text a document.
 pub(super) async fn refusal(response: Response) -> Refusal {
-    let status = response.status().as_u16();
+    let (status, pause) = (response.status().as_u16(), pause_of(&response));
     let header = response.headers().get("x-ms-error-code");
     let header = header.and_then(|code| code.to_str().ok()).map(str::to_owned);
     // Without its document an error still has its status.
     let document = body::document(response, DOCUMENT_BYTES_MAX).await.unwrap_or_default();
     let document = Element::parse(&document).ok();
     let text = |name: &str| document.as_ref().and_then(|root| root.text_of(name));
-    Refusal {
-        status,
-        code: header.or_else(|| text("Code").map(str::to_owned)),
-        message: text("Message").map(first_line),
-    }
+    let code = header.or_else(|| text("Code").map(str::to_owned));
+    let means = classify(status, code.as_deref());
+    Refusal { status, code, message: text("Message").map(first_line), means, pause }
 }
 
 /// The error of `action` on `what`.
 pub(super) fn store_error(action: &str, what: &str, failed: &Failed) -> StoreError {
     let (code, reason) = match failed {
-        Failed::Refused(refusal) => (classify(refusal), reason(refusal)),
+        Failed::Refused(refusal) => (refusal.means, reason(refusal)),
         Failed::Other(code, reason) => (*code, reason.clone()),
     };
     let way_out = match code {
         ErrorCode::Unauthorized if !reason.contains(WAY_OUT) => format!(": {WAY_OUT}"),
         _ => String::new(),
     };
-    StoreError::new(code, format!("{action} {what}: {reason}{way_out}"))
+    StoreError::new(code, format!("{action} {what}: {reason}{way_out}")).with_pause(failed.pause())
 }
 
 /// Whether the answer was "there is no such blob".
@@ -66,8 +65,8 @@ pub(super) fn is_foreign_block(failed: &Failed) -> bool {
 }
 
 /// What the service's code, or without one the status, means.
-fn classify(refusal: &Refusal) -> ErrorCode {
-    match refusal.code.as_deref().unwrap_or_default() {
+fn classify(status: u16, code: Option<&str>) -> ErrorCode {
+    match code.unwrap_or_default() {
         "BlobNotFound" => ErrorCode::NotFound,
         "ContainerNotFound"
         | "ResourceNotFound"
@@ -93,6 +92,8 @@ fn classify(refusal: &Refusal) -> ErrorCode {
         | "BlobArchived"
         | "BlobBeingRehydrated"
         | "BlobImmutableDueToPolicy"
+        // Of what is to be copied, whatever the status.
+        | "CannotVerifyCopySource"
         | "LeaseIdMissing" => ErrorCode::PermissionDenied,
         "InvalidResourceName" | "InvalidUri" | "RequestUrlFailedToParse" => {
             ErrorCode::KeyUnsupported
@@ -110,7 +111,7 @@ fn classify(refusal: &Refusal) -> ErrorCode {
         | "ResourceTypeMismatch"
         | "PathConflict" => ErrorCode::Conflict,
         "UnsupportedHttpVerb" | "UnsupportedHeader" | "InvalidHeaderValue" => ErrorCode::Protocol,
-        _ => classify_status(refusal.status),
+        _ => classify_status(status),
     }
 }
 
@@ -144,7 +145,8 @@ mod tests {
     use super::*;
 
     fn refused(status: u16, code: Option<&str>) -> Refusal {
-        Refusal { status, code: code.map(str::to_owned), message: None }
+        let means = classify(status, code);
+        Refusal { status, code: code.map(str::to_owned), message: None, means, pause: None }
     }
 
     #[test]
@@ -164,10 +166,11 @@ mod tests {
             (Some("Md5Mismatch"), 400, ErrorCode::CorruptTarget),
             (Some("InvalidBlockList"), 400, ErrorCode::UploadLost),
             (Some("BlobArchived"), 409, ErrorCode::PermissionDenied),
+            (Some("CannotVerifyCopySource"), 401, ErrorCode::PermissionDenied),
             (Some("SnapshotsPresent"), 409, ErrorCode::Conflict),
             (Some("Teapot"), 418, ErrorCode::Protocol),
         ] {
-            assert_eq!(classify(&refused(status, code)), expected, "{code:?} {status}");
+            assert_eq!(classify(status, code), expected, "{code:?} {status}");
         }
     }
 

@@ -1,12 +1,14 @@
 //! Tokens of Entra ID, from whoever vouches for this process: a service principal, a workload
-//! identity, the Azure CLI, or the machine itself. The first that gives a token is kept.
+//! identity, the Azure CLI, or the machine itself. The first that gives a token is kept, and so is the
+//! token: the library keeps none of the CLI's, and would run it for each request.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use airlift_protocol::error::ErrorCode;
-use azure_core::credentials::{Secret, TokenCredential};
+use azure_core::credentials::{AccessToken, Secret, TokenCredential};
 use azure_core::error::ErrorKind;
 use azure_core::http::{ClientOptions, RetryOptions};
 use azure_identity::{
@@ -15,6 +17,9 @@ use azure_identity::{
     UserAssignedId, WorkloadIdentityCredential, WorkloadIdentityCredentialOptions,
 };
 
+use tokio::sync::Mutex;
+
+use crate::runtime::clock;
 use crate::store::http::Failed;
 use crate::store::http::error::first_line;
 
@@ -23,6 +28,9 @@ const SCOPE: &str = "https://storage.azure.com/.default";
 
 /// Time for one of the ways. A machine that is not in Azure does not say so, it says nothing.
 const WAIT: Duration = Duration::from_secs(10);
+
+/// Seconds before its end from which on a token is not used any more.
+const RESERVE_SECONDS: i64 = 120;
 
 /// What the user can do about missing credentials.
 pub(super) const WAY_OUT: &str = "set AZURE_STORAGE_KEY, AZURE_STORAGE_SAS_TOKEN or \
@@ -61,6 +69,30 @@ pub(super) struct Identity {
     ways: Vec<Way>,
     /// The place in `ways` of what gave the first token.
     chosen: OnceLock<usize>,
+    /// What came of the last question. Whoever asks holds it, so that one asks for all.
+    last: Mutex<Option<Result<Token, Failed>>>,
+    /// Questions that were answered.
+    answered: AtomicU64,
+}
+
+/// A token, and when it ends in seconds since 1970.
+#[derive(Clone)]
+struct Token {
+    text: String,
+    end: i64,
+}
+
+impl Token {
+    fn is_good(&self) -> bool {
+        let now = i64::try_from(clock::wall().0 / 1_000).unwrap_or(i64::MAX);
+        self.end.saturating_sub(now) > RESERVE_SECONDS
+    }
+}
+
+impl From<AccessToken> for Token {
+    fn from(token: AccessToken) -> Self {
+        Self { text: token.token.secret().to_owned(), end: token.expires_on.unix_timestamp() }
+    }
 }
 
 impl fmt::Debug for Identity {
@@ -96,7 +128,12 @@ impl Identity {
             client_options: once(),
         }));
         ways.push(("managed identity", made.map(|made| made as _)));
-        Self { ways, chosen: OnceLock::new() }
+        Self::of(ways)
+    }
+
+    fn of(ways: Vec<Way>) -> Self {
+        let (chosen, last, answered) = (OnceLock::new(), Mutex::default(), AtomicU64::new(0));
+        Self { ways, chosen, last, answered }
     }
 
     /// Which way gives tokens, once one did.
@@ -106,6 +143,24 @@ impl Identity {
 
     /// A token that is good for a while.
     pub(super) async fn token(&self) -> Result<String, Failed> {
+        let arrived = self.answered.load(Ordering::Acquire);
+        let mut last = self.last.lock().await;
+        match &*last {
+            Some(Ok(token)) if token.is_good() => return Ok(token.text.clone()),
+            // Who waited while another one asked has its answer.
+            Some(Err(failed)) if self.answered.load(Ordering::Acquire) != arrived => {
+                return Err(failed.clone());
+            }
+            _ => {}
+        }
+        let answer = self.ask_all().await;
+        *last = Some(answer.clone());
+        self.answered.fetch_add(1, Ordering::AcqRel);
+        answer.map(|token| token.text)
+    }
+
+    /// A new token, of the way that gave the last one or of the first that gives one.
+    async fn ask_all(&self) -> Result<Token, Failed> {
         if let Some((name, Ok(way))) = self.chosen.get().and_then(|&place| self.ways.get(place)) {
             return ask(name, way.as_ref()).await.map_err(|(code, reason)| {
                 Failed::Other(code, format!("{name} gives no token: {reason}"))
@@ -144,9 +199,9 @@ fn once() -> ClientOptions {
     ClientOptions { retry: RetryOptions::none(), ..ClientOptions::default() }
 }
 
-async fn ask(name: &str, way: &dyn TokenCredential) -> Result<String, (ErrorCode, String)> {
+async fn ask(name: &str, way: &dyn TokenCredential) -> Result<Token, (ErrorCode, String)> {
     match tokio::time::timeout(WAIT, way.get_token(&[SCOPE], None)).await {
-        Ok(Ok(token)) => Ok(token.token.secret().to_owned()),
+        Ok(Ok(token)) => Ok(token.into()),
         Ok(Err(error)) => {
             let code = match error.kind() {
                 ErrorKind::Io | ErrorKind::Connection => ErrorCode::Unavailable,
@@ -179,6 +234,8 @@ mod tests {
             _scopes: &[&str],
             _options: Option<TokenRequestOptions<'_>>,
         ) -> azure_core::Result<AccessToken> {
+            // Long enough for others to come meanwhile.
+            tokio::task::yield_now().await;
             Err(azure_core::Error::with_message((self.0)(), "no token"))
         }
     }
@@ -192,10 +249,49 @@ mod tests {
             ("Azure CLI", || ErrorKind::Io, ErrorCode::Unauthorized),
         ] {
             let ways = vec![silent(first, kind), silent("managed identity", || ErrorKind::Other)];
-            let identity = Identity { ways, chosen: OnceLock::new() };
+            let identity = Identity::of(ways);
             let Err(Failed::Other(code, text)) = identity.token().await else { panic!("a token") };
             assert_eq!(code, expected, "{text}");
         }
+    }
+
+    /// Gives tokens that are good for so many seconds, and counts them.
+    #[derive(Debug)]
+    struct Counting(i64, AtomicU64);
+
+    #[async_trait::async_trait]
+    impl TokenCredential for Counting {
+        async fn get_token(
+            &self,
+            _scopes: &[&str],
+            _options: Option<TokenRequestOptions<'_>>,
+        ) -> azure_core::Result<AccessToken> {
+            // Long enough for others to come meanwhile.
+            tokio::task::yield_now().await;
+            self.1.fetch_add(1, Ordering::AcqRel);
+            let now = i64::try_from(clock::wall().0 / 1_000).unwrap();
+            let end = azure_core::time::OffsetDateTime::from_unix_timestamp(now + self.0).unwrap();
+            Ok(AccessToken::new("text", end))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_token_is_asked_for_once_until_it_is_about_to_end() {
+        for (seconds, expected) in [(3_600, 1), (RESERVE_SECONDS, 20)] {
+            let way = Arc::new(Counting(seconds, AtomicU64::new(0)));
+            let credential: Arc<dyn TokenCredential> = way.clone();
+            let identity = Identity::of(vec![("Azure CLI", Ok(credential))]);
+            let tokens = futures::future::join_all((0..20).map(|_| identity.token())).await;
+            assert!(tokens.iter().all(|token| token.as_deref() == Ok("text")));
+            assert_eq!(way.1.load(Ordering::Acquire), expected, "{seconds}");
+        }
+        let silent: Way = ("Azure CLI", Ok(Arc::new(Silent(|| ErrorKind::Credential))));
+        let identity = Identity::of(vec![silent]);
+        let asked = || futures::future::join_all((0..20).map(|_| identity.token()));
+        assert!(asked().await.iter().all(Result::is_err));
+        assert_eq!(identity.answered.load(Ordering::Acquire), 1, "one asked for all");
+        assert!(asked().await.iter().all(Result::is_err));
+        assert_eq!(identity.answered.load(Ordering::Acquire), 2, "and later somebody asks again");
     }
 
     #[test]

@@ -15,12 +15,14 @@ use async_trait::async_trait;
 use reqwest::Method;
 use tokio::sync::mpsc;
 
+use super::archive::ARCHIVE;
 use super::attributes::IS_FOLDER;
 use super::container::{Container, Subject, parse_date};
 use super::error::store_error;
 use super::xml::Element;
+use crate::runtime::blocking::blocking;
 use crate::store::digest::unquoted;
-use crate::store::each::{REQUESTS_MAX, for_each};
+use crate::store::each::for_each;
 use crate::store::http::{Patience, body, path};
 use crate::store::lookup::{self, Pages};
 use crate::store::{ListRequest, Listed, StoreError};
@@ -28,9 +30,6 @@ use crate::store::{ListRequest, Listed, StoreError};
 /// Pages without a blob that may follow each other: the service sends them when it crosses from
 /// one of its partitions to the next, and one that sends nothing else never ends.
 const EMPTY_PAGES_MAX: u32 = 1_000;
-
-/// Entries that are handed on at a time.
-const BATCH_ENTRIES: usize = 1_000;
 
 /// Bytes of one page: 5,000 blobs with long names and 8 KiB of metadata each.
 const PAGE_BYTES_MAX: usize = 128 << 20;
@@ -55,27 +54,7 @@ impl Container {
         request: ListRequest,
         found: mpsc::Sender<Listed>,
     ) -> Result<(), StoreError> {
-        let mut listing = Listing::new(self, &request);
-        let mut page = listing.page().await?;
-        while let Some(entries) = page {
-            let hand_on = async {
-                let mut rest = entries;
-                while !rest.is_empty() {
-                    let tail = rest.split_off(rest.len().min(BATCH_ENTRIES));
-                    if found.send(Listed::Entries(rest)).await.is_err() {
-                        return false;
-                    }
-                    rest = tail;
-                }
-                !found.is_closed()
-            };
-            let (is_wanted, next) = tokio::join!(hand_on, listing.page());
-            if !is_wanted {
-                return Ok(());
-            }
-            page = next?;
-        }
-        Ok(())
+        lookup::list(Listing::new(self, &request), found).await
     }
 
     async fn page(&self, prefix: &str, marker: Option<&str>) -> Result<ListedPage, StoreError> {
@@ -94,9 +73,9 @@ impl Container {
         };
         let document =
             document.await.map_err(|failed| store_error("list", &self.place(), &failed))?;
-        let root =
-            Element::parse(&document).map_err(|error| self.list_error(&error.to_string()))?;
-        self.read_page(&root)
+        // Thousands of blobs take a while.
+        let root = blocking(move || Element::parse(&document)).await;
+        self.read_page(&root.map_err(|error| self.list_error(&error.to_string()))?)
     }
 
     fn read_page(&self, root: &Element) -> Result<ListedPage, StoreError> {
@@ -142,10 +121,6 @@ impl Container {
     }
 }
 
-/// The tier whose blobs cannot be read before they were moved to another, which takes hours: until then
-/// they are still of this one.
-pub(super) const ARCHIVE: &str = "Archive";
-
 /// An entry, which can be read at once, from what both a listing and a description say.
 pub(super) fn new_entry(key: Key, size: u64, mtime_ns: Option<i64>, etag: Option<&str>) -> Entry {
     let kind = match size == 0 && key.as_bytes().ends_with(b"/") {
@@ -186,42 +161,6 @@ impl<'a> Listing<'a> {
             empty_pages: 0,
             blobs_seen: 0,
         }
-    }
-
-    /// The entries of the next page, which may be none; `None` at the end.
-    async fn page(&mut self) -> Result<Option<Vec<Entry>>, StoreError> {
-        if self.is_over {
-            return Ok(None);
-        }
-        let page = self.container.page(&self.prefix, self.marker.as_deref()).await?;
-        if page.next.is_some() && page.next == self.marker {
-            return Err(self.container.list_error("the service repeats a page of the listing"));
-        }
-        self.empty_pages = if page.blobs.is_empty() { self.empty_pages + 1 } else { 0 };
-        if self.empty_pages > EMPTY_PAGES_MAX {
-            return Err(self.container.list_error("the service sends nothing but empty pages"));
-        }
-        self.blobs_seen += page.blobs.len() as u64;
-        self.is_over = page.next.is_none();
-        self.marker = page.next;
-        let mut entries = Vec::with_capacity(page.blobs.len());
-        for blob in page.blobs {
-            if !self.container.names.is_own_marker(&blob.name) {
-                self.sorter.take(blob, &mut entries).map_err(|name| self.disorder(&name))?;
-            }
-        }
-        if self.is_over {
-            self.sorter.finish(&mut entries);
-        }
-        if let Some(after) = &self.request.after {
-            entries.retain(|entry| entry.key > *after);
-        }
-        if let Some(until) = &self.request.until {
-            let within = entries.partition_point(|entry| entry.key <= *until);
-            self.is_over |= within < entries.len();
-            entries.truncate(within);
-        }
-        Ok(Some(entries))
     }
 
     fn disorder(&self, name: &str) -> StoreError {
@@ -282,7 +221,38 @@ impl Sorter {
 #[async_trait]
 impl Pages for Listing<'_> {
     async fn page(&mut self) -> Result<Option<Vec<Entry>>, StoreError> {
-        Listing::page(self).await
+        if self.is_over {
+            return Ok(None);
+        }
+        let page = self.container.page(&self.prefix, self.marker.as_deref()).await?;
+        if page.next.is_some() && page.next == self.marker {
+            return Err(self.container.list_error("the service repeats a page of the listing"));
+        }
+        self.empty_pages = if page.blobs.is_empty() { self.empty_pages + 1 } else { 0 };
+        if self.empty_pages > EMPTY_PAGES_MAX {
+            return Err(self.container.list_error("the service sends nothing but empty pages"));
+        }
+        self.blobs_seen += page.blobs.len() as u64;
+        self.is_over = page.next.is_none();
+        self.marker = page.next;
+        let mut entries = Vec::with_capacity(page.blobs.len());
+        for blob in page.blobs {
+            if !self.container.names.is_own_marker(&blob.name) {
+                self.sorter.take(blob, &mut entries).map_err(|name| self.disorder(&name))?;
+            }
+        }
+        if self.is_over {
+            self.sorter.finish(&mut entries);
+        }
+        if let Some(after) = &self.request.after {
+            entries.retain(|entry| entry.key > *after);
+        }
+        if let Some(until) = &self.request.until {
+            let within = entries.partition_point(|entry| entry.key <= *until);
+            self.is_over |= within < entries.len();
+            entries.truncate(within);
+        }
+        Ok(Some(entries))
     }
 
     fn seen(&self) -> u64 {
@@ -299,7 +269,7 @@ pub(super) async fn lookup(
         let container = Arc::clone(container);
         async move { Ok(container.stat(&key).await?.map(|info| info.entry)) }
     };
-    let describe = |keys| for_each(REQUESTS_MAX, keys, describe);
+    let describe = |keys| for_each(container.requests_max, keys, describe);
     lookup::lookup(keys, |request| Ok(Listing::new(container, request)), describe).await
 }
 

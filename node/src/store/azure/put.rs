@@ -1,7 +1,7 @@
 //! Putting small objects and directory markers, each confirmed by what the service then says it holds.
 //!
 //! The MD5 goes along, and the service refuses bytes that do not have it; its answer says which MD5
-//! it computed. What stands under the name decides how it is written: nothing, or exactly the blob
+//! it computed. A description would say the one that was sent, and proves nothing. What stands under the name decides how it is written: nothing, or exactly the blob
 //! that was seen there, so that an object never takes the place of a directory marker nor a marker
 //! that of an object.
 
@@ -23,7 +23,7 @@ use super::read::etag;
 use super::tags;
 use crate::pipeline::chunk::VerifiedObject;
 use crate::store::digest::{self, base64, md5};
-use crate::store::each::{REQUESTS_MAX, for_each};
+use crate::store::each::for_each;
 use crate::store::http::{Body, ChunkReader, Failed, Patience};
 use crate::store::{NewObject, RangeReader, StoreError, contiguous};
 
@@ -69,10 +69,9 @@ impl Container {
         let md5 = base64(&digest::of(&body, md5).await);
         let mut before = Before::Nothing;
         for _ in 0..LOOKS_MAX {
-            self.fence.check()?;
             match self.send_blob(&blob, &headers, &body, &md5, &before).await {
                 Ok(answered) => {
-                    self.confirm(key, &blob, content, &md5, &answered).await?;
+                    self.confirm(object, &blob, content, &md5, &answered).await?;
                     return self.confirm_tags(key, &blob, &object.attributes.tags).await;
                 }
                 Err(failed) if is_condition(&failed) => {
@@ -127,36 +126,33 @@ impl Container {
         Err(self.complaint(ErrorCode::Conflict, key, text))
     }
 
-    /// The cheapest evidence decides: the MD5 in the answer, that in a description, or the bytes.
+    /// The MD5 that the answer has decides; where it has none, the bytes themselves.
     async fn confirm(
         &self,
-        key: &Key,
+        object: &NewObject,
         blob: &str,
         content: &VerifiedObject,
         md5: &str,
         answered: &HeaderMap,
     ) -> Result<(), StoreError> {
-        let computed = |headers: &HeaderMap| headers.get("content-md5").map(text_of);
-        let held = match computed(answered) {
-            Some(held) => Some(held),
-            None => self.head(key, blob).await?.and_then(|headers| computed(&headers)),
-        };
-        match held {
+        match answered.get("content-md5").map(text_of) {
             Some(held) if held == md5 => Ok(()),
-            Some(_) => Err(self.corrupt(key)),
-            None => self.read_back(key, blob, content.root()).await,
+            Some(_) => Err(self.corrupt(&object.entry.key)),
+            None => self.read_back(&object.entry, blob, content.root()).await,
         }
     }
 
     /// Reads a blob back and compares it with the hash it should have.
-    async fn read_back(&self, key: &Key, blob: &str, root: Root) -> Result<(), StoreError> {
+    async fn read_back(&self, entry: &Entry, blob: &str, root: Root) -> Result<(), StoreError> {
+        let key = &entry.key;
         let asked = async {
             let request = self.request(Method::GET, Subject::Blob(blob), &[])?;
             self.send(request, Patience::Normal).await
         };
         let answer = asked.await.map_err(|failed| self.error("read back", key, &failed))?;
-        let range = ByteRange::new(0, size_of(answer.headers()).unwrap_or_default());
-        let mut reader = ChunkReader::new(Body::new(self.name_of(key), answer), range);
+        let size = size_of(answer.headers()).unwrap_or(entry.size);
+        let body = Body::new(self.name_of(key), answer);
+        let mut reader = ChunkReader::new(body, ByteRange::new(0, size));
         let mut hasher = blake3::Hasher::new();
         while let Some(payload) = reader.next().await? {
             hasher.update(&contiguous(&payload));
@@ -181,5 +177,5 @@ pub(super) async fn put_small(
         let container = Arc::clone(container);
         async move { container.put_object(&object, &content).await }
     };
-    for_each(REQUESTS_MAX, objects, put).await
+    for_each(container.requests_max, objects, put).await
 }

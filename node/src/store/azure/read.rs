@@ -6,25 +6,21 @@ use std::sync::Arc;
 use airlift_protocol::error::ErrorCode;
 use airlift_protocol::key::Key;
 use airlift_protocol::manifest::{Entry, Version};
-use airlift_protocol::sum::{StoredSum, SumKind};
 use airlift_protocol::units::ByteRange;
-use futures::{StreamExt, stream};
-use reqwest::header::{HeaderMap, HeaderValue};
+use reqwest::header::HeaderMap;
 use reqwest::{Method, Response};
 use tokio::sync::mpsc;
 
+use super::archive::is_archived;
 use super::attributes::{TIER, attributes_of, is_marker, size_of, text_of};
 use super::container::{Container, Subject, parse_date, set};
 use super::error::is_absent;
-use super::list::{ARCHIVE, new_entry};
+use super::list::new_entry;
 use crate::pipeline::chunk::Payload;
 use crate::store::digest::{quoted, unquoted};
-use crate::store::each::{REQUESTS_MAX, for_each};
+use crate::store::each::read_each;
 use crate::store::http::{Body, ChunkReader, Patience, total_of};
-use crate::store::{Attributes, ObjectInfo, RangeReader, ReadResult, StoreError, is_still, sum};
-
-/// The kind of blob that is only ever written as a whole.
-const BLOCK_BLOB: &str = "BlockBlob";
+use crate::store::{Attributes, ObjectInfo, RangeReader, ReadResult, StoreError};
 
 /// The blob that a key stands for, and what its headers say.
 #[derive(Debug)]
@@ -80,20 +76,6 @@ impl Container {
         Ok(Some(ObjectInfo { entry, attributes }))
     }
 
-    /// The sums of the object that `entry` describes; none when it is another one now. The service
-    /// computes an MD5 of what is written whole, and of what is put together it keeps what a client says.
-    /// Blobs that are written in place keep one of earlier bytes.
-    async fn sums_of(&self, entry: &Entry) -> Result<Vec<StoredSum>, StoreError> {
-        let Some(found) = self.find(&entry.key).await? else { return Ok(Vec::new()) };
-        let now = self.described(&entry.key, &found.headers)?;
-        let is_listed = is_still(entry, &now);
-        let kind = found.headers.get("x-ms-blob-type").map(HeaderValue::as_bytes);
-        let is_whole = is_listed && kind == Some(BLOCK_BLOB.as_bytes());
-        let md5 = found.headers.get("content-md5").filter(|_| is_whole);
-        let md5 = md5.and_then(|value| sum::from_base64(SumKind::Md5, &text_of(value)));
-        Ok(md5.map(StoredSum::claimed).into_iter().collect())
-    }
-
     /// The entry that a description stands for.
     pub(super) fn described(&self, key: &Key, headers: &HeaderMap) -> Result<Entry, StoreError> {
         let size = size_of(headers).ok_or_else(|| {
@@ -101,8 +83,7 @@ impl Container {
         })?;
         let tag = etag(headers);
         let entry = new_entry(key.clone(), size, last_modified(headers), tag.as_deref());
-        let tier = headers.get(TIER).map(HeaderValue::as_bytes);
-        Ok(Entry { is_archived: tier == Some(ARCHIVE.as_bytes()), ..entry })
+        Ok(Entry { is_archived: is_archived(headers), ..entry })
     }
 
     /// Asks for `range` of the object that `entry` describes.
@@ -197,33 +178,16 @@ fn last_modified(headers: &HeaderMap) -> Option<i64> {
     headers.get("last-modified").and_then(|time| parse_date(&text_of(time)))
 }
 
-pub(super) async fn stored_sums(
-    container: &Arc<Container>,
-    objects: Vec<Entry>,
-) -> Vec<Result<Vec<StoredSum>, StoreError>> {
-    let ask = |entry: Entry| {
-        let container = Arc::clone(container);
-        async move { container.sums_of(&entry).await }
-    };
-    for_each(REQUESTS_MAX, objects, ask).await
-}
-
 pub(super) async fn read_small(
     container: &Arc<Container>,
     objects: Vec<Entry>,
     found: mpsc::Sender<ReadResult>,
 ) {
-    let read = |(index, entry): (usize, Entry)| {
+    let read = |entry: Entry| {
         let container = Arc::clone(container);
-        async move { (index, container.read_whole(&entry).await) }
+        async move { container.read_whole(&entry).await }
     };
-    let mut results =
-        stream::iter(objects.into_iter().enumerate().map(read)).buffer_unordered(REQUESTS_MAX);
-    while let Some(result) = results.next().await {
-        if found.send(result).await.is_err() {
-            return;
-        }
-    }
+    read_each(container.requests_max, objects, found, read).await;
 }
 
 pub(super) async fn read_range(

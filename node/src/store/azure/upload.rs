@@ -21,9 +21,10 @@ use super::container::{Container, Subject, set};
 use super::error::{is_absent, is_foreign_block};
 use super::xml::Element;
 use crate::pipeline::chunk::VerifiedChunk;
+use crate::runtime::blocking::blocking;
 use crate::store::chance::{NONCE_BYTES, nonce};
 use crate::store::digest::{self, base64, md5};
-use crate::store::each::{REQUESTS_MAX, for_each, joined};
+use crate::store::each::{for_each, joined};
 use crate::store::http::{Failed, Patience, body};
 use crate::store::{NewObject, OpenedUpload, StoreError, Upload};
 
@@ -82,7 +83,7 @@ impl Container {
         };
         match asked.await {
             Ok((length, document)) => {
-                let root = Element::parse(&document).ok();
+                let root = blocking(move || Element::parse(&document)).await.ok();
                 root.and_then(|root| Blocks::read(&root, length)).ok_or_else(|| {
                     let text = "the list of its blocks cannot be read";
                     self.complaint(ErrorCode::Protocol, key, text)
@@ -128,8 +129,6 @@ impl Container {
             return Err(self.complaint(ErrorCode::TooLarge, key, &text));
         };
         let upload = UploadId { part_shift, nonce: nonce() };
-        // An upload that a node begins which lost its lease is dropped by nobody.
-        self.fence.check()?;
         let mark = Bytes::from(vec![b'o'; OPEN_BYTES as usize]);
         match self.stage(key, &upload.mark(self.job), mark).await {
             Ok(()) => Ok(upload.to_token()),
@@ -144,8 +143,7 @@ impl Container {
 
     /// Stages a block under its name; the service refuses bytes that do not have their MD5.
     async fn stage(&self, key: &Key, block: &str, bytes: Bytes) -> Result<(), Failed> {
-        let blob = self.names.full(key);
-        let blob = blob.map_err(|error| Failed::Other(error.code, error.detail().to_owned()))?;
+        let blob = self.names.full(key)?;
         let md5 = base64(&digest::of(&bytes, md5).await);
         let query = [("comp", "block"), ("blockid", block)];
         let mut request = self.put(Subject::Blob(&blob), &query, bytes)?;
@@ -187,13 +185,11 @@ impl Container {
         for some in [marks, parts] {
             let some: Vec<String> = some.into_iter().map(|block| block.name.clone()).collect();
             let empty = |name: String| async move {
-                // It may be the one that another node fills by now.
-                self.fence.check()?;
                 let byte = Bytes::from_static(b"x");
                 let staged = self.stage(key, &name, byte).await;
                 staged.map_err(|failed| self.error("drop the upload of", key, &failed))
             };
-            for_each(REQUESTS_MAX, some, empty)
+            for_each(self.requests_max, some, empty)
                 .await
                 .into_iter()
                 .collect::<Result<(), StoreError>>()?;

@@ -12,7 +12,7 @@ use opendal::{ErrorKind, Metadata};
 use tokio::sync::mpsc;
 
 use super::error::store_error;
-use super::{REQUESTS_MAX, Source, answer};
+use super::{ANSWER_TIMEOUT, LISTING_TIMEOUT, REQUESTS_MAX, Source, answer};
 use crate::store::path::is_staging;
 use crate::store::walk::{Directories, Name, directory_entry, in_order, walk};
 use crate::store::{Attributes, ListRequest, Listed, ObjectInfo, StoreError};
@@ -81,7 +81,7 @@ async fn scan(source: &Source, path: &str) -> Result<Vec<Name>, StoreError> {
     let shown = source.show(&Key::from(path));
     let full = format!("{}{path}", source.root);
     let asked = if full.is_empty() { "/" } else { &full };
-    let listed = answer(source.operator.list(asked)).await;
+    let listed = answer(LISTING_TIMEOUT, source.operator.list(asked)).await;
     let listed = listed.map_err(|error| store_error("list", &shown, &error))?;
     let mut is_there = false;
     let mut names = Vec::with_capacity(listed.len());
@@ -132,7 +132,7 @@ fn name_of(source: &Source, key: Key, metadata: &Metadata) -> Name {
 pub(super) async fn describe(source: &Source, key: &Key) -> Result<Option<Metadata>, StoreError> {
     // No key that cannot be asked for is there.
     let Ok(path) = source.path(key) else { return Ok(None) };
-    match answer(source.operator.stat(&path)).await {
+    match answer(ANSWER_TIMEOUT, source.operator.stat(&path)).await {
         Ok(metadata) if metadata.is_dir() == path.ends_with('/') => Ok(Some(metadata)),
         Ok(_) => Ok(None),
         Err(error) => match error.kind() {

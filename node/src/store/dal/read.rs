@@ -11,14 +11,15 @@ use airlift_protocol::shard;
 use airlift_protocol::units::ByteRange;
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use futures::{StreamExt, stream};
+use futures::StreamExt;
 use opendal::{Metadata, Reader};
 use tokio::sync::mpsc;
 
 use super::error::store_error;
 use super::list::{attributes, describe};
-use super::{REQUESTS_MAX, Source, answer, is_as_listed};
+use super::{ANSWER_TIMEOUT, REQUESTS_MAX, Source, answer, is_as_listed};
 use crate::pipeline::chunk::Payload;
+use crate::store::each::read_each;
 use crate::store::{Attributes, RangeReader, ReadResult, StoreError};
 
 /// Bytes that a reader asks for with one request.
@@ -29,17 +30,11 @@ pub(super) async fn read_small(
     objects: Vec<Entry>,
     found: mpsc::Sender<ReadResult>,
 ) {
-    let read = |(index, entry): (usize, Entry)| {
+    let read = |entry: Entry| {
         let source = Arc::clone(source);
-        async move { (index, read_whole(&source, &entry).await) }
+        async move { read_whole(&source, &entry).await }
     };
-    let mut results =
-        stream::iter(objects.into_iter().enumerate()).map(read).buffer_unordered(REQUESTS_MAX);
-    while let Some(result) = results.next().await {
-        if found.send(result).await.is_err() {
-            return;
-        }
-    }
+    read_each(REQUESTS_MAX, objects, found, read).await;
 }
 
 async fn read_whole(source: &Source, entry: &Entry) -> Result<(Payload, Attributes), StoreError> {
@@ -105,7 +100,8 @@ async fn read(
         }
         Ok(bytes.freeze())
     };
-    let bytes = answer(read).await.map_err(|error| store_error("read", &shown, &error))?;
+    let bytes =
+        answer(ANSWER_TIMEOUT, read).await.map_err(|error| store_error("read", &shown, &error))?;
     if bytes.len() as u64 == range.len() {
         return Ok(bytes);
     }

@@ -15,8 +15,8 @@ use rustix::io::Errno;
 
 use super::directories::Directories;
 use super::root::{OPEN_DIRECTORY, Root};
-use crate::store::path::split;
-use crate::store::spelling::{Spelling, ends, taken_for};
+use crate::store::path::{ends, split};
+use crate::store::spelling::{Spelling, taken_for};
 use crate::store::{Access, StoreError};
 
 /// Names of a directory that are tried in their other case.

@@ -9,13 +9,13 @@ use airlift_protocol::shard;
 use airlift_protocol::units::ByteRange;
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use futures::{StreamExt, stream};
 use tokio::sync::mpsc;
 
 use super::control::Data;
 use super::list::{attributes, find};
 use super::{CONNECTIONS_MAX, Lease, Source};
 use crate::pipeline::chunk::Payload;
+use crate::store::each::read_each;
 use crate::store::{Attributes, RangeReader, ReadResult, StoreError};
 
 pub(super) async fn read_small(
@@ -23,17 +23,11 @@ pub(super) async fn read_small(
     objects: Vec<Entry>,
     found: mpsc::Sender<ReadResult>,
 ) {
-    let read = |(index, entry): (usize, Entry)| {
+    let read = |entry: Entry| {
         let source = Arc::clone(source);
-        async move { (index, read_whole(&source, &entry).await) }
+        async move { read_whole(&source, &entry).await }
     };
-    let mut results =
-        stream::iter(objects.into_iter().enumerate()).map(read).buffer_unordered(CONNECTIONS_MAX);
-    while let Some(result) = results.next().await {
-        if found.send(result).await.is_err() {
-            return;
-        }
-    }
+    read_each(CONNECTIONS_MAX, objects, found, read).await;
 }
 
 async fn read_whole(

@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use airlift_protocol::error::ErrorCode;
 use google_cloud_auth::credentials::{Builder, CacheableResource, Credentials};
-use reqwest::Url;
 use reqwest::header::HeaderMap;
 use tokio::sync::OnceCell;
 
 use crate::store::StoreError;
-use crate::store::http::Failed;
 use crate::store::http::error::first_line;
+use crate::store::http::{Failed, is_plain};
 
 /// The service itself.
 const SERVICE: &str = "https://storage.googleapis.com";
@@ -43,10 +42,7 @@ pub(super) fn endpoint(
         (None, None) => SERVICE.to_owned(),
     };
     let text = text.trim_end_matches('/').to_owned();
-    let is_url = Url::parse(&text).is_ok_and(|url| {
-        url.has_host() && matches!(url.scheme(), "http" | "https") && url.password().is_none()
-    });
-    match is_url {
+    match is_plain(&text) {
         true => Ok(text),
         false => {
             let text = format!(

@@ -1,7 +1,5 @@
 //! The client of one bucket: requests, their right, and what all of them share.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use airlift_protocol::error::ErrorCode;
 use airlift_protocol::key::Key;
 use bytes::Bytes;
@@ -11,12 +9,12 @@ use serde::de::DeserializeOwned;
 
 use super::GcsOptions;
 use super::access::{Right, endpoint};
-use super::error::{is_about_credentials, is_absent, refusal, store_error};
+use super::error::{is_absent, refusal, store_error};
 use super::names::Names;
 use super::resource::Resource;
 use crate::store::StoreError;
-use crate::store::fence::Fence;
-use crate::store::http::{Failed, Http, Patience, body, path};
+use crate::store::copier::Doubts;
+use crate::store::http::{Door, Failed, Http, Patience, body, path};
 
 /// Bytes of a document: a thousand objects with long names and 8 KiB of metadata each.
 const DOCUMENT_BYTES_MAX: usize = 64 << 20;
@@ -26,10 +24,12 @@ const DOCUMENT_BYTES_MAX: usize = 64 << 20;
 pub(super) struct Bucket {
     pub(super) name: String,
     pub(super) names: Names,
-    /// What is asked before anything becomes visible.
-    pub(super) fence: Fence,
-    /// Whether the service was seen to refuse the credentials.
-    pub(super) is_refused: AtomicBool,
+    /// Requests that are made at once for many objects, as far as the gate lets them.
+    pub(super) requests_max: usize,
+    /// What every request passes.
+    pub(super) door: Door,
+    /// Copies by the service that were not proven.
+    pub(super) doubts: Doubts,
     http: Http,
     right: Right,
 }
@@ -45,6 +45,15 @@ pub(super) enum Subject<'a> {
     Composed(&'a str),
     /// An object that comes along.
     Upload,
+    /// The object `to`, that is a copy of an object of another bucket.
+    Rewritten {
+        /// That bucket.
+        bucket: &'a str,
+        /// Its name there.
+        name: &'a str,
+        /// Its name here.
+        to: &'a str,
+    },
 }
 
 impl Bucket {
@@ -52,19 +61,26 @@ impl Bucket {
         let names = Names::new(options.prefix, options.job)?;
         let (set, emulator) = (options.endpoint.as_deref(), options.emulator.as_deref());
         let endpoint = endpoint(&options.bucket, set, emulator)?;
+        let place = format!("gs://{} at {endpoint}", options.bucket);
         Ok(Self {
+            requests_max: options.paces.requests_max(),
+            door: Door::new(options.paces.of(&place), options.fence),
+            doubts: Doubts::default(),
             right: Right::of(&endpoint),
             http: Http::new(endpoint)?,
             name: options.bucket,
             names,
-            fence: options.fence,
-            is_refused: AtomicBool::new(false),
         })
     }
 
     /// Where requests go, for people.
     pub(super) fn endpoint(&self) -> &str {
         self.http.endpoint()
+    }
+
+    /// Whether it is the service itself: emulators are reached without any right.
+    pub(super) fn is_service(&self) -> bool {
+        matches!(self.right, Right::Default(_))
     }
 
     /// By what right requests are made; a token is asked for.
@@ -91,6 +107,11 @@ impl Bucket {
             Subject::Object(name) => format!("{objects}/{}", path::segment(name)),
             Subject::Composed(name) => format!("{objects}/{}/compose", path::segment(name)),
             Subject::Upload => format!("/upload{objects}"),
+            Subject::Rewritten { bucket: from, name, to } => {
+                let (from, name, to) =
+                    (path::segment(from), path::segment(name), path::segment(to));
+                format!("/storage/v1/b/{from}/o/{name}/rewriteTo/b/{bucket}/o/{to}")
+            }
         };
         let mut text = format!("{}{path}", self.endpoint());
         for (place, (name, value)) in query.iter().enumerate() {
@@ -120,27 +141,23 @@ impl Bucket {
         Ok(request)
     }
 
-    /// Sends `request` by right, and gives the answer when it is a success.
+    /// Sends `request` by right when it may begin, and gives the answer when it is a success.
     pub(super) async fn send(
         &self,
         mut request: Request,
         patience: Patience,
     ) -> Result<Response, Failed> {
-        let headers = self.right.headers().await;
-        request.headers_mut().extend(headers.map_err(|failed| self.noted(failed))?);
-        let answer = self.http.send(request, patience).await?;
-        match answer.status().is_success() {
-            true => Ok(answer),
-            false => Err(self.noted(Failed::Refused(refusal(answer).await))),
-        }
-    }
-
-    /// The same failure, remembered when it is about credentials.
-    fn noted(&self, failed: Failed) -> Failed {
-        if is_about_credentials(&failed) {
-            self.is_refused.store(true, Ordering::Relaxed);
-        }
-        failed
+        let bytes = request.body().and_then(Body::as_bytes).map_or(0, <[u8]>::len) as u64;
+        let method = request.method().clone();
+        let exchange = async {
+            request.headers_mut().extend(self.right.headers().await?);
+            let answer = self.http.send(request, patience).await?;
+            match answer.status().is_success() {
+                true => Ok(answer),
+                false => Err(Failed::Refused(refusal(answer).await)),
+            }
+        };
+        self.door.pass(&method, bytes, exchange).await
     }
 
     /// Sends `request`, and reads the document of its answer.
@@ -232,5 +249,8 @@ mod tests {
         assert_eq!(url(Subject::Object("../a//b ?#%")), expected);
         assert_eq!(url(Subject::Composed("x/")), "/storage/v1/b/b/o/x%2F/compose?a=b%26c%2F");
         assert_eq!(url(Subject::Upload), "/upload/storage/v1/b/b/o?a=b%26c%2F");
+        let copied = Subject::Rewritten { bucket: "other", name: "x/y", to: "z" };
+        let expected = "/storage/v1/b/other/o/x%2Fy/rewriteTo/b/b/o/z?a=b%26c%2F";
+        assert_eq!(url(copied), expected);
     }
 }

@@ -13,7 +13,8 @@ use super::bucket::{Bucket, Subject};
 use super::error::{is_absent, is_condition};
 use super::part::{self, UploadId, composed_crc32c};
 use super::resource::{Resource, description};
-use crate::store::each::{REQUESTS_MAX, for_each};
+use crate::runtime::blocking::blocking;
+use crate::store::each::for_each;
 use crate::store::http::{Failed, Patience};
 use crate::store::{NewObject, StoreError};
 
@@ -34,7 +35,8 @@ impl Bucket {
         if !staged.iter().any(|object| object.name == part::mark(&folder)) {
             return self.check_committed_before(object, root).await;
         }
-        let (parts, sum) = self.check_complete(object, &upload, &folder, &staged)?;
+        let parts = self.check_complete(object, &upload, &folder, &staged)?;
+        let sum = self.sum_of(key, &parts).await?;
         let mut sources = parts;
         let mut level = 0;
         while sources.len() > SOURCES_MAX {
@@ -54,15 +56,14 @@ impl Bucket {
         Ok(())
     }
 
-    /// Every part has to be there in its full size, with its sum. Returns the parts in order, and the
-    /// sum of the whole.
+    /// Every part has to be there in its full size. Returns the parts in order.
     fn check_complete(
         &self,
         object: &NewObject,
         upload: &UploadId,
         folder: &str,
         staged: &[Resource],
-    ) -> Result<(Vec<Resource>, String), StoreError> {
+    ) -> Result<Vec<Resource>, StoreError> {
         let size = object.entry.size;
         let mut parts: Vec<Resource> = Vec::new();
         for index in 0..upload.part_count(size) {
@@ -76,15 +77,24 @@ impl Bucket {
             };
             parts.push(found.clone());
         }
-        let sums = parts.iter().map(|part| {
-            let sum = part.crc32c.as_deref().unwrap_or_default();
-            (sum, part.size().unwrap_or_default())
+        Ok(parts)
+    }
+
+    /// The CRC32C of the whole, which follows from those that the service says of its parts.
+    async fn sum_of(&self, key: &Key, parts: &[Resource]) -> Result<String, StoreError> {
+        let sum_of = |part: &Resource| (part.crc32c.clone(), part.size());
+        let parts: Vec<(Option<String>, Option<u64>)> = parts.iter().map(sum_of).collect();
+        // Ten thousand of them take a while.
+        let sum = blocking(move || {
+            let parts = parts
+                .iter()
+                .map(|(sum, size)| (sum.as_deref().unwrap_or_default(), size.unwrap_or_default()));
+            composed_crc32c(parts)
         });
-        let sum = composed_crc32c(sums).ok_or_else(|| {
+        sum.await.ok_or_else(|| {
             let text = "the service does not say the CRC32C of a part";
-            self.complaint(ErrorCode::Protocol, &object.entry.key, text)
-        })?;
-        Ok((parts, sum))
+            self.complaint(ErrorCode::Protocol, key, text)
+        })
     }
 
     /// Puts `sources` together, as many at a time as one request can.
@@ -102,7 +112,7 @@ impl Bucket {
             async move { self.compose(&name, sources, Map::new(), None).await }
         };
         let composed: Result<Vec<Resource>, Failed> =
-            for_each(REQUESTS_MAX, groups, compose).await.into_iter().collect();
+            for_each(self.requests_max, groups, compose).await.into_iter().collect();
         composed.map_err(|failed| self.compose_error(key, &failed))
     }
 
@@ -115,7 +125,6 @@ impl Bucket {
         let key = &object.entry.key;
         let name = self.names.full(key)?;
         let before = self.find(key).await?.and_then(|found| found.generation()).unwrap_or(0);
-        self.fence.check()?;
         let composed =
             self.compose(&name, list_of(sources), description(object), Some(before)).await;
         composed.map_err(|failed| match is_condition(&failed) {

@@ -6,50 +6,41 @@ use serde_json::Value;
 
 use super::access::WAY_OUT;
 use crate::store::StoreError;
-use crate::store::http::error::{classify_status, first_line};
+use crate::store::http::error::{classify_status, first_line, pause_of};
 use crate::store::http::{Failed, Refusal, body};
+use crate::store::pace::Setback;
 
 /// Bytes of an error's document that are read.
 const DOCUMENT_BYTES_MAX: usize = 64 << 10;
 
 /// What an answer says that is no success.
 pub(super) async fn refusal(response: Response) -> Refusal {
-    let status = response.status().as_u16();
+    let (status, pause) = (response.status().as_u16(), pause_of(&response));
     // Without its document an error still has its status.
     let document = body::document(response, DOCUMENT_BYTES_MAX).await.unwrap_or_default();
-    read(status, &document)
+    Refusal { pause, ..read(status, &document) }
 }
 
 fn read(status: u16, document: &[u8]) -> Refusal {
     let document: Value = serde_json::from_slice(document).unwrap_or_default();
     let error = &document["error"];
-    Refusal {
-        status,
-        code: error["errors"][0]["reason"].as_str().map(str::to_owned),
-        message: error["message"].as_str().map(first_line).filter(|text| !text.is_empty()),
-    }
+    let code = error["errors"][0]["reason"].as_str().map(str::to_owned);
+    let message = error["message"].as_str().map(first_line).filter(|text| !text.is_empty());
+    let means = classify(status, code.as_deref(), message.as_deref());
+    Refusal { status, code, message, means, pause: None }
 }
 
 /// The error of `action` on `what`.
 pub(super) fn store_error(action: &str, what: &str, failed: &Failed) -> StoreError {
     let (code, reason) = match failed {
-        Failed::Refused(refusal) => (classify(refusal), reason(refusal)),
+        Failed::Refused(refusal) => (refusal.means, reason(refusal)),
         Failed::Other(code, reason) => (*code, reason.clone()),
     };
     let way_out = match code {
         ErrorCode::Unauthorized if !reason.contains(WAY_OUT) => format!(": {WAY_OUT}"),
         _ => String::new(),
     };
-    StoreError::new(code, format!("{action} {what}: {reason}{way_out}"))
-}
-
-/// Whether it is the credentials that are refused, whatever the request was about.
-pub(super) fn is_about_credentials(failed: &Failed) -> bool {
-    let code = match failed {
-        Failed::Refused(refusal) => classify(refusal),
-        Failed::Other(code, _) => *code,
-    };
-    code == ErrorCode::Unauthorized
+    StoreError::new(code, format!("{action} {what}: {reason}{way_out}")).with_pause(failed.pause())
 }
 
 /// Whether the answer was "there is no such object". A bucket that is not there says the same; every
@@ -64,14 +55,13 @@ pub(super) fn is_condition(failed: &Failed) -> bool {
 }
 
 /// What the service's reason, or without one the status, means.
-fn classify(refusal: &Refusal) -> ErrorCode {
-    let is_about_checksum =
-        refusal.message.as_deref().is_some_and(|text| text.contains("doesn't match calculated"));
-    match refusal.code.as_deref().unwrap_or_default() {
+fn classify(status: u16, code: Option<&str>, message: Option<&str>) -> ErrorCode {
+    let is_about_checksum = message.is_some_and(|text| text.contains("doesn't match calculated"));
+    match code.unwrap_or_default() {
         "rateLimitExceeded" | "userRateLimitExceeded" | "quotaExceeded" | "dailyLimitExceeded" => {
             ErrorCode::Throttled
         }
-        "authError" | "required" | "expired" | "userProjectMissing" if refusal.status == 401 => {
+        "authError" | "required" | "expired" | "userProjectMissing" if status == 401 => {
             ErrorCode::Unauthorized
         }
         "conditionNotMet" | "requestedRangeNotSatisfiable" => ErrorCode::SourceChanged,
@@ -84,8 +74,8 @@ fn classify(refusal: &Refusal) -> ErrorCode {
         // Of everything that the account has, not of one object.
         "accountDisabled" => ErrorCode::Unauthorized,
         "backendError" | "internalError" => ErrorCode::Unavailable,
-        _ if refusal.status == 400 && is_about_checksum => ErrorCode::CorruptTarget,
-        _ => classify_status(refusal.status),
+        _ if status == 400 && is_about_checksum => ErrorCode::CorruptTarget,
+        _ => classify_status(status),
     }
 }
 
@@ -131,9 +121,7 @@ mod tests {
             (Some("retentionPolicyNotMet"), 403, ErrorCode::PermissionDenied),
             (Some("teapot"), 418, ErrorCode::Protocol),
         ] {
-            let code = reason.map(str::to_owned);
-            let refusal = Refusal { status, code, message: None };
-            assert_eq!(classify(&refusal), expected, "{reason:?} {status}");
+            assert_eq!(classify(status, reason, None), expected, "{reason:?} {status}");
         }
     }
 
@@ -142,9 +130,16 @@ mod tests {
         let text = br#"{"error":{"code":400,"message":"Provided CRC32C \"x\" doesn't match calculated CRC32C \"y\".","errors":[{"reason":"invalid"}]}}"#;
         let refusal = read(400, text);
         assert_eq!(refusal.code.as_deref(), Some("invalid"));
-        assert_eq!(classify(&refusal), ErrorCode::CorruptTarget);
+        assert_eq!(refusal.means, ErrorCode::CorruptTarget);
         let error = store_error("write", "gs://b/x", &Failed::Refused(refusal));
         assert!(error.detail().starts_with("write gs://b/x: Provided CRC32C"), "{error}");
-        assert_eq!(read(502, b"<html>"), Refusal { status: 502, code: None, message: None });
+        let expected = Refusal {
+            status: 502,
+            code: None,
+            message: None,
+            means: ErrorCode::Unavailable,
+            pause: None,
+        };
+        assert_eq!(read(502, b"<html>"), expected);
     }
 }

@@ -14,12 +14,12 @@ use super::bucket::{Bucket, Subject};
 use super::error::store_error;
 use super::names::is_staged;
 use super::resource::Resource;
-use crate::store::each::{REQUESTS_MAX, for_each};
+use crate::store::each::for_each;
 use crate::store::http::{Failed, Patience};
 use crate::store::lookup::{self, Pages};
 use crate::store::{ListRequest, Listed, StoreError};
 
-/// Objects that are asked for in one page, and handed on at a time.
+/// Objects that are asked for in one page.
 const PAGE_ENTRIES: usize = 1_000;
 
 /// Objects that are asked for to find the first one behind a name, which itself comes first where it is
@@ -83,27 +83,7 @@ impl Bucket {
         request: ListRequest,
         found: mpsc::Sender<Listed>,
     ) -> Result<(), StoreError> {
-        let mut listing = Listing::new(self, &request)?;
-        let mut page = listing.page().await?;
-        while let Some(entries) = page {
-            let hand_on = async {
-                let mut rest = entries;
-                while !rest.is_empty() {
-                    let tail = rest.split_off(rest.len().min(PAGE_ENTRIES));
-                    if found.send(Listed::Entries(rest)).await.is_err() {
-                        return false;
-                    }
-                    rest = tail;
-                }
-                !found.is_closed()
-            };
-            let (is_wanted, next) = tokio::join!(hand_on, listing.page());
-            if !is_wanted {
-                return Ok(());
-            }
-            page = next?;
-        }
-        Ok(())
+        lookup::list(Listing::new(self, &request)?, found).await
     }
 
     fn list_error(&self, text: &str) -> StoreError {
@@ -114,13 +94,8 @@ impl Bucket {
 /// The first key of the location after `after`.
 pub(super) async fn next_key(bucket: &Bucket, after: &Key) -> Result<Option<Key>, StoreError> {
     let request = ListRequest { after: Some(after.clone()), until: None };
-    let mut listing = Listing { page_entries: PROBE_ENTRIES, ..Listing::new(bucket, &request)? };
-    while let Some(entries) = listing.page().await? {
-        if let Some(entry) = entries.into_iter().next() {
-            return Ok(Some(entry.key));
-        }
-    }
-    Ok(None)
+    let listing = Listing { page_entries: PROBE_ENTRIES, ..Listing::new(bucket, &request)? };
+    lookup::first_key(listing).await
 }
 
 /// A listing in progress, with the checks that keep a wrong answer from becoming a wrong manifest.
@@ -160,7 +135,33 @@ impl<'a> Listing<'a> {
         })
     }
 
-    /// The entries of the next page, which may be none; `None` at the end.
+    /// The entry of a listed object, unless it is none of the location's or before what is wanted.
+    fn take(&mut self, object: &Resource) -> Result<Option<Entry>, StoreError> {
+        let name = Key::from(object.name.as_str());
+        if self.last.as_ref().is_some_and(|last| *last >= object.name) {
+            let text = format!("the object '{name}' is listed out of order");
+            return Err(self.bucket.list_error(&text));
+        }
+        self.last = Some(object.name.clone());
+        let names = &self.bucket.names;
+        if names.is_own_marker(&object.name) || is_staged(&object.name) {
+            return Ok(None);
+        }
+        let key = names.relative(&object.name).ok_or_else(|| {
+            self.bucket.list_error(&format!("the object '{name}' is outside the prefix"))
+        })?;
+        let is_before = self.request.after.as_ref().is_some_and(|after| key <= *after);
+        if is_before {
+            return Ok(None);
+        }
+        let entry = object.entry(key);
+        let no_size = || self.bucket.list_error(&format!("the object '{name}' has no size"));
+        entry.ok_or_else(no_size).map(Some)
+    }
+}
+
+#[async_trait]
+impl Pages for Listing<'_> {
     async fn page(&mut self) -> Result<Option<Vec<Entry>>, StoreError> {
         if self.is_over {
             return Ok(None);
@@ -193,37 +194,6 @@ impl<'a> Listing<'a> {
         Ok(Some(entries))
     }
 
-    /// The entry of a listed object, unless it is none of the location's or before what is wanted.
-    fn take(&mut self, object: &Resource) -> Result<Option<Entry>, StoreError> {
-        let name = Key::from(object.name.as_str());
-        if self.last.as_ref().is_some_and(|last| *last >= object.name) {
-            let text = format!("the object '{name}' is listed out of order");
-            return Err(self.bucket.list_error(&text));
-        }
-        self.last = Some(object.name.clone());
-        let names = &self.bucket.names;
-        if names.is_own_marker(&object.name) || is_staged(&object.name) {
-            return Ok(None);
-        }
-        let key = names.relative(&object.name).ok_or_else(|| {
-            self.bucket.list_error(&format!("the object '{name}' is outside the prefix"))
-        })?;
-        let is_before = self.request.after.as_ref().is_some_and(|after| key <= *after);
-        if is_before {
-            return Ok(None);
-        }
-        let entry = object.entry(key);
-        let no_size = || self.bucket.list_error(&format!("the object '{name}' has no size"));
-        entry.ok_or_else(no_size).map(Some)
-    }
-}
-
-#[async_trait]
-impl Pages for Listing<'_> {
-    async fn page(&mut self) -> Result<Option<Vec<Entry>>, StoreError> {
-        Listing::page(self).await
-    }
-
     fn seen(&self) -> u64 {
         self.objects_seen
     }
@@ -238,6 +208,6 @@ pub(super) async fn lookup(
         let bucket = Arc::clone(bucket);
         async move { Ok(bucket.stat(&key).await?.map(|info| info.entry)) }
     };
-    let describe = |keys| for_each(REQUESTS_MAX, keys, describe);
+    let describe = |keys| for_each(bucket.requests_max, keys, describe);
     lookup::lookup(keys, |request| Listing::new(bucket, request), describe).await
 }

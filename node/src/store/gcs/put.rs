@@ -20,7 +20,7 @@ use super::resource::{Resource, description};
 use crate::pipeline::chunk::VerifiedObject;
 use crate::store::chance::nonce;
 use crate::store::digest::{self, crc32c};
-use crate::store::each::{REQUESTS_MAX, for_each};
+use crate::store::each::for_each;
 use crate::store::http::{self, ChunkReader, Failed, Patience};
 use crate::store::{NewObject, RangeReader, StoreError, contiguous};
 
@@ -36,7 +36,6 @@ impl Bucket {
         }
         let bytes = contiguous(content.payload());
         let sum = digest::of(&bytes, crc32c).await;
-        self.fence.check()?;
         let sent = self.send_object(object, bytes, &sum).await;
         let answered = sent.map_err(|failed| self.error("write", key, &failed))?;
         self.confirm(key, &answered, &sum, content.root()).await
@@ -48,8 +47,7 @@ impl Bucket {
         bytes: Bytes,
         sum: &str,
     ) -> Result<Resource, Failed> {
-        let name = self.names.full(&object.entry.key);
-        let name = name.map_err(|error| Failed::Other(error.code, error.detail().to_owned()))?;
+        let name = self.names.full(&object.entry.key)?;
         let mut description = description(object);
         description.insert("name".to_owned(), Value::from(name));
         description.insert("crc32c".to_owned(), Value::from(sum));
@@ -121,7 +119,7 @@ pub(super) async fn put_small(
         let bucket = Arc::clone(bucket);
         async move { bucket.put(&object, &content).await }
     };
-    for_each(REQUESTS_MAX, objects, put).await
+    for_each(bucket.requests_max, objects, put).await
 }
 
 #[cfg(test)]

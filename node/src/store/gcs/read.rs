@@ -10,7 +10,6 @@ use airlift_protocol::manifest::{Entry, Version};
 use airlift_protocol::sum::StoredSum;
 use airlift_protocol::units::ByteRange;
 use async_trait::async_trait;
-use futures::{StreamExt, stream};
 use reqwest::header::{self, HeaderMap, HeaderValue};
 use reqwest::{Method, Request, Response};
 use tokio::sync::mpsc;
@@ -18,7 +17,7 @@ use tokio::sync::mpsc;
 use super::bucket::{Bucket, Subject};
 use super::resource::Resource;
 use crate::pipeline::chunk::Payload;
-use crate::store::each::{REQUESTS_MAX, for_each};
+use crate::store::each::{for_each, read_each};
 use crate::store::http::{Body, ChunkReader, Failed, Patience, total_of};
 use crate::store::{Attributes, ObjectInfo, RangeReader, ReadResult, StoreError, is_still};
 
@@ -65,7 +64,7 @@ impl Bucket {
         }
     }
 
-    fn changed(&self, key: &Key) -> StoreError {
+    pub(super) fn changed(&self, key: &Key) -> StoreError {
         self.complaint(ErrorCode::SourceChanged, key, "it changed since it was listed")
     }
 
@@ -155,7 +154,7 @@ pub(super) async fn stored_sums(
         let bucket = Arc::clone(bucket);
         async move { bucket.sums_of(&entry).await }
     };
-    for_each(REQUESTS_MAX, objects, ask).await
+    for_each(bucket.requests_max, objects, ask).await
 }
 
 pub(super) async fn read_small(
@@ -163,17 +162,11 @@ pub(super) async fn read_small(
     objects: Vec<Entry>,
     found: mpsc::Sender<ReadResult>,
 ) {
-    let read = |(index, entry): (usize, Entry)| {
+    let read = |entry: Entry| {
         let bucket = Arc::clone(bucket);
-        async move { (index, bucket.read_whole(&entry).await) }
+        async move { bucket.read_whole(&entry).await }
     };
-    let mut results =
-        stream::iter(objects.into_iter().enumerate().map(read)).buffer_unordered(REQUESTS_MAX);
-    while let Some(result) = results.next().await {
-        if found.send(result).await.is_err() {
-            return;
-        }
-    }
+    read_each(bucket.requests_max, objects, found, read).await;
 }
 
 pub(super) async fn read_range(

@@ -35,7 +35,7 @@ pub(super) enum Number {
 }
 
 impl Number {
-    fn get(&self) -> Option<u64> {
+    pub(super) fn get(&self) -> Option<u64> {
         match self {
             Self::Text(text) => text.parse().ok(),
             Self::Number(number) => Some(*number),

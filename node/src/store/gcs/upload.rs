@@ -21,7 +21,7 @@ use super::resource::Resource;
 use crate::pipeline::chunk::VerifiedChunk;
 use crate::store::chance::nonce;
 use crate::store::digest::{self, crc32c};
-use crate::store::each::{REQUESTS_MAX, for_each, joined};
+use crate::store::each::{for_each, joined};
 use crate::store::{NewObject, OpenedUpload, StoreError, Upload};
 
 /// Pages of a listing of temporary objects that are asked for before the service is not believed.
@@ -75,8 +75,6 @@ impl Bucket {
         };
         let upload = UploadId { part_shift, nonce: nonce() };
         let mark = part::mark(&self.folder(key, &upload));
-        // An upload that a node begins which lost its lease is dropped by nobody.
-        self.fence.check()?;
         let put = self.put_plain(&mark, Bytes::from_static(b"open")).await;
         put.map_err(|failed| self.error("begin the upload of", key, &failed))?;
         Ok(upload.to_token())
@@ -124,12 +122,10 @@ impl Bucket {
             doomed.partition(|name| name.ends_with("/open"));
         for some in [marks, rest] {
             let remove = |name: String| async move {
-                // It may be the one that another node fills by now.
-                self.fence.check()?;
                 let removed = self.remove(&name, None).await;
                 removed.map_err(|failed| store_error("drop an upload at", &self.place(), &failed))
             };
-            for_each(REQUESTS_MAX, some, remove)
+            for_each(self.requests_max, some, remove)
                 .await
                 .into_iter()
                 .collect::<Result<(), StoreError>>()?;
@@ -221,8 +217,6 @@ impl Upload for GcsUpload {
         }
         let sum = digest::of(&bytes, crc32c).await;
         let name = part::part(&self.folder, index);
-        // A part that a node writes whose lease is over is removed by nobody.
-        bucket.fence.check()?;
         let put = bucket.put_plain(&name, bytes).await;
         let answered = put.map_err(|failed| bucket.error("write a part of", &self.key, &failed))?;
         match answered.crc32c.as_deref() == Some(sum.as_str()) && answered.size() == Some(length) {

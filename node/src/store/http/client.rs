@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use airlift_protocol::error::ErrorCode;
 use reqwest::redirect::Policy;
-use reqwest::{Client, Request, Response};
+use reqwest::{Client, Request, Response, Url};
 
 use super::error::Failed;
 use crate::store::StoreError;
@@ -17,6 +17,19 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 const BULK_HEAD_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 /// Bytes of a body from which a request counts as bulk.
 const BULK_BYTES: usize = 1 << 20;
+
+/// Whether `text` is the URL of a service and nothing more: whatever else a URL can have might be a secret, and
+/// this one is shown.
+pub(in crate::store) fn is_plain(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| {
+        url.has_host()
+            && matches!(url.scheme(), "http" | "https")
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.query().is_none()
+            && url.fragment().is_none()
+    })
+}
 
 /// How long an answer may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +77,11 @@ impl Http {
         &self.endpoint
     }
 
+    /// The same connections, for a request that goes to `endpoint`.
+    pub(in crate::store) fn at(&self, endpoint: String) -> Self {
+        Self { client: self.client.clone(), endpoint }
+    }
+
     /// Sends `request` and waits for the head of its answer, whatever its status.
     pub(in crate::store) async fn send(
         &self,
@@ -81,5 +99,27 @@ impl Http {
             Failed::Other(ErrorCode::TimedOut, text)
         })?;
         answer.map_err(|error| Failed::transport(&self.endpoint, error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_that_may_hold_a_secret_is_none_of_a_service() {
+        for text in ["https://h", "http://127.0.0.1:1/account", "https://h/a/b"] {
+            assert!(is_plain(text), "{text}");
+        }
+        for text in [
+            "h",
+            "ftp://h",
+            "https://me:secret@h",
+            "https://me@h",
+            "https://h?sig=x",
+            "https://h#x",
+        ] {
+            assert!(!is_plain(text), "{text}");
+        }
     }
 }

@@ -2,8 +2,14 @@
 
 use std::error::Error;
 use std::io;
+use std::time::Duration;
 
 use airlift_protocol::error::ErrorCode;
+use reqwest::Response;
+use reqwest::header::RETRY_AFTER;
+
+use crate::store::StoreError;
+use crate::store::pace::Setback;
 
 /// The code that a status alone means, where a service gives none of its own.
 pub(in crate::store) fn classify_status(status: u16) -> ErrorCode {
@@ -33,6 +39,16 @@ pub(in crate::store) struct Refusal {
     pub(in crate::store) code: Option<String>,
     /// Its text, one line.
     pub(in crate::store) message: Option<String>,
+    /// What that means.
+    pub(in crate::store) means: ErrorCode,
+    /// For how long the service wants to be left alone, if it says so.
+    pub(in crate::store) pause: Option<Duration>,
+}
+
+/// For how long a service wants to be left alone: `Retry-After` in seconds. As a date nobody sends it.
+pub(in crate::store) fn pause_of(answer: &Response) -> Option<Duration> {
+    let seconds = answer.headers().get(RETRY_AFTER)?.to_str().ok()?;
+    seconds.trim().parse().ok().map(Duration::from_secs)
 }
 
 /// Why a request came to nothing.
@@ -79,12 +95,41 @@ impl Failed {
         }
     }
 
+    /// What it means.
+    pub(in crate::store) fn means(&self) -> ErrorCode {
+        match self {
+            Self::Refused(refusal) => refusal.means,
+            Self::Other(code, _) => *code,
+        }
+    }
+
     /// The service's own word, when there is one.
     pub(in crate::store) fn code(&self) -> Option<&str> {
         match self {
             Self::Refused(refusal) => refusal.code.as_deref(),
             Self::Other(..) => None,
         }
+    }
+}
+
+impl Setback for Failed {
+    fn code(&self) -> ErrorCode {
+        self.means()
+    }
+
+    fn pause(&self) -> Option<Duration> {
+        match self {
+            Self::Refused(refusal) => {
+                refusal.pause.filter(|_| refusal.means == ErrorCode::Throttled)
+            }
+            Self::Other(..) => None,
+        }
+    }
+}
+
+impl From<StoreError> for Failed {
+    fn from(error: StoreError) -> Self {
+        Self::Other(error.code, error.detail().to_owned())
     }
 }
 
@@ -113,7 +158,10 @@ fn is_unreachable(error: &(dyn Error + 'static)) -> bool {
     })
 }
 
-fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+/// An error, what caused it, and so on.
+pub(in crate::store) fn chain<'a>(
+    error: &'a (dyn Error + 'static),
+) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |&error| error.source())
 }
 

@@ -17,6 +17,9 @@
 //! answers at once.
 //!
 //! Neither grows while it is not used up.
+//!
+//! In a cluster the leader says what part of a rate this node has, while it is heard: then no more is asked for,
+//! and after a refusal that much is soon asked for again, since it is the leader that looks for more.
 
 use std::time::Duration;
 
@@ -58,6 +61,12 @@ const RECOVERY: (f64, f64, f64) = (16.0, 0.5, 1.5);
 /// After so many times as long, half as much again is asked for, if the store does not mind: the first
 /// time, when not much is known, and later.
 const SEARCH: (f64, f64) = (10.0, 50.0);
+
+/// The same below what the leader has said.
+const SEARCH_SHARED: f64 = 5.0;
+
+/// Of what was told before, from which part on it was used up.
+const HELD: f64 = 0.97;
 
 /// How much more that is.
 const GROWTH: f64 = 1.5;
@@ -142,11 +151,14 @@ struct Rate {
     /// When the next request may begin.
     due: Duration,
     asked: Duration,
+    /// No more than that, whatever was found out: the leader says so.
+    share: Option<f64>,
 }
 
 impl Rate {
     fn new(refused: f64, search: f64, now: Duration) -> Self {
-        let mut rate = Self { refused, search, used: Duration::ZERO, due: now, asked: now };
+        let used = Duration::ZERO;
+        let mut rate = Self { refused, search, used, due: now, asked: now, share: None };
         rate.due += rate.pause();
         rate
     }
@@ -156,16 +168,52 @@ impl Rate {
         Duration::from_secs_f64(1.0 / self.now())
     }
 
+    /// As much as the leader says, and no search for more.
+    fn shared(share: f64, now: Duration) -> Self {
+        let mut rate = Self::new(share / AIM, SEARCH.1, now);
+        (rate.used, rate.due) = (Duration::from_secs_f64(rate.recovery()), now);
+        rate.share = Some(share);
+        rate
+    }
+
+    /// Seconds until nearly all is asked for again.
+    fn recovery(&self) -> f64 {
+        let (requests, least, most) = RECOVERY;
+        (requests / self.refused).clamp(least, most)
+    }
+
     /// Requests a second.
     fn now(&self) -> f64 {
-        let (requests, least, most) = RECOVERY;
-        let recovery = (requests / self.refused).clamp(least, most);
-        let after = self.used.as_secs_f64() / recovery - 1.0;
+        let own = self.own();
+        self.share.map_or(own, |share| own.min(share))
+    }
+
+    /// Requests a second by what this node has found out.
+    fn own(&self) -> f64 {
+        let after = self.used.as_secs_f64() / self.recovery() - 1.0;
+        let search = self.share.map_or(self.search, |_| SEARCH_SHARED);
         let part = match after < 0.0 {
             true => 1.0 + 0.5 * after.powi(3),
-            false => GROWTH.powf((after / self.search).powi(3)),
+            false => GROWTH.powf((after / search).powi(3)),
         };
         (self.refused * AIM * part).clamp(RATE_MIN, RATE_MAX)
+    }
+
+    /// Takes over what the leader says: at once where that is less, or where what it had said was used up.
+    fn keep_to(&mut self, share: f64, now: Duration) {
+        let before = self.share.map_or(share, |before| before.min(share));
+        let Self { due, asked, .. } = *self;
+        match self.own() >= before * HELD {
+            true => *self = Self { due, asked, ..Self::shared(share, now) },
+            false => self.share = Some(share),
+        }
+    }
+
+    /// Goes on without the leader: from what was asked for lately.
+    fn let_go(&mut self, now: Duration) {
+        let Self { due, asked, .. } = *self;
+        let rate = Self { due, asked, ..Self::shared(self.now(), now) };
+        *self = Self { share: None, ..rate };
     }
 }
 
@@ -187,6 +235,8 @@ pub(super) struct Control {
     /// The last cut, and as long after it as its refusal took.
     cut: Option<Duration>,
     rate: Option<Rate>,
+    /// Until when what the leader has said holds.
+    share_until: Option<Duration>,
     /// Whether a request waits for its turn.
     is_waiting: bool,
     lately: [Asked; 2],
@@ -210,6 +260,7 @@ impl Control {
             set_aside: None,
             cut: None,
             rate: None,
+            share_until: None,
             is_waiting: false,
             lately: [Asked::default(); 2],
             changed: Duration::ZERO,
@@ -249,8 +300,12 @@ impl Control {
         let Some(rate) = &mut self.rate else { return now };
         let earliest = now.saturating_sub(BURST);
         match rate.due >= earliest {
-            // Nobody was waited for: all of the time since was used up.
-            true => rate.used += now.saturating_sub(rate.asked),
+            // Nobody was waited for: all of the time since was used up. What the leader has said bounds the
+            // search too: it is not to leap ahead once nothing is heard any more.
+            true if rate.share.is_none_or(|share| rate.own() < share) => {
+                rate.used += now.saturating_sub(rate.asked);
+            }
+            true => {}
             false => rate.due = earliest,
         }
         rate.asked = rate.asked.max(now);
@@ -293,8 +348,30 @@ impl Control {
         }
     }
 
+    /// The leader says what part of a rate this node has, until then.
+    pub(super) fn keep_to(&mut self, now: Duration, share: f64, until: Duration) {
+        let share = share.clamp(RATE_MIN, RATE_MAX);
+        match &mut self.rate {
+            Some(rate) => rate.keep_to(share, now),
+            None => self.rate = Some(Rate::shared(share, now)),
+        }
+        self.share_until = Some(until);
+        self.is_ramping = false;
+    }
+
+    /// What the leader has said, while that holds.
+    pub(super) fn share(&self, now: Duration) -> Option<f64> {
+        self.share_until.filter(|until| now < *until)?;
+        self.rate.as_ref()?.share
+    }
+
     /// Counts the time in which something was asked.
     fn pass_time(&mut self, now: Duration) {
+        if self.share_until.take_if(|until| *until <= now).is_some()
+            && let Some(rate) = &mut self.rate
+        {
+            rate.let_go(now);
+        }
         if self.in_flight > 0 || self.is_waiting {
             self.lately[0].time += now.saturating_sub(self.changed);
         }
@@ -320,7 +397,8 @@ impl Control {
             return;
         }
         let search = if self.rate.is_none() { SEARCH.0 } else { SEARCH.1 };
-        self.rate = Some(Rate::new(self.asked(), search, now));
+        let share = self.rate.as_ref().and_then(|rate| rate.share);
+        self.rate = Some(Rate { share, ..Rate::new(self.asked(), search, now) });
         self.cut = Some(now + now.saturating_sub(started.at));
         self.is_ramping = false;
         self.set_aside = None;

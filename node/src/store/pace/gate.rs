@@ -3,6 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use airlift_protocol::error::ErrorCode;
 use tokio::sync::Mutex as Turn;
 use tokio::time::Instant;
 
@@ -12,6 +13,25 @@ use crate::pipeline::places::{Place, Places};
 use crate::pipeline::requests;
 use crate::runtime::clock;
 use crate::store::StoreError;
+
+/// How a request came to nothing, as far as a gate cares.
+pub trait Setback {
+    /// What it means.
+    fn code(&self) -> ErrorCode;
+
+    /// For how long the store wants to be left alone, if it says so.
+    fn pause(&self) -> Option<Duration>;
+}
+
+impl Setback for StoreError {
+    fn code(&self) -> ErrorCode {
+        self.code
+    }
+
+    fn pause(&self) -> Option<Duration> {
+        self.pause
+    }
+}
 
 /// Lets requests pass as the control says: so many at once, so many a second, in order of arrival.
 ///
@@ -44,6 +64,9 @@ pub struct GateFigures {
     pub throttled: u64,
     /// Time in which requests waited because of that.
     pub spared: Duration,
+    /// Requests a second that are this node's part of what the whole cluster asks for, while the leader
+    /// says so.
+    pub share: Option<f64>,
 }
 
 impl Gate {
@@ -65,22 +88,27 @@ impl Gate {
     ///
     /// # Errors
     /// What the request comes to.
-    pub async fn pass<T>(
+    pub fn pass<T, E: Setback>(
         &self,
         bytes: u64,
-        request: impl Future<Output = Result<T, StoreError>>,
-    ) -> Result<T, StoreError> {
-        let place = self.places.take().await;
-        self.wait_for_turn().await;
-        requests::count(self);
-        let passage = Passage::begin(self, place, bytes);
-        let result = request.await;
-        let error = result.as_ref().err();
-        passage.end(End::of(error.map(|error| error.code)));
-        if let Some(pause) = error.and_then(|error| error.pause) {
-            self.lock().rest(self.now(), pause);
+        request: impl Future<Output = Result<T, E>>,
+    ) -> impl Future<Output = Result<T, E>> {
+        // On the heap: what a client library keeps of a request has some twenty kilobytes, which would be
+        // part of whatever waits for it, hundreds of times, and be moved about with it.
+        let request = Box::pin(request);
+        async move {
+            let place = self.places.take().await;
+            self.wait_for_turn().await;
+            requests::count(self);
+            let passage = Passage::begin(self, place, bytes);
+            let result = request.await;
+            let error = result.as_ref().err();
+            passage.end(End::of(error.map(Setback::code)));
+            if let Some(pause) = error.and_then(Setback::pause) {
+                self.lock().rest(self.now(), pause);
+            }
+            result
         }
-        result
     }
 
     async fn wait_for_turn(&self) {
@@ -107,7 +135,14 @@ impl Gate {
             per_second: control.rate(),
             throttled: control.throttled(),
             spared,
+            share: control.share(self.now()),
         }
+    }
+
+    /// Keeps to a part of what the whole cluster asks for, so many requests a second, until then.
+    pub fn keep_to(&self, share: f64, until: Instant) {
+        let until = until.saturating_duration_since(self.begun);
+        self.lock().keep_to(self.now(), share, until);
     }
 
     /// Time in which requests waited because the store had asked for fewer.

@@ -1,7 +1,7 @@
 //! The client of one bucket: configuration, credentials, and what all requests share.
 
 use std::error::Error;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -30,7 +30,9 @@ use super::provider::{
 use super::refusal::KeepBack;
 use super::{Addressing, Checksums, S3Options};
 use crate::store::StoreError;
+use crate::store::copier::Doubts;
 use crate::store::fence::Fence;
+use crate::store::http::is_plain;
 use crate::store::pace::Pace;
 
 /// Region of a store that has its own endpoint and cares little about regions.
@@ -77,6 +79,8 @@ pub(super) struct Bucket {
     pub(super) owner: OnceCell<String>,
     /// Whether restored copies that will soon be gone count as archived.
     pub(super) restores: bool,
+    /// Whether the service compares ETags before it deletes.
+    pub(super) compares_deletes: bool,
     /// What is asked before anything becomes visible.
     pub(super) fence: Fence,
     /// What every request passes; those to other prefixes of the bucket pass it too.
@@ -87,8 +91,8 @@ pub(super) struct Bucket {
     bulk_client: Client,
     /// Whether the store was seen to confirm a CRC, so that no MD5 need be computed.
     echoes_checksums: AtomicBool,
-    /// Copies by the service that were not proven, since one was.
-    pub(super) copies_unproven: AtomicU32,
+    /// Copies by the service that were not proven.
+    pub(super) doubts: Doubts,
 }
 
 /// What a service has its bytes checked by when nobody says otherwise.
@@ -100,17 +104,22 @@ fn preferred(provider: &Provider, is_elsewhere: bool) -> Checksums {
     }
 }
 
+/// Whether requests name the bucket in their path.
+fn is_path_style(options: &S3Options, is_elsewhere: bool) -> bool {
+    match (options.addressing, options.provider.addressing) {
+        (Addressing::Auto, Styles::Auto) => is_elsewhere,
+        (Addressing::Path, _) | (Addressing::Auto, Styles::Path) => true,
+        (Addressing::Virtual, _) | (Addressing::Auto, Styles::Virtual) => false,
+    }
+}
+
 impl Bucket {
     pub(super) async fn open(options: S3Options) -> Result<Self, StoreError> {
         let provider = options.provider;
         let names = Names::new(options.prefix.clone(), provider)?;
         let shared = load(&options).await?;
         let (endpoint, region) = find(&options, &shared)?;
-        let is_path_style = match (options.addressing, provider.addressing) {
-            (Addressing::Auto, Styles::Auto) => endpoint.is_some(),
-            (Addressing::Path, _) | (Addressing::Auto, Styles::Path) => true,
-            (Addressing::Virtual, _) | (Addressing::Auto, Styles::Virtual) => false,
-        };
+        let is_path_style = is_path_style(&options, endpoint.is_some());
         let place = endpoint.clone().unwrap_or_else(|| format!("AWS S3 in {region}"));
         let pace = options.paces.of(&format!("{}://{} at {place}", options.scheme, options.bucket));
         let skew = pace.skew();
@@ -138,6 +147,7 @@ impl Bucket {
             Client::from_conf(config)
         };
         let preferred = preferred(provider, endpoint.is_some());
+        let is_amazon = provider.scheme == Provider::s3().scheme;
         let is_encrypted = endpoint.as_ref().is_none_or(|url| url.starts_with("https://"));
         let (small, bulk) = (client(READ_TIMEOUT), client(BULK_READ_TIMEOUT));
         let account = Account {
@@ -152,6 +162,7 @@ impl Bucket {
             acl: options.acl,
             owner: OnceCell::new(),
             restores: options.restore.is_some(),
+            compares_deletes: options.compares_deletes.unwrap_or(is_amazon && endpoint.is_none()),
             fence: options.fence,
             pace,
             requests_max: options.paces.requests_max(),
@@ -170,7 +181,7 @@ impl Bucket {
             is_encrypted,
             account,
             echoes_checksums: AtomicBool::new(false),
-            copies_unproven: AtomicU32::new(0),
+            doubts: Doubts::default(),
         })
     }
 
@@ -333,14 +344,12 @@ fn configured_endpoint(shared: &SdkConfig) -> Option<String> {
 
 fn check_endpoint(options: &S3Options, endpoint: Option<&str>) -> Result<(), StoreError> {
     let Some(endpoint) = endpoint else { return Ok(()) };
-    if endpoint.starts_with("http://") || endpoint.starts_with("https://") {
+    if is_plain(endpoint) {
         return Ok(());
     }
     let text = format!(
-        "the endpoint '{}' of {}://{} is no URL: write https://HOST or http://HOST:PORT",
-        Key::from(endpoint),
-        options.scheme,
-        options.bucket
+        "the endpoint of {}://{} is no URL, or has more than that: write https://HOST or http://HOST:PORT",
+        options.scheme, options.bucket
     );
     Err(StoreError::new(ErrorCode::LocationMissing, text))
 }

@@ -12,6 +12,7 @@ use aws_smithy_types::byte_stream::error::Error as ByteStreamError;
 
 use super::provider::Provider;
 use crate::store::StoreError;
+use crate::store::http::error::{chain, classify_status, deepest};
 use crate::store::skew::{Skew, ahead_ms, words};
 
 /// What errors of a service name.
@@ -101,6 +102,18 @@ where
         let _ = service.refusal.set(error.clone());
     }
     error
+}
+
+/// The error of `action` on `what` that an answer of status 200 tells.
+pub(super) fn told(
+    action: &str,
+    what: &str,
+    service: &Service,
+    code: Option<&str>,
+    message: Option<&str>,
+) -> StoreError {
+    let reason = reason(code, message, 500, service.provider);
+    StoreError::new(classify(code, 500), format!("{action} {what}: {reason}"))
 }
 
 /// What a refusal means. One for the time of the request tells that of the service, by which the next one
@@ -195,24 +208,9 @@ fn classify(code: Option<&str>, status: u16) -> ErrorCode {
         "IncompleteBody" | "OperationAborted" | "ConditionalRequestConflict" => {
             ErrorCode::Unavailable
         }
-        _ => classify_status(status),
-    }
-}
-
-fn classify_status(status: u16) -> ErrorCode {
-    match status {
-        301 | 302 | 307 | 308 => ErrorCode::LocationMissing,
-        401 => ErrorCode::Unauthorized,
-        403 => ErrorCode::PermissionDenied,
-        404 => ErrorCode::NotFound,
-        408 => ErrorCode::TimedOut,
-        412 | 416 => ErrorCode::SourceChanged,
         // Answers without a body, as to HEAD, cannot say SlowDown.
-        429 | 503 => ErrorCode::Throttled,
-        507 => ErrorCode::NoSpace,
-        501 => ErrorCode::Protocol,
-        500..=599 => ErrorCode::Unavailable,
-        _ => ErrorCode::Protocol,
+        _ if status == 503 => ErrorCode::Throttled,
+        _ => classify_status(status),
     }
 }
 
@@ -246,15 +244,18 @@ fn reason(code: Option<&str>, message: Option<&str>, status: u16, provider: &Pro
 }
 
 fn no_credentials(service: &Service, error: &(dyn Error + 'static)) -> (ErrorCode, String) {
-    let missing = chain(error).any(|cause| {
-        let cause = cause.downcast_ref::<CredentialsError>();
-        matches!(cause, Some(CredentialsError::CredentialsNotLoaded(_)))
-    });
-    let reason = match missing {
-        true => format!("no credentials were found: {}", service.credentials_way_out),
-        false => format!("the credentials could not be loaded: {}", deepest(error)),
+    let is = |is_it: fn(&CredentialsError) -> bool| {
+        chain(error).any(|cause| cause.downcast_ref().is_some_and(is_it))
     };
-    (ErrorCode::Unauthorized, reason)
+    if is(|cause| matches!(cause, CredentialsError::CredentialsNotLoaded(_))) {
+        let text = format!("no credentials were found: {}", service.credentials_way_out);
+        return (ErrorCode::Unauthorized, text);
+    }
+    if is(|cause| matches!(cause, CredentialsError::ProviderTimedOut(_))) {
+        // Whoever gives them was slow, which says nothing of them.
+        return (ErrorCode::TimedOut, "the credentials could not be loaded in time".to_owned());
+    }
+    (ErrorCode::Unauthorized, format!("the credentials could not be loaded: {}", deepest(error)))
 }
 
 fn is_about_credentials(error: &(dyn Error + 'static)) -> bool {
@@ -281,19 +282,6 @@ fn transport(endpoint: &str, error: &(dyn Error + 'static)) -> (ErrorCode, Strin
     match is_unreachable {
         true => (ErrorCode::Unreachable, format!("cannot connect to {endpoint}: {cause}")),
         false => (ErrorCode::Unavailable, format!("the connection to {endpoint} broke: {cause}")),
-    }
-}
-
-fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |&error| error.source())
-}
-
-/// The text of the cause of all causes, without the number that Rust appends.
-fn deepest(error: &(dyn Error + 'static)) -> String {
-    let text = chain(error).last().map(ToString::to_string).unwrap_or_default();
-    match text.find(" (os error") {
-        Some(end) => text[..end].to_lowercase(),
-        None => text.trim_end_matches('.').to_owned(),
     }
 }
 
@@ -350,6 +338,8 @@ mod tests {
         let (code, text) = no_credentials(&service, &CredentialsError::not_loaded("none"));
         assert_eq!(code, ErrorCode::Unauthorized);
         assert!(text.contains("AWS_ACCESS_KEY_ID") && text.contains("AWS_PROFILE"), "{text}");
+        let slow = CredentialsError::provider_timed_out(Duration::from_secs(5));
+        assert_eq!(no_credentials(&service, &slow).0, ErrorCode::TimedOut, "it may be there later");
         let (_, text) = no_credentials(&service, &CredentialsError::provider_error("sts is down"));
         assert!(text.contains("sts is down"), "{text}");
     }

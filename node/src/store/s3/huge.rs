@@ -198,6 +198,7 @@ fn begin() -> Site {
         version: String::new(),
         figures: Vec::new(),
         shares: None,
+        gates: Vec::new(),
         formats: Formats::BUILD,
         spent: Vec::new(),
     };

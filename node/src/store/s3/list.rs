@@ -53,33 +53,14 @@ impl Bucket {
         request: ListRequest,
         found: mpsc::Sender<Listed>,
     ) -> Result<(), StoreError> {
-        let mut listing = Listing::new(self, &request)?;
-        let mut page = listing.page().await?;
-        while let Some(entries) = page {
-            if entries.is_empty() {
-                page = listing.page().await?;
-                continue;
-            }
-            let (sent, next) = tokio::join!(found.send(Listed::Entries(entries)), listing.page());
-            if sent.is_err() {
-                return Ok(());
-            }
-            page = next?;
-        }
-        Ok(())
+        lookup::list(Listing::new(self, &request)?, found).await
     }
 }
 
 /// The first key of the location after `after`.
 pub(super) async fn next_key(bucket: &Bucket, after: &Key) -> Result<Option<Key>, StoreError> {
     let request = ListRequest { after: Some(after.clone()), until: None };
-    let mut listing = Listing { page_keys: Some(1), ..Listing::new(bucket, &request)? };
-    while let Some(entries) = listing.page().await? {
-        if let Some(entry) = entries.into_iter().next() {
-            return Ok(Some(entry.key));
-        }
-    }
-    Ok(None)
+    lookup::first_key(Listing { page_keys: Some(1), ..Listing::new(bucket, &request)? }).await
 }
 
 /// A listing in progress, with the checks that keep a wrong answer from becoming a wrong manifest.
@@ -109,41 +90,16 @@ impl<'a> Listing<'a> {
         Ok(Self { bucket, until, page_keys: None, next, last, empty_pages: 0, seen: 0 })
     }
 
-    /// The entries of the next page, which may be none; `None` at the end.
-    async fn page(&mut self) -> Result<Option<Vec<Entry>>, StoreError> {
-        let page = match &self.next {
-            Next::End => return Ok(None),
-            next => self.bucket.page(next, self.page_keys).await?,
-        };
-        if page.next == self.next {
-            return Err(self.protocol("the store repeats a page of the listing"));
-        }
-        self.empty_pages = if page.entries.is_empty() { self.empty_pages + 1 } else { 0 };
-        if self.empty_pages > EMPTY_PAGES_MAX {
-            return Err(self.protocol("the store sends nothing but empty pages"));
-        }
-        self.next = page.next;
-        let mut entries = page.entries;
-        self.seen += entries.len() as u64;
-        self.check_order(&entries)?;
-        if let Some(until) = &self.until {
-            let within = entries.partition_point(|entry| entry.key <= *until);
-            if within < entries.len() {
-                entries.truncate(within);
-                self.next = Next::End;
-            }
-        }
-        Ok(Some(entries))
-    }
-
     fn check_order(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
+        let mut last = self.last.as_ref();
         for entry in entries {
-            if self.last.as_ref().is_some_and(|last| entry.key <= *last) {
+            if last.is_some_and(|last| entry.key <= *last) {
                 let name = self.bucket.name_of(&entry.key);
                 return Err(self.protocol(&format!("{name} is listed out of order")));
             }
-            self.last = Some(entry.key.clone());
+            last = Some(&entry.key);
         }
+        self.last = last.cloned();
         Ok(())
     }
 
@@ -254,7 +210,29 @@ pub(super) fn whole_seconds_ns(time: &DateTime) -> Option<i64> {
 #[async_trait]
 impl Pages for Listing<'_> {
     async fn page(&mut self) -> Result<Option<Vec<Entry>>, StoreError> {
-        Listing::page(self).await
+        let page = match &self.next {
+            Next::End => return Ok(None),
+            next => self.bucket.page(next, self.page_keys).await?,
+        };
+        if page.next == self.next {
+            return Err(self.protocol("the store repeats a page of the listing"));
+        }
+        self.empty_pages = if page.entries.is_empty() { self.empty_pages + 1 } else { 0 };
+        if self.empty_pages > EMPTY_PAGES_MAX {
+            return Err(self.protocol("the store sends nothing but empty pages"));
+        }
+        self.next = page.next;
+        let mut entries = page.entries;
+        self.seen += entries.len() as u64;
+        self.check_order(&entries)?;
+        if let Some(until) = &self.until {
+            let within = entries.partition_point(|entry| entry.key <= *until);
+            if within < entries.len() {
+                entries.truncate(within);
+                self.next = Next::End;
+            }
+        }
+        Ok(Some(entries))
     }
 
     fn seen(&self) -> u64 {

@@ -1,7 +1,6 @@
 //! Reading: descriptions, small objects whole, ranges chunk by chunk. Every read is pinned to the
 //! listed state, by `If-Match` where there is an ETag and by comparing the answer always.
 
-use std::collections::VecDeque;
 use std::error::Error;
 use std::sync::Arc;
 
@@ -17,7 +16,6 @@ use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::{Bytes, BytesMut};
-use futures::{StreamExt, stream};
 use tokio::sync::mpsc;
 
 use super::archive;
@@ -27,6 +25,8 @@ use super::digest::{quoted, unquoted};
 use super::error::{Response, body_error, code_of, is_absent};
 use super::list::{new_entry, whole_seconds_ns};
 use crate::pipeline::chunk::Payload;
+use crate::store::each::read_each;
+use crate::store::http::total_of;
 use crate::store::{Attributes, ObjectInfo, RangeReader, ReadResult, StoreError};
 
 impl Bucket {
@@ -135,9 +135,10 @@ impl Bucket {
         answer: &GetObjectOutput,
     ) -> Result<(), StoreError> {
         let length = answer.content_length().and_then(|length| u64::try_from(length).ok());
-        let total = match range.len() == entry.size {
+        let is_whole = range.len() == entry.size;
+        let total = match is_whole {
             true => length,
-            false => answer.content_range().and_then(total_of_content_range),
+            false => answer.content_range().and_then(|answered| total_of(range, answered)),
         };
         let is_listed = match (&entry.version, answer.e_tag()) {
             (Version::ETag(listed), Some(etag)) => **listed == *unquoted(etag),
@@ -152,7 +153,7 @@ impl Bucket {
         if total.is_some_and(|total| total != entry.size) {
             return Err(self.misfit(entry, answer.content_encoding()));
         }
-        if length.is_some_and(|length| length != range.len()) {
+        if (total.is_none() && !is_whole) || length.is_some_and(|length| length != range.len()) {
             let text = "the answer does not have the range that was asked for";
             return Err(self.complaint(ErrorCode::Protocol, &entry.key, text));
         }
@@ -235,38 +236,16 @@ impl Bucket {
     }
 }
 
-/// The bytes of the whole object that `bytes 0-9/100` names.
-fn total_of_content_range(text: &str) -> Option<u64> {
-    text.rsplit_once('/')?.1.parse().ok()
-}
-
 pub(super) async fn read_small(
     bucket: &Arc<Bucket>,
     objects: Vec<Entry>,
     found: mpsc::Sender<ReadResult>,
 ) {
-    let read = |(index, entry): (usize, Entry)| {
+    let read = |entry: Entry| {
         let bucket = Arc::clone(bucket);
-        async move { (index, bucket.read_whole(&entry).await) }
+        async move { bucket.read_whole(&entry).await }
     };
-    let reads = stream::iter(objects.into_iter().enumerate().map(read));
-    let mut results = reads.buffer_unordered(bucket.requests_max);
-    // Whoever takes the results may be slow. Requests are not left alone on their way meanwhile: what is
-    // read waits here, and the caller has memory for all of it.
-    let mut ready = VecDeque::new();
-    let mut is_at_end = false;
-    while !(is_at_end && ready.is_empty()) {
-        tokio::select! {
-            result = results.next(), if !is_at_end => match result {
-                Some(result) => ready.push_back(result),
-                None => is_at_end = true,
-            },
-            place = found.reserve(), if !ready.is_empty() => match (place, ready.pop_front()) {
-                (Ok(place), Some(result)) => place.send(result),
-                _ => return,
-            },
-        }
-    }
+    read_each(bucket.requests_max, objects, found, read).await;
 }
 
 pub(super) async fn read_range(
@@ -339,17 +318,5 @@ impl RangeReader for S3RangeReader {
         }
         self.offset += wanted as u64;
         Ok(Some(Payload::Bytes(chunk.freeze())))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_size_of_the_whole_is_read_from_a_range() {
-        assert_eq!(total_of_content_range("bytes 0-9/100"), Some(100));
-        assert_eq!(total_of_content_range("bytes 0-9/*"), None);
-        assert_eq!(total_of_content_range(""), None);
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use airlift_protocol::error::ErrorCode;
-use airlift_protocol::job::{RestorePolicy, RestoreTier};
+use airlift_protocol::job::{RestorePolicy, RestoreTier, RestoreTo};
 use airlift_protocol::manifest::Entry;
 use aws_sdk_s3::types::{GlacierJobParameters, RestoreRequest, Tier};
 
@@ -65,8 +65,16 @@ impl Bucket {
         let job = GlacierJobParameters::builder().tier(tier).build().map_err(|error| {
             self.complaint(ErrorCode::Bug, key, &format!("a request to restore: {error}"))
         })?;
+        let days = match policy.to {
+            RestoreTo::Days(days) => i32::from(days),
+            RestoreTo::Hot | RestoreTo::Cool | RestoreTo::Cold => {
+                let text =
+                    "the store gives copies for days: write --restore TIER:DAYS, such as bulk:7";
+                return Err(self.complaint(ErrorCode::KindUnsupported, key, text));
+            }
+        };
         let wanted = RestoreRequest::builder()
-            .set_days(has_expiry.then_some(i32::from(policy.days)))
+            .set_days(has_expiry.then_some(days))
             .glacier_job_parameters(job)
             .build();
         let request = self.client().restore_object().bucket(&self.name);

@@ -6,7 +6,6 @@
 //! objects have are compared. All of these the service computes from the bytes it has.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use airlift_protocol::assignment::UploadToken;
 use airlift_protocol::error::ErrorCode;
@@ -30,10 +29,6 @@ use crate::store::{Copier, NewObject, OpenedUpload, Proof, StoreError};
 /// Most bytes that one request copies.
 /// docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html
 const COPY_BYTES_MAX: u64 = 5_000_000_000;
-
-/// Copies that are not proven, one after the other, after which no more are tried: the bucket encrypts
-/// with keys of its owner, say, and each would be copied and then moved all the same.
-const UNPROVEN_MAX: u32 = 8;
 
 /// What a token of a copy says: how the source is cut, and the upload.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -207,22 +202,16 @@ impl S3Copier {
         }
         let is_whole = has_size(&target.answer, listed.size);
         match source.agrees(&target).map(|is_same| is_same && is_whole) {
-            Some(true) => Ok(self.proven()),
+            Some(true) => Ok(self.target.doubts.proven()),
             Some(false) => {
                 let text = "the service's copy has other bytes than its source";
                 Err(self.target.complaint(ErrorCode::CorruptTarget, key, text))
             }
             None => {
-                self.target.copies_unproven.fetch_add(1, Ordering::Relaxed);
                 let why = "the service stores no sum of both ends that could be compared";
-                Ok(Proof::Unproven(why.to_owned()))
+                Ok(self.target.doubts.unproven(why))
             }
         }
-    }
-
-    fn proven(&self) -> Proof {
-        self.target.copies_unproven.store(0, Ordering::Relaxed);
-        Proof::Proven
     }
 
     /// What is left to be copied into an upload, and what it has.
@@ -269,9 +258,7 @@ impl Copier for S3Copier {
         if shape == Shape::Whole && listed.size > COPY_BYTES_MAX {
             return Some("it is too large for one request of the service".to_owned());
         }
-        let unproven = self.target.copies_unproven.load(Ordering::Relaxed);
-        (unproven >= UNPROVEN_MAX)
-            .then(|| format!("the last {UNPROVEN_MAX} copies by the service could not be proven"))
+        self.target.doubts.objection()
     }
 
     fn wants_upload(&self, listed: &Entry) -> bool {
@@ -286,7 +273,7 @@ impl Copier for S3Copier {
         let etag = self.send(listed, object).await?;
         let is_same = etag.as_deref().map(unquoted) == shape(&listed.version).map(|(etag, _)| etag);
         let proof = match is_same {
-            true => self.proven(),
+            true => self.target.doubts.proven(),
             false => self.prove_by_sums(listed, key).await?,
         };
         self.target.confirm_tags(key, &object.attributes.tags).await?;
@@ -365,7 +352,7 @@ impl Copier for S3Copier {
         let expected = shape(&listed.version).map(|(etag, _)| etag);
         let is_same = held.e_tag().map(unquoted) == expected && has_size(&held, listed.size);
         let proof = match is_same {
-            true => self.proven(),
+            true => self.target.doubts.proven(),
             false => self.prove_by_sums(listed, key).await?,
         };
         target.confirm_tags(key, &object.attributes.tags).await?;

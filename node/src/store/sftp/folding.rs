@@ -12,8 +12,8 @@ use super::wire::{FLAG_NEW, Request};
 use crate::store::files::folding::{
     FULL_CASE, OTHER_CASE, OTHER_FORM, PLAIN_OTHER_CASE, PLAIN_PROBE, PROBE, concluded,
 };
-use crate::store::path::split;
-use crate::store::spelling::{Spelling, ends, taken_for};
+use crate::store::path::{ends, split};
+use crate::store::spelling::{Spelling, taken_for};
 use crate::store::{Access, StoreError};
 
 /// Bits of the file that is made.

@@ -3,6 +3,7 @@
 mod lan;
 mod list;
 mod local;
+mod million;
 mod objects;
 mod share;
 mod wan;
@@ -73,6 +74,16 @@ pub(crate) const ROWS: &[Row] = &[
     Row { name: "s3-large", title: "one object from bucket to bucket", run: objects::large },
     Row { name: "s3-small", title: "objects of 64 KiB from bucket to bucket", run: objects::small },
     Row { name: "s3-list", title: "keys of a bucket, listed and planned", run: list::run },
+    Row {
+        name: "local-million",
+        title: "a million files of 16 bytes on one machine",
+        run: million::files,
+    },
+    Row {
+        name: "s3-million",
+        title: "a million objects of 17 bytes from bucket to bucket",
+        run: million::objects,
+    },
     Row { name: "unchanged", title: "files of which none has changed", run: local::unchanged },
 ];
 

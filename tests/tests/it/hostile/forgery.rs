@@ -145,6 +145,7 @@ pub(super) fn heartbeat(boot: u64, held: Vec<AssignmentId>) -> Heartbeat {
         version: String::new(),
         figures: Vec::new(),
         shares: None,
+        gates: Vec::new(),
         formats: Formats::BUILD,
         spent: Vec::new(),
     }

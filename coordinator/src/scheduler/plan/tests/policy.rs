@@ -70,7 +70,8 @@ fn a_budget_of_bytes_stops_a_job_before_it_is_exceeded_and_more_of_it_lets_it_go
     assert_eq!(why.code, ErrorCode::OverBudget);
     assert!(why.detail().starts_with("1 B of the budget of 160.0 MiB"), "{why}");
     assert!(site.plan().exhausted.is_empty() && site.plan().grants.is_empty());
-    // The same budget again changes nothing.
+    // Neither the same budget again nor time changes anything.
+    site.apply(Command::TryAgain { job });
     site.apply(Command::SetBudget { job, budget });
     assert!(site.state.jobs[&job].is_paused);
     site.apply(Command::SetBudget { job, budget: Budget::default() });

@@ -268,8 +268,7 @@ async fn rivals_are_named_from_another_node_as_well() {
         policy: Policy::default(),
     };
     let names = rivals::Names {
-        store: Arc::new(store.clone()),
-        inventory: None,
+        inventory: Ok(None),
         filter: Arc::new(Filter::new(&spec.filters).unwrap()),
         spec: Arc::new(spec),
         scratch: scratch.path().join("made/for/it"),

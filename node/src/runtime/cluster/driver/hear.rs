@@ -153,13 +153,14 @@ impl Driver {
         self.refused = None;
         self.feed(Input::Heartbeat { node: from, heartbeat, at: clock::wall() });
         let coordinator = self.parts.coordinator.as_mut();
-        let shares = coordinator.and_then(|coordinator| coordinator.take_shares(from));
+        let said = coordinator.map(|it| (it.take_shares(from), it.take_gates(from)));
+        let (shares, gates) = said.unwrap_or_default();
         self.drain();
         if let Some(why) = self.refused.take() {
             return ControlAnswer::Refused(Failure::new(ErrorCode::Conflict, why));
         }
         let members = (knows != self.members.version).then(|| self.members.clone());
-        ControlAnswer::Alive(Alive { members, over: self.over(jobs), shares })
+        ControlAnswer::Alive(Alive { members, over: self.over(jobs), shares, gates })
     }
 
     fn over(&self, jobs: Vec<JobId>) -> Vec<(JobId, u32)> {
@@ -181,10 +182,11 @@ impl Driver {
         let heartbeat = Heartbeat { shares: self.parts.workshop.shares.held(sent), ..heartbeat };
         self.feed(Input::Heartbeat { node, heartbeat, at });
         self.forget(self.over(jobs));
-        let coordinator = self.parts.coordinator.as_mut();
-        if let Some(shares) = coordinator.and_then(|coordinator| coordinator.take_shares(node)) {
+        let Some(coordinator) = &mut self.parts.coordinator else { return };
+        if let Some(shares) = coordinator.take_shares(node) {
             self.parts.workshop.shares.hear(shares, sent);
         }
+        self.parts.workshop.keep_to(&coordinator.take_gates(node), sent);
     }
 
     /// Without a share the work would wait for the next sign of life: it is given now.

@@ -82,7 +82,7 @@ fn failures(completion: &Completion, count: &mut impl FnMut(ErrorCode)) {
         Completion::Deleted(results) => {
             results.iter().flatten().for_each(|failure| count(failure.code));
         }
-        Completion::Page { unreadable, .. } => {
+        Completion::Page { unreadable, .. } | Completion::Passed { unreadable, .. } => {
             unreadable.named.iter().for_each(|(_, failure)| count(failure.code));
         }
         Completion::Listed(end) | Completion::PartListed(end) => {

@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use airlift_coordinator::Coordinator;
 use airlift_coordinator::scheduler::bottleneck::{self, Bottleneck};
 use airlift_coordinator::scheduler::figures::Recent;
-use airlift_coordinator::state::{Job, LargeObject, Lease, Phase, State, Task};
+use airlift_coordinator::state::{FailedObject, Job, LargeObject, Lease, Phase, State, Task};
 use airlift_protocol::assignment::End;
 use airlift_protocol::cluster::Member;
 use airlift_protocol::error::{ErrorCode, Failure};
-use airlift_protocol::id::{JobId, NodeId};
+use airlift_protocol::id::{JobId, LogIndex, NodeId, Position};
 use airlift_protocol::key::Key;
 use airlift_protocol::schedule::Bandwidth;
 use airlift_protocol::time::Timestamp;
@@ -19,6 +19,7 @@ use crate::api::budget::BudgetView;
 use crate::api::error::ApiError;
 use crate::api::line::JsonKey;
 use crate::api::text::ByteText;
+use crate::api::throttle::ThrottleView;
 use crate::api::view::{
     ERRORS_SHOWN_MAX, EndView, ErrorView, FailureView, JobList, JobMode, JobNodeView, JobOutcome,
     JobRole, JobState, JobSummary, JobView, LinkView, RangeView, SingleView, utc,
@@ -50,12 +51,31 @@ pub(in crate::runtime::cluster) fn summary_of(
     Some(summary(id, job, &measured(coordinator, id), wall))
 }
 
+/// A job, but for what is on disk of it.
+pub(super) struct Shown {
+    view: JobView,
+    /// Objects that failed, of which the state has no keys: the entry of the log that has each one's page,
+    /// and its place there. The last of the errors are theirs, in this order.
+    pub(super) nameless: Vec<(LogIndex, u16)>,
+}
+
+impl Shown {
+    /// The job, with the keys of those that had none.
+    pub(super) fn name(mut self, keys: Vec<Option<Key>>) -> JobView {
+        let others = self.view.errors.len() - self.nameless.len();
+        for (error, key) in self.view.errors[others..].iter_mut().zip(keys) {
+            error.key = JsonKey::from(&key.unwrap_or_default());
+        }
+        self.view
+    }
+}
+
 /// One job.
 pub(super) fn show(
     coordinator: &Coordinator,
     id: JobId,
     (now, wall): (Timestamp, Timestamp),
-) -> Result<JobView, ApiError> {
+) -> Result<Shown, ApiError> {
     let state = coordinator.state();
     let job = state.jobs.get(&id).ok_or_else(|| missing(state, id))?;
     let nobody = BTreeMap::new();
@@ -64,7 +84,26 @@ pub(super) fn show(
     if job.spec.policy.bandwidth.is_some() {
         show_shares(&mut view, &allowed(coordinator, id, now));
     }
-    Ok(view)
+    view.throttles = coordinator.throttles().of_job(id).map(ThrottleView::from).collect();
+    let rest_ms = coordinator.tried_again_in(now, id);
+    view.retry_seconds = rest_ms.map(|rest_ms| rest_ms.div_ceil(1000));
+    Ok(Shown { nameless: nameless(job, view.errors.len()), view })
+}
+
+/// Where the keys are of the objects that failed, as far as `shown` errors tell of them.
+fn nameless(job: &Job, shown: usize) -> Vec<(LogIndex, u16)> {
+    let others = unreadable(job).count() + job.left_over.named.len();
+    let place = |failed: &FailedObject| {
+        let Position { page, index } = failed.position;
+        // None has the index 0.
+        (job.listing(failed.end).entry_of(page).unwrap_or_default(), index)
+    };
+    job.failures.iter().take(shown.saturating_sub(others)).map(place).collect()
+}
+
+fn unreadable(job: &Job) -> impl Iterator<Item = &(Key, Failure)> {
+    let ends = [&job.source, &job.target].into_iter().filter_map(|listing| listing.end.as_ref());
+    ends.flat_map(|end| &end.unreadable)
 }
 
 /// What each node may move of a job with a limit of its own.
@@ -202,6 +241,8 @@ fn view(
         bandwidth_bytes_per_second: limit_now(job.spec.policy.bandwidth.as_ref(), wall),
         bandwidth_schedule: schedule_text(job.spec.policy.bandwidth.as_ref()),
         ranges: ranges(job),
+        retry_seconds: None,
+        throttles: Vec::new(),
     }
 }
 
@@ -338,14 +379,11 @@ fn take_part(parts: &mut BTreeMap<NodeId, Part>, lease: &Lease) {
 }
 
 /// The first things that went wrong: places that could not be listed, then what was left over, then
-/// objects, whose keys the texts have.
+/// objects, which have no keys yet.
 fn errors(job: &Job) -> Vec<ErrorView> {
-    let listings = [&job.source, &job.target];
-    let places = listings.iter().filter_map(|listing| listing.end.as_ref());
-    let unreadable = places.flat_map(|end| &end.unreadable);
-    let unreadable = unreadable.map(|(key, failure)| error(key, "unreadable", failure));
+    let unreadable = unreadable(job).map(|(key, failure)| error(key, "unreadable", failure));
     let nameless = Key::default();
-    let failed = job.failures.iter().map(|failure| error(&nameless, "failed", failure));
+    let failed = job.failures.iter().map(|failed| error(&nameless, "failed", &failed.failure));
     let left_over = job.left_over.named.iter();
     let left_over = left_over.map(|(key, failure)| error(key, "left_over", failure));
     unreadable.chain(left_over).chain(failed).take(ERRORS_SHOWN_MAX).collect()
@@ -382,7 +420,7 @@ mod tests {
     use airlift_coordinator::command::Command;
     use airlift_coordinator::state::{LeftOver, State};
     use airlift_protocol::figures::{Figures, JobFigures, Stage};
-    use airlift_protocol::id::{AssignmentId, Epoch, LogIndex, PageId};
+    use airlift_protocol::id::{AssignmentId, Epoch, PageId};
     use airlift_protocol::job::{Filters, JobSpec, Mode, Policy};
     use airlift_protocol::location::Location;
     use airlift_protocol::report::ListingEnd;
@@ -572,7 +610,11 @@ mod tests {
     fn errors_are_bounded_and_counted() {
         let mut job = job();
         job.source.end = ended(3);
-        job.failures = vec![Failure::new(ErrorCode::Io, "read b: broken"); ERRORS_SHOWN_MAX];
+        let position = Position { page: PageId(1), index: 7 };
+        let broken = Failure::new(ErrorCode::Io, "read b: broken");
+        let failed = FailedObject { end: End::Source, position, failure: broken };
+        job.failures = vec![failed; ERRORS_SHOWN_MAX];
+        job.source.pages = vec![LogIndex(3), LogIndex(9)];
         job.totals.objects.failed = 1000;
         let refused = Failure::new(ErrorCode::PermissionDenied, "drop the upload of u: denied");
         job.left_over = LeftOver { named: vec![(Key::from("u"), refused)], count: 1 };
@@ -587,6 +629,12 @@ mod tests {
             ("u", "left_over")
         );
         assert_eq!(view.errors[4].reason, "read b: broken");
+        let nameless = nameless(&job, view.errors.len());
+        assert_eq!(nameless, vec![(LogIndex(9), 7); ERRORS_SHOWN_MAX - 4]);
+        let keys = [Some(Key::from("b")), None].into_iter().cycle().take(nameless.len());
+        let named = Shown { view, nameless }.name(keys.collect());
+        let keys = named.errors[3..7].iter().map(|error| error.key.key.as_str());
+        assert_eq!(keys.collect::<Vec<_>>(), ["u", "b", "", "b"]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use airlift_coordinator::Coordinator;
 
 use super::{ClusterService, jobs};
 use crate::api::error::ApiError;
+use crate::api::throttle::ThrottleView;
 use crate::api::view::JobList;
 use crate::metrics::snapshot::{Raft, Readiness, Snapshot};
 use crate::runtime::blocking::blocking;
@@ -20,6 +21,7 @@ struct Inside {
     readiness: Readiness,
     raft: Option<Raft>,
     jobs: Option<JobList>,
+    throttles: Vec<ThrottleView>,
 }
 
 impl Inside {
@@ -37,6 +39,9 @@ impl Inside {
                 is_leader: is_deciding,
             }),
             jobs: leading.map(|leading| jobs::list(leading, clock::wall())),
+            throttles: leading.map_or_else(Vec::new, |leading| {
+                leading.throttles().throttled().map(ThrottleView::from).collect()
+            }),
         }
     }
 }
@@ -60,7 +65,8 @@ impl ClusterService {
         let meters = Arc::clone(&self.meters);
         let (figures, measured) = blocking(move || (meters.read(), meters.measure())).await;
         let cluster = self.known().await?.view();
-        let Inside { readiness, raft, jobs } = self.look(|sight| Inside::of(&sight)).await?;
-        Ok(Snapshot { figures, measured, cluster, readiness, raft, jobs })
+        let Inside { readiness, raft, jobs, throttles } =
+            self.look(|sight| Inside::of(&sight)).await?;
+        Ok(Snapshot { figures, measured, cluster, readiness, raft, jobs, throttles })
     }
 }

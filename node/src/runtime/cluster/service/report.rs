@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 
 use airlift_protocol::assignment::End;
-use airlift_protocol::id::{JobId, Position};
+use airlift_protocol::id::{JobId, LogIndex, Position};
+use airlift_protocol::key::Key;
 use serde::{Deserialize, Serialize};
 
 use super::ClusterService;
@@ -44,6 +45,10 @@ pub(crate) trait Records: Send + Sync + 'static {
     /// At most `max` lines of the report of the job's last run; none when there are no more. May
     /// block.
     fn lines(&self, job: JobId, from: Start, max: usize) -> Result<Vec<Line>, ApiError>;
+
+    /// The keys of objects, each by the entry of the log that has its page and its place there; none where
+    /// the page is on no voter that answers. May block.
+    fn keys(&self, objects: &[(LogIndex, u16)]) -> Vec<Option<Key>>;
 }
 
 /// Some lines of a report, one after the other.

@@ -11,6 +11,7 @@ use airlift_protocol::attributes::{AttributeKind, AttributeSet};
 use airlift_protocol::cluster::{Address, Addresses, Member, NodeName};
 use airlift_protocol::control::Members;
 use airlift_protocol::id::{LogIndex, PageId, Position};
+use airlift_protocol::key::Key;
 use airlift_protocol::raft::RaftId;
 use airlift_protocol::time::Timestamp;
 use airlift_protocol::version::{FormatVersion, Formats};
@@ -46,6 +47,10 @@ impl Records for FixedRecords {
             Line { place: Place { end: End::Source, position }, text: index.to_string() }
         };
         Ok((0..LINES).skip(from).take(max).map(line).collect())
+    }
+
+    fn keys(&self, objects: &[(LogIndex, u16)]) -> Vec<Option<Key>> {
+        vec![None; objects.len()]
     }
 }
 

@@ -7,6 +7,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod shared;
+
 const SECOND: Duration = Duration::from_secs(1);
 
 fn ms(ms: u64) -> Duration {

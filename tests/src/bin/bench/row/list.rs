@@ -81,7 +81,13 @@ fn first_object(bench: &Bench) -> Result<f64, String> {
     Err(format!("no object was sent in {FIRST_MAX:?}"))
 }
 
-fn task(bench: &Bench, server: &KeyServer, state: &std::path::Path, more: &[&str]) -> Task {
+/// A copy from the bucket with the keys into the other one.
+pub(super) fn task(
+    bench: &Bench,
+    server: &KeyServer,
+    state: &std::path::Path,
+    more: &[&str],
+) -> Task {
     let (from, to) = (format!("s3://{SOURCE}"), format!("s3://{TARGET}/"));
     let quiet = ["-q", "--progress", "none", "--state-dir", text(state)];
     let words = [text(&bench.airlift), "cp", &from, &to];
