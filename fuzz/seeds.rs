@@ -4,8 +4,10 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use airlift_coordinator::command::{Command, Grant, Turn};
+use airlift_coordinator::command::{self, Command, Grant, Turn};
+use airlift_coordinator::origin::{Actor, Origin};
 use airlift_coordinator::state::{Phase, Task};
+use airlift_protocol::access::{ApiRole, ApiToken, ApiTokenId, ApiTokenName};
 use airlift_protocol::assignment::{Assignment, End, Object, UploadToken, Work};
 use airlift_protocol::attributes::{AttributeKind, AttributeSet, Attributes, ObjectInfo};
 use airlift_protocol::bitmap::Bitmap;
@@ -452,6 +454,29 @@ fn block(head: &[u8], bytes: &[u8]) -> Vec<u8> {
     [head, &length.to_le_bytes(), bytes].concat()
 }
 
+/// A token is made, used and revoked, and used once more.
+fn access() -> Vec<command::Entry> {
+    let (id, at) = (ApiTokenId([7; 8]), Timestamp(1));
+    let token = ApiToken {
+        name: ApiTokenName::parse("ci").expect("a name"),
+        secret_hash: [6; 32],
+        role: ApiRole::Submitter,
+        locations: vec![Location::Node { node: "node0".to_owned(), path: b"/a".to_vec() }],
+        created_at: at,
+        expires_at: Some(Timestamp(9)),
+    };
+    let job = JobId([0; 16]);
+    let by = |by, command| command::Entry { command, origin: Some(Origin { by, at }) };
+    vec![
+        by(Actor::Root, Command::CreateApiToken { id, token: Box::new(token) }),
+        by(Actor::Token(id), Command::Pause { job }),
+        by(Actor::Node(NodeId([1; 32])), Command::Resume { job }),
+        by(Actor::Root, Command::HandOver { to: None }),
+        by(Actor::Root, Command::RevokeApiToken { id }),
+        by(Actor::Token(id), Command::Cancel { job }),
+    ]
+}
+
 fn log() -> Vec<Vec<u8>> {
     let (job, node, run) = (JobId([0; 16]), NodeId([1; 32]), 1);
     let at = Timestamp(1);
@@ -556,7 +581,9 @@ fn log() -> Vec<Vec<u8>> {
             Command::RemoveMember { node },
         ],
     ];
-    let encoded = |command: &Command| block(&[0], &codec::encode(command));
+    let lives = lives.into_iter().map(|life| life.into_iter().map(command::Entry::from).collect());
+    let lives: Vec<Vec<command::Entry>> = lives.chain([access()]).collect();
+    let encoded = |entry: &command::Entry| block(&[0], &codec::encode(entry));
     lives.iter().map(|life| life.iter().flat_map(encoded).collect()).collect()
 }
 

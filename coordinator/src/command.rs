@@ -2,6 +2,7 @@
 //!
 //! Append only: variants and fields are added at the end, never moved.
 
+use airlift_protocol::access::{ApiToken, ApiTokenId};
 use airlift_protocol::assignment::End;
 use airlift_protocol::bitmap::Bitmap;
 use airlift_protocol::budget::{Budget, Spent};
@@ -11,15 +12,32 @@ use airlift_protocol::id::{AssignmentId, Epoch, JobId, KeyRangeId, NodeId, PageI
 use airlift_protocol::job::JobSpec;
 use airlift_protocol::key::Key;
 use airlift_protocol::manifest::Page;
+use airlift_protocol::once::SubmitKey;
 use airlift_protocol::report::{Report, Unreadable};
 use airlift_protocol::schedule::Bandwidth;
 use airlift_protocol::time::Timestamp;
 use airlift_protocol::version::{FormatVersion, Formats};
 use serde::{Deserialize, Serialize};
 
+use crate::origin::Origin;
 use crate::state::{JoinToken, Phase, Retention, Task};
 
 /// A log entry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// What it does.
+    pub command: Command,
+    /// Who asked for it; `None` for what the cluster decides itself.
+    pub origin: Option<Origin>,
+}
+
+impl From<Command> for Entry {
+    fn from(command: Command) -> Self {
+        Self { command, origin: None }
+    }
+}
+
+/// What a log entry does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Command {
     /// How all that follows is encoded: the first entry of the log of a process that works alone; in
@@ -184,6 +202,33 @@ pub enum Command {
         /// Which job.
         job: JobId,
     },
+    /// A job is to be done, unless this very submission was on record before.
+    SubmitOnce {
+        /// The job.
+        spec: Box<JobSpec>,
+        /// Wall-clock time of the request.
+        at: Timestamp,
+        /// What the submission is known by.
+        key: SubmitKey,
+    },
+    /// A token opens the API from now on.
+    CreateApiToken {
+        /// Names it.
+        id: ApiTokenId,
+        /// What it allows, and until when.
+        token: Box<ApiToken>,
+    },
+    /// A token opens nothing any more.
+    RevokeApiToken {
+        /// Which.
+        id: ApiTokenId,
+    },
+    /// Somebody has asked that another voter leads. That itself is no matter of the state: it is on
+    /// record before it is tried.
+    HandOver {
+        /// Which voter; `None` when any will do.
+        to: Option<NodeId>,
+    },
     /// Nodes say what they have used for jobs.
     Spend {
         /// Which node, which start of it, and what.
@@ -288,6 +333,7 @@ mod tests {
     use airlift_protocol::units::ByteRate;
 
     use super::*;
+    use crate::origin::Actor;
 
     #[test]
     fn commands_have_the_bytes_they_always_had() {
@@ -317,16 +363,32 @@ mod tests {
         assert_eq!((passed[0], &passed[17..]), (20, &[2, 1, 6, 7, 5, 1, b'k', 0, 0][..]));
         let again = codec::encode(&Command::TryAgain { job });
         assert_eq!((again[0], &again[1..]), (21, &[9; 16][..]));
+        let revoke = codec::encode(&Command::RevokeApiToken { id: ApiTokenId([8; 8]) });
+        assert_eq!((revoke[0], &revoke[1..]), (24, &[8; 8][..]));
+        assert_eq!(codec::encode(&Command::HandOver { to: None }), [25, 0]);
         let spend = codec::encode(&Command::Spend { words: Vec::new(), at });
-        assert_eq!(spend, [22, 0, 5]);
+        assert_eq!(spend, [26, 0, 5]);
         let exhaust = codec::encode(&Command::Exhaust { job, run: 2, bytes: 7, at });
-        assert_eq!((exhaust[0], &exhaust[17..]), (23, &[2, 7, 5][..]));
+        assert_eq!((exhaust[0], &exhaust[17..]), (27, &[2, 7, 5][..]));
         let retention = Retention { age_ms: Some(7), count: None };
-        assert_eq!(codec::encode(&Command::SetRetention(retention)), [25, 1, 7, 0]);
-        assert_eq!(codec::encode(&Command::Forget { at }), [26, 5]);
-        assert_eq!(codec::encode(&Command::Told { through: 7 }), [27, 7]);
+        assert_eq!(codec::encode(&Command::SetRetention(retention)), [29, 1, 7, 0]);
+        assert_eq!(codec::encode(&Command::Forget { at }), [30, 5]);
+        assert_eq!(codec::encode(&Command::Told { through: 7 }), [31, 7]);
         let budget = Budget { bytes: Some(7), ..Budget::default() };
         let set = codec::encode(&Command::SetBudget { job, budget });
-        assert_eq!((set[0], &set[17..]), (24, &[1, 7, 0, 0][..]));
+        assert_eq!((set[0], &set[17..]), (28, &[1, 7, 0, 0][..]));
+    }
+
+    #[test]
+    fn an_entry_is_its_command_and_whom_it_is_from() {
+        let command = Command::HandOver { to: None };
+        assert_eq!(codec::encode(&Entry::from(command.clone())), [25, 0, 0]);
+        let by =
+            |by| Entry { command: command.clone(), origin: Some(Origin { by, at: Timestamp(5) }) };
+        assert_eq!(codec::encode(&by(Actor::Root)), [25, 0, 1, 0, 5]);
+        let token = codec::encode(&by(Actor::Token(ApiTokenId([8; 8]))));
+        assert_eq!(token, [&[25, 0, 1, 1][..], &[8; 8], &[5]].concat());
+        let node = codec::encode(&by(Actor::Node(NodeId([7; 32]))));
+        assert_eq!((&node[..4], node.len()), (&[25, 0, 1, 2][..], 37));
     }
 }

@@ -33,11 +33,12 @@ use self::read::Reads;
 use self::rest::Rests;
 use self::snapshot::Snapshots;
 use self::spend::Spending;
-use crate::command::Command;
+use crate::command::{Command, Entry};
 use crate::consensus::Consensus;
 use crate::effect::{Answer, Effect};
 use crate::input::Input;
 use crate::log::{Committed, Log};
+use crate::origin::Origin;
 use crate::scheduler::diff::{Diff, Step};
 use crate::scheduler::inventory::Inventory;
 use crate::scheduler::pages::{PageKey, Pages, active_max, wanted};
@@ -106,8 +107,8 @@ pub struct Replay {
 
 impl Replay {
     /// Takes in the next entry.
-    pub fn apply(&mut self, index: LogIndex, command: Command) {
-        self.state.apply(index, command);
+    pub fn apply(&mut self, index: LogIndex, entry: impl Into<Entry>) {
+        self.state.apply(index, entry);
         self.applied = index;
     }
 
@@ -177,7 +178,9 @@ impl Coordinator {
     /// Takes in one thing that happened. Infallible: refusals are effects.
     pub fn handle(&mut self, now: Timestamp, input: Input) {
         match input {
-            Input::Request { id, request, at } => self.on_request(id, request, at),
+            Input::Request { id, request, by, at } => {
+                self.on_request(id, request, Origin { by, at });
+            }
             Input::Heartbeat { node, heartbeat, at } => {
                 self.wall_offset = at.since(now);
                 self.on_heartbeat(now, node, &heartbeat);
@@ -235,18 +238,19 @@ impl Coordinator {
 
     fn on_committed(&mut self, committed: Committed) {
         self.note_change();
-        let Committed { index, command, request } = committed;
-        self.forget_under_way(&command);
-        self.observe_command(&command);
-        let settled = self.settled_by(&command);
-        let turn = self.turn_of(&command);
-        let page = match &command {
+        let Committed { index, entry, request } = committed;
+        let command = &entry.command;
+        self.forget_under_way(command);
+        self.observe_command(command);
+        let settled = self.settled_by(command);
+        let turn = self.turn_of(command);
+        let page = match command {
             Command::Page { job, end, page, .. } if self.may_want_page(*job) => {
                 Some((PageKey { job: *job, end: *end, page: page.id }, page.clone()))
             }
             _ => None,
         };
-        let facts = self.state.apply(index, command);
+        let facts = self.state.apply(index, entry);
         if let Some((key, page)) = page
             && self.wanted().contains(&key)
             && self.state.jobs[&key.job].listing(key.end).entry_of(key.page) == Some(index)

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use airlift_protocol::access::{ApiToken, ApiTokenId};
 use airlift_protocol::assignment::End;
 use airlift_protocol::budget::Budget;
 use airlift_protocol::cluster::TokenId;
@@ -10,12 +11,14 @@ use airlift_protocol::error::Failure;
 use airlift_protocol::id::{JobId, NodeId};
 use airlift_protocol::job::JobSpec;
 use airlift_protocol::manifest::Page;
+use airlift_protocol::once::SubmitKey;
 use airlift_protocol::raft::{RaftId, RaftMessage, SnapshotRef};
 use airlift_protocol::report::Report;
 use airlift_protocol::schedule::Bandwidth;
 use airlift_protocol::time::Timestamp;
 
 use crate::command::Founding;
+use crate::origin::Actor;
 use crate::state::{JoinToken, Retention};
 
 /// Names a request until it is answered; the driver chooses it.
@@ -48,6 +51,14 @@ pub enum Request {
     Read,
     /// All jobs together are to keep to so many bytes per second, or to nothing.
     Limit(Option<Bandwidth>),
+    /// A job is to be done, unless this very submission was on record before.
+    SubmitOnce(Box<JobSpec>, SubmitKey),
+    /// A token is to open the API.
+    CreateApiToken(ApiTokenId, Box<ApiToken>),
+    /// A token is to open nothing any more.
+    RevokeApiToken(ApiTokenId),
+    /// It is to be on record that another voter is to lead: this one, or any.
+    HandOver(Option<NodeId>),
     /// A job is to have another budget.
     SetBudget(JobId, Budget),
     /// So much is to be kept of jobs that have ended.
@@ -65,6 +76,8 @@ pub enum Input {
         id: RequestId,
         /// What is asked.
         request: Request,
+        /// Who asks, as far as whoever took the request knows it for certain.
+        by: Actor,
         /// Wall-clock time now, milliseconds since 1970.
         at: Timestamp,
     },

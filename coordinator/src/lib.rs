@@ -29,6 +29,7 @@ pub mod effect;
 pub mod event;
 pub mod input;
 pub mod log;
+pub mod origin;
 pub mod scheduler;
 pub mod state;
 pub mod totals;

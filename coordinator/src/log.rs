@@ -16,18 +16,18 @@ use airlift_protocol::id::{JobId, KeyRangeId, LogIndex};
 
 use self::alone::Alone;
 use self::group::Group;
-use crate::command::{Command, Turn};
+use crate::command::{Command, Entry, Turn};
 use crate::consensus::{Consensus, Persist};
 use crate::input::RequestId;
 
 /// What is to be made durable, all of it or nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Batch {
-    /// Encoded commands of a process that works alone, at least one.
+    /// Encoded entries of a process that works alone, at least one.
     Entries {
         /// Index of the first; the others follow without gap.
         first: LogIndex,
-        /// The commands.
+        /// The entries.
         entries: Vec<Vec<u8>>,
     },
     /// What consensus asks for, in order.
@@ -54,7 +54,7 @@ struct TurnOf {
 #[derive(Debug)]
 pub(crate) struct Committed {
     pub(crate) index: LogIndex,
-    pub(crate) command: Command,
+    pub(crate) entry: Entry,
     /// The request of this node that it answers.
     pub(crate) request: Option<RequestId>,
 }
@@ -121,11 +121,12 @@ impl Log {
     }
 
     /// Queues a command, and remembers whom it answers.
-    pub(crate) fn propose(&mut self, command: Command, request: Option<RequestId>) {
+    pub(crate) fn propose(&mut self, entry: impl Into<Entry>, request: Option<RequestId>) {
+        let entry = entry.into();
         let turn_of = |job: &JobId, end: &End, turn: &Turn, is_page| {
             Some(TurnOf { listing: (*job, *end), range: turn.range, is_page })
         };
-        let turn = match &command {
+        let turn = match &entry.command {
             Command::Page { job, end, turn, .. } => turn_of(job, end, turn, true),
             Command::Cut { job, end, turn, .. } | Command::Passed { job, end, turn, .. } => {
                 turn_of(job, end, turn, false)
@@ -134,8 +135,8 @@ impl Log {
         };
         let proposed = Proposed { request, turn };
         match &mut self.kind {
-            Kind::Alone(alone) => alone.propose(command, proposed),
-            Kind::Group(group) => group.propose(command, proposed),
+            Kind::Alone(alone) => alone.propose(entry, proposed),
+            Kind::Group(group) => group.propose(entry, proposed),
         }
     }
 

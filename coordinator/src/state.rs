@@ -4,7 +4,9 @@
 //! [`State::apply`] is the only thing that changes it. It is total: a command that no longer fits
 //! is ignored, and nothing in a log can make it panic.
 
+mod access;
 mod apply;
+mod audit;
 mod cluster;
 mod grant;
 mod job;
@@ -13,6 +15,7 @@ mod ledger;
 mod listing;
 mod notice;
 mod object;
+mod once;
 mod page;
 mod report;
 mod retention;
@@ -29,10 +32,13 @@ use airlift_protocol::id::{
 use airlift_protocol::key::Key;
 use airlift_protocol::schedule::Bandwidth;
 use airlift_protocol::sum::SumKind;
+use airlift_protocol::time::Timestamp;
 use airlift_protocol::version::FormatVersion;
 use serde::{Deserialize, Serialize};
 
+pub use self::access::{Access, out_of_reach, reaches_job};
 pub(crate) use self::apply::is_movable;
+pub use self::audit::Audit;
 pub use self::cluster::{Cluster, JoinToken};
 pub use self::job::{FailedObject, Job, LeftOver, Phase, UploadId, UploadState};
 pub(crate) use self::leases::TASK_BYTES_MIN;
@@ -44,7 +50,7 @@ pub use self::object::{LargeObject, Moved};
 pub use self::page::PageProgress;
 pub(crate) use self::retention::due;
 pub use self::retention::{Removed, Retention};
-use crate::command::Command;
+use crate::command::{Command, Entry};
 use crate::event::Status;
 
 /// What an assignment is about, by positions: a node gets the entries along with it.
@@ -187,6 +193,10 @@ pub struct State {
     pub cluster: Option<Cluster>,
     /// Bytes per second that all jobs together may move.
     pub bandwidth: Option<Bandwidth>,
+    /// API tokens.
+    pub access: Access,
+    /// What somebody changed.
+    pub audit: Audit,
     /// What is kept of jobs that have ended.
     pub retention: Retention,
     /// The latest of the jobs that were not.
@@ -197,8 +207,25 @@ pub struct State {
 
 impl State {
     /// Changes the state by one committed command and says what changed.
-    pub fn apply(&mut self, index: LogIndex, command: Command) -> Vec<Fact> {
-        let (time, resting) = (notice::time_of(&command), notice::resting(self, &command));
+    pub fn apply(&mut self, index: LogIndex, entry: impl Into<Entry>) -> Vec<Fact> {
+        let Entry { command, origin } = entry.into();
+        let Some(origin) = origin else { return self.change(index, command, None) };
+        if let Err(failure) = access::check(self, &origin, &command) {
+            return vec![Fact::Refused(failure)];
+        }
+        let change = audit::change(self, &origin, &command);
+        let facts = self.change(index, command, Some(origin.at));
+        let is_refused = facts.iter().any(|fact| matches!(fact, Fact::Refused(_)));
+        if let Some(change) = change.filter(|_| self.cluster.is_some() && !is_refused) {
+            self.audit.record(index, change);
+        }
+        facts
+    }
+
+    /// Changes the state, and takes note of what is to be told of that.
+    fn change(&mut self, index: LogIndex, command: Command, at: Option<Timestamp>) -> Vec<Fact> {
+        let time = notice::time_of(&command).or(at);
+        let resting = notice::resting(self, &command);
         let facts = apply::apply(self, index, command);
         notice::note(self, time, &resting, &facts);
         facts

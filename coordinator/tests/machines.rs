@@ -5,6 +5,7 @@
 use airlift_coordinator::coordinator::Replay;
 use airlift_coordinator::event::{Event, Outcome};
 use airlift_coordinator::log::Batch;
+use airlift_coordinator::origin::Actor;
 use airlift_coordinator::state::Phase;
 use airlift_coordinator::{
     Agent, AgentEffect, AgentInput, Answer, Coordinator, Effect, Input, Request, RequestId,
@@ -107,7 +108,10 @@ impl Desk {
     fn begin(disk: Vec<Vec<u8>>) -> Self {
         let mut desk = Self::new(disk);
         let request = Request::Submit(Box::new(spec()));
-        desk.feed(0, Input::Request { id: RequestId(1), request, at: Timestamp(5) });
+        desk.feed(
+            0,
+            Input::Request { id: RequestId(1), request, by: Actor::Root, at: Timestamp(5) },
+        );
         assert_eq!(desk.answers, [(RequestId(1), Answer::Done)]);
         desk.feed(0, beat(1, 5, &[]));
         desk
@@ -204,7 +208,12 @@ fn a_job_that_stops_has_the_time_of_its_end() {
     let mut desk = Desk::begin(Vec::new());
     let request = |at| {
         let failure = Failure::new(ErrorCode::Cancelled, "stop");
-        Input::Request { id: RequestId(2), request: Request::Stop(job, failure), at: Timestamp(at) }
+        Input::Request {
+            id: RequestId(2),
+            request: Request::Stop(job, failure),
+            by: Actor::Root,
+            at: Timestamp(at),
+        }
     };
     desk.feed(3, request(77));
     assert_eq!(desk.coordinator.state().jobs[&job].ended_at, Some(Timestamp(77)));

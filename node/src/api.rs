@@ -4,16 +4,20 @@
 //!  airlift job … ──▶ Client ──HTTP──▶ ApiServer ──▶ dyn Service (the node)
 //! ```
 
+pub mod access;
 pub mod budget;
 pub mod client;
 pub mod error;
 pub mod line;
+pub mod openapi;
+pub mod operation;
 pub mod request;
 pub mod retention;
 pub mod server;
 pub mod service;
 pub mod text;
 pub mod throttle;
+pub mod tls;
 pub mod view;
 
 #[cfg(test)]

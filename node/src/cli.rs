@@ -1,6 +1,7 @@
 //! The command line: reads what was written, runs it, and ends with an exit code.
 
 pub mod args;
+pub mod audit;
 pub mod budget;
 pub mod cluster;
 mod completions;
@@ -25,6 +26,7 @@ mod show;
 mod simulate;
 mod summary;
 mod table;
+pub mod token;
 mod top;
 mod transfer;
 pub mod webhook;
@@ -124,6 +126,14 @@ fn run(cli: Cli, console: &Console) -> Result<ExitCode, CliError> {
         Command::Cluster(command) => {
             let config = load(global, command.settings())?.config;
             return block_on(cluster::run(command, global, &config, console))?;
+        }
+        Command::Token(command) => {
+            let config = load(global, command.settings())?.config;
+            return block_on(token::run(command, global, &config, console))?;
+        }
+        Command::Audit(command) => {
+            let config = load(global, command.settings())?.config;
+            return block_on(audit::run(command, global, &config, console))?;
         }
         Command::Webhook(command) => {
             let config = load(global, Vec::new())?.config;

@@ -23,6 +23,7 @@ pub use self::price::PriceList;
 pub use self::setting::{SETTINGS, Setting};
 pub use self::store::StoreValue;
 use crate::api::client::{Secret, parse_urls};
+use crate::api::tls::CertificateFiles;
 use crate::network::data::Transport;
 use crate::store::pace::Paces;
 use crate::store::s3::{Addressing, Checksums};
@@ -106,6 +107,8 @@ pub struct Config {
     pub transport: Transport,
     /// Where a node tells monitoring how it is, as `HOST:PORT`.
     pub metrics: Option<String>,
+    /// The operator's certificate for the API of a node.
+    pub api_files: Option<CertificateFiles>,
     /// What lines of the log look like.
     pub log_format: LogFormat,
     /// How stores are reached.
@@ -205,6 +208,7 @@ fn resolve(values: &[Value]) -> Result<Config, ConfigError> {
         log_entries: value("log_entries").parse(parse_entries)?.unwrap_or(LOG_ENTRIES_DEFAULT),
         transport: value("transport").parse(parse_transport)?.unwrap_or_default(),
         metrics: value("metrics").parse(parse_plain)?,
+        api_files: api_files(value("api_cert"), value("api_key"))?,
         log_format: value("log_format").parse(parse_log_format)?.unwrap_or_default(),
         stores: StoreOptions {
             paces: value("requests_max").parse(parse_requests)?.map(Paces::new).unwrap_or_default(),
@@ -244,6 +248,25 @@ impl Value {
     fn name(&self) -> String {
         let text = self.text.as_deref().unwrap_or_default();
         format!("{} = '{}'", self.setting.key, text.to_string_lossy().escape_debug())
+    }
+}
+
+/// A certificate is of no use without its key.
+fn api_files(certificate: &Value, key: &Value) -> Result<Option<CertificateFiles>, ConfigError> {
+    match (&certificate.text, &key.text) {
+        (Some(certificate), Some(key)) => Ok(Some(CertificateFiles {
+            certificate: PathBuf::from(certificate),
+            key: PathBuf::from(key),
+        })),
+        (None, None) => Ok(None),
+        (Some(_), None) => Err(ConfigError(format!(
+            "{} ({}): set api_key too",
+            certificate.name(),
+            certificate.origin
+        ))),
+        (None, Some(_)) => {
+            Err(ConfigError(format!("{} ({}): set api_cert too", key.name(), key.origin)))
+        }
     }
 }
 

@@ -161,6 +161,17 @@ impl Usage {
     }
 }
 
+impl fmt::Display for Budget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = self.bytes.map(|bytes| ByteCount(bytes).to_string());
+        let requests = self.requests.map(|requests| format!("{requests} requests"));
+        let money = self.money.as_ref().map(|(money, _)| format!("{money} spent"));
+        let parts: Vec<String> = [bytes, requests, money].into_iter().flatten().collect();
+        f.write_str(if parts.is_empty() { "none" } else { "" })?;
+        f.write_str(&parts.join(", "))
+    }
+}
+
 impl Budget {
     /// Whether nothing is bounded.
     pub fn is_empty(&self) -> bool {

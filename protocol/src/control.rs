@@ -5,6 +5,8 @@
 //!
 //! Append only: variants and fields are added at the end, never moved.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::assignment::{Assignment, End};
@@ -203,7 +205,7 @@ pub enum Order {
 }
 
 /// A request of a client, as the node took it that the client talks to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Forwarded {
     /// HTTP method.
     pub method: String,
@@ -213,6 +215,15 @@ pub struct Forwarded {
     pub token: String,
     /// JSON.
     pub body: Vec<u8>,
+}
+
+/// The token stays out of logs, and the body, which may be long, with it.
+impl fmt::Debug for Forwarded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Forwarded");
+        shown.field("method", &self.method).field("path", &self.path);
+        shown.field("body_bytes", &self.body.len()).finish_non_exhaustive()
+    }
 }
 
 /// What a stranger shows to become a member.
@@ -280,6 +291,14 @@ mod tests {
         golden.extend_from_slice(&[0, 4, 5, 0, 0]); // shares, formats, gates, spent
         assert_eq!(codec::encode(&beat), golden);
         assert_eq!(codec::decode::<Heartbeat>(&golden, 256).unwrap(), beat);
+    }
+
+    #[test]
+    fn a_forwarded_token_is_not_printed() {
+        let (method, path, body) = ("CALL".to_owned(), String::new(), b"body".to_vec());
+        let forwarded = Forwarded { method, path, token: "hidden".to_owned(), body };
+        let printed = format!("{:?}", ControlMessage::Forward(forwarded));
+        assert!(printed.contains("CALL") && !printed.contains("hidden"), "{printed}");
     }
 
     #[test]

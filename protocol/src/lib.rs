@@ -10,8 +10,10 @@
 
 #![forbid(unsafe_code)]
 
+pub mod access;
 pub mod assignment;
 pub mod attributes;
+pub mod audit;
 pub mod bitmap;
 mod bounded;
 pub mod budget;
@@ -29,6 +31,7 @@ pub mod key;
 pub mod limits;
 pub mod location;
 pub mod manifest;
+pub mod once;
 pub mod pace;
 pub mod raft;
 pub mod report;

@@ -52,6 +52,9 @@ pub const STATE_BYTES_MAX: usize = 128 << 20;
 /// Jobs that have ended and are still on record; the oldest are forgotten.
 pub const JOBS_ENDED_MAX: usize = 1000;
 
+/// Keys of submissions that a job remembers.
+pub const SUBMIT_KEYS_MAX: usize = 16;
+
 /// Bytes of one command in a replicated log: an entry must fit into a message with all around it.
 pub const RAFT_COMMAND_BYTES_MAX: usize = LOG_ENTRY_BYTES_MAX - (64 << 10);
 
@@ -194,6 +197,25 @@ pub const MEMBERS_MAX: usize = 1024;
 
 /// Join tokens that wait to be used.
 pub const JOIN_TOKENS_MAX: usize = 256;
+
+/// API tokens of one cluster that are in force.
+pub const API_TOKENS_MAX: usize = 256;
+
+/// Bytes of an API token's name.
+pub const API_TOKEN_NAME_BYTES_MAX: usize = 63;
+
+/// Locations to which one API token is limited.
+pub const API_TOKEN_LOCATIONS_MAX: usize = 32;
+
+/// Encoded bytes of the locations of one API token: all tokens together stay below 3 MiB.
+pub const API_TOKEN_LOCATIONS_BYTES_MAX: usize = 8 << 10;
+
+/// Entries of the audit log that the replicated state keeps; the oldest go first, and the chain goes on.
+/// They are part of every snapshot: so many take some 3 MiB.
+pub const AUDIT_ENTRIES_MAX: usize = 10_000;
+
+/// Bytes of one text of an audit entry; what is longer is cut.
+pub const AUDIT_TEXT_BYTES_MAX: usize = 512;
 
 /// Milliseconds between the clocks of a node that joins and of the leader that are tolerated.
 pub const CLOCK_SKEW_MS_MAX: u64 = 10 * 60 * 1000;

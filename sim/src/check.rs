@@ -3,6 +3,7 @@
 //! What is committed is applied here too, once, from the first entry on: this is the reference that
 //! every replica is compared with, and its facts are what the objects at the stores are held to.
 
+mod audit;
 mod bounds;
 mod budget;
 mod deletes;
@@ -21,7 +22,7 @@ mod writers;
 use std::collections::BTreeMap;
 
 use airlift_coordinator::Coordinator;
-use airlift_coordinator::command::Command;
+use airlift_coordinator::command::{Command, Entry};
 use airlift_coordinator::log::Batch;
 use airlift_coordinator::state::{Fact, Job, ObjectFact, Phase, State};
 use airlift_protocol::assignment::End;
@@ -34,6 +35,7 @@ use airlift_protocol::limits::LOG_ENTRY_BYTES_MAX;
 use airlift_protocol::raft::{Configuration, LogPayload, RaftBody, RaftId, RaftMessage};
 use airlift_protocol::version::Formats;
 
+use self::audit::Audits;
 use self::budget::Budgets;
 use self::election::Elections;
 use self::log::Logs;
@@ -81,6 +83,7 @@ pub(crate) struct Check {
     objects: BTreeMap<JobId, Objects>,
     resumes: BTreeMap<JobId, Resume>,
     writers: Writers,
+    audits: Audits,
     budgets: Budgets,
     /// Slots of each node.
     slots: usize,
@@ -103,6 +106,7 @@ impl Check {
             objects: BTreeMap::new(),
             resumes: BTreeMap::new(),
             writers: Writers::default(),
+            audits: Audits::default(),
             budgets: Budgets::default(),
             slots,
             ended: BTreeMap::new(),
@@ -175,6 +179,7 @@ impl Check {
         }
         self.logs.is_as_committed(place, applied)?;
         self.replicas.compare(place, coordinator, &self.reference, self.applied)?;
+        self.audits.compare(place, coordinator)?;
         Ok(facts)
     }
 
@@ -204,23 +209,26 @@ impl Check {
             return Ok(Vec::new());
         }
         secrets::look(bytes)?;
-        let Ok(command) = codec::decode::<Command>(bytes, 4 * LOG_ENTRY_BYTES_MAX) else {
+        let Ok(entry) = codec::decode::<Entry>(bytes, 4 * LOG_ENTRY_BYTES_MAX) else {
             let text = format!("entry {index} is no command");
             return Err(violation("every entry can be read", text, vec![]));
         };
-        let page = match &command {
+        let command = &entry.command;
+        let page = match command {
             Command::Page { job, end, page, .. } => Some((*job, *end, page.clone())),
             _ => None,
         };
-        match &command {
+        match command {
             Command::Cut { .. } => *self.counts.entry("ranges cut").or_default() += 1,
             Command::Passed { .. } => *self.counts.entry("ranges passed").or_default() += 1,
             Command::TryAgain { .. } => *self.counts.entry("tried again").or_default() += 1,
             _ => {}
         }
-        self.writers.before(&command, &self.reference);
+        self.writers.before(command, &self.reference);
         let format = self.reference.format;
-        let facts = self.reference.apply(LogIndex(index), command);
+        let audited = self.audits.before(&entry, &self.reference);
+        let facts = self.reference.apply(LogIndex(index), entry);
+        self.audits.after(index, &audited, &facts, &self.reference)?;
         self.writers.after(&self.reference);
         self.budgets.look(&self.reference)?;
         formats::look(format, &self.reference)?;
@@ -408,6 +416,7 @@ impl Check {
     pub(crate) fn counts(&self) -> BTreeMap<&'static str, u64> {
         let mut counts = self.counts.clone();
         counts.insert("entries decided", self.applied);
+        counts.insert("changes on record", self.reference.audit.head().number);
         counts.insert("states compared", self.replicas.compared);
         counts.insert("elections", self.elections.count());
         counts

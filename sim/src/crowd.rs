@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use airlift_coordinator::coordinator::Replay;
 use airlift_coordinator::event::Event;
 use airlift_coordinator::log::Batch;
+use airlift_coordinator::origin::Actor;
 use airlift_coordinator::{
     Agent, AgentEffect, AgentInput, Coordinator, Effect, Input, Request, RequestId,
 };
@@ -62,7 +63,10 @@ pub fn list(keys: u64) -> Result<Crowd, String> {
     };
     let job = spec.id();
     let request = Request::Submit(Box::new(spec));
-    desk.coordinator.handle(desk.now, Input::Request { id: RequestId(1), request, at: desk.now });
+    desk.coordinator.handle(
+        desk.now,
+        Input::Request { id: RequestId(1), request, by: Actor::Root, at: desk.now },
+    );
     while desk.ended.is_none() {
         desk.turn();
     }

@@ -34,6 +34,11 @@ pub trait Place: Send + Sync {
     /// Names of everything that stands at the location beside objects: staged files, uploads.
     async fn leftovers(&self) -> Vec<String>;
 
+    /// Objects of a long listing: more than a batch of one has.
+    fn many(&self) -> usize {
+        2300
+    }
+
     /// Whether the program that serves the place refuses `key`, though the store may write it.
     fn refuses(&self, _key: &Key) -> bool {
         false

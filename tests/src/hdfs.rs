@@ -239,7 +239,9 @@ fn configure(folder: &Path, rpc_port: u16, http_port: u16) {
 fn run(jars: &Path, folder: &Path, class: &str, words: &[&str]) -> Child {
     let log = File::create(log_of(folder, class)).expect("a file for what it says");
     Command::new("java")
-        .args(["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"])
+        .args(["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
+        // A datanode holds one of these up while it waits for the namenode at the end of a file.
+        .args(["-Dio.netty.eventLoopThreads=64", "-cp"])
         .arg(format!("{}:{}/*", folder.display(), jars.display()))
         .arg(class)
         .args(words)

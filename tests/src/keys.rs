@@ -208,11 +208,12 @@ fn list(keys: u64, after: Option<&str>, most: u64) -> Response<String> {
     let mut body = String::with_capacity(256 * most as usize);
     body.push_str("<ListBucketResult><EncodingType>url</EncodingType>");
     for number in first..end {
+        let name = key(keys, number);
         body.push_str("<Contents><Key>");
-        body.push_str(&key(keys, number));
+        body.push_str(&name);
         body.push_str("</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified><ETag>&quot;");
         body.push_str(&tag(number));
-        body.push_str(&format!("&quot;</ETag><Size>{}</Size>", key(keys, number).len()));
+        body.push_str(&format!("&quot;</ETag><Size>{}</Size>", name.len()));
         body.push_str("<StorageClass>STANDARD</StorageClass></Contents>");
     }
     let is_truncated = end < keys && first < end;

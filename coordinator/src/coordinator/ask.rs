@@ -9,18 +9,21 @@ use airlift_protocol::location::Location;
 use airlift_protocol::time::Timestamp;
 
 use super::Coordinator;
-use crate::command::{Command, Joining};
+use crate::command::{Command, Entry, Joining};
 use crate::effect::{Answer, Effect};
 use crate::input::{Request, RequestId};
+use crate::origin::Origin;
 
 impl Coordinator {
-    pub(super) fn on_request(&mut self, id: RequestId, request: Request, at: Timestamp) {
+    pub(super) fn on_request(&mut self, id: RequestId, request: Request, origin: Origin) {
         if !self.is_deciding {
             self.effects.push_back(Effect::Answer { id, answer: Answer::NotLeader });
             return;
         }
-        match self.command(request, at) {
-            Ok(Some(command)) => self.log.propose(command, Some(id)),
+        match self.command(request, origin.at) {
+            Ok(Some(command)) => {
+                self.log.propose(Entry { command, origin: Some(origin) }, Some(id));
+            }
             Ok(None) => self.reads.wait(id),
             Err(failure) => {
                 self.effects.push_back(Effect::Answer { id, answer: Answer::Refused(failure) });
@@ -35,6 +38,10 @@ impl Coordinator {
                 self.check_locations(&spec)?;
                 Command::Submit { spec, at }
             }
+            Request::SubmitOnce(spec, key) => {
+                self.check_locations(&spec)?;
+                Command::SubmitOnce { spec, at, key }
+            }
             Request::Stop(job, failure) => Command::Stop { job, failure, at },
             Request::Pause(job) => Command::Pause { job },
             Request::Resume(job) => Command::Resume { job },
@@ -44,6 +51,9 @@ impl Coordinator {
             Request::RemoveMember(node) => Command::RemoveMember { node },
             Request::Found(founding) => Command::Found(founding),
             Request::Limit(bandwidth) => Command::Limit { bandwidth },
+            Request::CreateApiToken(id, token) => Command::CreateApiToken { id, token },
+            Request::RevokeApiToken(id) => Command::RevokeApiToken { id },
+            Request::HandOver(to) => Command::HandOver { to },
             Request::SetBudget(job, budget) => Command::SetBudget { job, budget },
             Request::SetRetention(retention) => Command::SetRetention(retention),
             Request::Told(through) => Command::Told { through },

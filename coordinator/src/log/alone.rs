@@ -7,14 +7,14 @@ use airlift_protocol::id::LogIndex;
 use airlift_protocol::limits::LOG_ENTRY_BYTES_MAX;
 
 use super::{Batch, Committed, Proposed};
-use crate::command::Command;
+use crate::command::Entry;
 
 /// One batch is in flight at a time, and what is proposed meanwhile forms the next: the cost of a
 /// durable write is shared by all commands that waited for it.
 #[derive(Debug)]
 pub(super) struct Alone {
-    waiting: VecDeque<(Command, Proposed)>,
-    in_flight: VecDeque<(Command, Proposed)>,
+    waiting: VecDeque<(Entry, Proposed)>,
+    in_flight: VecDeque<(Entry, Proposed)>,
     /// Index of the last entry that is committed.
     committed: LogIndex,
     /// Index of the last entry that is durable.
@@ -27,8 +27,8 @@ impl Alone {
         Self { waiting, in_flight, committed, durable: committed }
     }
 
-    pub(super) fn propose(&mut self, command: Command, proposed: Proposed) {
-        self.waiting.push_back((command, proposed));
+    pub(super) fn propose(&mut self, entry: Entry, proposed: Proposed) {
+        self.waiting.push_back((entry, proposed));
     }
 
     pub(super) fn waiting(&self) -> usize {
@@ -50,11 +50,11 @@ impl Alone {
         let first = self.committed.next();
         let mut entries = Vec::new();
         let mut bytes = 0;
-        while let Some((command, proposed)) = self.waiting.pop_front() {
-            let entry = codec::encode(&command);
-            bytes += entry.len();
-            entries.push(entry);
-            self.in_flight.push_back((command, proposed));
+        while let Some((entry, proposed)) = self.waiting.pop_front() {
+            let encoded = codec::encode(&entry);
+            bytes += encoded.len();
+            entries.push(encoded);
+            self.in_flight.push_back((entry, proposed));
             if bytes >= LOG_ENTRY_BYTES_MAX {
                 break;
             }
@@ -68,8 +68,8 @@ impl Alone {
         if index > self.durable {
             return None;
         }
-        let (command, proposed) = self.in_flight.pop_front()?;
+        let (entry, proposed) = self.in_flight.pop_front()?;
         self.committed = index;
-        Some(Committed { index, command, request: proposed.request })
+        Some(Committed { index, entry, request: proposed.request })
     }
 }

@@ -7,13 +7,13 @@ use airlift_protocol::limits::LOG_ENTRY_BYTES_MAX;
 use airlift_protocol::raft::{LogPayload, LogPosition};
 
 use super::{Batch, Committed, Proposed};
-use crate::command::Command;
+use crate::command::Entry;
 use crate::consensus::{Consensus, ProposeError, Role};
 use crate::input::RequestId;
 
-/// A command that this voter proposed as the leader, at its place in the log.
+/// An entry that this voter proposed as the leader, at its place in the log.
 #[derive(Debug)]
-struct Entry {
+struct Placed {
     position: LogPosition,
     proposed: Proposed,
 }
@@ -22,9 +22,9 @@ struct Entry {
 #[derive(Debug)]
 pub(super) struct Group {
     pub(super) consensus: Consensus,
-    /// Commands that consensus could not take yet.
-    waiting: VecDeque<(Command, Proposed)>,
-    in_flight: VecDeque<Entry>,
+    /// Entries that consensus could not take yet.
+    waiting: VecDeque<(Entry, Proposed)>,
+    in_flight: VecDeque<Placed>,
     /// Requests whose command may come to pass or not: the lead was lost before it was known.
     lost: Vec<RequestId>,
     is_damaged: bool,
@@ -49,22 +49,22 @@ impl Group {
             && consensus.applied().term == consensus.term()
     }
 
-    pub(super) fn propose(&mut self, command: Command, proposed: Proposed) {
-        self.waiting.push_back((command, proposed));
+    pub(super) fn propose(&mut self, entry: Entry, proposed: Proposed) {
+        self.waiting.push_back((entry, proposed));
         self.flush();
     }
 
     /// Hands consensus what it can take.
     pub(super) fn flush(&mut self) {
-        while let Some((command, proposed)) = self.waiting.pop_front() {
-            match self.consensus.propose(codec::encode(&command)) {
+        while let Some((entry, proposed)) = self.waiting.pop_front() {
+            match self.consensus.propose(codec::encode(&entry)) {
                 Ok(()) => {
                     let (index, term) = (self.consensus.last(), self.consensus.term());
                     let position = LogPosition { index, term };
-                    self.in_flight.push_back(Entry { position, proposed });
+                    self.in_flight.push_back(Placed { position, proposed });
                 }
                 Err(ProposeError::Congested) => {
-                    self.waiting.push_front((command, proposed));
+                    self.waiting.push_front((entry, proposed));
                     return;
                 }
                 Err(ProposeError::NotLeader(_) | ProposeError::Size(_)) => {
@@ -94,13 +94,13 @@ impl Group {
 
     pub(super) fn poll_committed(&mut self) -> Option<Committed> {
         while !self.is_damaged
-            && let Some(entry) = self.consensus.poll_committed()
+            && let Some(committed) = self.consensus.poll_committed()
         {
-            let position = entry.position();
+            let position = committed.position();
             let request = self.take_request(position);
-            let LogPayload::Command(bytes) = entry.payload else { continue };
+            let LogPayload::Command(bytes) = committed.payload else { continue };
             match codec::decode(&bytes, LOG_ENTRY_BYTES_MAX) {
-                Ok(command) => return Some(Committed { index: entry.index, command, request }),
+                Ok(entry) => return Some(Committed { index: committed.index, entry, request }),
                 // Only a newer build writes what this one cannot read: applying the rest without it
                 // would make this replica differ from the others.
                 Err(_) => {

@@ -16,7 +16,7 @@ use super::cluster::{self, Cluster};
 use super::job::{Job, Phase};
 use super::leases::Lease;
 use super::page::PageProgress;
-use super::{Fact, ObjectFact, State, Task, grant, ledger, report, retention};
+use super::{Fact, ObjectFact, State, Task, grant, ledger, once, report, retention};
 use crate::command::{Command, Founding, Joining, Turn};
 use crate::event::Status;
 
@@ -28,6 +28,7 @@ pub(super) fn apply(state: &mut State, index: LogIndex, command: Command) -> Vec
             Vec::new()
         }
         Command::Submit { spec, at } => submit(state, *spec, at),
+        Command::SubmitOnce { spec, at, key } => once::submit(state, (*spec, at), key, submit),
         Command::VoidLeases { node } => void_leases(state, node, Fate::Unknown),
         Command::Page { job, run, end, page, turn, unreadable } => {
             with_run(state, (job, run), |it| list(it, (job, index, end), &page, &turn, unreadable))
@@ -66,8 +67,7 @@ pub(super) fn apply(state: &mut State, index: LogIndex, command: Command) -> Vec
         }
         Command::Found(founding) => found(state, index, *founding),
         Command::IssueToken { id, token } => {
-            let refused = state.cluster.as_mut().and_then(|cluster| cluster.issue(id, token));
-            refused.map(Fact::Refused).into_iter().collect()
+            refused(state.cluster.as_mut().and_then(|cluster| cluster.issue(id, token)))
         }
         Command::Join(joining) => join(state, index, *joining),
         Command::RemoveMember { node } => remove_member(state, index, node),
@@ -88,6 +88,9 @@ pub(super) fn apply(state: &mut State, index: LogIndex, command: Command) -> Vec
         | Command::Forget { .. }
         | Command::Told { .. }) => policy(state, command),
         Command::TryAgain { job } => with_job(state, job, try_again),
+        Command::CreateApiToken { id, token } => refused(state.access.create(id, *token)),
+        Command::RevokeApiToken { id } => refused(state.access.revoke(id)),
+        Command::HandOver { .. } => Vec::new(),
     }
 }
 
@@ -115,6 +118,11 @@ fn policy(state: &mut State, command: Command) -> Vec<Fact> {
         }),
         _ => Vec::new(),
     }
+}
+
+/// The fact of a refusal, if there was one.
+fn refused(failure: Option<Failure>) -> Vec<Fact> {
+    failure.map(Fact::Refused).into_iter().collect()
 }
 
 fn found(state: &mut State, index: LogIndex, founding: Founding) -> Vec<Fact> {

@@ -11,6 +11,7 @@ use airlift_protocol::job::{JobSpec, Mode};
 use airlift_protocol::key::Key;
 use airlift_protocol::limits::{FAILURES_KEPT_MAX, LEFT_OVER_NAMED_MAX};
 use airlift_protocol::manifest::{Entry, Page};
+use airlift_protocol::once::SubmitKey;
 use airlift_protocol::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -139,6 +140,8 @@ pub struct Job {
     pub paused_by: Option<Failure>,
     /// The first objects that failed in this run; the report has them all.
     pub failures: Vec<FailedObject>,
+    /// The keys that clients have lately submitted it with, and the run that each is of.
+    pub keys: Vec<(SubmitKey, u32)>,
     /// What was used of its budget.
     pub ledger: Ledger,
     /// Whether work of this run was given out.
@@ -187,6 +190,7 @@ impl Job {
             is_paused: false,
             paused_by: None,
             failures: Vec::new(),
+            keys: Vec::new(),
             ledger: Ledger::default(),
             has_started: false,
         }
@@ -200,6 +204,7 @@ impl Job {
         next.ledger = std::mem::take(&mut self.ledger).next_run(self.phase == Phase::Ended);
         next.run = self.run.saturating_add(1);
         next.uploads = self.uploads;
+        next.keys = self.keys;
         for lease in self.leases.values() {
             match &lease.task {
                 Task::Range(position, shard) => {

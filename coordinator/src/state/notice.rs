@@ -92,6 +92,7 @@ impl Outbox {
 pub(super) fn time_of(command: &Command) -> Option<Timestamp> {
     match command {
         Command::Submit { at, .. }
+        | Command::SubmitOnce { at, .. }
         | Command::Reports { at, .. }
         | Command::Advance { at, .. }
         | Command::Stop { at, .. }
@@ -176,7 +177,7 @@ pub(super) fn resting(state: &State, command: &Command) -> Vec<(JobId, bool)> {
         | Command::TryAgain { job }
         | Command::Exhaust { job, .. }
         | Command::SetBudget { job, .. } => vec![*job],
-        Command::Submit { spec, .. } => vec![spec.id()],
+        Command::Submit { spec, .. } | Command::SubmitOnce { spec, .. } => vec![spec.id()],
         Command::Reports { reports, .. } => reports.iter().map(|report| report.job).collect(),
         Command::Spend { words, .. } => words.iter().map(|(_, _, spent)| spent.job).collect(),
         _ => return Vec::new(),

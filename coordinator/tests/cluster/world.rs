@@ -7,6 +7,7 @@ use airlift_coordinator::consensus::{
     Compaction, Config, Consensus, Durable, Persist, Role, TransferError,
 };
 use airlift_coordinator::log::Batch;
+use airlift_coordinator::origin::Actor;
 use airlift_coordinator::state::{Job, State};
 use airlift_coordinator::{
     Agent, AgentEffect, AgentInput, Answer, Coordinator, Effect, Input, Request, RequestId,
@@ -352,7 +353,7 @@ impl World {
         self.requests += 1;
         let id = RequestId(self.requests);
         let at = Timestamp(WALL_START + self.now);
-        self.feed(of, Input::Request { id, request, at });
+        self.feed(of, Input::Request { id, request, by: Actor::Root, at });
         id
     }
 

@@ -1,6 +1,6 @@
 //! Any log can be applied: each entry to its end, and the state that it leads to is a snapshot.
 
-use airlift_coordinator::command::{Command, Founding, Grant};
+use airlift_coordinator::command::{Command, Entry, Founding, Grant};
 use airlift_coordinator::state::State;
 use airlift_protocol::cluster::{Addresses, Boot, ClusterId, Member, NodeName, Role};
 use airlift_protocol::codec;
@@ -22,28 +22,30 @@ const NODE: NodeId = NodeId([1; 32]);
 pub(crate) fn apply(data: &[u8]) {
     let mut state = State::default();
     let mut index = LogIndex(0);
-    let mut next = |state: &mut State, command: Command| {
+    let mut next = |state: &mut State, entry: Entry| {
         index = index.next();
-        state.apply(index, command);
+        state.apply(index, entry);
     };
     let job = spec(Mode::Sync);
     let id = job.id();
-    next(&mut state, found());
-    next(&mut state, started());
-    next(&mut state, Command::Submit { spec: Box::new(job), at: Timestamp(1) });
+    next(&mut state, found().into());
+    next(&mut state, started().into());
+    next(&mut state, Command::Submit { spec: Box::new(job), at: Timestamp(1) }.into());
     let mut rest = data;
     while let Some(([aim, low, high], after)) = rest.split_first_chunk::<3>() {
         let length = usize::from(u16::from_le_bytes([*low, *high])).min(after.len());
         let (bytes, after) = after.split_at(length);
         rest = after;
-        let Ok(command) = codec::decode::<Command>(bytes, LOG_ENTRY_BYTES_MAX) else { continue };
-        let again = codec::encode(&command);
-        assert!(
-            codec::decode::<Command>(&again, LOG_ENTRY_BYTES_MAX).is_ok_and(|it| it == command)
-        );
+        let Ok(entry) = codec::decode::<Entry>(bytes, LOG_ENTRY_BYTES_MAX) else { continue };
+        let again = codec::encode(&entry);
+        assert!(codec::decode::<Entry>(&again, LOG_ENTRY_BYTES_MAX).is_ok_and(|it| it == entry));
+        let Entry { command, origin } = entry;
         let command = if aim % 2 == 0 { aimed(command, &state, id) } else { command };
-        next(&mut state, command);
+        next(&mut state, Entry { command, origin });
     }
+    let mut chain = state.audit.before();
+    let followed = state.audit.entries().try_for_each(|entry| chain.follow(entry));
+    assert!(followed.is_ok() && chain == state.audit.head(), "the audit log is no chain");
     let snapshot = codec::encode(&state);
     if snapshot.len() <= LOG_ENTRY_BYTES_MAX {
         let back = codec::decode::<State>(&snapshot, LOG_ENTRY_BYTES_MAX);

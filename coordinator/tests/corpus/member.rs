@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use airlift_coordinator::command::{Command, Founding};
 use airlift_coordinator::consensus::{Compaction, Config, Consensus, Durable};
 use airlift_coordinator::log::Batch;
+use airlift_coordinator::origin::Actor;
 use airlift_coordinator::state::{JoinToken, State};
 use airlift_coordinator::{Coordinator, Effect, Input, Request, RequestId};
 use airlift_protocol::assignment::Assignment;
@@ -155,7 +156,7 @@ impl World {
     fn ask(&mut self, request: Request) {
         self.requests += 1;
         let (id, at) = (RequestId(self.requests), Timestamp(WALL + self.now));
-        self.feed(Input::Request { id, request, at });
+        self.feed(Input::Request { id, request, by: Actor::Root, at });
     }
 
     pub(crate) fn pass(&mut self, ms: u64) {

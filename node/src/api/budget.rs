@@ -1,12 +1,13 @@
 //! Budgets of jobs in the API: what clients ask for, and what they are shown.
 
 use airlift_protocol::budget::{Budget, Money, Price, Prices, Usage};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::error::ApiError;
 
 /// A budget as a client asks for it. What is not given is not bounded.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BudgetRequest {
     /// Bytes that the job may read.
@@ -24,7 +25,7 @@ pub struct BudgetRequest {
 }
 
 /// What the stores at the two ends charge.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PricesText {
     /// The store at the source.
@@ -36,7 +37,7 @@ pub struct PricesText {
 }
 
 /// What a store charges, as amounts of money; what is not given is free.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PriceText {
     /// For each GB (10^9 bytes) that leaves it.
@@ -48,7 +49,7 @@ pub struct PriceText {
 }
 
 /// A budget, and what was used of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BudgetView {
     /// Bytes.
     pub bytes: Option<Part<u64>>,
@@ -59,7 +60,7 @@ pub struct BudgetView {
 }
 
 /// One part of a budget.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Part<T> {
     /// The most.
     pub limit: T,

@@ -1,5 +1,6 @@
 //! The client of the API: asks one node after the other until one answers.
 
+mod access;
 mod error;
 mod ready;
 mod report;
@@ -8,7 +9,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use airlift_protocol::id::JobId;
-use reqwest::{Method, RequestBuilder, Response, Url};
+use data_encoding::HEXLOWER;
+use reqwest::{ClientBuilder, Method, RequestBuilder, Response, Url};
+use rustls::crypto::aws_lc_rs::default_provider;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -17,9 +20,10 @@ pub use self::ready::readiness;
 pub use self::report::RemoteReport;
 use super::budget::BudgetRequest;
 use super::error::{ApiCode, ApiError, Problem};
-use super::request::{LeaderRequest, LimitRequest, SubmitRequest, TokenRequest};
+use super::request::{KEY_HEADER, LeaderRequest, LimitRequest, SubmitRequest, TokenRequest};
 use super::retention::RetentionRequest;
 use super::service::JobOrder;
+use super::tls::{Fingerprint, pinned};
 use super::view::{ClusterView, JobList, JobView, JoinToken, NodeFigures, Submitted};
 use crate::runtime::clock;
 
@@ -95,6 +99,8 @@ struct Call {
     method: Method,
     path: Vec<String>,
     query: Option<(&'static str, u64)>,
+    /// Tells the cluster that the request may come a second time.
+    key: Option<String>,
     body: Option<Vec<u8>>,
     repeat: Repeat,
     timeout: Option<Duration>,
@@ -106,6 +112,7 @@ impl Call {
             method: Method::GET,
             path: path.iter().map(|&part| part.to_owned()).collect(),
             query: None,
+            key: None,
             body: None,
             repeat: Repeat::Freely,
             timeout: Some(ANSWER_TIMEOUT),
@@ -125,8 +132,7 @@ impl Call {
 /// Asks a cluster.
 #[derive(Debug)]
 pub struct Client {
-    http: reqwest::Client,
-    urls: Vec<Url>,
+    nodes: Vec<Node>,
     token: Secret,
     patience: Patience,
     /// Index of the URL that answered last.
@@ -150,30 +156,59 @@ fn parse_url(text: &str) -> Result<Url, String> {
     let url: Url = text.parse().ok().filter(|url: &Url| url.has_host()).ok_or_else(|| {
         "write URLs such as http://127.0.0.1:7400, with commas between".to_owned()
     })?;
-    if url.scheme() != "http" {
-        return Err(format!(
-            "'{}://' is not served yet: write http://, on this machine or through a tunnel",
-            url.scheme()
-        ));
+    match (url.scheme(), url.fragment()) {
+        ("http" | "https", None) => {}
+        ("https", Some(pin)) => drop(pin.parse::<Fingerprint>()?),
+        ("http", Some(_)) => {
+            return Err("only https:// has a certificate to be pinned".to_owned());
+        }
+        (scheme, _) => {
+            return Err(format!("'{scheme}://' is not served: write https:// or http://"));
+        }
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err("credentials do not belong into the URL: use --token-file".to_owned());
     }
-    if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
+    if !matches!(url.path(), "" | "/") || url.query().is_some() {
         return Err("write scheme, host and port only, such as http://127.0.0.1:7400".to_owned());
     }
     Ok(url)
 }
 
-fn builder() -> reqwest::ClientBuilder {
-    reqwest::Client::builder()
-        .user_agent(concat!("airlift/", env!("CARGO_PKG_VERSION")))
-        // A token must go where the user said, and nowhere else.
-        .redirect(reqwest::redirect::Policy::none())
-        .no_proxy()
-        // It speaks plain text only, and must work where no certificates are installed.
-        .tls_certs_only([])
-        .connect_timeout(CONNECT_TIMEOUT)
+/// A node and the way to it.
+#[derive(Debug)]
+struct Node {
+    /// Its URL, without a pin.
+    url: Url,
+    http: reqwest::Client,
+}
+
+impl Node {
+    /// The node at `url`, behind which its certificate may be pinned: `https://HOST:PORT#sha256:…`.
+    fn at(url: &Url, limit: impl Fn(ClientBuilder) -> ClientBuilder) -> Result<Self, ClientError> {
+        let builder = reqwest::Client::builder()
+            .user_agent(concat!("airlift/", env!("CARGO_PKG_VERSION")))
+            // A token must go where the user said, and nowhere else.
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .connect_timeout(CONNECT_TIMEOUT);
+        let builder = match (url.scheme(), url.fragment()) {
+            ("https", Some(pin)) => {
+                let config = pin.parse().map(pinned).map_err(ClientError::unusable)?;
+                let config = config.map_err(|error| ClientError::unusable(error.to_string()))?;
+                builder.tls_backend_preconfigured(config)
+            }
+            // Whom the system's authorities vouch for.
+            ("https", None) => builder,
+            // It must work where no certificates are installed.
+            _ => builder.tls_certs_only([]),
+        };
+        let http = limit(builder).build();
+        let http = http.map_err(|error| ClientError::unusable(error::innermost(&error)))?;
+        let mut url = url.clone();
+        url.set_fragment(None);
+        Ok(Self { url, http })
+    }
 }
 
 impl Client {
@@ -182,27 +217,30 @@ impl Client {
     /// # Errors
     /// When there is no URL, or the system lacks what is needed.
     pub fn new(urls: Vec<Url>, token: Secret, patience: Patience) -> Result<Self, ClientError> {
-        let http = builder().read_timeout(SILENCE_MAX).build();
-        match (http, urls.is_empty()) {
-            (Ok(http), false) => Ok(Self {
-                http,
-                urls,
-                token,
-                patience,
-                current: AtomicUsize::new(0),
-                has_answered: AtomicBool::new(false),
-            }),
-            (_, true) => Err(ClientError::unusable("no URL of the cluster is given")),
-            (Err(error), false) => Err(ClientError::unusable(error::innermost(&error))),
+        if urls.is_empty() {
+            return Err(ClientError::unusable("no URL of the cluster is given"));
         }
+        let reached = |url| Node::at(url, |builder| builder.read_timeout(SILENCE_MAX));
+        Ok(Self {
+            nodes: urls.iter().map(reached).collect::<Result<_, _>>()?,
+            token,
+            patience,
+            current: AtomicUsize::new(0),
+            has_answered: AtomicBool::new(false),
+        })
     }
 
-    /// Submits a job. Submitted twice, it is one job.
+    /// Submits a job. However often it has to be sent until it is answered, it begins one run.
     ///
     /// # Errors
     /// When no node answers, or the answer is an error. So for all methods.
     pub async fn submit(&self, request: &SubmitRequest) -> Result<Submitted, ClientError> {
-        self.ask(&Call::order(Method::POST, &["jobs"], Repeat::Freely).with(request)).await
+        let mut key = [0; 16];
+        let drawn = default_provider().secure_random.fill(&mut key);
+        drawn.map_err(|_| ClientError::unusable("the system gives no random numbers"))?;
+        let mut call = Call::order(Method::POST, &["jobs"], Repeat::Freely).with(request);
+        call.key = Some(HEXLOWER.encode(&key));
+        self.ask(&call).await
     }
 
     /// All jobs.
@@ -317,18 +355,18 @@ impl Client {
     }
 
     async fn ask<T: DeserializeOwned>(&self, call: &Call) -> Result<T, ClientError> {
-        self.retry(call, async |url| {
-            let response = self.send(url, call).await?;
-            let bytes = body(url, response).await?;
+        self.retry(call, async |node| {
+            let response = self.send(node, call).await?;
+            let bytes = body(&node.url, response).await?;
             serde_json::from_slice(&bytes)
-                .map_err(|error| ClientError::malformed(url, &error.to_string()))
+                .map_err(|error| ClientError::malformed(&node.url, &error.to_string()))
         })
         .await
     }
 
     /// The head of an answer; its body is read as it comes.
     async fn open(&self, call: &Call) -> Result<(Url, Response), ClientError> {
-        let attempt = async |url: &Url| Ok((url.clone(), self.send(url, call).await?));
+        let attempt = async |node: &Node| Ok((node.url.clone(), self.send(node, call).await?));
         self.retry(call, attempt).await
     }
 
@@ -336,7 +374,7 @@ impl Client {
     async fn retry<T>(
         &self,
         call: &Call,
-        attempt: impl AsyncFn(&Url) -> Result<T, ClientError>,
+        attempt: impl AsyncFn(&Node) -> Result<T, ClientError>,
     ) -> Result<T, ClientError> {
         let started = clock::now();
         let mut pause = PAUSE_MIN;
@@ -344,9 +382,9 @@ impl Client {
             let first = self.current.load(Ordering::Relaxed);
             let mut advice = Duration::ZERO;
             let mut last: Option<ClientError> = None;
-            for turn in 0..self.urls.len() {
-                let index = (first + turn) % self.urls.len();
-                match attempt(&self.urls[index]).await {
+            for turn in 0..self.nodes.len() {
+                let index = (first + turn) % self.nodes.len();
+                match attempt(&self.nodes[index]).await {
                     Ok(answer) => {
                         self.current.store(index, Ordering::Relaxed);
                         self.has_answered.store(true, Ordering::Relaxed);
@@ -382,9 +420,10 @@ impl Client {
     }
 
     /// Sends a request to one node; an answer that is an error is one.
-    async fn send(&self, url: &Url, call: &Call) -> Result<Response, ClientError> {
-        let response =
-            self.request(url, call).send().await.map_err(|error| ClientError::sent(url, &error))?;
+    async fn send(&self, node: &Node, call: &Call) -> Result<Response, ClientError> {
+        let url = &node.url;
+        let sent = self.request(node, call).send().await;
+        let response = sent.map_err(|error| ClientError::sent(url, &error))?;
         let status = response.status();
         if status.is_success() {
             return Ok(response);
@@ -400,8 +439,8 @@ impl Client {
         Err(ClientError::answered(url, error))
     }
 
-    fn request(&self, base: &Url, call: &Call) -> RequestBuilder {
-        let mut url = base.clone();
+    fn request(&self, node: &Node, call: &Call) -> RequestBuilder {
+        let mut url = node.url.clone();
         url.path_segments_mut()
             .expect("invariant: an http URL has a path")
             .pop_if_empty()
@@ -410,10 +449,13 @@ impl Client {
         if let Some((name, value)) = call.query {
             url.query_pairs_mut().append_pair(name, &value.to_string());
         }
-        let mut request = self.http.request(call.method.clone(), url);
+        let mut request = node.http.request(call.method.clone(), url);
         request = request.bearer_auth(self.token.reveal());
         if let Some(timeout) = call.timeout {
             request = request.timeout(timeout);
+        }
+        if let Some(key) = &call.key {
+            request = request.header(KEY_HEADER, key);
         }
         match &call.body {
             Some(body) => {
@@ -447,6 +489,9 @@ mod tests {
         let urls = parse_urls("http://127.0.0.1:7400, http://[::1]:7401/").unwrap();
         let texts: Vec<&str> = urls.iter().map(Url::as_str).collect();
         assert_eq!(texts, ["http://127.0.0.1:7400/", "http://[::1]:7401/"]);
+        let pinned = format!("https://a:7400#sha256:{}", "ab".repeat(32));
+        let urls = parse_urls(&format!("{pinned},https://b")).unwrap();
+        assert_eq!((urls.len(), urls[0].fragment().unwrap().len()), (2, 71));
     }
 
     #[test]
@@ -455,7 +500,9 @@ mod tests {
             ("", "write URLs such as"),
             ("127.0.0.1:7400", "write URLs such as"),
             ("http://a,,http://b", "write URLs such as"),
-            ("https://a", "'https://' is not served yet"),
+            ("ftp://a", "'ftp://' is not served"),
+            ("https://a#sha256:00", "a fingerprint is written sha256:"),
+            ("http://a#sha256:00", "only https:// has a certificate"),
             ("http://me:secret@a", "use --token-file"),
             ("http://a/api/v1", "scheme, host and port only"),
             ("http://a?x=1", "scheme, host and port only"),

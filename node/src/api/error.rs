@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -9,7 +10,7 @@ use thiserror::Error;
 pub const PROBLEM_TYPE: &str = "application/problem+json";
 
 /// What went wrong. Clients decide by this and by nothing else.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ApiCode {
     /// The request is wrong: asking again gives the same answer.
@@ -54,6 +55,24 @@ impl ApiCode {
         Self::TimedOut,
         Self::Internal,
     ];
+
+    /// The word that bodies have.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Invalid => "invalid",
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
+            Self::NotFound => "not_found",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::Conflict => "conflict",
+            Self::TooLarge => "too_large",
+            Self::TooMany => "too_many",
+            Self::NotLeader => "not_leader",
+            Self::Unavailable => "unavailable",
+            Self::TimedOut => "timed_out",
+            Self::Internal => "internal",
+        }
+    }
 
     /// The HTTP status.
     pub fn status(self) -> u16 {
@@ -142,9 +161,15 @@ impl ApiError {
     }
 }
 
-/// The body of an error.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What the type of a problem begins with; its code follows. Nothing has to be there to be fetched.
+pub const PROBLEM_BASE: &str = "urn:airlift:problem:";
+
+/// The body of an error, as RFC 9457 has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Problem {
+    /// What kind of problem it is: the code as a URI.
+    #[serde(default, rename = "type")]
+    pub kind: String,
     /// What the code means.
     pub title: String,
     /// The HTTP status.
@@ -160,11 +185,12 @@ pub struct Problem {
 
 impl From<&ApiError> for Problem {
     fn from(error: &ApiError) -> Self {
-        let code = serde_json::to_value(error.code).expect("invariant: a code is a word");
+        let code = error.code.as_str();
         Self {
+            kind: format!("{PROBLEM_BASE}{code}"),
             title: error.code.title().to_owned(),
             status: error.code.status(),
-            code: code.as_str().unwrap_or_default().to_owned(),
+            code: code.to_owned(),
             detail: error.detail.clone(),
             // Less than a second must not become "at once".
             retry_after_seconds: error.retry_after.map(|pause| pause.as_secs().max(1)),
@@ -191,13 +217,17 @@ mod tests {
     fn every_error_survives_its_body() {
         for code in ApiCode::ALL {
             let error = ApiError::new(code, "why").retry_after(Duration::from_secs(2));
-            assert_eq!(ApiError::from(Problem::from(&error)), error);
+            let problem = Problem::from(&error);
+            assert_eq!(problem.kind, format!("{PROBLEM_BASE}{}", problem.code));
+            assert_eq!(serde_json::to_value(code).unwrap(), problem.code);
+            assert_eq!(ApiError::from(problem), error);
         }
     }
 
     #[test]
     fn codes_of_a_newer_node_are_read_by_their_status() {
         let problem = |status| Problem {
+            kind: String::new(),
             title: String::new(),
             status,
             code: "unheard_of".to_owned(),

@@ -7,18 +7,24 @@ use std::time::Duration;
 
 use airlift_coordinator::scheduler::bottleneck::Bottleneck;
 use airlift_coordinator::totals::{ByteCounts, DroppedCounts, ObjectCounts};
+use airlift_protocol::access::ApiTokenId;
 use airlift_protocol::error::ErrorCode;
 use airlift_protocol::id::JobId;
+use airlift_protocol::once::SubmitKey;
+use airlift_protocol::time::Timestamp;
 use async_trait::async_trait;
 use futures::StreamExt;
 
+use super::access::{
+    ApiTokenList, ApiTokenRequest, ApiTokenView, AuditLine, AuditPage, CreatedApiToken,
+};
 use super::budget::{BudgetRequest, BudgetView, Part};
 use super::error::{ApiCode, ApiError};
 use super::line::JsonKey;
 use super::request::{LeaderRequest, LimitRequest, Submission, TokenRequest};
 use super::retention::RetentionRequest;
 use super::server::{ApiServer, Limits, ServerOptions};
-use super::service::{JobOrder, Permission, ReportLines, Service};
+use super::service::{Admitted, JobOrder, Permission, ReportLines, Service};
 use super::text::ByteText;
 use super::throttle::ThrottleView;
 use super::view::*;
@@ -43,12 +49,16 @@ pub(crate) struct Script {
     pub refusal: Mutex<Option<ApiError>>,
     /// What was submitted.
     pub submitted: Mutex<Vec<Submission>>,
+    /// The keys that came along.
+    pub keys: Mutex<Vec<Option<SubmitKey>>>,
     /// What else was ordered.
     pub orders: Mutex<Vec<String>>,
     /// How long each answer takes.
     pub delay: Mutex<Duration>,
     /// Whether it hears a leader.
     pub readiness: Mutex<Readiness>,
+    /// The audit log.
+    pub audit: Mutex<Vec<AuditLine>>,
     /// Requests answered.
     pub answers: AtomicU32,
 }
@@ -68,7 +78,7 @@ impl Fake {
     /// Serves it on a free port.
     pub(crate) async fn serve(&self, limits: Limits) -> ApiServer {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        let options = ServerOptions { address, allow_insecure: false, limits };
+        let options = ServerOptions { address, certificate: None, allow_insecure: false, limits };
         ApiServer::start(options, Arc::new(self.clone())).await.unwrap()
     }
 
@@ -311,17 +321,24 @@ pub(crate) fn snapshot() -> Snapshot {
 
 #[async_trait]
 impl Service for Fake {
-    async fn authorize(&self, token: &str) -> Result<Permission, ApiError> {
-        match token {
-            TOKEN => Ok(Permission::Administer),
-            "operate" => Ok(Permission::Operate),
-            "read" => Ok(Permission::Read),
-            _ => Err(ApiError::new(ApiCode::Unauthorized, "the token is not known here")),
-        }
+    async fn authorize(&self, token: &str) -> Result<Admitted, ApiError> {
+        let permission = match token {
+            TOKEN => Permission::Administer,
+            "operate" | "limited" => Permission::Operate,
+            "read" => Permission::Read,
+            _ => return Err(ApiError::new(ApiCode::Unauthorized, "the token is not known here")),
+        };
+        let is_limited = token == "limited";
+        Ok(Admitted { permission, is_limited, service: Arc::new(self.clone()) })
     }
 
-    async fn submit(&self, submission: Submission) -> Result<Submitted, ApiError> {
+    async fn submit(
+        &self,
+        submission: Submission,
+        key: Option<SubmitKey>,
+    ) -> Result<Submitted, ApiError> {
         self.answer().await?;
+        self.0.keys.lock().unwrap().push(key);
         self.0.submitted.lock().unwrap().push(submission);
         Ok(Submitted { id: JOB, run: 2, cannot_hold: Default::default() })
     }
@@ -401,6 +418,37 @@ impl Service for Fake {
         self.answer().await?;
         self.order_of(format!("limit {:?}", request.bandwidth_bytes_per_second));
         Ok(cluster())
+    }
+
+    async fn create_api_token(
+        &self,
+        request: ApiTokenRequest,
+    ) -> Result<CreatedApiToken, ApiError> {
+        self.answer().await?;
+        self.order_of(format!("api token {}", request.name));
+        let token = request.token([0; 32], Timestamp(0))?;
+        let view = ApiTokenView::of(ApiTokenId([7; 8]), &token, Timestamp(0));
+        Ok(CreatedApiToken { token: "airlift-api1.i.s".to_owned(), view })
+    }
+
+    async fn api_tokens(&self) -> Result<ApiTokenList, ApiError> {
+        self.answer().await?;
+        Ok(ApiTokenList::default())
+    }
+
+    async fn revoke_api_token(&self, token: &str) -> Result<ApiTokenList, ApiError> {
+        self.answer().await?;
+        self.order_of(format!("revoke {token}"));
+        Ok(ApiTokenList::default())
+    }
+
+    async fn audit(&self, from: u64) -> Result<AuditPage, ApiError> {
+        self.answer().await?;
+        let lines = self.0.audit.lock().unwrap().clone();
+        let (first, last) = (lines.first().map_or(0, |line| line.number), lines.last().cloned());
+        let (last, hash) = last.map_or((0, "0".repeat(64)), |line| (line.number, line.hash));
+        let entries = lines.into_iter().filter(|line| line.number >= from).take(2).collect();
+        Ok(AuditPage { entries, first, last, hash })
     }
 
     async fn readiness(&self) -> Result<Readiness, ApiError> {

@@ -6,10 +6,13 @@ use airlift_protocol::attributes::AttributeSet;
 use airlift_protocol::error::Failure;
 use airlift_protocol::key::Key;
 use data_encoding::BASE64;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::openapi::schema;
+
 /// A key as JSON can hold it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct JsonKey {
     /// The key; escaped as it is printed when it is not UTF-8.
     pub key: String,
@@ -38,7 +41,7 @@ impl JsonKey {
 }
 
 /// One line of a report.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReportLine {
     /// Which object or place.
     #[serde(flatten)]
@@ -56,6 +59,7 @@ pub struct ReportLine {
     pub code: Option<String>,
     /// What the object carried at the source and the target cannot hold.
     #[serde(default, skip_serializing_if = "AttributeSet::is_empty")]
+    #[schemars(schema_with = "schema::attributes")]
     pub dropped: AttributeSet,
     /// Of an `equal` object of which not both ends were read: the kind of sum, kept by a store, that
     /// shows it.

@@ -10,13 +10,16 @@ use airlift_protocol::job::{
 };
 use airlift_protocol::key::Key;
 use airlift_protocol::location::Location;
+use airlift_protocol::once::SubmitKey;
 use airlift_protocol::schedule::{BadBandwidth, Bandwidth};
 use airlift_protocol::units::ByteRate;
 use globset::GlobBuilder;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::budget::BudgetRequest;
 use super::error::ApiError;
+use super::openapi::schema;
 use super::text::ByteText;
 use super::view::{JobMode, NodeRole};
 use crate::store::locate::Probe;
@@ -29,7 +32,7 @@ pub const GLOB_BYTES_MAX: usize = 4096;
 pub const TOKEN_LIFE_MAX: Duration = Duration::from_secs(3600);
 
 /// How two objects of equal size are told apart.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ComparisonText {
     /// By what the stores say.
@@ -40,7 +43,7 @@ pub enum ComparisonText {
 }
 
 /// What is done with symbolic links.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LinksText {
     /// Leave them out.
@@ -53,7 +56,7 @@ pub enum LinksText {
 }
 
 /// Whether the service of both ends copies objects itself.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ServerSideText {
     /// Bytes are moved.
@@ -66,7 +69,7 @@ pub enum ServerSideText {
 }
 
 /// What is done with tags.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TagsText {
     /// Take them along.
@@ -77,7 +80,7 @@ pub enum TagsText {
 }
 
 /// Who may do what with objects at the target.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum AclText {
     /// As the target has it.
@@ -90,7 +93,7 @@ pub enum AclText {
 }
 
 /// Which keys objects get at the target.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum KeysText {
     /// Those they have at the source.
@@ -103,7 +106,7 @@ pub enum KeysText {
 }
 
 /// A file that says what the source has, in place of a listing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum InventoryText {
     /// A list of keys below the source: where it is.
@@ -135,17 +138,17 @@ impl TryFrom<InventoryText> for InventoryFile {
 }
 
 /// The most that a sync may delete.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DeleteLimitText {
     /// This many objects.
-    Count(u64),
+    Count(#[schemars(schema_with = "schema::number")] u64),
     /// This share of the target's objects.
-    Percent(u8),
+    Percent(#[schemars(schema_with = "schema::percent")] u8),
 }
 
 /// A job, as a client submits it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SubmitRequest {
     /// What is to be done.
@@ -169,6 +172,7 @@ pub struct SubmitRequest {
     pub links: LinksText,
     /// Share of the moved objects that is read back and hashed again.
     #[serde(default)]
+    #[schemars(schema_with = "schema::percent")]
     pub read_back_percent: u8,
     /// Decide and report, but change nothing.
     #[serde(default)]
@@ -181,12 +185,14 @@ pub struct SubmitRequest {
     pub max_delete: Option<DeleteLimitText>,
     /// Bytes a second that the job may move, all nodes together.
     #[serde(default)]
+    #[schemars(schema_with = "schema::positive")]
     pub bandwidth_bytes_per_second: Option<u64>,
     /// The same by the time of the week, in place of it: `08:00-18:00 200M, 18:00-08:00 off; Europe/Berlin`.
     #[serde(default)]
     pub bandwidth_schedule: Option<String>,
     /// The job's weight beside other jobs, from 1 to 100; 10 when it is not given.
     #[serde(default)]
+    #[schemars(schema_with = "schema::weight")]
     pub priority: Option<u8>,
     /// What is done with the tags of objects.
     #[serde(default)]
@@ -216,12 +222,13 @@ pub struct SubmitRequest {
 }
 
 /// A request for a token by which a node may join.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TokenRequest {
     /// The role of the node that will use it.
     pub role: NodeRole,
     /// How long it can be used.
+    #[schemars(range(min = 1, max = 3600))]
     pub ttl_seconds: u64,
 }
 
@@ -243,7 +250,7 @@ impl TokenRequest {
 }
 
 /// A request to hand over the lead.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LeaderRequest {
     /// Name or id of the voter that is to lead; the cluster chooses when it is not given.
@@ -252,11 +259,12 @@ pub struct LeaderRequest {
 }
 
 /// A request that all jobs together keep to a bandwidth.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LimitRequest {
     /// Bytes a second; no limit when neither this nor a schedule is given.
     #[serde(default)]
+    #[schemars(schema_with = "schema::positive")]
     pub bandwidth_bytes_per_second: Option<u64>,
     /// The same by the time of the week, in place of it.
     #[serde(default)]
@@ -296,6 +304,31 @@ pub struct Submission {
     pub filters: Filters,
     /// How it is to be done.
     pub policy: Policy,
+}
+
+/// The header by which a client says that it may have sent a submission before.
+pub const KEY_HEADER: &str = "idempotency-key";
+/// Characters of what it says.
+pub const KEY_CHARS_MAX: usize = 128;
+
+/// What a submission with a key of the client's is known by.
+///
+/// # Errors
+/// When the key is empty, too long, or not plain text.
+pub fn submit_key(key: &str, submission: &Submission) -> Result<SubmitKey, ApiError> {
+    if key.is_empty() || key.len() > KEY_CHARS_MAX || !key.bytes().all(|c| c.is_ascii_graphic()) {
+        return Err(ApiError::invalid(format!(
+            "Idempotency-Key: write 1 to {KEY_CHARS_MAX} letters, digits and signs, such as a UUID"
+        )));
+    }
+    let request = serde_json::to_vec(&SubmitRequest::from(submission))
+        .expect("invariant: requests are plain JSON");
+    let half = |bytes: &[u8]| {
+        let mut half = [0; 16];
+        half.copy_from_slice(&blake3::hash(bytes).as_bytes()[..16]);
+        half
+    };
+    Ok(SubmitKey { name: half(key.as_bytes()), of: half(&request) })
 }
 
 /// What was found at a written location.

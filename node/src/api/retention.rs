@@ -2,13 +2,14 @@
 
 use airlift_coordinator::state::Retention;
 use airlift_protocol::limits::JOBS_ENDED_MAX;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::error::ApiError;
 
 /// How long jobs that have ended stay on record: asked for, and shown. What is not given is not bounded,
 /// but for the 1000 that ended last.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RetentionRequest {
     /// Those that ended at most so many seconds ago.

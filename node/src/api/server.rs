@@ -1,12 +1,15 @@
 //! The server of the API: a listener, its connections, and an orderly end.
 
+mod access;
 mod connections;
 mod console;
 mod events;
 mod failures;
 mod guard;
 mod monitor;
+mod patient;
 mod routes;
+mod secure;
 
 use std::io;
 use std::net::SocketAddr;
@@ -19,8 +22,11 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use self::connections::Door;
 use self::guard::Guard;
+use self::secure::Tls;
 use super::service::Service;
+use super::tls::{Certificate, TlsError};
 
 /// Bounds of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +41,8 @@ pub struct Limits {
     pub head_timeout: Duration,
     /// Time from a request's head to that of its answer.
     pub request_timeout: Duration,
+    /// Time in which a client has to take at least a byte of what is sent to it.
+    pub write_timeout: Duration,
     /// Wrong tokens from one address in [`failure_window`](Self::failure_window), after which it is
     /// refused without a look at its token.
     pub failures_max: u32,
@@ -46,6 +54,8 @@ pub struct Limits {
     pub watch_interval: Duration,
     /// Time after which such a client has to ask, and show its token, again.
     pub watch_time: Duration,
+    /// Pause between two looks at the files of a certificate.
+    pub renewal_interval: Duration,
     /// Time that requests have to end when the server is stopped.
     pub drain_timeout: Duration,
 }
@@ -58,21 +68,25 @@ impl Default for Limits {
             body_bytes_max: 1 << 20,
             head_timeout: Duration::from_secs(15),
             request_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(30),
             failures_max: 20,
             failure_window: Duration::from_secs(10),
             watchers_max: 32,
             watch_interval: Duration::from_secs(1),
             watch_time: Duration::from_secs(600),
+            renewal_interval: Duration::from_secs(5),
             drain_timeout: Duration::from_secs(5),
         }
     }
 }
 
 /// Where and how a server listens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct ServerOptions {
     /// Address and port; port 0 lets the system choose one.
     pub address: SocketAddr,
+    /// The certificate to show; nothing is encrypted without one.
+    pub certificate: Option<Certificate>,
     /// Whether an address that other machines reach is allowed although nothing is encrypted.
     pub allow_insecure: bool,
     /// Bounds.
@@ -84,12 +98,15 @@ pub struct ServerOptions {
 pub enum StartError {
     /// Tokens would cross the network in plain text.
     #[error(
-        "the API at {address} would send tokens over the network in plain text: listen on 127.0.0.1 (and reach it through a tunnel), or accept that with --api-insecure"
+        "the API at {address} would send tokens over the network in plain text: leave --api-insecure out, or listen on 127.0.0.1"
     )]
     Insecure {
         /// The address asked for.
         address: SocketAddr,
     },
+    /// The certificate cannot be shown.
+    #[error("TLS of the API: {0}")]
+    Tls(#[from] TlsError),
     /// The address cannot be listened on.
     #[error("listen on {address} for clients: {error}")]
     Listen {
@@ -100,15 +117,9 @@ pub enum StartError {
     },
 }
 
-/// Refuses an address that other machines reach, unless that was allowed.
-///
-/// # Errors
-/// When it is refused.
-pub fn check_address(address: SocketAddr, allow_insecure: bool) -> Result<(), StartError> {
-    match address.ip().to_canonical().is_loopback() || allow_insecure {
-        true => Ok(()),
-        false => Err(StartError::Insecure { address }),
-    }
+/// Whether other machines reach an address, so that what is said there has to be encrypted.
+pub fn is_exposed(address: SocketAddr) -> bool {
+    !address.ip().to_canonical().is_loopback()
 }
 
 /// A running server. Dropped, it ends at once.
@@ -129,9 +140,12 @@ impl ApiServer {
         options: ServerOptions,
         service: Arc<dyn Service>,
     ) -> Result<Self, StartError> {
-        let ServerOptions { address, allow_insecure, limits } = options;
-        check_address(address, allow_insecure)?;
-        Self::listen(address, service, limits, routes::router).await
+        let ServerOptions { address, certificate, allow_insecure, limits } = options;
+        if certificate.is_none() && !allow_insecure && is_exposed(address) {
+            return Err(StartError::Insecure { address });
+        }
+        let tls = certificate.map(Tls::of).transpose()?;
+        Self::listen(address, service, limits, tls, routes::router).await
     }
 
     /// Listens for monitoring, which needs no token and learns nothing that opens anything: metrics, and
@@ -143,13 +157,14 @@ impl ApiServer {
         address: SocketAddr,
         service: Arc<dyn Service>,
     ) -> Result<Self, StartError> {
-        Self::listen(address, service, Limits::default(), monitor::router).await
+        Self::listen(address, service, Limits::default(), None, monitor::router).await
     }
 
     async fn listen(
         address: SocketAddr,
         service: Arc<dyn Service>,
         limits: Limits,
+        tls: Option<Tls>,
         router: fn(Arc<Guard>) -> Router,
     ) -> Result<Self, StartError> {
         let failed = |error| StartError::Listen { address, error };
@@ -158,7 +173,7 @@ impl ApiServer {
         let (stop, stopped) = watch::channel(false);
         let router = router(Arc::new(Guard::new(service, limits, stopped.clone())));
         let mut tasks = JoinSet::new();
-        tasks.spawn(connections::accept(listener, router, limits, stopped));
+        tasks.spawn(connections::accept(listener, Door { router, tls, limits }, stopped));
         Ok(Self { address, stop, tasks, drain_timeout: limits.drain_timeout })
     }
 
@@ -182,20 +197,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_loopback_is_served_in_plain_text_unless_that_is_accepted() {
-        for (address, is_loopback) in [
-            ("127.0.0.1:1", true),
-            ("127.8.0.1:1", true),
-            ("[::1]:1", true),
-            ("[::ffff:127.0.0.1]:1", true),
-            ("0.0.0.0:1", false),
-            ("[::]:1", false),
-            ("192.0.2.1:1", false),
-            ("[::ffff:192.0.2.1]:1", false),
+    fn what_other_machines_reach_is_exposed() {
+        for (address, is_reached) in [
+            ("127.0.0.1:1", false),
+            ("127.8.0.1:1", false),
+            ("[::1]:1", false),
+            ("[::ffff:127.0.0.1]:1", false),
+            ("0.0.0.0:1", true),
+            ("[::]:1", true),
+            ("192.0.2.1:1", true),
+            ("[::ffff:192.0.2.1]:1", true),
         ] {
-            let address = address.parse().unwrap();
-            assert_eq!(check_address(address, false).is_ok(), is_loopback, "{address}");
-            assert!(check_address(address, true).is_ok());
+            assert_eq!(is_exposed(address.parse().unwrap()), is_reached, "{address}");
         }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_said_in_plain_text_to_other_machines_unless_that_is_accepted() {
+        let fake = || Arc::new(crate::api::fake::Fake::default());
+        let options = ServerOptions {
+            address: "0.0.0.0:0".parse().unwrap(),
+            certificate: None,
+            allow_insecure: false,
+            limits: Limits::default(),
+        };
+        let refused = ApiServer::start(options.clone(), fake()).await;
+        assert!(matches!(refused, Err(StartError::Insecure { .. })));
+        let options = ServerOptions { allow_insecure: true, ..options };
+        assert!(ApiServer::start(options, fake()).await.is_ok());
     }
 }

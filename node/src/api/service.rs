@@ -1,9 +1,13 @@
 //! What a node does for clients of its API.
 
+use std::sync::Arc;
+
 use airlift_protocol::id::JobId;
+use airlift_protocol::once::SubmitKey;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 
+use super::access::{ApiTokenList, ApiTokenRequest, AuditPage, CreatedApiToken};
 use super::budget::BudgetRequest;
 use super::error::ApiError;
 use super::request::{LeaderRequest, LimitRequest, Submission, TokenRequest};
@@ -20,6 +24,24 @@ pub enum Permission {
     Operate,
     /// Change the cluster.
     Administer,
+}
+
+/// A client that was let in.
+pub struct Admitted {
+    /// What it may do.
+    pub permission: Permission,
+    /// Whether it sees only jobs that lie within some locations, and nothing of the nodes themselves.
+    pub is_limited: bool,
+    /// The node, as it answers this client and no other.
+    pub service: Arc<dyn Service>,
+}
+
+impl std::fmt::Debug for Admitted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = f.debug_struct("Admitted");
+        shown.field("permission", &self.permission).field("is_limited", &self.is_limited);
+        shown.finish_non_exhaustive()
+    }
 }
 
 /// An order about a job that exists.
@@ -51,18 +73,25 @@ pub type ReportLines = BoxStream<'static, Result<String, ApiError>>;
 /// cannot be reached is the answer `not_leader`.
 #[async_trait]
 pub trait Service: Send + Sync + 'static {
-    /// What `token` allows. Takes the same time for every wrong token.
+    /// Lets a client in by its token. Takes the same time for every wrong token. All that follows is
+    /// asked of the service that this gives: whose token it is, is judged again by whoever carries it
+    /// out.
     ///
     /// # Errors
     /// When no such token is known, or that cannot be told now.
-    async fn authorize(&self, token: &str) -> Result<Permission, ApiError>;
+    async fn authorize(&self, token: &str) -> Result<Admitted, ApiError>;
 
     /// Looks at both ends, makes the job of [`Submission::spec`] and begins it, or a new run of it
-    /// when it has ended. A job that runs goes on, and its run is the answer.
+    /// when it has ended. A job that runs goes on, and its run is the answer. What was submitted with
+    /// the same `key` before is answered as then, whatever has become of its run, and begins nothing.
     ///
     /// # Errors
     /// When it is refused, or the cluster cannot decide now.
-    async fn submit(&self, submission: Submission) -> Result<Submitted, ApiError>;
+    async fn submit(
+        &self,
+        submission: Submission,
+        key: Option<SubmitKey>,
+    ) -> Result<Submitted, ApiError>;
 
     /// All jobs, newest first.
     ///
@@ -138,6 +167,31 @@ pub trait Service: Send + Sync + 'static {
     /// # Errors
     /// When the cluster cannot decide now.
     async fn limit(&self, request: LimitRequest) -> Result<ClusterView, ApiError>;
+
+    /// Makes a token that opens the API.
+    ///
+    /// # Errors
+    /// When it makes no sense, its name is taken, or the cluster cannot decide now.
+    async fn create_api_token(&self, request: ApiTokenRequest)
+    -> Result<CreatedApiToken, ApiError>;
+
+    /// All tokens that open the API, without their secrets.
+    ///
+    /// # Errors
+    /// When the cluster cannot tell now.
+    async fn api_tokens(&self) -> Result<ApiTokenList, ApiError>;
+
+    /// Revokes the API token of this name or id; answers those that are left.
+    ///
+    /// # Errors
+    /// When there is none, or the cluster cannot decide now.
+    async fn revoke_api_token(&self, token: &str) -> Result<ApiTokenList, ApiError>;
+
+    /// Entries of the audit log from number `from` on, as many as go into one answer.
+    ///
+    /// # Errors
+    /// When the cluster cannot tell now.
+    async fn audit(&self, from: u64) -> Result<AuditPage, ApiError>;
 
     /// Whether this node hears a leader; asked of no other one, and by nobody in particular.
     ///

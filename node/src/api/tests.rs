@@ -5,3 +5,4 @@ mod console;
 mod events;
 mod monitor;
 mod server;
+mod tls;

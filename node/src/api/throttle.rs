@@ -2,10 +2,11 @@
 
 use airlift_coordinator::scheduler::throttle::Throttled;
 use airlift_protocol::pace::RequestKind;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How hard all nodes together work a bucket that has asked for fewer requests.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ThrottleView {
     /// Which one, and where.
     pub store: String,

@@ -12,10 +12,12 @@ use airlift_protocol::error::ErrorCode;
 use airlift_protocol::id::JobId;
 use airlift_protocol::job::{Mode, SingleObject};
 use airlift_protocol::time::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::budget::BudgetView;
 use super::line::JsonKey;
+use super::openapi::schema;
 use super::retention::RetentionRequest;
 use super::text::{ByteText, job_id};
 use super::throttle::ThrottleView;
@@ -26,7 +28,7 @@ use crate::store::pace::{GateFigures, Pace, Paces};
 pub const ERRORS_SHOWN_MAX: usize = 100;
 
 /// What a job does, in the words of the command line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum JobMode {
     /// Copy and delete nothing.
@@ -58,7 +60,7 @@ impl From<JobMode> for Mode {
 }
 
 /// Where a job stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum JobState {
     /// The source's listing has begun; nothing moves yet.
@@ -116,7 +118,7 @@ impl JobState {
 }
 
 /// How a run of a job ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum JobOutcome {
     /// Everything that was listed is well.
@@ -130,10 +132,11 @@ pub enum JobOutcome {
 }
 
 /// A job in a list.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct JobSummary {
     /// Its id.
     #[serde(with = "job_id")]
+    #[schemars(with = "schema::JobIdText")]
     pub id: JobId,
     /// Counts submissions, from 1.
     pub run: u32,
@@ -148,17 +151,22 @@ pub struct JobSummary {
     /// Whether it changes nothing.
     pub dry_run: bool,
     /// Objects by what became of them, in this run.
+    #[schemars(schema_with = "schema::counts::<ObjectCounts>")]
     pub objects: ObjectCounts,
     /// Bytes, in this run.
+    #[schemars(schema_with = "schema::counts::<ByteCounts>")]
     pub bytes: ByteCounts,
     /// What the target could not hold of objects that are done, in this run.
     #[serde(default)]
+    #[schemars(schema_with = "schema::counts::<DroppedCounts>")]
     pub dropped: DroppedCounts,
     /// What the service of both ends copied itself, in this run.
     #[serde(default, rename = "server_side")]
+    #[schemars(schema_with = "schema::counts::<Portion>")]
     pub copied: Portion,
     /// What lies in an archive, of the objects that were skipped in this run.
     #[serde(default)]
+    #[schemars(schema_with = "schema::counts::<ArchivedCounts>")]
     pub archived: ArchivedCounts,
     /// Whether `total` of objects and bytes is final.
     pub is_listed: bool,
@@ -168,6 +176,7 @@ pub struct JobSummary {
     pub eta_seconds: Option<u64>,
     /// What keeps it from going faster.
     #[serde(default)]
+    #[schemars(schema_with = "schema::bottleneck")]
     pub bottleneck: Bottleneck,
     /// When this run was submitted, in UTC.
     pub submitted_at: String,
@@ -196,7 +205,7 @@ impl JobSummary {
 }
 
 /// A job in full.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct JobView {
     /// What a list shows too.
     #[serde(flatten)]
@@ -236,7 +245,7 @@ pub struct JobView {
 }
 
 /// A range of the keys of one end, while it is listed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RangeView {
     /// Of which end.
     pub end: EndView,
@@ -249,7 +258,7 @@ pub struct RangeView {
 }
 
 /// An end of a job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EndView {
     /// Where objects are read.
@@ -259,7 +268,7 @@ pub enum EndView {
 }
 
 /// The one object that a job is about.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SingleView {
     /// Its key at the source.
     pub source_key: ByteText,
@@ -277,7 +286,7 @@ impl From<&SingleObject> for SingleView {
 }
 
 /// The part of a node in a job.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct JobNodeView {
     /// Its name.
     pub name: String,
@@ -292,13 +301,14 @@ pub struct JobNodeView {
     /// Bytes a second that it lately wrote at the target.
     pub write_bytes_per_second: u64,
     /// What takes most of its time, as far as it can tell by itself.
+    #[schemars(schema_with = "schema::bottleneck")]
     pub busiest: Bottleneck,
     /// Bytes a second that it may move of a job with a limit, as it was told last.
     pub share_bytes_per_second: Option<u64>,
 }
 
 /// Orders of a job that one node reads for and another writes for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LinkView {
     /// The id of the node that reads.
     pub source: String,
@@ -309,7 +319,7 @@ pub struct LinkView {
 }
 
 /// What a node does for a job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum JobRole {
     /// It reads.
@@ -321,7 +331,7 @@ pub enum JobRole {
 }
 
 /// One thing that went wrong, or was left out.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ErrorView {
     /// Which object or place.
     #[serde(flatten)]
@@ -335,36 +345,39 @@ pub struct ErrorView {
 }
 
 /// Why a job stopped.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FailureView {
     /// The error's code.
+    #[schemars(with = "String")]
     pub code: ErrorCode,
     /// What happened, for people.
     pub reason: String,
 }
 
 /// The answer to a list of jobs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct JobList {
     /// The jobs, newest first.
     pub jobs: Vec<JobSummary>,
 }
 
 /// The answer to a submission.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Submitted {
     /// The job's id.
     #[serde(with = "job_id")]
+    #[schemars(with = "schema::JobIdText")]
     pub id: JobId,
     /// The run that was begun, or goes on: earlier runs are another matter.
     pub run: u32,
     /// What objects of the source may carry and the target cannot hold, as far as the node can tell.
     #[serde(default)]
+    #[schemars(schema_with = "schema::attributes")]
     pub cannot_hold: AttributeSet,
 }
 
 /// Role of a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NodeRole {
     /// It decides with the others, and moves data.
@@ -384,7 +397,7 @@ impl NodeRole {
 }
 
 /// Whether a node was heard lately.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NodeState {
     /// It was.
@@ -404,7 +417,7 @@ impl NodeState {
 }
 
 /// A node of the cluster.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NodeView {
     /// Its name.
     pub name: String,
@@ -439,7 +452,7 @@ pub struct NodeView {
 }
 
 /// The cluster.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ClusterView {
     /// Its id.
     pub id: String,
@@ -472,7 +485,7 @@ pub struct ClusterView {
 }
 
 /// What the node that was asked has done since its process started.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct NodeFigures {
     /// Its name.
     pub name: String,
@@ -501,7 +514,7 @@ pub struct NodeFigures {
 }
 
 /// How hard a bucket is worked.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StoreFigures {
     /// Which one, and where.
     pub store: String,
@@ -512,7 +525,7 @@ pub struct StoreFigures {
 }
 
 /// How hard one kind of requests works a bucket; what is counted is since the process began.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RequestFigures {
     /// Requests that may be on their way at once.
     pub limit: u64,
@@ -558,7 +571,7 @@ impl RequestFigures {
 }
 
 /// Bytes that were exchanged.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Traffic {
     /// To others.
     pub sent_bytes: u64,
@@ -567,7 +580,7 @@ pub struct Traffic {
 }
 
 /// What a voter has written to its log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LogFigures {
     /// Entries, those that were overwritten too.
     pub entries: u64,
@@ -580,7 +593,7 @@ pub struct LogFigures {
 }
 
 /// A token by which a node may join.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct JoinToken {
     /// The token itself: a secret.
     pub token: String,

@@ -11,12 +11,14 @@ use airlift_protocol::job::{
 use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 
+use super::audit::AuditCommand;
 use super::budget::BudgetArgs;
 use super::cluster::ClusterCommand;
 use super::connect::ClusterArgs;
 use super::duration;
 use super::job::JobCommand;
 use super::node::NodeArgs;
+use super::token::TokenCommand;
 use super::top::TopArgs;
 use super::webhook::WebhookCommand;
 
@@ -180,6 +182,12 @@ pub enum Command {
     /// Look at a cluster, and change it
     #[command(subcommand)]
     Cluster(ClusterCommand),
+    /// Make, list and revoke API tokens: who may use a cluster
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Show, export and check who changed what in a cluster
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Try the webhooks of the configuration
     #[command(subcommand)]
     Webhook(WebhookCommand),

@@ -16,7 +16,7 @@ use super::exit::{CliError, ExitCode};
 use super::explain::throttled;
 use super::format::{clock, count};
 use super::job::print;
-use super::node::{ReachArgs, parse_name, resolve_api, resolve_host};
+use super::node::{ReachArgs, parse_name, resolve_host};
 use super::ready::{self, ReadyArgs};
 use super::retention::{self, KEEP_EXAMPLES, KeepArgs};
 use super::{duration, table};
@@ -29,7 +29,8 @@ use crate::runtime::cluster::{Beginning, Reach, begin};
 const TOKEN_LIFE_DEFAULT: &str = "1h";
 
 const TOKEN_EXAMPLES: &str = "\
-Prints a token on standard output, and when it expires on standard error. One node can use it, once.
+Prints a join token on standard output, and when it expires on standard error. One node can use it, once.
+People and programs that use the cluster get theirs with `airlift token create`.
 A voter takes part in decisions: have an odd number of them, on machines that you trust.
 
 Examples:
@@ -65,7 +66,7 @@ Examples:
 pub enum ClusterCommand {
     /// Begin a cluster with this machine as its first node
     Init(InitArgs),
-    /// Make a token by which one node can join
+    /// Make a join token, by which one node can join
     #[command(after_help = TOKEN_EXAMPLES)]
     Token(TokenArgs),
     /// Show the cluster and its nodes
@@ -181,7 +182,7 @@ pub struct InitArgs {
     /// Address of the API
     #[arg(long, value_name = "HOST:PORT", value_hint = ValueHint::Hostname, default_value = "127.0.0.1:7400")]
     pub api: String,
-    /// Allow an API address that other machines reach, although nothing is encrypted
+    /// Plain text for an API address that other machines reach; it speaks TLS otherwise
     #[arg(long)]
     pub api_insecure: bool,
 }
@@ -207,14 +208,14 @@ impl InitArgs {
     /// Resolves names of hosts, and checks what can be checked.
     ///
     /// # Errors
-    /// When a host is not known, or the API would be open to the network.
+    /// When a host is not known.
     pub fn options(&self) -> Result<InitOptions, CliError> {
         Ok(InitOptions {
             data_dir: self.data_dir.clone(),
             name: self.name.clone(),
             listen: resolve_host("--listen", &self.listen)?,
             reach: self.reach.resolve()?,
-            api: resolve_api(&self.api, self.api_insecure)?,
+            api: resolve_host("--api", &self.api)?,
             allow_insecure_api: self.api_insecure,
         })
     }
@@ -253,7 +254,7 @@ pub(super) async fn run(
     console: &Console,
 ) -> Result<ExitCode, CliError> {
     match command {
-        ClusterCommand::Init(args) => return init(args, global, console),
+        ClusterCommand::Init(args) => return init(args, global, config, console),
         ClusterCommand::Ready(args) => return ready::run(args, global, console).await,
         _ => {}
     }
@@ -296,7 +297,12 @@ pub(super) async fn run(
     print(&view, nodes(&view), global, console)
 }
 
-fn init(args: &InitArgs, global: &Global, console: &Console) -> Result<ExitCode, CliError> {
+fn init(
+    args: &InitArgs,
+    global: &Global,
+    config: &Config,
+    console: &Console,
+) -> Result<ExitCode, CliError> {
     let options = args.options()?;
     let begun = begin(&Beginning {
         data_dir: options.data_dir.clone(),
@@ -305,17 +311,19 @@ fn init(args: &InitArgs, global: &Global, console: &Console) -> Result<ExitCode,
         reach: options.reach.clone(),
         api: options.api,
         allow_insecure_api: options.allow_insecure_api,
+        api_files: config.api_files.clone(),
     })?;
     let (directory, token) = (options.data_dir.display(), begun.token_file.display());
     let text = format!(
         "cluster  {}\nnode     {}\ntoken    {token}\n\nStart the node:  airlift node --data-dir \
-         {directory}\nAsk it:          airlift cluster status --cluster http://{} --token-file {token}",
-        begun.cluster, begun.node, options.api
+         {directory}\nAsk it:          airlift cluster status --cluster {} --token-file {token}",
+        begun.cluster, begun.node, begun.api
     );
     let document = InitView {
         cluster: begun.cluster.clone(),
         node: begun.node.clone(),
         token_file: token.to_string(),
+        api: begun.api.clone(),
     };
     print(&document, text, global, console)
 }
@@ -326,6 +334,7 @@ struct InitView {
     cluster: String,
     node: String,
     token_file: String,
+    api: String,
 }
 
 /// What `cluster status --json` prints: the cluster, and the figures of the node that was asked.
@@ -469,11 +478,9 @@ mod tests {
     }
 
     #[test]
-    fn an_api_in_plain_text_on_the_network_has_to_be_asked_for() {
+    fn plain_text_on_the_network_has_to_be_asked_for() {
         let line = "init --data-dir /d --name b --listen 192.0.2.1:7401 --api 192.0.2.1:7400";
-        let error = init(line).options().unwrap_err();
-        assert_eq!(error.exit, ExitCode::Usage);
-        assert!(error.message.contains("--api-insecure"), "{error}");
+        assert!(!init(line).options().unwrap().allow_insecure_api);
         assert!(init(&format!("{line} --api-insecure")).options().unwrap().allow_insecure_api);
     }
 }

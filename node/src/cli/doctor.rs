@@ -1,6 +1,7 @@
 //! `doctor`: checks this machine and the configured stores, and says what to change.
 
 mod azure;
+mod cluster;
 mod endpoint;
 mod gcs;
 mod machine;
@@ -72,6 +73,7 @@ pub(super) async fn run(
     checks.extend(azure::checks(&config.stores.azure).await);
     checks.extend(gcs::checks(&config.stores.gcs).await);
     checks.extend(stores::checks(&config.stores).await);
+    checks.extend(cluster::checks(&config.cluster).await);
     let worst = checks.iter().map(|check| check.level).max().unwrap_or(Level::Ok);
     let text = if global.json {
         json!({ "level": worst, "checks": checks }).to_string()

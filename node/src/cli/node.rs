@@ -14,7 +14,6 @@ use super::console::words;
 use super::exit::{CliError, ExitCode};
 use super::transfer::Interrupts;
 use crate::api::client::Secret;
-use crate::api::server::check_address;
 use crate::config::Config;
 use crate::runtime::cluster::{self, ClusterOptions, Reach};
 
@@ -48,9 +47,15 @@ pub struct NodeArgs {
     /// Address of the API; kept after the first start
     #[arg(long, value_name = "HOST:PORT", value_hint = ValueHint::Hostname)]
     pub api: Option<String>,
-    /// Allow an API address that other machines reach, although nothing is encrypted
+    /// Plain text for an API address that other machines reach; it speaks TLS otherwise
     #[arg(long)]
     pub api_insecure: bool,
+    /// Certificate that the API shows, as PEM; read again when it has changed (AIRLIFT_API_CERT)
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub api_cert: Option<OsString>,
+    /// Key of that certificate, as PEM (AIRLIFT_API_KEY)
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub api_key: Option<OsString>,
     /// Look for the other nodes by multicast in the local network, in case their addresses change
     #[arg(long)]
     pub mdns: bool,
@@ -125,17 +130,21 @@ impl NodeArgs {
     /// Key, flag and text of each flag that sets something.
     pub fn settings(&self) -> Vec<FlagSetting> {
         let mut settings = self.pace.settings();
-        settings.extend(given([("metrics", "--metrics", self.metrics.clone())]));
+        settings.extend(given([
+            ("metrics", "--metrics", self.metrics.clone()),
+            ("api_cert", "--api-cert", self.api_cert.clone()),
+            ("api_key", "--api-key", self.api_key.clone()),
+        ]));
         settings
     }
 
     /// Resolves names of hosts, reads the token, and checks what can be checked.
     ///
     /// # Errors
-    /// When a host is not known, the API would be open to the network, or the token cannot be read.
+    /// When a host is not known, or the token cannot be read.
     pub fn options(&self) -> Result<NodeOptions, CliError> {
         let listen = self.listen.as_deref().map(|text| resolve_host("--listen", text));
-        let api = self.api.as_deref().map(|text| resolve_api(text, self.api_insecure));
+        let api = self.api.as_deref().map(|text| resolve_host("--api", text));
         let join = match (&self.join, &self.join_file) {
             (Some(text), _) => Some(Secret::new(text.trim())),
             (None, Some(path)) => Some(read_token(path)?),
@@ -172,6 +181,7 @@ pub(super) async fn run(args: &NodeArgs, config: Config) -> Result<ExitCode, Cli
             reach: options.reach,
             api: options.api,
             allow_insecure_api: options.allow_insecure_api,
+            api_files: config.api_files,
             metrics,
             mdns: options.mdns,
             join: options.join.map(|secret| secret.reveal().to_owned()),
@@ -228,16 +238,6 @@ pub(super) fn resolve_host(flag: &str, text: &str) -> Result<SocketAddr, CliErro
         .ok_or_else(|| CliError::usage(format!("{flag} {shown}: the host has no address")))
 }
 
-/// Reads the address of the API, and refuses one that is open to the network unless that is wanted.
-///
-/// # Errors
-/// As [`resolve_host`], and when it is refused.
-pub(super) fn resolve_api(text: &str, allow_insecure: bool) -> Result<SocketAddr, CliError> {
-    let address = resolve_host("--api", text)?;
-    check_address(address, allow_insecure).map_err(|error| CliError::usage(error.to_string()))?;
-    Ok(address)
-}
-
 #[cfg(test)]
 mod tests {
     use clap::{CommandFactory, Parser};
@@ -290,6 +290,5 @@ mod tests {
         assert!(resolve_host("--listen", "127.0.0.1:1").is_ok());
         let error = resolve_host("--listen", "127.0.0.1").unwrap_err();
         assert!(error.message.starts_with("--listen 127.0.0.1: "), "{error}");
-        assert!(resolve_api("192.0.2.1:1", false).is_err());
     }
 }

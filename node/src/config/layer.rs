@@ -27,7 +27,7 @@ const FILE_ENV: &str = "AIRLIFT_CONFIG";
 /// Holds the token for the cluster; a secret, and so not a setting that is shown.
 const TOKEN_ENV: &str = "AIRLIFT_TOKEN";
 /// Settings that are paths.
-const PATHS: [&str; 2] = ["state_dir", "token_file"];
+const PATHS: [&str; 4] = ["state_dir", "token_file", "api_cert", "api_key"];
 /// Names that tests give to their own switches.
 const TEST_PREFIX: &str = "AIRLIFT_TEST_";
 

@@ -14,7 +14,7 @@ pub struct Setting {
 }
 
 /// Every setting, in the order they are shown.
-pub const SETTINGS: [Setting; 20] = [
+pub const SETTINGS: [Setting; 22] = [
     Setting {
         key: "state_dir",
         env: "AIRLIFT_STATE_DIR",
@@ -85,6 +85,18 @@ pub const SETTINGS: [Setting; 20] = [
         key: "metrics",
         env: "AIRLIFT_METRICS",
         meaning: "address where a node tells monitoring, without a token, how it is",
+        default: None,
+    },
+    Setting {
+        key: "api_cert",
+        env: "AIRLIFT_API_CERT",
+        meaning: "file with the certificate that a node's API shows, as PEM",
+        default: None,
+    },
+    Setting {
+        key: "api_key",
+        env: "AIRLIFT_API_KEY",
+        meaning: "file with the key of that certificate, as PEM",
         default: None,
     },
     Setting {

@@ -6,8 +6,10 @@
 //!  other nodes ◀──▶ data network ◀──▶ work ◀──────┘  └──▶ consensus file, records
 //! ```
 
+mod api_token;
 mod archive;
 mod ask;
+mod certificate;
 mod courier;
 mod directory;
 mod driver;
@@ -51,6 +53,7 @@ use tokio::sync::{mpsc, watch};
 
 use self::archive::Archive;
 use self::ask::Asker;
+use self::certificate::certificate;
 use self::courier::{Courier, Deliveries};
 use self::directory::{Directory, NodeRecord};
 use self::driver::{Driver, Parts, Sources};
@@ -68,6 +71,7 @@ use crate::api::error::{ApiCode, ApiError};
 use crate::api::request::Found;
 use crate::api::server::{ApiServer, Limits, ServerOptions, StartError};
 use crate::api::service::Service;
+use crate::api::tls::{Certificate, CertificateFiles};
 use crate::network::control::{ControlNetwork, ControlOptions};
 use crate::network::data::serve::SourceServer;
 use crate::network::data::{DataNetwork, DataOptions, Transport};
@@ -96,6 +100,8 @@ pub struct ClusterOptions {
     pub api: Option<SocketAddr>,
     /// Whether the API may be reached from other machines in plain text.
     pub allow_insecure_api: bool,
+    /// The operator's certificate for the API.
+    pub api_files: Option<CertificateFiles>,
     /// Where monitoring reads metrics without a token, if anywhere.
     pub metrics: Option<SocketAddr>,
     /// Whether it looks for the addresses of the others by multicast.
@@ -131,6 +137,8 @@ pub struct Beginning {
     pub api: SocketAddr,
     /// Whether the API may be reached from other machines in plain text.
     pub allow_insecure_api: bool,
+    /// The operator's certificate for the API.
+    pub api_files: Option<CertificateFiles>,
 }
 
 /// What was begun.
@@ -142,6 +150,8 @@ pub struct Begun {
     pub node: String,
     /// The file with the administrator's token.
     pub token_file: PathBuf,
+    /// Where its API will answer on this machine.
+    pub api: String,
 }
 
 /// Prepares a new cluster: identity, log, and the administrator's token. Nothing runs yet.
@@ -165,7 +175,7 @@ pub fn begin(beginning: &Beginning) -> Result<Begun, RunError> {
     directory.write_snapshot(&digest, &state)?;
     directory.write_admin_token(&token)?;
     create_log(&directory, cluster, RaftId(1), &durable)?;
-    directory.write(&NodeRecord {
+    let record = NodeRecord {
         name: beginning.name.clone(),
         listen: beginning.listen,
         reach: beginning.reach.clone(),
@@ -177,10 +187,15 @@ pub fn begin(beginning: &Beginning) -> Result<Begun, RunError> {
         members: Vec::new(),
         members_version: 0,
         starts: 0,
-    })?;
-    let node = identity.node().to_string();
-    let token_file = directory.admin_token();
-    Ok(Begun { cluster: cluster.to_string(), node, token_file })
+    };
+    let shown = certificate(&directory, &record, beginning.api_files.as_ref())?;
+    directory.write(&record)?;
+    Ok(Begun {
+        cluster: cluster.to_string(),
+        node: identity.node().to_string(),
+        token_file: directory.admin_token(),
+        api: certificate::url(beginning.api, shown.as_ref()),
+    })
 }
 
 fn half(bytes: [u8; 32]) -> [u8; 16] {
@@ -337,8 +352,11 @@ async fn serve(options: ClusterOptions, networks: Networks, rest: Rest) -> Resul
         Arc::new(probe),
         Arc::new(meters),
     ));
-    let servers = Servers::start(&record, options.metrics, &service).await?;
-    tracing::info!(name = record.name, node = %identity.node(), api = %servers.api.address(), "runs");
+    let shown = certificate(&directory, &record, options.api_files.as_ref())?;
+    let servers = Servers::start(&record, shown.clone(), options.metrics, &service).await?;
+    let api = certificate::url(servers.api.address(), shown.as_ref());
+    directory.write_api_url(&api)?;
+    tracing::info!(name = record.name, node = %identity.node(), api, "runs");
     let driver = Driver::new(Parts {
         directory,
         record,
@@ -402,12 +420,19 @@ struct Servers {
 impl Servers {
     async fn start(
         record: &NodeRecord,
+        certificate: Option<Certificate>,
         metrics: Option<SocketAddr>,
         service: &Arc<ClusterService>,
     ) -> Result<Self, RunError> {
         let service = || Arc::clone(service) as Arc<dyn Service>;
         let failed = |error: StartError| RunError::cannot_run(error.to_string());
-        let api = ApiServer::start(api_options(record), service()).await.map_err(failed)?;
+        let options = ServerOptions {
+            address: record.api,
+            certificate,
+            allow_insecure: record.allow_insecure_api,
+            limits: Limits::default(),
+        };
+        let api = ApiServer::start(options, service()).await.map_err(failed)?;
         let monitoring = match metrics {
             Some(at) => Some(ApiServer::start_monitoring(at, service()).await.map_err(failed)?),
             None => None,
@@ -421,14 +446,6 @@ impl Servers {
         if let Some(monitoring) = self.monitoring {
             monitoring.stop().await;
         }
-    }
-}
-
-fn api_options(record: &NodeRecord) -> ServerOptions {
-    ServerOptions {
-        address: record.api,
-        allow_insecure: record.allow_insecure_api,
-        limits: Limits::default(),
     }
 }
 
@@ -533,7 +550,9 @@ fn again(record: NodeRecord, options: &ClusterOptions) -> Result<NodeRecord, Run
     Ok(NodeRecord {
         listen: options.listen.unwrap_or(record.listen),
         api: options.api.unwrap_or(record.api),
-        allow_insecure_api: record.allow_insecure_api || options.allow_insecure_api,
+        // Who gives the address anew says anew how it is reached.
+        allow_insecure_api: options.allow_insecure_api
+            || (record.allow_insecure_api && options.api.is_none()),
         ..record
     })
 }

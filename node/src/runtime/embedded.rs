@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use airlift_coordinator::event::{Event, Outcome};
 use airlift_coordinator::log::Batch;
+use airlift_coordinator::origin::Actor;
 use airlift_coordinator::totals::Totals;
 use airlift_coordinator::{
     Agent, AgentEffect, AgentInput, Coordinator, Effect, Input, Request, RequestId,
@@ -384,7 +385,8 @@ impl Driver {
 
     /// Asks for something. The answer says no more than what observers hear anyway.
     async fn ask(&mut self, request: Request) -> Result<(), RunError> {
-        self.feed(Input::Request { id: RequestId(0), request, at: clock::wall() }).await
+        self.feed(Input::Request { id: RequestId(0), request, by: Actor::Root, at: clock::wall() })
+            .await
     }
 
     async fn feed(&mut self, input: Input) -> Result<(), RunError> {

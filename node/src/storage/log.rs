@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use airlift_coordinator::command::Command;
+use airlift_coordinator::command::{Command, Entry};
 use airlift_protocol::codec;
 use airlift_protocol::id::LogIndex;
 use airlift_protocol::limits::LOG_ENTRY_BYTES_MAX;
@@ -45,7 +45,7 @@ impl LogFile {
     ///
     /// # Errors
     /// At the first entry that is missing, damaged, or of a newer format.
-    pub fn read_all(&self, mut take: impl FnMut(LogIndex, Command)) -> Result<(), StoreError> {
+    pub fn read_all(&self, mut take: impl FnMut(LogIndex, Entry)) -> Result<(), StoreError> {
         self.database.read(|transaction| {
             let table = transaction.open_table(ENTRIES)?;
             let mut expected = LogIndex::default();
@@ -94,12 +94,12 @@ impl LogFile {
         })?;
         let missing = || self.database.damaged(format!("entry {} is missing", index.0));
         match self.decode(index, &row.ok_or_else(missing)?)? {
-            Command::Page { page, .. } => Ok(page),
+            Entry { command: Command::Page { page, .. }, .. } => Ok(page),
             _ => Err(self.database.damaged(format!("entry {} is no manifest page", index.0))),
         }
     }
 
-    fn decode(&self, index: LogIndex, row: &[u8]) -> Result<Command, StoreError> {
+    fn decode(&self, index: LogIndex, row: &[u8]) -> Result<Entry, StoreError> {
         let (stored, entry) = row
             .split_at_checked(HASH_BYTES)
             .ok_or_else(|| self.database.damaged(format!("entry {} is cut off", index.0)))?;
@@ -107,13 +107,13 @@ impl LogFile {
             return Err(self.database.damaged(format!("entry {} was altered", index.0)));
         }
         // A page is bounded by itself; a batch of reports may be several times as large.
-        let command = codec::decode(entry, 4 * LOG_ENTRY_BYTES_MAX)
+        let entry: Entry = codec::decode(entry, 4 * LOG_ENTRY_BYTES_MAX)
             .map_err(|error| self.database.damaged(format!("entry {}: {error}", index.0)))?;
-        match command {
+        match entry.command {
             Command::Format(format) if !Formats::BUILD.has(format) => {
                 Err(self.database.damaged(Formats::BUILD.refusal(format)))
             }
-            command => Ok(command),
+            _ => Ok(entry),
         }
     }
 }
@@ -135,7 +135,8 @@ mod tests {
 
     fn entries() -> Vec<Vec<u8>> {
         let void = |byte| Command::VoidLeases { node: NodeId([byte; 32]) };
-        vec![codec::encode(&Command::Format(Formats::BUILD.newest)), codec::encode(&void(1))]
+        let format = Command::Format(Formats::BUILD.newest);
+        [format, void(1)].map(|command| codec::encode(&Entry::from(command))).to_vec()
     }
 
     #[test]

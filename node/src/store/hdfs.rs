@@ -54,6 +54,9 @@ use super::{
 };
 use crate::pipeline::chunk::VerifiedObject;
 
+/// Requests about single files that run at the same time.
+const REQUESTS_MAX: usize = 32;
+
 /// Names in a path that the namenode allows.
 const DEPTH_MAX: usize = 1000;
 

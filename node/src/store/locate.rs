@@ -21,6 +21,7 @@ use super::ftp::{FtpOptions, FtpServer, FtpStore};
 use super::gcs::{GcsOptions, GcsStore};
 use super::hdfs::access::{HdfsPlace, HdfsServer};
 use super::hdfs::{BLOCK_BYTES, HdfsOptions, HdfsStore};
+use super::pace::Paces;
 use super::path::KeyPath;
 use super::s3::provider::Provider;
 use super::s3::{S3Options, S3Store};
@@ -124,73 +125,90 @@ pub async fn open(
     fence: Fence,
     options: &StoreOptions,
 ) -> Result<Arc<dyn Store>, StoreError> {
-    let settings = |scheme: &str| {
-        let settings = options.settings(scheme)?;
-        check_restore(location, handling.restore, &settings).map(|()| settings)
-    };
-    let paces = options.paces.clone();
     match location {
         Location::Path(path) => {
             let path = Path::new(OsStr::from_bytes(path));
-            Ok(Arc::new(FileStore::open_fenced(
-                path,
-                job,
-                FileOptions { links: handling.links },
-                fence,
-            )?))
+            let options = FileOptions { links: handling.links };
+            Ok(Arc::new(FileStore::open_fenced(path, job, options, fence)?))
         }
-        Location::Bucket { scheme, bucket, prefix } => match settings(scheme)? {
-            StoreSettings::S3(provider, settings) => {
-                let s3 = S3Options {
-                    scheme: scheme.clone(),
-                    tags: handling.tags,
-                    acl: handling.acl,
-                    restore: handling.restore,
-                    fence,
-                    paces,
-                    ..s3_options(provider, settings, bucket, prefix, job)
-                };
-                Ok(Arc::new(S3Store::open(s3).await?))
-            }
-            StoreSettings::Azure(settings) => {
-                let azure = settings.options(bucket, prefix.as_bytes(), job);
-                let Handling { tags, has_classes: tiers, .. } = handling;
-                let azure = AzureOptions { tags, tiers, fence, paces, ..azure };
-                Ok(Arc::new(AzureStore::open(azure)?))
-            }
-            StoreSettings::Gcs(settings) => {
-                let gcs = settings.options(bucket, prefix.as_bytes(), job);
-                Ok(Arc::new(GcsStore::open(GcsOptions { fence, paces, ..gcs })?))
-            }
-            StoreSettings::Sftp(named) => {
-                let (server, root) = sftp_root(named, bucket, prefix, location)?;
-                let place = location.to_string();
-                let links = handling.links;
-                let options = SftpOptions { server, root, place, job, links, fence };
-                Ok(Arc::new(SftpStore::open(options)?))
-            }
-            StoreSettings::Ftp => {
-                let root = path_below(prefix, location)?;
-                let root = root.strip_prefix(b"/").unwrap_or_default().to_vec();
-                let (server, place) = (FtpServer::at(bucket)?, location.to_string());
-                Ok(Arc::new(FtpStore::open(FtpOptions { server, root, place })?))
-            }
-            StoreSettings::Hdfs(place) => {
-                let (server, root) = hdfs_root(place, bucket, prefix, location)?;
-                let (place, block_bytes) = (location.to_string(), BLOCK_BYTES);
-                let options = HdfsOptions { server, root, place, job, fence, block_bytes };
-                Ok(Arc::new(HdfsStore::open(options)?))
-            }
-            StoreSettings::Webdav(place) => {
-                let (server, root) = webdav_root(place, bucket, prefix, location)?;
-                let root = root.strip_prefix(b"/").unwrap_or_default().to_vec();
-                let options = WebdavOptions { server, root, place: location.to_string() };
-                Ok(Arc::new(DalStore::webdav(options)?))
-            }
-        },
+        Location::Bucket { scheme, bucket, prefix } => {
+            let settings = options.settings(scheme)?;
+            check_restore(location, handling.restore, &settings)?;
+            let paces = options.paces.clone();
+            let wanted = Wanted { location, scheme, bucket, prefix, job, handling, fence, paces };
+            open_bucket(wanted, settings).await
+        }
         Location::Node { .. } => {
             let text = format!("{location}: only the node itself opens its paths");
             Err(StoreError::new(ErrorCode::LocationMissing, text))
+        }
+    }
+}
+
+/// A location of a service or a server, and what it is opened for.
+struct Wanted<'a> {
+    location: &'a Location,
+    scheme: &'a str,
+    bucket: &'a str,
+    prefix: &'a Key,
+    job: JobId,
+    handling: Handling,
+    fence: Fence,
+    paces: Paces,
+}
+
+async fn open_bucket(
+    wanted: Wanted<'_>,
+    settings: StoreSettings,
+) -> Result<Arc<dyn Store>, StoreError> {
+    let Wanted { location, scheme, bucket, prefix, job, handling, fence, paces } = wanted;
+    match settings {
+        StoreSettings::S3(provider, settings) => {
+            let s3 = S3Options {
+                scheme: scheme.to_owned(),
+                tags: handling.tags,
+                acl: handling.acl,
+                restore: handling.restore,
+                fence,
+                paces,
+                ..s3_options(provider, settings, bucket, prefix, job)
+            };
+            Ok(Arc::new(S3Store::open(s3).await?))
+        }
+        StoreSettings::Azure(settings) => {
+            let azure = settings.options(bucket, prefix.as_bytes(), job);
+            let Handling { tags, has_classes: tiers, .. } = handling;
+            let azure = AzureOptions { tags, tiers, fence, paces, ..azure };
+            Ok(Arc::new(AzureStore::open(azure)?))
+        }
+        StoreSettings::Gcs(settings) => {
+            let gcs = settings.options(bucket, prefix.as_bytes(), job);
+            Ok(Arc::new(GcsStore::open(GcsOptions { fence, paces, ..gcs })?))
+        }
+        StoreSettings::Sftp(named) => {
+            let (server, root) = sftp_root(named, bucket, prefix, location)?;
+            let place = location.to_string();
+            let links = handling.links;
+            let options = SftpOptions { server, root, place, job, links, fence };
+            Ok(Arc::new(SftpStore::open(options)?))
+        }
+        StoreSettings::Ftp => {
+            let root = path_below(prefix, location)?;
+            let root = root.strip_prefix(b"/").unwrap_or_default().to_vec();
+            let (server, place) = (FtpServer::at(bucket)?, location.to_string());
+            Ok(Arc::new(FtpStore::open(FtpOptions { server, root, place })?))
+        }
+        StoreSettings::Hdfs(place) => {
+            let (server, root) = hdfs_root(place, bucket, prefix, location)?;
+            let (place, block_bytes) = (location.to_string(), BLOCK_BYTES);
+            let options = HdfsOptions { server, root, place, job, fence, block_bytes };
+            Ok(Arc::new(HdfsStore::open(options)?))
+        }
+        StoreSettings::Webdav(place) => {
+            let (server, root) = webdav_root(place, bucket, prefix, location)?;
+            let root = root.strip_prefix(b"/").unwrap_or_default().to_vec();
+            let options = WebdavOptions { server, root, place: location.to_string() };
+            Ok(Arc::new(DalStore::webdav(options)?))
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use airlift_coordinator::consensus::{Compaction, Config, Consensus, Durable};
 use airlift_coordinator::log::Batch;
+use airlift_coordinator::origin::Actor;
 use airlift_coordinator::state::{Phase, State};
 use airlift_coordinator::{Agent, AgentEffect, AgentInput, Coordinator, Effect, Input, Request};
 use airlift_coordinator::{RequestId, command};
@@ -285,7 +286,12 @@ impl World {
             Ahead::Submit => {
                 let request = Request::Submit(Box::new(self.job.clone()));
                 self.taken_since = self.now;
-                self.feed(Input::Request { id: RequestId(1), request, at: self.wall() });
+                self.feed(Input::Request {
+                    id: RequestId(1),
+                    request,
+                    by: Actor::Root,
+                    at: self.wall(),
+                });
             }
             Ahead::Written => self.on_written(),
             Ahead::Saved(reference) => self.feed(Input::SnapshotSaved { reference }),

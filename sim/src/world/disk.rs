@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use airlift_coordinator::command::Command;
+use airlift_coordinator::command::{Command, Entry};
 use airlift_coordinator::consensus::{Durable, Persist};
 use airlift_coordinator::log::Batch;
 use airlift_coordinator::state::State;
@@ -145,7 +145,7 @@ impl Disk {
 fn page_of(payload: &LogPayload) -> Option<Page> {
     let LogPayload::Command(bytes) = payload else { return None };
     match codec::decode(bytes, 4 * LOG_ENTRY_BYTES_MAX) {
-        Ok(Command::Page { page, .. }) => Some(page),
+        Ok(Entry { command: Command::Page { page, .. }, .. }) => Some(page),
         _ => None,
     }
 }

@@ -1,7 +1,7 @@
 //! What a node's driver does: it carries out the effects of the two machines, keeps the term of the
 //! node's leases, and looks who leads.
 
-use airlift_coordinator::command::Command;
+use airlift_coordinator::command::{Command, Entry};
 use airlift_coordinator::state::State;
 use airlift_coordinator::{AgentEffect, AgentInput, Coordinator, Effect, Input};
 use airlift_protocol::assignment::End;
@@ -483,7 +483,7 @@ impl World {
 fn alone_page(entries: &[Vec<u8>], index: LogIndex) -> Option<Page> {
     let entry = entries.get(usize::try_from(index.0).ok()?.checked_sub(1)?)?;
     match codec::decode(entry, 4 * LOG_ENTRY_BYTES_MAX) {
-        Ok(Command::Page { page, .. }) => Some(page),
+        Ok(Entry { command: Command::Page { page, .. }, .. }) => Some(page),
         _ => None,
     }
 }

@@ -58,6 +58,8 @@ pub enum Fault {
     Upgrade,
     /// A node goes back to an older build.
     Downgrade,
+    /// The user's token is revoked, and whoever has stolen it tries it once more.
+    Revoke,
     /// A job gets a budget, which may have come to its end already.
     Budget,
 }
@@ -84,6 +86,7 @@ impl Fault {
         Self::Churn,
         Self::Upgrade,
         Self::Downgrade,
+        Self::Revoke,
         Self::Budget,
     ];
 
@@ -109,6 +112,7 @@ impl Fault {
             Self::Churn => "replaced node",
             Self::Upgrade => "newer build",
             Self::Downgrade => "older build",
+            Self::Revoke => "revoked token",
             Self::Budget => "budget",
         }
     }
@@ -263,11 +267,7 @@ impl World {
                     });
                 }
             }
-            Fault::Limit => {
-                let rate = self.nemesis.prng.below(3) * (8 << 20);
-                let limit = (rate > 0).then(|| Bandwidth::Fixed(ByteRate(rate)));
-                self.operator.want(Intent::Limit(limit));
-            }
+            Fault::Limit => self.limit(),
             Fault::Budget => self.bound_some_job(),
             Fault::Churn => {
                 if self.can_spare(place) {
@@ -277,7 +277,14 @@ impl World {
             }
             Fault::Upgrade => self.change_build(place, TOMORROW, ms / 4),
             Fault::Downgrade => self.change_build(place, Formats::BUILD, ms / 4),
+            Fault::Revoke => self.operator.want(Intent::RevokeApiToken),
         }
+    }
+
+    fn limit(&mut self) {
+        let rate = self.nemesis.prng.below(3) * (8 << 20);
+        let limit = (rate > 0).then(|| Bandwidth::Fixed(ByteRate(rate)));
+        self.operator.want(Intent::Limit(limit));
     }
 
     fn bound_some_job(&mut self) {

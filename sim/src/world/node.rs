@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use airlift_coordinator::command::Entry;
 use airlift_coordinator::consensus::{Compaction, Config, Consensus, Durable};
 use airlift_coordinator::coordinator::Replay;
 use airlift_coordinator::state::State;
@@ -210,9 +211,9 @@ impl World {
 fn replay(entries: &[Vec<u8>]) -> Coordinator {
     let mut replay = Replay::default();
     for (index, entry) in (1..).zip(entries) {
-        let command = codec::decode(entry, 4 * LOG_ENTRY_BYTES_MAX)
+        let entry: Entry = codec::decode(entry, 4 * LOG_ENTRY_BYTES_MAX)
             .expect("invariant: the simulated disk keeps what it took");
-        replay.apply(LogIndex(index), command);
+        replay.apply(LogIndex(index), entry);
     }
     replay.finish()
 }

@@ -4,14 +4,17 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use airlift_coordinator::command::Founding;
+use airlift_coordinator::origin::Actor;
 use airlift_coordinator::state::{Fact, JoinToken};
 use airlift_coordinator::{Answer, Input, Request, RequestId};
+use airlift_protocol::access::{ApiRole, ApiToken, ApiTokenId, ApiTokenName};
 use airlift_protocol::budget::Budget;
 use airlift_protocol::cluster::{Addresses, ClusterId, Member, Role, Secret, TokenId};
 use airlift_protocol::control::JoinRequest;
 use airlift_protocol::id::JobId;
 use airlift_protocol::raft::RaftId;
 use airlift_protocol::schedule::Bandwidth;
+use airlift_protocol::time::Timestamp;
 
 use super::node::Node;
 use super::{Ahead, World};
@@ -37,6 +40,9 @@ pub(crate) enum Intent {
     Budget(JobId, Budget),
     Remove(usize),
     Transfer,
+    /// A token for everything that follows.
+    CreateApiToken,
+    RevokeApiToken,
     /// From now on things may go wrong.
     LetGo,
 }
@@ -51,6 +57,10 @@ pub(crate) struct Operator {
     later: BTreeMap<(u64, u64), Intent>,
     answers: BTreeMap<RequestId, Answer>,
     requests: u64,
+    /// The API token that it works with.
+    token: Option<ApiTokenId>,
+    /// Tokens that it has wanted so far.
+    tokens: u64,
 }
 
 impl Operator {
@@ -72,6 +82,21 @@ impl Operator {
         self.wants.is_empty() && self.later.is_empty()
     }
 
+    /// In whose name something is asked: what is asked once in a while, in that of the token.
+    fn actor(&self, intent: &Intent) -> Actor {
+        match intent {
+            Intent::Submit(_) | Intent::Pause(_) | Intent::Cancel(_) | Intent::Limit(_) => {
+                self.token.map_or(Actor::Root, Actor::Token)
+            }
+            _ => Actor::Root,
+        }
+    }
+
+    /// The token that is made next.
+    fn next_token(&self) -> ApiTokenId {
+        ApiTokenId((self.tokens + 1).to_be_bytes())
+    }
+
     pub(crate) fn describe(&self) -> String {
         format!("wanted: {:?}", self.wants)
     }
@@ -89,6 +114,7 @@ impl World {
                 self.operator.want(Intent::Issue(place));
                 self.operator.want(Intent::Join(place));
             }
+            self.operator.want(Intent::CreateApiToken);
         }
         if self.options.is_alone || !self.options.forms_under_faults {
             self.operator.want(Intent::LetGo);
@@ -147,11 +173,23 @@ impl World {
                     self.operator.requests += 1;
                     let id = RequestId(self.operator.requests);
                     self.operator.asked = Some((id, self.now + PATIENCE_MS));
-                    let at = self.wall(asked);
-                    self.feed(asked, Input::Request { id, request, at });
+                    let (at, by) = (self.wall(asked), self.operator.actor(intent));
+                    self.feed(asked, Input::Request { id, request, by, at });
+                    if let (Intent::RevokeApiToken, Some(token)) = (intent, self.operator.token) {
+                        self.try_stolen(asked, token);
+                    }
                 }
             }
         }
+    }
+
+    /// Somebody else tries a token that is being revoked, at the same instant.
+    fn try_stolen(&mut self, asked: usize, token: ApiTokenId) {
+        self.operator.requests += 1;
+        let id = RequestId(self.operator.requests);
+        let request = Request::Limit(Some(ByteRate(99 << 20)));
+        let at = self.wall(asked);
+        self.feed(asked, Input::Request { id, request, by: Actor::Token(token), at });
     }
 
     /// Mostly the leader; now and then just anybody.
@@ -221,6 +259,14 @@ impl World {
             Intent::Limit(limit) => Request::Limit(limit.clone()),
             Intent::Budget(job, budget) => Request::SetBudget(*job, *budget),
             Intent::Remove(place) => Request::RemoveMember(self.nodes[*place].id),
+            Intent::CreateApiToken => {
+                let id = self.operator.next_token();
+                Request::CreateApiToken(id, Box::new(api_token(id)))
+            }
+            // There may be none any more: then it is refused.
+            Intent::RevokeApiToken => {
+                Request::RevokeApiToken(self.operator.token.unwrap_or(ApiTokenId([0; 8])))
+            }
             Intent::Transfer | Intent::LetGo => return None,
         })
     }
@@ -238,6 +284,15 @@ impl World {
                 let node = &mut self.nodes[*place];
                 node.is_member = false;
                 node.is_gone = true;
+            }
+            Intent::CreateApiToken => {
+                self.operator.token = Some(self.operator.next_token());
+                self.operator.tokens += 1;
+            }
+            Intent::RevokeApiToken => {
+                self.operator.token = None;
+                let after = self.faults.below(20_000);
+                self.operator.want_at(self.now + after, Intent::CreateApiToken);
             }
             Intent::Pause(job) => {
                 let after = 1_000 + self.faults.below(20_000);
@@ -281,7 +336,7 @@ impl World {
                 let id = RequestId(self.operator.requests);
                 let request = Request::Submit(Box::new(self.jobs[&job].spec.clone()));
                 let at = self.wall(place);
-                self.feed(place, Input::Request { id, request, at });
+                self.feed(place, Input::Request { id, request, by: Actor::Root, at });
             }
         }
     }
@@ -339,4 +394,19 @@ fn secret(place: usize) -> Secret {
     secret[..24].copy_from_slice(CANARY);
     secret[24..].copy_from_slice(&(place as u64).to_be_bytes());
     Secret(secret)
+}
+
+/// A token that may do everything. Its secret begins as that of a joining node does.
+fn api_token(id: ApiTokenId) -> ApiToken {
+    let mut secret = [0; 32];
+    secret[..24].copy_from_slice(CANARY);
+    secret[24..].copy_from_slice(&id.0);
+    ApiToken {
+        name: ApiTokenName::parse(&id.to_string()).expect("invariant: digits are a name"),
+        secret_hash: Secret(secret).hash(),
+        role: ApiRole::Admin,
+        locations: Vec::new(),
+        created_at: Timestamp(0),
+        expires_at: None,
+    }
 }

@@ -62,7 +62,7 @@ pub async fn a_listing_honours_its_bounds(place: &dyn Place) {
 /// More keys than any store lists in one answer.
 pub async fn a_long_listing_comes_in_batches_and_loses_nothing(place: &dyn Place) {
     let names: Vec<String> =
-        (0..2300).map(|number| format!("{}/{number:04}", number % 3)).collect();
+        (0..place.many()).map(|number| format!("{}/{number:04}", number % 3)).collect();
     put_all(place, names.iter().map(String::as_str)).await;
     let mut expected: Vec<Key> = names.iter().map(|name| Key::from(name.as_str())).collect();
     expected.sort();

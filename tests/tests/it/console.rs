@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use airlift_node::api::operation::Operation;
 use airlift_tests::airlift::fast_directory;
 use airlift_tests::browser::{Browser, key};
 use airlift_tests::cluster::{Cluster, Role};
@@ -9,6 +10,22 @@ use airlift_tests::tree;
 use serde_json::{Value, json};
 
 const FILES: u64 = 60;
+
+/// What the page has seen of a job that runs among many that are over, and of how many jobs it knows.
+const HISTORY: &str = r#"return (async () => {
+    const { forgetHistory, note, samples } = await import("./history.js");
+    forgetHistory();
+    const bytes = { done: 0, sent: 0 };
+    const job = (id, outcome) => ({ id, run: 1, outcome, bytes, state: "moving", rate_bytes_per_second: 7 });
+    const over = Array.from({ length: 300 }, (_, index) => job(`over${index}`, "done"));
+    for (const at of [1000, 2000, 3000]) note({ jobs: [job("open", null), ...over] }, at);
+    const seen = ["open", samples("open").length];
+    const many = Array.from({ length: 80 }, (_, index) => job(`many${index}`, null));
+    note({ jobs: many }, 4000);
+    note({ jobs: many }, 5000);
+    return [...seen, many.filter(({ id }) => samples(id).length === 2).length];
+})();
+"#;
 
 fn plant(root: &Path) {
     for i in 0..FILES {
@@ -123,6 +140,7 @@ async fn a_job_is_tried_started_watched_paused_and_cancelled_by_clicking() {
     browser.wait_for_text("#limit-state", "5.0 MiB/s").await;
     assert_eq!(cluster.view()["bandwidth_bytes_per_second"], 5 << 20);
     assert_at_peace(&browser, &cluster).await;
+    assert_eq!(browser.run(HISTORY).await, json!(["open", 3, 50]));
 
     // Who signs out has to show the token again, and a wrong one is refused in the API's words.
     browser.click("#sign-out").await;
@@ -171,6 +189,13 @@ async fn the_keyboard_is_enough_and_markup_stays_text() {
     browser.run("location.hash = '#/jobs'").await;
     browser.wait_for_text(".job-link", "<img src=x").await;
     assert_eq!(browser.run("return document.title").await, "Jobs · Airlift");
+
+    // The reference shows all that the API can be asked, and needs no token.
+    browser.open(&format!("{}/console/reference.html", cluster.url(1))).await;
+    browser.wait_for_text("main", "POST /api/v1/jobs").await;
+    let shown = browser.run("return document.querySelectorAll('section.operation').length").await;
+    assert_eq!(shown, Operation::ALL.len());
+    browser.wait_for_text("#submitJob", "bandwidth_bytes_per_second").await;
     assert_at_peace(&browser, &cluster).await;
 }
 

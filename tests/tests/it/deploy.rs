@@ -271,8 +271,9 @@ fn helm_takes_the_chart_and_kubernetes_what_it_makes() {
     let directory = airlift_tests::airlift::fast_directory();
     let full = r#"{
         "replicas": 3, "join": { "existingSecret": "airlift-join" },
+        "api": { "exposed": true, "tlsSecret": "airlift-tls" },
         "image": { "repository": "registry.example.org/airlift", "tag": "1" },
-        "imagePullSecrets": [{ "name": "pull" }], "environment": { "AIRLIFT_SLOTS": 64 },
+        "imagePullSecrets": [{ "name": "pull" }], "environment": { "AIRLIFT_SLOTS": 64, "AIRLIFT_MEMORY": 268435456 },
         "stores": { "existingSecrets": ["s3-credentials"], "config": "slots = 64\n" },
         "persistence": { "storageClass": "fast" }, "metrics": { "podMonitor": true },
         "serviceAccount": { "annotations": { "eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/x" } },
@@ -291,6 +292,9 @@ fn helm_takes_the_chart_and_kubernetes_what_it_makes() {
             assert!(made.contains(part), "{part}: {made}");
         }
         assert!(!made.contains("kind: Secret\n"), "secrets are named, not made");
+        assert_eq!(made.contains("API_ADDRESS="), nodes == 3, "the API is exposed when asked for");
+        assert_eq!(made.matches("targetPort: api").count(), if nodes == 3 { 3 } else { 0 });
+        assert!(!made.contains("e+08"), "numbers of settings are whole: {made}");
         std::fs::write(directory.path().join("made.yaml"), made).unwrap();
         let words = ["--strict", "made.yaml"];
         let (variable, program) = ("AIRLIFT_TEST_KUBERNETES_VALIDATE", "kubernetes-validate");

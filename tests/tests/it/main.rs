@@ -4,6 +4,7 @@
 
 mod acl;
 mod across;
+mod api;
 mod azure;
 mod canned_clouds;
 mod changes;
@@ -42,6 +43,7 @@ mod providers;
 mod restore;
 mod s3;
 mod scale;
+mod secrets;
 mod server_side;
 mod sftp;
 mod storm;

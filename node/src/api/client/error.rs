@@ -13,6 +13,8 @@ use crate::api::error::{ApiCode, ApiError};
 pub enum ClientErrorKind {
     /// No connection could be made: nothing was asked.
     Unreachable,
+    /// Somebody answered whose certificate is not one to trust: nothing was asked.
+    Distrusted,
     /// The connection broke, or there was no answer in time: it may have been done.
     Broken,
     /// The answer is an error.
@@ -66,6 +68,14 @@ impl ClientError {
             _ => (ClientErrorKind::Broken, "broke off"),
         };
         let (place, reason) = (place(url), innermost(error));
+        if is_distrust(error) {
+            return Self::new(
+                ClientErrorKind::Distrusted,
+                format!(
+                    "the certificate of the cluster at {place} is not trusted: {reason}; a node's own is named in the URL, https://HOST:PORT#sha256:… (see api.url in its data directory)"
+                ),
+            );
+        }
         Self::new(
             kind,
             format!(
@@ -116,6 +126,7 @@ impl ClientError {
     pub(super) fn may_repeat(&self, repeat: Repeat) -> bool {
         match self.kind {
             ClientErrorKind::Unreachable
+            | ClientErrorKind::Distrusted
             | ClientErrorKind::Answered(ApiCode::NotLeader | ApiCode::TooMany) => true,
             ClientErrorKind::Broken
             | ClientErrorKind::Answered(ApiCode::Unavailable | ApiCode::TimedOut) => {
@@ -126,6 +137,11 @@ impl ClientError {
             | ClientErrorKind::Unusable => false,
         }
     }
+}
+
+/// Whether the other end showed a certificate that was not accepted.
+fn is_distrust(error: &reqwest::Error) -> bool {
+    error.is_connect() && innermost(error).contains("certificate")
 }
 
 fn place(url: &Url) -> String {
@@ -139,7 +155,8 @@ pub(super) fn innermost(error: &dyn Error) -> String {
         error = source;
     }
     let text = error.to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_lowercase()
+    let text = text.split(" (os error").next().unwrap_or(&text);
+    text.trim_start_matches("unexpected error: ").to_lowercase()
 }
 
 #[cfg(test)]

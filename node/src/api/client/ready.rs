@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::Url;
 use serde_json::Value;
 
-use super::{ClientError, builder, error};
+use super::{ClientError, Node, body};
 
 /// Time for the answer: what checks health does not wait for long.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -15,20 +15,19 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// # Errors
 /// When it does not answer, or something else does.
 pub async fn readiness(url: &Url) -> Result<Option<String>, ClientError> {
-    let http = builder().timeout(TIMEOUT).build();
-    let http = http.map_err(|error| ClientError::unusable(error::innermost(&error)))?;
+    let Node { url, http } = Node::at(url, |builder| builder.timeout(TIMEOUT))?;
     let mut asked = url.clone();
     asked.set_path("/readyz");
-    let sent = |error| ClientError::sent(url, &error);
+    let sent = |error| ClientError::sent(&url, &error);
     let answer = http.get(asked).send().await.map_err(sent)?;
     let status = answer.status();
-    let body = answer.bytes().await.map_err(sent)?;
+    let body = body(&url, answer).await?;
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
     // One that is not ready gives its reason; one that is stopping answers with an error.
     let reason = body["reason"].as_str().or_else(|| body["detail"].as_str());
     match (body["status"].as_str(), reason) {
         (Some("ready"), _) if status.is_success() => Ok(None),
         (_, Some(reason)) => Ok(Some(reason.to_owned())),
-        _ => Err(ClientError::malformed(url, &format!("it says {status} to /readyz"))),
+        _ => Err(ClientError::malformed(&url, &format!("it says {status} to /readyz"))),
     }
 }

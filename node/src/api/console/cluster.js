@@ -210,7 +210,8 @@ function self() {
     { class: "scroll", tabindex: "0", role: "region", "aria-label": "Stores of this node" },
     el("table", {}, el("thead", {}, el("tr", {}, columns.map((text) => el("th", { scope: "col" }, text)))), stores),
   );
-  const node = section("The node that serves this page", "self-title", facts, table);
+  const reference = el("p", { class: "hint" }, el("a", { href: "reference.html", id: "reference" }, "What its API can be asked"));
+  const node = section("The node that serves this page", "self-title", facts, table, reference);
   const traffic = ({ sent_bytes: sent, received_bytes: received }) => `${bytes(sent)} sent, ${bytes(received)} received`;
   return {
     node,

@@ -9,20 +9,33 @@ function of(job) {
   const known = histories.get(job.id);
   if (known && known.run === job.run) return known;
   histories.delete(job.id);
-  if (histories.size >= JOBS_MAX) histories.delete(histories.keys().next().value);
-  const fresh = { run: job.run, samples: [], phases: new Map(), held: new Map(), last: null, present: 0 };
+  if (histories.size >= JOBS_MAX) makeRoom();
+  const fresh = { run: job.run, samples: [], phases: new Map(), held: new Map(), last: null, present: 0, isOver: false };
   histories.set(job.id, fresh);
   return fresh;
 }
 
-/** Takes note of all jobs of a list. */
+/** Forgets the oldest job that has ended, or else the oldest. */
+function makeRoom() {
+  const over = [...histories].find(([, history]) => history.isOver);
+  histories.delete(over ? over[0] : histories.keys().next().value);
+}
+
+/** The jobs of a list that are worth a note: those that run, and those that were seen running. */
+function noted(jobs) {
+  const open = jobs.filter((job) => job.outcome === null).slice(0, JOBS_MAX);
+  return [...open, ...jobs.filter((job) => job.outcome !== null && histories.get(job.id)?.run === job.run)];
+}
+
+/** Takes note of the jobs of a list. */
 export function note(list, now = Date.now()) {
-  for (const job of list.jobs) {
+  for (const job of noted(list.jobs)) {
     const history = of(job);
     // What is done beyond what was sent was at the target before.
     history.present = Math.max(history.present, job.bytes.done - job.bytes.sent);
     const before = history.samples.at(-1);
     const isOpen = job.outcome === null;
+    history.isOver = !isOpen;
     if (!isOpen && (!before || before.isEnd)) continue;
     if (before && now - before.at < 500 && isOpen) continue;
     history.samples.push({
@@ -48,6 +61,7 @@ export function noteJob(job, now = Date.now()) {
   const history = of(job);
   const span = history.last === null ? 0 : Math.min(now - history.last, 5000);
   history.last = job.outcome === null ? now : null;
+  history.isOver = job.outcome !== null;
   const isActive = job.outcome === null && job.state !== "paused";
   if (!isActive || job.bottleneck === "none") return;
   history.held.set(job.bottleneck, (history.held.get(job.bottleneck) ?? 0) + span);

@@ -27,6 +27,7 @@ export function signIn(main, reason, done) {
     el("p", { class: "hint", id: "token-help" }, "The founding node keeps it in the file admin.token of its data directory. This tab remembers it until you sign out or close it."),
     error,
     button,
+    el("p", { class: "hint" }, el("a", { href: "reference.html" }, "What the API can be asked")),
   );
   form.addEventListener("submit", async (event) => {
     event.preventDefault();

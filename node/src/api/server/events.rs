@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use airlift_protocol::id::JobId;
+use axum::Extension;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -18,7 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
 
 use super::connections::stopped;
-use super::guard::Guard;
+use super::guard::{Client, Guard};
 use super::routes::read_job_id;
 use crate::api::error::{ApiCode, ApiError, Problem};
 use crate::api::service::Service;
@@ -51,11 +52,14 @@ struct Trouble {
 struct View {
     event: &'static str,
     json: String,
+    /// Whether the token opens it no more.
+    is_refused: bool,
 }
 
 /// Looks on for one client.
 struct Watcher {
     guard: Arc<Guard>,
+    client: Client,
     job: Option<JobId>,
     /// What was sent last, by view.
     sent: Vec<View>,
@@ -70,6 +74,7 @@ struct Watcher {
 /// Answers with events until the client leaves, the server stops, or its time is over.
 pub(super) async fn events(
     State(guard): State<Arc<Guard>>,
+    Extension(client): Extension<Client>,
     query: Result<Query<EventQuery>, QueryRejection>,
 ) -> Result<Response, ApiError> {
     let Query(query) = query.map_err(|error| ApiError::invalid(error.body_text()))?;
@@ -80,7 +85,8 @@ pub(super) async fn events(
     };
     let now = clock::now();
     let (end, stop) = (now + guard.limits.watch_time, guard.stop.clone());
-    let watcher = Watcher { guard, job, sent: Vec::new(), next: now, end, stop, _place: place };
+    let (sent, next) = (Vec::new(), now);
+    let watcher = Watcher { guard, client, job, sent, next, end, stop, _place: place };
     let turns = stream::unfold(watcher, |mut watcher| async move {
         let news = watcher.turn().await?;
         Some((news, watcher))
@@ -100,7 +106,7 @@ impl Watcher {
         let limit = self.guard.limits.request_timeout;
         let look = async {
             tokio::time::sleep_until(next).await;
-            tokio::time::timeout(limit, views(&*self.guard.service, self.job)).await
+            tokio::time::timeout(limit, views(&*self.client.0, self.job)).await
         };
         let views = tokio::select! {
             biased;
@@ -108,6 +114,10 @@ impl Watcher {
             views = look => views.unwrap_or_else(|_| vec![View::of::<()>("cluster", Err(late()))]),
         };
         self.next = clock::now() + self.guard.limits.watch_interval;
+        // Whose token was revoked is told so once.
+        if views.iter().any(|view| view.is_refused) {
+            self.end = self.next;
+        }
         let news: Vec<View> =
             views.iter().filter(|view| !self.sent.contains(view)).cloned().collect();
         self.sent = views;
@@ -146,12 +156,13 @@ impl View {
             })
         });
         match written {
-            Ok(json) => Self { event: name, json },
+            Ok(json) => Self { event: name, json, is_refused: false },
             Err(error) => {
                 let trouble = Trouble { of: name, problem: Problem::from(&error) };
                 let json =
                     serde_json::to_string(&trouble).expect("invariant: a problem is plain JSON");
-                Self { event: "problem", json }
+                let is_refused = error.code == ApiCode::Unauthorized;
+                Self { event: "problem", json, is_refused }
             }
         }
     }

@@ -14,6 +14,7 @@ use super::Limits;
 use super::connections::Peer;
 use super::failures::Failures;
 use crate::api::error::{ApiCode, ApiError, PROBLEM_TYPE, Problem};
+use crate::api::operation::Sight;
 use crate::api::service::{Permission, Service};
 use crate::runtime::clock;
 
@@ -39,7 +40,12 @@ pub(super) struct Guard {
 pub(super) struct Gate {
     pub(super) guard: Arc<Guard>,
     pub(super) permission: Permission,
+    pub(super) sight: Sight,
 }
+
+/// The node, as it answers the client of a request.
+#[derive(Clone)]
+pub(super) struct Client(pub(super) Arc<dyn Service>);
 
 impl Guard {
     /// Stands before `service`, until `stop` turns true.
@@ -62,20 +68,23 @@ impl Guard {
         &self,
         peer: Peer,
         headers: &HeaderMap,
-        needed: Permission,
-    ) -> Result<(), ApiError> {
+        (needed, sight): (Permission, Sight),
+    ) -> Result<Client, ApiError> {
         let address = peer.0.ip();
         let failures = || self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(rest) = failures().blocked(address, clock::now()) {
             let text = "too many wrong tokens came from this address: wait, then use the right one";
             return Err(ApiError::new(ApiCode::TooMany, text).retry_after(rest));
         }
-        let granted = match bearer(headers) {
-            Ok(token) => self.service.authorize(token).await,
-            Err(error) => Err(error),
-        };
-        match granted {
-            Ok(permission) if permission >= needed => Ok(()),
+        // Who shows nothing guesses nothing, and does not count: a health check without a token must not
+        // shut out everybody else at its address.
+        let token = bearer(headers)?;
+        match self.service.authorize(token).await {
+            Ok(admitted) if admitted.is_limited && sight == Sight::Everything => {
+                let text = "a token that is limited to locations does not allow this";
+                Err(ApiError::new(ApiCode::Forbidden, text))
+            }
+            Ok(admitted) if admitted.permission >= needed => Ok(Client(admitted.service)),
             Ok(_) => {
                 let needed = match needed {
                     Permission::Read => "look at anything",
@@ -115,11 +124,15 @@ fn bearer(headers: &HeaderMap) -> Result<&str, ApiError> {
 pub(super) async fn authorize(
     State(gate): State<Gate>,
     Extension(peer): Extension<Peer>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
-    match gate.guard.authorize(peer, request.headers(), gate.permission).await {
-        Ok(()) => next.run(request).await,
+    let needed = (gate.permission, gate.sight);
+    match gate.guard.authorize(peer, request.headers(), needed).await {
+        Ok(client) => {
+            request.extensions_mut().insert(client);
+            next.run(request).await
+        }
         Err(error) => error.into_response(),
     }
 }

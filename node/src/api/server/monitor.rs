@@ -15,21 +15,12 @@ use super::guard::{Guard, bound};
 use super::routes::{Answer, json, no_method, no_path, no_store};
 use crate::metrics::{self, CONTENT_TYPE};
 
-/// The paths that need no token anywhere.
-pub(super) fn health() -> Router<Arc<Guard>> {
-    Router::new().route("/healthz", get(lives)).route("/readyz", get(is_ready))
-}
-
-/// The metrics.
-pub(super) fn metrics() -> Router<Arc<Guard>> {
-    Router::new().route("/metrics", get(show_metrics))
-}
-
-/// All of it, without a token.
+/// What monitoring asks, without a token.
 pub(super) fn router(guard: Arc<Guard>) -> Router {
     Router::new()
-        .merge(health())
-        .merge(metrics())
+        .route("/healthz", get(lives))
+        .route("/readyz", get(is_ready))
+        .route("/metrics", get(show_metrics))
         .fallback(no_path)
         .method_not_allowed_fallback(no_method)
         .layer(from_fn_with_state(Arc::clone(&guard), bound))
@@ -37,11 +28,13 @@ pub(super) fn router(guard: Arc<Guard>) -> Router {
         .with_state(guard)
 }
 
-fn lives() -> Ready<Answer> {
+/// Whether the node answers.
+pub(super) fn lives() -> Ready<Answer> {
     ready(json(&json!({ "status": "ok" })))
 }
 
-async fn is_ready(State(guard): State<Arc<Guard>>) -> Answer {
+/// Whether it hears a leader.
+pub(super) async fn is_ready(State(guard): State<Arc<Guard>>) -> Answer {
     match guard.service.readiness().await?.refusal() {
         None => json(&json!({ "status": "ready" })),
         Some(reason) => {
@@ -51,7 +44,8 @@ async fn is_ready(State(guard): State<Arc<Guard>>) -> Answer {
     }
 }
 
-async fn show_metrics(State(guard): State<Arc<Guard>>) -> Answer {
+/// The metrics.
+pub(super) async fn show_metrics(State(guard): State<Arc<Guard>>) -> Answer {
     let text = metrics::render(&guard.service.snapshot().await?);
     let kind = HeaderValue::from_static(CONTENT_TYPE);
     let answer: Response = ([(header::CONTENT_TYPE, kind)], text).into_response();

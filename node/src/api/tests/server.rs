@@ -9,7 +9,9 @@ use tokio::net::TcpStream;
 
 use crate::api::error::{ApiCode, ApiError, PROBLEM_TYPE};
 use crate::api::fake::{Fake, JOB, TOKEN, ended_badly};
+use crate::api::operation::{About, Operation};
 use crate::api::server::{ApiServer, Limits};
+use crate::api::service::Permission;
 
 fn request(server: &ApiServer, method: Method, path: &str) -> RequestBuilder {
     let client = Client::builder().no_proxy().build().unwrap();
@@ -48,26 +50,45 @@ async fn health_needs_no_token_and_everything_else_does() {
 #[tokio::test]
 async fn each_permission_opens_its_paths_and_no_more() {
     let server = Fake::showing(vec![ended_badly()]).serve(Limits::default()).await;
-    let job = format!("/api/v1/jobs/{JOB}");
-    let paths = [
-        (Method::GET, "/api/v1/jobs".to_owned(), 0),
-        (Method::GET, job.clone(), 0),
-        (Method::GET, format!("{job}/report"), 0),
-        (Method::GET, "/api/v1/cluster".to_owned(), 0),
-        (Method::POST, "/api/v1/jobs".to_owned(), 1),
-        (Method::POST, format!("{job}/pause"), 1),
-        (Method::POST, format!("{job}/resume"), 1),
-        (Method::POST, format!("{job}/cancel"), 1),
-        (Method::POST, "/api/v1/cluster/tokens".to_owned(), 2),
-        (Method::POST, "/api/v1/cluster/leader".to_owned(), 2),
-        (Method::POST, "/api/v1/cluster/limit".to_owned(), 2),
-        (Method::DELETE, "/api/v1/cluster/nodes/x".to_owned(), 2),
-    ];
-    for (method, path, needed) in paths {
-        for (token, held) in [("read", 0), ("operate", 1), (TOKEN, 2)] {
-            let status = send(&server, method.clone(), &path, token).await.status();
-            assert_eq!(status == 403, held < needed, "{method} {path} {token}: {status}");
+    for operation in Operation::ALL {
+        // It does not end by itself, and has tests of its own.
+        if operation == Operation::WatchEvents {
+            continue;
         }
+        let About { method, path, needs, .. } = operation.about();
+        let path =
+            path.replace("{job}", &JOB.to_string()).replace("{node}", "x").replace("{token}", "ci");
+        let method = Method::from_bytes(method.as_str().to_uppercase().as_bytes()).unwrap();
+        let bare = request(&server, method.clone(), &path).send().await.unwrap().status();
+        assert_eq!(bare == 401, needs.is_some(), "{method} {path}: {bare}");
+        for (token, held) in [
+            ("read", Permission::Read),
+            ("operate", Permission::Operate),
+            (TOKEN, Permission::Administer),
+        ] {
+            let status = send(&server, method.clone(), &path, token).await.status();
+            let is_refused = needs.is_some_and(|needed| held < needed);
+            assert_eq!(status == 403, is_refused, "{method} {path} {token}: {status}");
+            assert!(status != 404 && status != 405, "{method} {path}: {status}");
+        }
+        let other = send(&server, Method::PATCH, &path, TOKEN).await;
+        assert!(other.headers().contains_key("allow"), "{path}");
+        assert_eq!(problem(other).await.1["code"], "method_not_allowed", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_is_limited_opens_nothing_that_tells_of_everything() {
+    let server = Fake::showing(vec![ended_badly()]).serve(Limits::default()).await;
+    for (path, status) in [
+        ("/api/v1/jobs", 200),
+        ("/api/v1/cluster", 200),
+        ("/api/v1/node", 403),
+        ("/api/v1/audit", 403),
+        ("/metrics", 403),
+    ] {
+        let answer = send(&server, Method::GET, path, "limited").await;
+        assert_eq!(answer.status(), status, "{path}");
     }
 }
 
@@ -224,6 +245,9 @@ async fn wrong_requests_are_told_what_is_wrong() {
         (Method::GET, "/api/v2/jobs", body(""), 404, "not_found"),
         (Method::GET, "/console/none.js", body(""), 404, "not_found"),
         (Method::DELETE, "/api/v1/cluster/nodes/%ff", body(""), 400, "invalid"),
+        (Method::POST, "/api/v1/tokens", body(r#"{"name":"a b","role":"viewer"}"#), 400, "invalid"),
+        (Method::POST, "/api/v1/tokens", body(r#"{"name":"a","role":"root"}"#), 400, "invalid"),
+        (Method::GET, "/api/v1/audit?from=x", body(""), 400, "invalid"),
     ];
     for (method, path, body, status, code) in cases {
         let sent = request(&server, method.clone(), path).bearer_auth(TOKEN).body(body);
@@ -244,6 +268,7 @@ async fn refusals_of_the_service_reach_the_client_with_their_advice() {
         assert_eq!(answer.headers()["retry-after"], "3");
         let (status, body) = problem(answer).await;
         assert_eq!(status, code.status());
+        assert_eq!(body["type"], format!("urn:airlift:problem:{}", code.as_str()));
         assert_eq!(body["detail"], "the reason");
         assert_eq!(body["status"], code.status());
         assert_eq!(body["retry_after_seconds"], 3);
@@ -262,6 +287,17 @@ async fn too_many_wrong_tokens_shut_the_door_for_a_while() {
     assert_eq!(problem(answer).await.0, 429);
     let health = request(&server, Method::GET, "/healthz").send().await.unwrap();
     assert_eq!(health.status(), 200);
+}
+
+#[tokio::test]
+async fn who_shows_no_token_shuts_nobody_out() {
+    let limits = Limits { failures_max: 3, ..Limits::default() };
+    let server = Fake::default().serve(limits).await;
+    for _ in 0..5 {
+        let answer = request(&server, Method::GET, "/metrics").send().await.unwrap();
+        assert_eq!(answer.status(), 401);
+    }
+    assert_eq!(send(&server, Method::GET, "/api/v1/jobs", TOKEN).await.status(), 200);
 }
 
 #[tokio::test]
@@ -325,4 +361,57 @@ async fn a_stop_lets_requests_end_and_takes_no_more() {
     let (answer, ()) = tokio::join!(asked, stop);
     assert_eq!(answer.unwrap().status(), 200);
     assert!(TcpStream::connect(address).await.is_err());
+}
+
+#[tokio::test]
+async fn who_reads_nothing_of_an_answer_loses_its_place() {
+    let limits = Limits {
+        connections_max: 1,
+        write_timeout: Duration::from_millis(300),
+        ..Limits::default()
+    };
+    let fake = Fake::showing(vec![ended_badly()]);
+    *fake.0.lines.lock().unwrap() = vec!["x".repeat(100_000); 400];
+    let server = fake.serve(limits).await;
+    let mut silent = TcpStream::connect(server.address()).await.unwrap();
+    let head = format!(
+        "GET /api/v1/jobs/{JOB}/report HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer read\r\n\r\n"
+    );
+    silent.write_all(head.as_bytes()).await.unwrap();
+    // Served only after the silent one was let go of.
+    let health = request(&server, Method::GET, "/healthz").send();
+    let health = tokio::time::timeout(Duration::from_secs(10), health).await;
+    assert_eq!(health.expect("the silent connection is still open").unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn a_key_goes_with_its_submission_and_is_refused_where_it_promises_too_much() {
+    let fake = Fake::showing(vec![ended_badly()]);
+    let server = fake.serve(Limits::default()).await;
+    let send = async |path: &str, key: &str, body: &str| {
+        let sent = request(&server, Method::POST, path).bearer_auth(TOKEN);
+        sent.header("Idempotency-Key", key).body(body.to_owned()).send().await.unwrap()
+    };
+    let (one, other) = (
+        r#"{"mode":"cp","source":"a:/x","target":"b:/y"}"#,
+        r#"{"target":"b:/y","source":"a:/x","mode":"cp","dry_run":true}"#,
+    );
+    for (key, body) in [("k", one), ("k", one), ("k", other), ("l", one)] {
+        assert_eq!(send("/api/v1/jobs", key, body).await.status(), 200);
+    }
+    let keys: Vec<_> = fake.0.keys.lock().unwrap().iter().map(|key| key.unwrap()).collect();
+    assert_eq!(keys[0], keys[1]);
+    assert!(keys[0].name == keys[2].name && keys[0].of != keys[2].of);
+    assert!(keys[0].name != keys[3].name && keys[0].of == keys[3].of);
+    for (path, key, body) in [
+        ("/api/v1/jobs", "a b", one),
+        ("/api/v1/jobs", "", one),
+        ("/api/v1/jobs", &"x".repeat(129), one),
+        ("/api/v1/cluster/tokens", "k", r#"{"role":"worker","ttl_seconds":60}"#),
+        ("/api/v1/cluster/leader", "k", "{}"),
+    ] {
+        assert_eq!(send(path, key, body).await.status(), 400, "{path} {key}");
+    }
+    assert_eq!(send("/api/v1/cluster/leader", "k", r#"{"node":"paris"}"#).await.status(), 200);
+    assert_eq!(send("/api/v1/cluster/limit", "k", "{}").await.status(), 200);
 }

@@ -1,5 +1,6 @@
 //! Questions to the driver, which alone owns the state machines.
 
+use airlift_coordinator::origin::Actor;
 use airlift_coordinator::{Answer, Coordinator, Request};
 use airlift_protocol::control::Members;
 use airlift_protocol::id::NodeId;
@@ -27,8 +28,8 @@ type Look = Box<dyn FnOnce(Sight<'_>) + Send>;
 
 /// A question to the driver.
 pub(crate) enum Ask {
-    /// A request to the control plane.
-    Request(Request, oneshot::Sender<Answer>),
+    /// A request to the control plane, and who makes it.
+    Request(Request, Actor, oneshot::Sender<Answer>),
     /// A look at its state.
     Look(Look),
     /// Hand the lead to another voter: to this one, or to any.
@@ -55,10 +56,10 @@ impl Asker {
         (Self { asks }, receiver)
     }
 
-    /// Asks the control plane for something, and waits until it is decided.
-    pub(crate) async fn request(&self, request: Request) -> Result<Answer, Gone> {
+    /// Asks the control plane for something in somebody's name, and waits until it is decided.
+    pub(crate) async fn request(&self, request: Request, by: Actor) -> Result<Answer, Gone> {
         let (reply, answer) = oneshot::channel();
-        self.asks.send(Ask::Request(request, reply)).await.map_err(|_| Gone)?;
+        self.asks.send(Ask::Request(request, by, reply)).await.map_err(|_| Gone)?;
         answer.await.map_err(|_| Gone)
     }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use airlift_coordinator::origin::Actor;
 use airlift_coordinator::state::{Happening, Notice};
 use airlift_coordinator::{Coordinator, Request};
 use airlift_protocol::cluster::ClusterId;
@@ -174,7 +175,8 @@ impl Courier {
                 Err(gone) => return gone,
                 Ok(Some(oldest)) if oldest <= through => {
                     // Whatever comes of it: what still waits is looked at again.
-                    if let Err(gone) = self.asker.request(Request::Told(through)).await {
+                    if let Err(gone) = self.asker.request(Request::Told(through), Actor::Root).await
+                    {
                         return gone;
                     }
                 }

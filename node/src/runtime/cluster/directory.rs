@@ -3,6 +3,8 @@
 //! ```text
 //! identity.key     the node's key, for its eyes only
 //! admin.token      the administrator's token, on the node that founded the cluster
+//! api.pem          the certificate of the API with its key, where the node has made one
+//! api.url          where the API answers on this machine
 //! node.json        name, addresses, cluster, the members as last heard
 //! consensus.redb   a voter's log, term and vote
 //! snapshot-DIGEST  the state that a voter's log builds on
@@ -91,6 +93,10 @@ impl Directory {
 
     pub(crate) fn admin_token(&self) -> PathBuf {
         self.path.join("admin.token")
+    }
+
+    pub(crate) fn api_certificate(&self) -> PathBuf {
+        self.path.join("api.pem")
     }
 
     fn record(&self) -> PathBuf {
@@ -222,6 +228,24 @@ impl Directory {
             }
         }
         Ok(())
+    }
+
+    /// The certificate of the API with its key, once the node has made one.
+    pub(crate) fn read_api_certificate(&self) -> Result<Option<String>, StoreError> {
+        let path = self.api_certificate();
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(StoreError::io("read", path.display(), &error)),
+        }
+    }
+
+    pub(crate) fn write_api_certificate(&self, pem: &str) -> Result<(), StoreError> {
+        write_durably(&self.api_certificate(), pem.as_bytes())
+    }
+
+    pub(crate) fn write_api_url(&self, url: &str) -> Result<(), StoreError> {
+        write_durably(&self.path.join("api.url"), format!("{url}\n").as_bytes())
     }
 
     pub(crate) fn write_admin_token(&self, token: &str) -> Result<(), StoreError> {

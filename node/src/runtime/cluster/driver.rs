@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use airlift_coordinator::consensus::Role;
 use airlift_coordinator::log::Batch;
+use airlift_coordinator::origin::Actor;
 use airlift_coordinator::{
     Agent, AgentEffect, AgentInput, Answer, Coordinator, Effect, Input, Request, RequestId,
 };
@@ -317,7 +318,8 @@ impl Driver {
                 let founding = airlift_coordinator::command::Founding { cluster, founder, admin };
                 let id = self.next_request();
                 let request = Request::Found(Box::new(founding));
-                self.feed(Input::Request { id, request, at: clock::wall() });
+                let by = Actor::Node(self.parts.node);
+                self.feed(Input::Request { id, request, by, at: clock::wall() });
             }
             Err(error) => self.failure = Some(error),
         }
@@ -702,7 +704,7 @@ impl Driver {
 
     fn on_ask(&mut self, ask: Ask) {
         match ask {
-            Ask::Request(request, reply) => self.ask(request, reply),
+            Ask::Request(request, by, reply) => self.ask(request, by, reply),
             Ask::Look(look) => look(Sight {
                 node: self.parts.node,
                 leader: self.leader,
@@ -718,7 +720,7 @@ impl Driver {
         }
     }
 
-    fn ask(&mut self, request: Request, reply: oneshot::Sender<Answer>) {
+    fn ask(&mut self, request: Request, by: Actor, reply: oneshot::Sender<Answer>) {
         if self.parts.coordinator.is_none() {
             let _ = reply.send(Answer::NotLeader);
             return;
@@ -726,7 +728,7 @@ impl Driver {
         let id = self.next_request();
         self.asked.retain(|_, reply| !reply.is_closed());
         self.asked.insert(id, reply);
-        self.feed(Input::Request { id, request, at: clock::wall() });
+        self.feed(Input::Request { id, request, by, at: clock::wall() });
     }
 
     fn transfer(&mut self, to: Option<NodeId>) -> Result<(), String> {

@@ -10,6 +10,7 @@
 //! A call goes at most one hop: a node that does not lead says so, and who asked looks again. What
 //! surely was not done is asked again for a while, and so is what does no harm when done twice.
 
+mod access;
 mod call;
 mod jobs;
 mod members;
@@ -19,39 +20,45 @@ mod report;
 mod tests;
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use airlift_coordinator::state::JoinToken as IssuedToken;
+use airlift_coordinator::origin::Actor;
+use airlift_coordinator::state::{JoinToken as IssuedToken, State};
 use airlift_coordinator::{Answer, Coordinator, Request};
 use airlift_protocol::attributes::AttributeSet;
-use airlift_protocol::cluster::{ClusterId, Role, Secret};
+use airlift_protocol::cluster::{ClusterId, Role};
 use airlift_protocol::codec;
 use airlift_protocol::control::{ControlAnswer, ControlMessage, Forwarded};
+use airlift_protocol::error::Failure;
 use airlift_protocol::id::{JobId, NodeId};
 use airlift_protocol::job::JobSpec;
 use airlift_protocol::location::Location;
+use airlift_protocol::once::SubmitKey;
 use async_trait::async_trait;
 use bytes::Bytes;
-use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use futures::StreamExt;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use self::access::{Caller, no_token};
 use self::call::{Call, Granted};
 pub(super) use self::jobs::summary_of;
 use self::members::Known;
 use self::report::{Batch, LINES_MAX, Reader};
 pub(crate) use self::report::{Line, Place, Records, Start};
+use super::api_token::{self, Shown};
 use super::ask::{Asker, Gone, Sight};
 use super::token::JoinTokenText;
+use crate::api::access::{ApiTokenList, ApiTokenRequest, ApiTokenView, AuditPage, CreatedApiToken};
 use crate::api::budget::BudgetRequest;
+use crate::api::client::Secret;
 use crate::api::error::{ApiCode, ApiError};
 use crate::api::request::{
     Found, LeaderRequest, LimitRequest, Submission, SubmitRequest, TokenRequest,
 };
 use crate::api::retention::RetentionRequest;
-use crate::api::service::{JobOrder, Permission, ReportLines, Service};
+use crate::api::service::{Admitted, JobOrder, ReportLines, Service};
 use crate::api::view::{
     ClusterView, JobList, JobView, JoinToken, NodeFigures, NodeRole, Submitted, utc,
 };
@@ -108,9 +115,8 @@ pub(crate) struct ClusterService {
     records: Arc<dyn Records>,
     probe: Arc<dyn Probe>,
     meters: Arc<dyn Meters>,
-    /// The token that was let in last, to show the leader. A cluster knows one token of clients,
-    /// the administrator's, so it is the one of every call that gets as far as here.
-    admitted: Arc<Mutex<Option<Secret>>>,
+    /// The token of the client that this service was given to, to show the leader.
+    token: Secret,
 }
 
 /// Who leads, as far as is known.
@@ -134,8 +140,9 @@ impl ClusterService {
         probe: Arc<dyn Probe>,
         meters: Arc<dyn Meters>,
     ) -> Self {
-        let admitted = Arc::new(Mutex::new(None));
-        Self { cluster, asker, control, records, probe, meters, admitted }
+        // Nobody's: refused by whoever it is shown to.
+        let token = Secret::new(String::new());
+        Self { cluster, asker, control, records, probe, meters, token }
     }
 
     /// Answers a call that another node has forwarded, when this node leads: it trusts no other node
@@ -160,12 +167,29 @@ impl ClusterService {
     /// Carries a call out on the leader, which a majority has confirmed after it was asked: neither
     /// the token nor the answer is judged by a state that others have left behind.
     async fn perform_checked(&self, call: Call, token: &str) -> Result<Value, ApiError> {
-        self.request(Request::Read).await?;
-        let permission = self.permission(token).await?;
-        if permission < call.permission() {
-            return Err(ApiError::new(ApiCode::Forbidden, "the token does not allow this"));
-        }
-        self.perform(call, token).await
+        self.request(Request::Read, Actor::Root).await?;
+        let checked = call.clone();
+        let caller = self.caller(token, move |caller, state| {
+            caller.check(&checked, state)?;
+            Ok(caller)
+        });
+        let caller = caller.await?;
+        self.perform(call, &caller).await
+    }
+
+    /// Whose a token is, as far as this node can tell.
+    async fn caller<T: Send + 'static>(
+        &self,
+        token: &str,
+        judge: impl FnOnce(Caller, &State) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let shown = Shown::parse(token).ok_or_else(|| no_token(token))?;
+        let wall = clock::wall();
+        let judged = self.look(move |sight| {
+            let state = sight.coordinator.ok_or_else(call::not_leader)?.state();
+            judge(Caller::of(state, &shown, wall)?, state)
+        });
+        judged.await?
     }
 
     /// Has a call answered, by whoever leads.
@@ -175,7 +199,7 @@ impl ClusterService {
 
     /// As [`call`](Self::call), with the token of the client that was let in.
     async fn call_admitted<T: DeserializeOwned>(&self, call: &Call) -> Result<T, ApiError> {
-        self.call(call, &self.token()).await
+        self.call(call, self.token.reveal()).await
     }
 
     async fn settle(&self, call: &Call, token: &str) -> Result<Value, ApiError> {
@@ -193,7 +217,11 @@ impl ClusterService {
                     may_be_done = true;
                 }
                 // An earlier attempt did it.
-                (ApiCode::NotFound, Call::RemoveNode(_)) if may_be_done => return Ok(Value::Null),
+                (ApiCode::NotFound, Call::RemoveNode(_) | Call::RevokeApiToken(_))
+                    if may_be_done =>
+                {
+                    return Ok(Value::Null);
+                }
                 _ => return Err(error),
             }
             if clock::now().duration_since(begun) >= PATIENCE {
@@ -259,69 +287,66 @@ impl ClusterService {
         self.look(move |sight| Known::of(cluster, &sight, connected)).await
     }
 
-    /// What a token allows, as far as this node can tell.
-    async fn permission(&self, token: &str) -> Result<Permission, ApiError> {
-        let hash = self.admin_hash().await?.ok_or_else(call::not_leader)?;
-        judge(token, hash)
-    }
-
-    async fn admin_hash(&self) -> Result<Option<[u8; 32]>, ApiError> {
-        self.look(|sight| {
-            let cluster = sight.coordinator.and_then(|it| it.state().cluster.as_ref());
-            cluster.map(|cluster| cluster.admin)
-        })
-        .await
-    }
-
-    fn admit(&self, token: &str) {
-        let mut admitted = self.admitted.lock().unwrap_or_else(PoisonError::into_inner);
-        *admitted = parse_token(token);
-    }
-
-    /// The token to show the leader; empty, and refused there, when none was let in.
-    fn token(&self) -> String {
-        let admitted = self.admitted.lock().unwrap_or_else(PoisonError::into_inner);
-        admitted.as_ref().map(|secret| HEXLOWER.encode(&secret.0)).unwrap_or_default()
-    }
-
     /// Carries a call out on the leader. [`ApiCode::NotLeader`] means that nothing was done.
-    async fn perform(&self, call: Call, token: &str) -> Result<Value, ApiError> {
+    async fn perform(&self, call: Call, caller: &Caller) -> Result<Value, ApiError> {
+        let by = caller.by;
         match call {
-            Call::Authorize => call::write(&Granted::from(self.permission(token).await?)),
-            Call::Submit(request) => call::write(&self.submit_here(*request).await?),
+            Call::Authorize => call::write(&Granted::of(caller)),
+            Call::Submit(request) => call::write(&self.submit_here(*request, None, caller).await?),
+            Call::SubmitOnce(request, key) => {
+                call::write(&self.submit_here(*request, Some(key), caller).await?)
+            }
             Call::Jobs => {
                 let wall = clock::wall();
-                let list = self.look_leading(move |leading| jobs::list(leading, wall)).await?;
+                let caller = caller.clone();
+                let list = self
+                    .look_leading(move |leading| jobs::list(leading, wall, |job| caller.sees(job)));
+                let list = list.await?;
                 call::write(&list)
             }
             Call::Job(job) => call::write(&self.job_here(job).await?),
-            Call::Pause(job) => self.order_here(job, Request::Pause(job)).await,
-            Call::Resume(job) => self.order_here(job, Request::Resume(job)).await,
-            Call::Cancel(job) => self.order_here(job, Request::Cancel(job)).await,
+            Call::Pause(job) => self.order_here(job, Request::Pause(job), by).await,
+            Call::Resume(job) => self.order_here(job, Request::Resume(job), by).await,
+            Call::Cancel(job) => self.order_here(job, Request::Cancel(job), by).await,
             Call::Report { job, from, after } => {
                 let start = after.map_or(Start::Line(from), Start::After);
                 call::write(&self.report_here(job, start).await?)
             }
             Call::Cluster => call::write(&self.known().await?.view()),
-            Call::CreateToken(request) => call::write(&self.create_token_here(request).await?),
-            Call::RemoveNode(node) => self.remove_here(&node).await.map(|()| Value::Null),
+            Call::CreateToken(request) => call::write(&self.create_token_here(request, by).await?),
+            Call::RemoveNode(node) => self.remove_here(&node, by).await.map(|()| Value::Null),
             Call::TransferLeader(request) => {
-                self.transfer_here(request).await.map(|()| Value::Null)
+                self.transfer_here(request, by).await.map(|()| Value::Null)
             }
             Call::SetRetention(request) => {
                 let retention = request.retention()?;
-                self.request(Request::SetRetention(retention)).await.map(|()| Value::Null)
+                self.request(Request::SetRetention(retention), by).await.map(|()| Value::Null)
             }
-            Call::SetBudget(job, request) => self.set_budget_here(job, request).await,
+            Call::SetBudget(job, request) => self.set_budget_here(job, request, by).await,
             Call::Limit(request) => {
-                self.request(Request::Limit(request.bandwidth()?)).await.map(|()| Value::Null)
+                self.request(Request::Limit(request.bandwidth()?), by).await.map(|()| Value::Null)
+            }
+            Call::CreateApiToken(request) => {
+                call::write(&self.create_api_token_here(&request, by).await?)
+            }
+            Call::ApiTokens => {
+                let wall = clock::wall();
+                let list = self.look_leading(move |leading| access::list(leading.state(), wall));
+                call::write(&list.await?)
+            }
+            Call::RevokeApiToken(text) => {
+                self.revoke_api_token_here(&text, by).await.map(|()| Value::Null)
+            }
+            Call::Audit { from } => {
+                let page = self.look_leading(move |leading| access::audit(leading.state(), from));
+                call::write(&page.await?)
             }
         }
     }
 
-    /// Asks the control plane for something.
-    async fn request(&self, request: Request) -> Result<(), ApiError> {
-        match self.asker.request(request).await.map_err(stopping)? {
+    /// Asks the control plane for something in somebody's name.
+    async fn request(&self, request: Request, by: Actor) -> Result<(), ApiError> {
+        match self.asker.request(request, by).await.map_err(stopping)? {
             Answer::Done => Ok(()),
             Answer::Refused(failure) => Err(call::refused(&failure)),
             Answer::NotLeader => Err(call::not_leader()),
@@ -332,22 +357,57 @@ impl ClusterService {
         }
     }
 
-    async fn submit_here(&self, request: SubmitRequest) -> Result<Submitted, ApiError> {
+    async fn submit_here(
+        &self,
+        request: SubmitRequest,
+        key: Option<SubmitKey>,
+        caller: &Caller,
+    ) -> Result<Submitted, ApiError> {
         let submission = Submission::try_from(request)?;
+        caller.check_written(&submission)?;
+        if let Some(begun) = self.submitted_before(key, caller).await? {
+            return Ok(begun);
+        }
         let (source, target) = tokio::join!(
             self.probe.probe(&submission.source),
             self.probe.probe(&submission.target)
         );
         let spec = submission.spec(source?, target?)?;
+        caller.check_found(&spec)?;
         let (id, cannot_hold) = (spec.id(), self.probe.lost(&spec));
-        self.request(Request::Submit(Box::new(spec))).await?;
-        Ok(Submitted { id, run: self.run(id).await?, cannot_hold })
+        let spec = Box::new(spec);
+        let Some(key) = key else {
+            self.request(Request::Submit(spec), caller.by).await?;
+            return Ok(Submitted { id, run: self.run(id).await?, cannot_hold });
+        };
+        self.request(Request::SubmitOnce(spec, key), caller.by).await?;
+        self.submitted_before(Some(key), caller).await?.ok_or_else(|| jobs::missing(id))
+    }
+
+    /// What came of the submission with this key, when there was one.
+    async fn submitted_before(
+        &self,
+        key: Option<SubmitKey>,
+        caller: &Caller,
+    ) -> Result<Option<Submitted>, ApiError> {
+        let Some(key) = key else { return Ok(None) };
+        let known = self.look_leading(move |leading| {
+            let state = leading.state();
+            let begun = state.submission(&key)?;
+            let known =
+                begun.and_then(|(id, run)| Some((id, run, state.jobs.get(&id)?.spec.clone())));
+            Ok::<_, Failure>(known)
+        });
+        let known = known.await?.map_err(|failure| call::refused(&failure))?;
+        let Some((id, run, spec)) = known else { return Ok(None) };
+        caller.check_found(&spec)?;
+        Ok(Some(Submitted { id, run, cannot_hold: self.probe.lost(&spec) }))
     }
 
     async fn run(&self, job: JobId) -> Result<u32, ApiError> {
         let run = self.look_leading(move |leading| {
             let state = leading.state();
-            state.jobs.get(&job).map(|it| it.run).ok_or_else(|| jobs::missing(state, job))
+            state.jobs.get(&job).map(|it| it.run).ok_or_else(|| jobs::gone(state, job))
         });
         run.await?
     }
@@ -365,26 +425,31 @@ impl ClusterService {
     }
 
     /// Gives a job another budget, by the prices that it has where none are given.
-    async fn set_budget_here(&self, job: JobId, request: BudgetRequest) -> Result<Value, ApiError> {
+    async fn set_budget_here(
+        &self,
+        job: JobId,
+        request: BudgetRequest,
+        by: Actor,
+    ) -> Result<Value, ApiError> {
         let before = self.look_leading(move |leading| {
             let state = leading.state();
             let found = state.jobs.get(&job).map(|it| it.spec.policy.budget);
-            found.ok_or_else(|| jobs::missing(state, job))
+            found.ok_or_else(|| jobs::gone(state, job))
         });
         let before = before.await??;
         let budget = request.budget(before.money.as_ref().map(|(_, prices)| prices))?;
-        self.request(Request::SetBudget(job, budget)).await?;
+        self.request(Request::SetBudget(job, budget), by).await?;
         call::write(&self.job_here(job).await?)
     }
 
-    async fn order_here(&self, job: JobId, order: Request) -> Result<Value, ApiError> {
+    async fn order_here(&self, job: JobId, order: Request, by: Actor) -> Result<Value, ApiError> {
         let is_cancel = matches!(order, Request::Cancel(_));
         let is_done = self.look_leading(move |leading| {
             let job = leading.state().jobs.get(&job);
             is_cancel && job.is_some_and(jobs::is_cancelled)
         });
         if !is_done.await? {
-            self.request(order).await?;
+            self.request(order, by).await?;
         }
         call::write(&self.job_here(job).await?)
     }
@@ -400,7 +465,11 @@ impl ClusterService {
         Ok(Batch::new(run, lines))
     }
 
-    async fn create_token_here(&self, request: TokenRequest) -> Result<JoinToken, ApiError> {
+    async fn create_token_here(
+        &self,
+        request: TokenRequest,
+        by: Actor,
+    ) -> Result<JoinToken, ApiError> {
         let TokenRequest { role, ttl_seconds } = request.check()?;
         let (voters, addresses) = self.known().await?.admitting();
         let token = JoinTokenText::draw(self.cluster, &voters, addresses);
@@ -418,21 +487,44 @@ impl ClusterService {
             expires_at,
             used_by: None,
         };
-        self.request(Request::IssueToken(token.id, issued)).await?;
+        self.request(Request::IssueToken(token.id, issued), by).await?;
         Ok(JoinToken { token: token.to_text(), role, expires_at: utc(expires_at) })
     }
 
-    async fn remove_here(&self, node: &str) -> Result<(), ApiError> {
+    async fn create_api_token_here(
+        &self,
+        request: &ApiTokenRequest,
+        by: Actor,
+    ) -> Result<CreatedApiToken, ApiError> {
+        let (id, secret) = Shown::draw();
+        let at = clock::wall();
+        let token = request.token(secret.hash(), at)?;
+        let view = ApiTokenView::of(id, &token, at);
+        self.request(Request::CreateApiToken(id, Box::new(token)), by).await?;
+        Ok(CreatedApiToken { token: api_token::text(id, &secret), view })
+    }
+
+    async fn revoke_api_token_here(&self, text: &str, by: Actor) -> Result<(), ApiError> {
+        let name = text.to_owned();
+        let found = self.look_leading(move |leading| leading.state().access.named(&name)).await?;
+        let id = found.ok_or_else(|| {
+            let text = text.escape_debug();
+            ApiError::not_found(format!("no API token has the name or id '{text}'"))
+        })?;
+        self.request(Request::RevokeApiToken(id), by).await
+    }
+
+    async fn remove_here(&self, node: &str, by: Actor) -> Result<(), ApiError> {
         let node = self.known().await?.removable(node)?;
         if node == self.control.node() {
-            self.hand_over(None).await?;
+            self.hand_over(None, by).await?;
             // Whoever leads now takes it out.
             return Err(call::not_leader());
         }
-        self.request(Request::RemoveMember(node)).await
+        self.request(Request::RemoveMember(node), by).await
     }
 
-    async fn transfer_here(&self, request: LeaderRequest) -> Result<(), ApiError> {
+    async fn transfer_here(&self, request: LeaderRequest, by: Actor) -> Result<(), ApiError> {
         let to = match request.node {
             Some(node) => Some(self.known().await?.successor(&node)?),
             None => None,
@@ -440,12 +532,13 @@ impl ClusterService {
         if to == Some(self.control.node()) {
             return Ok(());
         }
-        self.hand_over(to).await
+        self.hand_over(to, by).await
     }
 
     /// Hands the lead to another voter, and waits until one has taken it.
-    async fn hand_over(&self, to: Option<NodeId>) -> Result<(), ApiError> {
+    async fn hand_over(&self, to: Option<NodeId>, by: Actor) -> Result<(), ApiError> {
         let begun = clock::now();
+        self.request(Request::HandOver(to), by).await?;
         let transferred = self.asker.transfer(to).await.map_err(stopping)?;
         transferred.map_err(|reason| ApiError::new(ApiCode::Conflict, reason))?;
         while clock::now().duration_since(begun) < HAND_OVER_LIMIT {
@@ -460,20 +553,41 @@ impl ClusterService {
 
 #[async_trait]
 impl Service for ClusterService {
-    async fn authorize(&self, token: &str) -> Result<Permission, ApiError> {
-        let permission = match self.admin_hash().await? {
-            Some(hash) => judge(token, hash)?,
-            // What cannot be a token is not worth the way.
-            None if parse_token(token).is_none() => return Err(wrong_token()),
-            None => self.call::<Granted>(&Call::Authorize, token).await?.into(),
+    async fn authorize(&self, token: &str) -> Result<Admitted, ApiError> {
+        // What cannot be a token is not worth the way.
+        let shown = Shown::parse(token).ok_or_else(|| no_token(token))?;
+        let known = self.caller(token, |caller, _| Ok(Granted::of(&caller))).await;
+        let granted = match (known, shown) {
+            (Ok(granted), _) => granted,
+            // A worker has no state to look at.
+            (Err(error), _) if error.code == ApiCode::NotLeader => {
+                self.call::<Granted>(&Call::Authorize, token).await?
+            }
+            // This voter may not have heard yet that the token was made.
+            (Err(error), Shown::Api(..)) if error.code == ApiCode::Unauthorized => {
+                self.call::<Granted>(&Call::Authorize, token).await?
+            }
+            (Err(error), _) => return Err(error),
         };
-        self.admit(token);
-        Ok(permission)
+        let service = Self { token: Secret::new(token), ..self.clone() };
+        Ok(Admitted {
+            permission: granted.permission(),
+            is_limited: granted.is_limited,
+            service: Arc::new(service),
+        })
     }
 
-    async fn submit(&self, submission: Submission) -> Result<Submitted, ApiError> {
-        let request = SubmitRequest::from(&submission);
-        self.call_admitted(&Call::Submit(Box::new(request))).await
+    async fn submit(
+        &self,
+        submission: Submission,
+        key: Option<SubmitKey>,
+    ) -> Result<Submitted, ApiError> {
+        let request = Box::new(SubmitRequest::from(&submission));
+        let call = match key {
+            Some(key) => Call::SubmitOnce(request, key),
+            None => Call::Submit(request),
+        };
+        self.call_admitted(&call).await
     }
 
     async fn jobs(&self) -> Result<JobList, ApiError> {
@@ -489,7 +603,7 @@ impl Service for ClusterService {
     }
 
     async fn report(&self, job: JobId, from: u64) -> Result<ReportLines, ApiError> {
-        let reader = Reader::open(self.clone(), self.token(), job, from).await?;
+        let reader = Reader::open(self.clone(), job, from).await?;
         let lines = futures::stream::try_unfold(reader, |mut reader| async move {
             let line = reader.next().await;
             line.map(|line| line.map(|line| (line, reader)))
@@ -498,8 +612,9 @@ impl Service for ClusterService {
     }
 
     async fn cluster(&self) -> Result<ClusterView, ApiError> {
-        let (lead, token) = (self.lead().await?, self.token());
-        match within(SHOW_LIMIT, self.attempt(lead, &Call::Cluster, &token)).await {
+        let lead = self.lead().await?;
+        let shown = self.attempt(lead, &Call::Cluster, self.token.reveal());
+        match within(SHOW_LIMIT, shown).await {
             Ok(value) => call::read(value),
             // Whoever mends a cluster needs to see what is left of it.
             Err(error) if error.code.is_passing() => {
@@ -543,6 +658,26 @@ impl Service for ClusterService {
         self.cluster().await
     }
 
+    async fn create_api_token(
+        &self,
+        request: ApiTokenRequest,
+    ) -> Result<CreatedApiToken, ApiError> {
+        self.call_admitted(&Call::CreateApiToken(request)).await
+    }
+
+    async fn api_tokens(&self) -> Result<ApiTokenList, ApiError> {
+        self.call_admitted(&Call::ApiTokens).await
+    }
+
+    async fn revoke_api_token(&self, token: &str) -> Result<ApiTokenList, ApiError> {
+        self.call_admitted::<()>(&Call::RevokeApiToken(token.to_owned())).await?;
+        self.api_tokens().await
+    }
+
+    async fn audit(&self, from: u64) -> Result<AuditPage, ApiError> {
+        self.call_admitted(&Call::Audit { from }).await
+    }
+
     async fn readiness(&self) -> Result<Readiness, ApiError> {
         self.readiness_here().await
     }
@@ -560,24 +695,6 @@ async fn within<T>(
     tokio::time::timeout(limit, work)
         .await
         .unwrap_or_else(|_| Err(call::unknown("the cluster did not decide in time")))
-}
-
-/// What a token allows, in the same time for every wrong one of the right form.
-fn judge(token: &str, admin: [u8; 32]) -> Result<Permission, ApiError> {
-    match parse_token(token) {
-        Some(secret) if secret.has_hash(admin) => Ok(Permission::Administer),
-        _ => Err(wrong_token()),
-    }
-}
-
-/// Reads a client's token: 64 hexadecimal digits.
-fn parse_token(token: &str) -> Option<Secret> {
-    let bytes = HEXLOWER_PERMISSIVE.decode(token.as_bytes()).ok()?;
-    bytes.try_into().ok().map(Secret)
-}
-
-fn wrong_token() -> ApiError {
-    ApiError::new(ApiCode::Unauthorized, "the token is not known in this cluster")
 }
 
 fn stopping(_: Gone) -> ApiError {

@@ -106,6 +106,11 @@ impl JoinTokenText {
                 "a join token has 6 parts between dots, and this one {}: was it cut short?",
                 rest.len() + 1
             )),
+            [first, ..] if first.starts_with("airlift-api") => Err(
+                "this is an API token, which opens the API and lets no node join: make a join token \
+                 with `airlift cluster token`"
+                    .to_owned(),
+            ),
             [first, ..] if first.starts_with("airlift") => Err(format!(
                 "the join token is of another version of airlift: this one reads {VERSION}"
             )),
@@ -250,6 +255,7 @@ mod tests {
             ("secret".to_owned(), "no join token"),
             ("x".repeat(TOKEN_BYTES_MAX + 1), "at most"),
             (with(0, "airlift2"), "another version"),
+            ("airlift-api1.0707070707070707.secret".to_owned(), "an API token"),
             (good.rsplit_once('.').unwrap().0.to_owned(), "6 parts"),
             (format!("{good}.x"), "6 parts"),
             (with(1, "c0"), "cluster"),

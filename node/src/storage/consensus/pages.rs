@@ -2,7 +2,7 @@
 //!
 //! A row begins with a hash over its index and its content.
 
-use airlift_coordinator::command::Command;
+use airlift_coordinator::command::{Command, Entry};
 use airlift_protocol::codec;
 use airlift_protocol::id::LogIndex;
 use airlift_protocol::limits::LOG_ENTRY_BYTES_MAX;
@@ -86,7 +86,7 @@ fn page_of(entry: LogEntry) -> Result<Page, redb::Error> {
     let no_page = || corrupted(format!("entry {} is no manifest page", entry.index.0));
     let LogPayload::Command(bytes) = &entry.payload else { return Err(no_page()) };
     match codec::decode(bytes, LOG_ENTRY_BYTES_MAX) {
-        Ok(Command::Page { page, .. }) => Ok(page),
+        Ok(Entry { command: Command::Page { page, .. }, .. }) => Ok(page),
         _ => Err(no_page()),
     }
 }

@@ -1,6 +1,6 @@
 //! The consensus file: what was written is read, and damage never passes for a log.
 
-use airlift_coordinator::command::{Command, Turn};
+use airlift_coordinator::command::{self, Command, Turn};
 use airlift_protocol::assignment::End;
 use airlift_protocol::id::{JobId, KeyRangeId, PageId};
 use airlift_protocol::key::Key;
@@ -183,7 +183,7 @@ fn page_entry(index: u64, term: u64) -> LogEntry {
     let turn = Turn { range: KeyRangeId(0), number: PageId(number), at: Timestamp(0) };
     let (job, page, unreadable) = (JobId([1; 16]), page(number), Unreadable::default());
     let command = Command::Page { job, run: 1, end: End::Source, page, turn, unreadable };
-    let payload = LogPayload::Command(codec::encode(&command));
+    let payload = LogPayload::Command(codec::encode(&command::Entry::from(command)));
     LogEntry { index: LogIndex(index), term, payload }
 }
 

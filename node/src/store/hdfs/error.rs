@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::access::WAY_OUT;
 use crate::store::StoreError;
-use crate::store::http::error::{classify_status, first_line};
+use crate::store::http::error::{classify_status, first_line, pause_of};
 use crate::store::http::{Failed, Refusal, body};
 
 /// Bytes of an error's document that are read.
@@ -19,10 +19,10 @@ const IPC_PORT: &str = "Hadoop IPC port";
 
 /// What an answer says that is no success.
 pub(super) async fn refusal(response: Response) -> Refusal {
-    let status = response.status().as_u16();
+    let (status, pause) = (response.status().as_u16(), pause_of(&response));
     // Without its document an error still has its status.
     let document = body::document(response, DOCUMENT_BYTES_MAX).await.unwrap_or_default();
-    read(status, &document)
+    Refusal { pause, ..read(status, &document) }
 }
 
 fn read(status: u16, document: &[u8]) -> Refusal {
@@ -32,26 +32,25 @@ fn read(status: u16, document: &[u8]) -> Refusal {
     };
     let shown = |text: &str| first_line(text).chars().take(MESSAGE_CHARS_MAX).collect::<String>();
     let message = exception["message"].as_str().map(shown).filter(|text| !text.is_empty());
-    match exception["exception"].as_str() {
-        // Java names a class within a class by both.
-        Some(name) => {
-            let name = name.rsplit('$').next().unwrap_or(name);
-            Refusal { status, code: Some(name.to_owned()), message }
-        }
-        None => {
-            let text = String::from_utf8_lossy(document);
-            let message = text.contains(IPC_PORT).then(|| {
-                "this is the port of Hadoop's RPC: write the port of HTTP, mostly 9870 (50070 before Hadoop 3)".to_owned()
-            });
-            Refusal { status, code: None, message }
-        }
-    }
+    // Java names a class within a class by both.
+    let code = exception["exception"].as_str().map(|name| name.rsplit('$').next().unwrap_or(name));
+    let is_other_port = || String::from_utf8_lossy(document).contains(IPC_PORT);
+    let message = match code {
+        None if is_other_port() => Some(
+            "this is the port of Hadoop's RPC: write the port of HTTP, mostly 9870 (50070 before Hadoop 3)"
+                .to_owned(),
+        ),
+        None => None,
+        Some(_) => message,
+    };
+    let means = classify(status, code, message.as_deref().unwrap_or_default());
+    Refusal { status, code: code.map(str::to_owned), message, means, pause: None }
 }
 
 /// The error of `action` on `what`.
 pub(super) fn store_error(action: &str, what: &str, failed: &Failed) -> StoreError {
     let (code, reason) = match failed {
-        Failed::Refused(refusal) => (classify(refusal), reason(refusal)),
+        Failed::Refused(refusal) => (refusal.means, reason(refusal)),
         Failed::Other(code, reason) => (*code, reason.clone()),
     };
     let way_out = match failed.status() {
@@ -63,7 +62,7 @@ pub(super) fn store_error(action: &str, what: &str, failed: &Failed) -> StoreErr
 
 /// Whether it is the credentials that are refused, whatever the request was about.
 pub(super) fn is_about_credentials(failed: &Failed) -> bool {
-    matches!(failed, Failed::Refused(refusal) if classify(refusal) == ErrorCode::Unauthorized)
+    matches!(failed, Failed::Refused(refusal) if refusal.means == ErrorCode::Unauthorized)
 }
 
 /// Whether the answer was that there is no such file: the file system's own word, since a plain 404 may be that
@@ -86,9 +85,8 @@ pub(super) fn is_standby(failed: &Failed) -> bool {
 }
 
 /// What the name of the exception, or without one the status, means.
-fn classify(refusal: &Refusal) -> ErrorCode {
-    let message = refusal.message.as_deref().unwrap_or_default();
-    match refusal.code.as_deref() {
+fn classify(status: u16, code: Option<&str>, message: &str) -> ErrorCode {
+    match code {
         Some("FileNotFoundException") => ErrorCode::NotFound,
         Some("SecurityException" | "InvalidToken" | "AuthenticationException") => {
             ErrorCode::Unauthorized
@@ -117,8 +115,8 @@ fn classify(refusal: &Refusal) -> ErrorCode {
         Some(_) if message.contains("must both be directories") => ErrorCode::Conflict,
         Some(_) if message.contains("quota") && message.contains("exceeded") => ErrorCode::NoSpace,
         Some(_) => ErrorCode::Unavailable,
-        None if refusal.status == 404 => ErrorCode::LocationMissing,
-        None => classify_status(refusal.status),
+        None if status == 404 => ErrorCode::LocationMissing,
+        None => classify_status(status),
     }
 }
 

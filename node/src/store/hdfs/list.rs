@@ -9,11 +9,12 @@ use airlift_protocol::manifest::Entry;
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 
+use super::REQUESTS_MAX;
 use super::error::{is_absent, store_error};
 use super::namenode::{Ask, named, survives};
 use super::root::Root;
 use super::status::{FileType, Splitter, Status};
-use crate::store::each::{REQUESTS_MAX, for_each};
+use crate::store::each::for_each;
 use crate::store::http::Body;
 use crate::store::path::{is_staging, split};
 use crate::store::walk::{Directories, Name, in_order, walk};

@@ -9,16 +9,16 @@ use airlift_protocol::manifest::{Entry, Kind};
 use airlift_protocol::units::ByteRange;
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::{StreamExt, stream};
 use tokio::sync::mpsc;
 
+use super::REQUESTS_MAX;
 use super::error::store_error;
 use super::list::{describe, kept};
 use super::namenode::{Ask, inode, named};
 use super::root::Root;
 use super::status::{Status, changed, gone, listed_id};
 use crate::pipeline::chunk::Payload;
-use crate::store::each::REQUESTS_MAX;
+use crate::store::each::read_each;
 use crate::store::http::{Body, ChunkReader};
 use crate::store::{Attributes, RangeReader, ReadResult, StoreError, contiguous};
 
@@ -28,15 +28,8 @@ pub(super) async fn read_small(
     objects: Vec<Entry>,
     found: mpsc::Sender<ReadResult>,
 ) {
-    let read =
-        |(index, entry): (usize, Entry)| async move { (index, read_whole(root, &entry).await) };
-    let mut results =
-        stream::iter(objects.into_iter().enumerate()).map(read).buffer_unordered(REQUESTS_MAX);
-    while let Some(result) = results.next().await {
-        if found.send(result).await.is_err() {
-            return;
-        }
-    }
+    let read = |entry: Entry| async move { read_whole(root, &entry).await };
+    read_each(REQUESTS_MAX, objects, found, read).await;
 }
 
 async fn read_whole(root: &Root, entry: &Entry) -> Result<(Payload, Attributes), StoreError> {

@@ -3,12 +3,13 @@
 use airlift_protocol::error::ErrorCode;
 use airlift_protocol::manifest::Entry;
 
+use super::REQUESTS_MAX;
 use super::error::store_error;
 use super::list::describe;
 use super::namenode::{Depth, inode, named};
 use super::root::Root;
 use crate::store::StoreError;
-use crate::store::each::{REQUESTS_MAX, for_each};
+use crate::store::each::for_each;
 
 /// Deletes `entries`; results in order. Directories that this leaves empty stay: whether they go is for the
 /// caller to say, who knows the source.

@@ -4,6 +4,7 @@ use airlift_protocol::error::ErrorCode;
 use airlift_protocol::manifest::Kind;
 use bytes::{Buf, Bytes};
 
+use super::REQUESTS_MAX;
 use super::checksum::FileChecksum;
 use super::error::{is_absent, store_error};
 use super::list::kept;
@@ -12,7 +13,7 @@ use super::root::Root;
 use super::status::milliseconds;
 use crate::pipeline::chunk::VerifiedObject;
 use crate::runtime::blocking::blocking;
-use crate::store::each::{REQUESTS_MAX, for_each};
+use crate::store::each::for_each;
 use crate::store::http::{Body, Failed};
 use crate::store::path::split;
 use crate::store::staged::mtime_ns;

@@ -174,9 +174,35 @@ pub(in crate::store) fn deepest(error: &(dyn Error + 'static)) -> String {
     }
 }
 
-/// The first line of `text`, without the full stop.
+/// The first line of `text`, without the full stop and without what would let somebody in.
 pub(in crate::store) fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().trim().trim_end_matches('.').to_owned()
+    masked(text.lines().next().unwrap_or_default().trim().trim_end_matches('.'))
+}
+
+/// What stands before a signature or token of a URL.
+const SIGNED: [&str; 3] = ["sig=", "signature=", "token="];
+
+/// A service may repeat in an error what it was sent: a signature of a URL is good for whoever reads it.
+fn masked(text: &str) -> String {
+    let lower = text.to_ascii_lowercase();
+    let mut masked = String::with_capacity(text.len());
+    let mut done = 0;
+    for (begin, _) in text.char_indices() {
+        let Some(name) = SIGNED.iter().find(|name| lower[begin..].starts_with(**name)) else {
+            continue;
+        };
+        if begin < done {
+            continue;
+        }
+        let value = begin + name.len();
+        let is_end = |char: char| char.is_whitespace() || "&\"'<>,;)".contains(char);
+        let end = text[value..].find(is_end).map_or(text.len(), |length| value + length);
+        masked.push_str(&text[done..value]);
+        masked.push('…');
+        done = end;
+    }
+    masked.push_str(&text[done..]);
+    masked
 }
 
 #[cfg(test)]
@@ -195,6 +221,19 @@ mod tests {
         };
         assert_eq!(code, ErrorCode::Unreachable, "{text}");
         assert!(text.contains("the endpoint") && !text.contains("secret"), "{text}");
+    }
+
+    #[test]
+    fn signatures_that_a_service_repeats_are_not_told() {
+        for (text, told) in [
+            ("GET /c?sv=2&sig=a%2Fb&se=9 is refused", "GET /c?sv=2&sig=…&se=9 is refused"),
+            ("X-Amz-Signature=00ff", "X-Amz-Signature=…"),
+            ("x-amz-security-token=a,sig=b", "x-amz-security-token=…,sig=…"),
+            ("ä sig=ü\"ö", "ä sig=…\"ö"),
+            ("the signature does not match", "the signature does not match"),
+        ] {
+            assert_eq!(first_line(text), told);
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 use airlift_coordinator::coordinator::Replay;
 use airlift_coordinator::event::{Event, Outcome};
 use airlift_coordinator::log::Batch;
+use airlift_coordinator::origin::Actor;
 use airlift_coordinator::{Coordinator, Effect, Input, Request, RequestId};
 use airlift_protocol::assignment::{Assignment, UploadToken, Work};
 use airlift_protocol::attributes::AttributeSet;
@@ -187,7 +188,7 @@ fn begin() -> Site {
         policy: Policy::default(),
     };
     let request = Request::Submit(Box::new(spec));
-    site.feed(Input::Request { id: RequestId(1), request, at: NOW });
+    site.feed(Input::Request { id: RequestId(1), request, by: Actor::Root, at: NOW });
     let heartbeat = Heartbeat {
         boot: Boot(1),
         addresses: Addresses::default(),

@@ -18,6 +18,8 @@ pub(crate) struct Bench {
     pub(crate) airlift: PathBuf,
     pub(crate) rounds: usize,
     pub(crate) is_smoke: bool,
+    /// Keys of the bucket that is listed.
+    pub(crate) keys: Option<u64>,
     root: TempDir,
 }
 
@@ -36,7 +38,7 @@ impl Bench {
         let root = tempfile::Builder::new().prefix("airlift-bench-").tempdir_in(&below);
         let root = root.map_err(|error| format!("{}: {error}", below.display()))?;
         let rounds = if options.is_smoke { 1 } else { options.rounds };
-        Ok(Self { airlift, rounds, is_smoke: options.is_smoke, root })
+        Ok(Self { airlift, rounds, is_smoke: options.is_smoke, keys: options.keys, root })
     }
 
     /// An amount: the whole one, or that of a smoke test.

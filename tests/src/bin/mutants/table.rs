@@ -54,6 +54,12 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         replace: "now.since(view.heard) >= LEASE_MS / 4);\n",
     },
     Mutant {
+        name: "token-believed: the log takes what was asked with a token that was revoked meanwhile",
+        file: "coordinator/src/state/access.rs",
+        find: "        return refuse(\"the token was revoked, or has expired, before this was decided\".to_owned());\n",
+        replace: "        return Ok(());\n",
+    },
+    Mutant {
         name: "report-twice: a report does not end its lease, so that it counts again when repeated",
         file: "coordinator/src/state/report.rs",
         find: "    let Some(lease) = job.leases.remove(report.assignment) else { return Vec::new() };\n",

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use airlift_coordinator::origin::Actor;
 use airlift_coordinator::{AgentInput, Answer, Coordinator, Input, Request};
 use airlift_protocol::assignment::Assignment;
 use airlift_protocol::cluster::ClusterId;
@@ -240,7 +241,7 @@ impl Driver {
 
     fn admit(&mut self, node: NodeId, join: Box<JoinRequest>, reply: Reply) {
         let (sender, decided) = oneshot::channel();
-        self.ask(Request::Join(node, join), sender);
+        self.ask(Request::Join(node, join), Actor::Node(node), sender);
         let asker = self.parts.asker.clone();
         self.work.spawn(async move {
             let said = match decided.await {

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use airlift_coordinator::command::{Command, Founding};
 use airlift_coordinator::coordinator::Replay;
+use airlift_coordinator::origin::Actor;
 use airlift_coordinator::state::JoinToken;
 use airlift_coordinator::{Answer, Coordinator, Effect, Input, Request, RequestId};
 use airlift_protocol::cluster::{ClusterId, Member, Role};
@@ -97,7 +98,10 @@ fn founded(node: NodeId, tokens: &[(&JoinTokenText, Timestamp)]) -> Coordinator 
 
 fn admit(coordinator: &mut Coordinator, from: NodeId, join: Box<JoinRequest>) -> ControlAnswer {
     let request = Request::Join(from, join);
-    coordinator.handle(Timestamp(1), Input::Request { id: RequestId(1), request, at: WALL });
+    coordinator.handle(
+        Timestamp(1),
+        Input::Request { id: RequestId(1), request, by: Actor::Node(from), at: WALL },
+    );
     while let Some(effect) = coordinator.poll_effect() {
         match effect {
             Effect::Persist { number, .. } => {

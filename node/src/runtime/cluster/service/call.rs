@@ -4,11 +4,14 @@ use airlift_protocol::control::{ControlAnswer, Forwarded};
 use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::id::JobId;
 use airlift_protocol::limits::LOG_ENTRY_BYTES_MAX;
+use airlift_protocol::once::SubmitKey;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::access::Caller;
 use super::report::Place;
+use crate::api::access::ApiTokenRequest;
 use crate::api::budget::BudgetRequest;
 use crate::api::error::{ApiCode, ApiError, Problem};
 use crate::api::request::{LeaderRequest, LimitRequest, SubmitRequest, TokenRequest};
@@ -63,6 +66,19 @@ pub(super) enum Call {
     TransferLeader(LeaderRequest),
     /// All jobs together are to keep to a bandwidth.
     Limit(LimitRequest),
+    /// A job is to be done, unless this very submission came before.
+    SubmitOnce(Box<SubmitRequest>, SubmitKey),
+    /// A token that opens the API.
+    CreateApiToken(ApiTokenRequest),
+    /// All of these.
+    ApiTokens,
+    /// One of these is to open nothing any more.
+    RevokeApiToken(String),
+    /// Some entries of the audit log.
+    Audit {
+        /// The number of the first.
+        from: u64,
+    },
     /// A job is to have another budget.
     SetBudget(JobId, BudgetRequest),
     /// So much is to be kept of jobs that have ended.
@@ -82,10 +98,14 @@ impl Call {
     /// What a token must allow for it.
     pub(super) fn permission(&self) -> Permission {
         match self {
-            Self::Authorize | Self::Jobs | Self::Job(_) | Self::Report { .. } | Self::Cluster => {
-                Permission::Read
-            }
+            Self::Authorize
+            | Self::Jobs
+            | Self::Job(_)
+            | Self::Report { .. }
+            | Self::Cluster
+            | Self::Audit { .. } => Permission::Read,
             Self::Submit(_)
+            | Self::SubmitOnce(..)
             | Self::Pause(_)
             | Self::Resume(_)
             | Self::Cancel(_)
@@ -94,6 +114,9 @@ impl Call {
             | Self::RemoveNode(_)
             | Self::TransferLeader(_)
             | Self::Limit(_)
+            | Self::CreateApiToken(_)
+            | Self::ApiTokens
+            | Self::RevokeApiToken(_)
             | Self::SetRetention(_) => Permission::Administer,
         }
     }
@@ -102,11 +125,12 @@ impl Call {
     pub(super) fn is_repeatable(&self) -> bool {
         match self {
             // Each makes another token, whose secret nobody would have.
-            Self::CreateToken(_) => false,
+            Self::CreateToken(_) | Self::CreateApiToken(_) => false,
             // Without a name, each moves the lead on.
             Self::TransferLeader(request) => request.node.is_some(),
             Self::Authorize
             | Self::Submit(_)
+            | Self::SubmitOnce(..)
             | Self::Jobs
             | Self::Job(_)
             | Self::Pause(_)
@@ -116,6 +140,9 @@ impl Call {
             | Self::Cluster
             | Self::RemoveNode(_)
             | Self::Limit(_)
+            | Self::ApiTokens
+            | Self::RevokeApiToken(_)
+            | Self::Audit { .. }
             | Self::SetBudget(..)
             | Self::SetRetention(_) => true,
         }
@@ -142,34 +169,39 @@ impl Call {
     }
 }
 
-/// A [`Permission`] on its way between nodes.
+/// What a token allows, on its way between nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Granted {
+    permission: Allowed,
+    /// Whether it is limited to locations.
+    pub(super) is_limited: bool,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Granted {
-    /// [`Permission::Read`].
+enum Allowed {
     Read,
-    /// [`Permission::Operate`].
     Operate,
-    /// [`Permission::Administer`].
     Administer,
 }
 
-impl From<Permission> for Granted {
-    fn from(permission: Permission) -> Self {
-        match permission {
-            Permission::Read => Self::Read,
-            Permission::Operate => Self::Operate,
-            Permission::Administer => Self::Administer,
-        }
+impl Granted {
+    /// What a caller may do.
+    pub(super) fn of(caller: &Caller) -> Self {
+        let permission = match caller.permission {
+            Permission::Read => Allowed::Read,
+            Permission::Operate => Allowed::Operate,
+            Permission::Administer => Allowed::Administer,
+        };
+        Self { permission, is_limited: caller.is_limited() }
     }
-}
 
-impl From<Granted> for Permission {
-    fn from(granted: Granted) -> Self {
-        match granted {
-            Granted::Read => Self::Read,
-            Granted::Operate => Self::Operate,
-            Granted::Administer => Self::Administer,
+    /// The permission.
+    pub(super) fn permission(self) -> Permission {
+        match self.permission {
+            Allowed::Read => Permission::Read,
+            Allowed::Operate => Permission::Operate,
+            Allowed::Administer => Permission::Administer,
         }
     }
 }
@@ -304,6 +336,7 @@ mod tests {
     use airlift_protocol::units::ByteRate;
 
     use super::*;
+    use crate::api::access::ApiRoleText;
     use crate::api::text::ByteText;
     use crate::api::view::{JobMode, NodeRole};
 
@@ -338,14 +371,26 @@ mod tests {
         }))
     }
 
+    fn submit_once() -> Call {
+        let Call::Submit(request) = submit() else { unreachable!("it is one") };
+        Call::SubmitOnce(request, SubmitKey { name: [1; 16], of: [2; 16] })
+    }
+
     fn calls() -> Vec<(Call, Permission, bool)> {
         use Permission::{Administer, Operate, Read};
         let token = TokenRequest { role: NodeRole::Worker, ttl_seconds: 60 };
+        let api_token = ApiTokenRequest {
+            name: "ci".to_owned(),
+            role: ApiRoleText::Submitter,
+            locations: vec![ByteText(b"berlin:/\xff".to_vec())],
+            ttl_seconds: Some(60),
+        };
         let limit = LimitRequest::from(Some(&Bandwidth::Fixed(ByteRate(7))));
         let named = LeaderRequest { node: Some("paris".to_owned()) };
         vec![
             (Call::Authorize, Read, true),
             (submit(), Operate, true),
+            (submit_once(), Operate, true),
             (Call::Jobs, Read, true),
             (Call::Job(JOB), Read, true),
             (Call::order(JOB, JobOrder::Pause), Operate, true),
@@ -365,6 +410,10 @@ mod tests {
                 Operate,
                 true,
             ),
+            (Call::CreateApiToken(api_token), Administer, false),
+            (Call::ApiTokens, Administer, true),
+            (Call::RevokeApiToken("ci".to_owned()), Administer, true),
+            (Call::Audit { from: u64::MAX }, Read, true),
         ]
     }
 

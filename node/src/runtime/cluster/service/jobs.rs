@@ -32,10 +32,14 @@ type Measured = BTreeMap<NodeId, Recent>;
 /// Bytes a second that each node may move of a job.
 type Allowed = BTreeMap<NodeId, u64>;
 
-/// All jobs, newest first; `wall` is the time now.
-pub(super) fn list(coordinator: &Coordinator, wall: Timestamp) -> JobList {
-    let mut jobs: Vec<(JobId, &Job)> =
-        coordinator.state().jobs.iter().map(|(id, job)| (*id, job)).collect();
+/// The jobs that are seen, newest first; `wall` is the time now.
+pub(super) fn list(
+    coordinator: &Coordinator,
+    wall: Timestamp,
+    is_seen: impl Fn(&Job) -> bool,
+) -> JobList {
+    let jobs = coordinator.state().jobs.iter().filter(|(_, job)| is_seen(job));
+    let mut jobs: Vec<(JobId, &Job)> = jobs.map(|(id, job)| (*id, job)).collect();
     jobs.sort_by_key(|(id, job)| (Reverse(job.submitted_at), *id));
     let show = |(id, job)| summary(id, job, &measured(coordinator, id), wall);
     JobList { jobs: jobs.into_iter().map(show).collect() }
@@ -77,7 +81,7 @@ pub(super) fn show(
     (now, wall): (Timestamp, Timestamp),
 ) -> Result<Shown, ApiError> {
     let state = coordinator.state();
-    let job = state.jobs.get(&id).ok_or_else(|| missing(state, id))?;
+    let job = state.jobs.get(&id).ok_or_else(|| gone(state, id))?;
     let nobody = BTreeMap::new();
     let members = state.cluster.as_ref().map_or(&nobody, |cluster| &cluster.members);
     let mut view = view(id, job, members, &measured(coordinator, id), wall);
@@ -126,9 +130,14 @@ fn show_shares(view: &mut JobView, allowed: &Allowed) {
 }
 
 /// The answer about a job that does not exist.
-pub(super) fn missing(state: &State, id: JobId) -> ApiError {
+pub(super) fn missing(id: JobId) -> ApiError {
+    ApiError::not_found(format!("there is no job {id}"))
+}
+
+/// The answer about a job that is not on record, or not any more.
+pub(super) fn gone(state: &State, id: JobId) -> ApiError {
     match state.removed.get(&id) {
-        None => ApiError::not_found(format!("there is no job {id}")),
+        None => missing(id),
         Some(removed) => ApiError::not_found(format!(
             "job {id} ended at {}, and what is known of it was removed since, its report too (airlift \
              cluster keep-finished says how long that is kept)",

@@ -38,7 +38,7 @@ impl Inside {
                 last_index: status.last.0,
                 is_leader: is_deciding,
             }),
-            jobs: leading.map(|leading| jobs::list(leading, clock::wall())),
+            jobs: leading.map(|leading| jobs::list(leading, clock::wall(), |_| true)),
             throttles: leading.map_or_else(Vec::new, |leading| {
                 leading.throttles().throttled().map(ThrottleView::from).collect()
             }),

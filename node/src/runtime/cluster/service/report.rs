@@ -83,7 +83,6 @@ impl Batch {
 /// A report that is being read.
 pub(super) struct Reader {
     service: ClusterService,
-    token: String,
     job: JobId,
     /// The line after those that were fetched.
     next: u64,
@@ -101,12 +100,11 @@ impl Reader {
     /// When not even the first lines can be had.
     pub(super) async fn open(
         service: ClusterService,
-        token: String,
         job: JobId,
         from: u64,
     ) -> Result<Self, ApiError> {
         let lines = VecDeque::new();
-        let mut reader = Self { service, token, job, next: from, last: None, run: None, lines };
+        let mut reader = Self { service, job, next: from, last: None, run: None, lines };
         reader.fetch().await?;
         Ok(reader)
     }
@@ -124,7 +122,7 @@ impl Reader {
 
     async fn fetch(&mut self) -> Result<(), ApiError> {
         let call = Call::Report { job: self.job, from: self.next, after: self.last };
-        let batch: Batch = self.service.call(&call, &self.token).await?;
+        let batch: Batch = self.service.call_admitted(&call).await?;
         let run = *self.run.get_or_insert(batch.run);
         if run != batch.run {
             let text = "the job was submitted again meanwhile: ask for the report of the new run";

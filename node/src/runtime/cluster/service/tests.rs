@@ -8,19 +8,23 @@ use airlift_coordinator::coordinator::Replay;
 use airlift_coordinator::{Effect, Input, RequestId};
 use airlift_protocol::assignment::End;
 use airlift_protocol::attributes::{AttributeKind, AttributeSet};
-use airlift_protocol::cluster::{Address, Addresses, Member, NodeName};
+use airlift_protocol::cluster::{Address, Addresses, Member, NodeName, Secret as RootSecret};
 use airlift_protocol::control::Members;
+use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::id::{LogIndex, PageId, Position};
 use airlift_protocol::key::Key;
 use airlift_protocol::raft::RaftId;
 use airlift_protocol::time::Timestamp;
 use airlift_protocol::version::{FormatVersion, Formats};
+use data_encoding::HEXLOWER;
 use futures::TryStreamExt;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::api::request::{AclText, ComparisonText, KeysText, LinksText, TagsText};
+use crate::api::access::ApiRoleText;
+use crate::api::request::{AclText, ComparisonText, KeysText, LinksText, TagsText, submit_key};
+use crate::api::service::Permission;
 use crate::api::text::ByteText;
 use crate::api::view::{JobMode, JobState};
 use crate::network::control::{ControlOptions, Incoming, Member as Contact};
@@ -29,7 +33,7 @@ use crate::runtime::cluster::ask::Ask;
 use crate::store::locate::Probe as Kind;
 
 const CLUSTER: ClusterId = ClusterId([0xc0; 16]);
-const SECRET: Secret = Secret([0xa5; 32]);
+const ROOT: RootSecret = RootSecret([0xa5; 32]);
 
 /// Lines of the report of every job.
 const LINES: usize = 2 * LINES_MAX + 1;
@@ -154,8 +158,8 @@ impl Driver {
     async fn run(mut self, mut asks: mpsc::Receiver<Ask>) {
         while let Some(ask) = asks.recv().await {
             match ask {
-                Ask::Request(request, reply) => {
-                    let _ = reply.send(self.request(request));
+                Ask::Request(request, by, reply) => {
+                    let _ = reply.send(self.request(request, by));
                 }
                 Ask::Look(look) => look(Sight {
                     node: self.node,
@@ -172,7 +176,7 @@ impl Driver {
         }
     }
 
-    fn request(&mut self, request: Request) -> Answer {
+    fn request(&mut self, request: Request, by: Actor) -> Answer {
         let is_read = request == Request::Read;
         let number = match is_read {
             true => 0,
@@ -180,7 +184,7 @@ impl Driver {
         };
         let Some(coordinator) = &mut self.coordinator else { return Answer::NotLeader };
         let (id, at) = (RequestId(u64::from(number)), Timestamp(1_000_000));
-        coordinator.handle(Timestamp(1), Input::Request { id, request, at });
+        coordinator.handle(Timestamp(1), Input::Request { id, request, by, at });
         let mut found = Answer::Unknown;
         while let Some(effect) = coordinator.poll_effect() {
             match effect {
@@ -223,7 +227,7 @@ fn member(id: NodeId, name: &str, role: Role) -> Member {
 fn founded(founder: Member) -> Coordinator {
     let mut replay = Replay::default();
     replay.apply(LogIndex(1), Command::Format(FormatVersion::default()));
-    let founding = Founding { cluster: CLUSTER, founder, admin: SECRET.hash() };
+    let founding = Founding { cluster: CLUSTER, founder, admin: ROOT.hash() };
     replay.apply(LogIndex(2), Command::Found(Box::new(founding)));
     replay.finish()
 }
@@ -242,7 +246,7 @@ async fn pair() -> (Node, Node) {
 }
 
 fn token() -> String {
-    HEXLOWER.encode(&SECRET.0)
+    HEXLOWER.encode(&ROOT.0)
 }
 
 fn submission(target: &str) -> Submission {
@@ -273,14 +277,14 @@ fn submission(target: &str) -> Submission {
     Submission::try_from(request).unwrap()
 }
 
-#[test]
-fn only_the_right_token_allows_anything() {
-    let hash = SECRET.hash();
-    for token in [token(), token().to_uppercase()] {
-        assert_eq!(judge(&token, hash), Ok(Permission::Administer));
+impl Node {
+    /// The service as it answers the administrator.
+    async fn open(&self) -> Arc<dyn Service> {
+        self.open_with(&token()).await.unwrap().service
     }
-    for wrong in ["", "a5", &"a4".repeat(32), &"a5".repeat(33), &"zz".repeat(32)] {
-        assert_eq!(judge(wrong, hash).unwrap_err().code, ApiCode::Unauthorized, "{wrong}");
+
+    async fn open_with(&self, token: &str) -> Result<Admitted, ApiError> {
+        self.service.authorize(token).await
     }
 }
 
@@ -288,13 +292,16 @@ fn only_the_right_token_allows_anything() {
 async fn a_worker_serves_as_the_leader_does() {
     let (berlin, paris) = pair().await;
     for node in [&berlin, &paris] {
-        let service = &node.service;
-        let wrong = service.authorize(&"00".repeat(32)).await.unwrap_err();
-        assert_eq!(wrong.code, ApiCode::Unauthorized);
-        assert_eq!(service.authorize(&token()).await, Ok(Permission::Administer));
+        for wrong in ["", "a5", &"a4".repeat(32), &"a5".repeat(33), &"zz".repeat(32)] {
+            let refused = node.open_with(wrong).await.err().unwrap();
+            assert_eq!(refused.code, ApiCode::Unauthorized, "{wrong}");
+        }
+        let admitted = node.open_with(&token().to_uppercase()).await.unwrap();
+        assert_eq!((admitted.permission, admitted.is_limited), (Permission::Administer, false));
+        let service = admitted.service;
 
         let Submitted { id, run, cannot_hold } =
-            service.submit(submission("berlin:/target")).await.unwrap();
+            service.submit(submission("berlin:/target"), None).await.unwrap();
         assert_eq!((run, cannot_hold.names()), (1, vec!["tags"]));
         assert_eq!(service.jobs().await.unwrap().jobs.len(), 1);
         let view = service.order(id, JobOrder::Pause).await.unwrap();
@@ -311,18 +318,40 @@ async fn a_worker_serves_as_the_leader_does() {
 }
 
 #[tokio::test]
+async fn a_submission_with_its_key_is_answered_as_before_wherever_it_is_sent() {
+    let (berlin, paris) = pair().await;
+    for node in [&berlin, &paris] {
+        node.service.authorize(&token()).await.unwrap();
+    }
+    let submit = async |node: &Node, target: &str, key: &str| {
+        let submission = submission(target);
+        let key = submit_key(key, &submission).unwrap();
+        node.service.submit(submission, Some(key)).await
+    };
+    let first = submit(&paris, "berlin:/target", "a").await.unwrap();
+    assert_eq!(first.run, 1);
+    let stop = Request::Stop(first.id, Failure::new(ErrorCode::NoSpace, "full"));
+    berlin.service.request(stop).await.unwrap();
+    for node in [&berlin, &paris] {
+        assert_eq!(submit(node, "berlin:/target", "a").await.unwrap(), first);
+        let other = submit(node, "berlin:/other", "a").await.unwrap_err();
+        assert_eq!(other.code, ApiCode::Conflict, "{other}");
+    }
+    assert_eq!(submit(&paris, "berlin:/target", "b").await.unwrap().run, 2);
+}
+
+#[tokio::test]
 async fn refusals_reach_the_client_wherever_it_asks() {
     let (berlin, paris) = pair().await;
     let nobody = JobId([1; 16]);
     for node in [&berlin, &paris] {
-        let service = &node.service;
-        service.authorize(&token()).await.unwrap();
+        let service = node.open().await;
         let codes = [
             service.job(nobody).await.unwrap_err().code,
             service.order(nobody, JobOrder::Cancel).await.unwrap_err().code,
             service.report(nobody, 0).await.err().unwrap().code,
-            service.submit(submission("nowhere:/x")).await.unwrap_err().code,
-            service.submit(submission("berlin:/source/in")).await.unwrap_err().code,
+            service.submit(submission("nowhere:/x"), None).await.unwrap_err().code,
+            service.submit(submission("berlin:/source/in"), None).await.unwrap_err().code,
             service.remove_node("nobody").await.unwrap_err().code,
             service.remove_node("berlin").await.unwrap_err().code,
             service.transfer_leader(LeaderRequest::default()).await.unwrap_err().code,
@@ -358,10 +387,10 @@ async fn the_leader_asks_for_the_token_again() {
 async fn a_report_comes_whole_in_batches() {
     let (berlin, paris) = pair().await;
     for node in [&berlin, &paris] {
-        node.service.authorize(&token()).await.unwrap();
-        let submitted = node.service.submit(submission("berlin:/target")).await.unwrap();
+        let service = node.open().await;
+        let submitted = service.submit(submission("berlin:/target"), None).await.unwrap();
         for from in [0, 3, LINES - 1, LINES, LINES + 1] {
-            let lines = node.service.report(submitted.id, from as u64).await.unwrap();
+            let lines = service.report(submitted.id, from as u64).await.unwrap();
             let lines: Vec<String> = lines.try_collect().await.unwrap();
             let expected: Vec<String> = (from..LINES).map(|line| line.to_string()).collect();
             assert_eq!(lines, expected);
@@ -372,9 +401,8 @@ async fn a_report_comes_whole_in_batches() {
 #[tokio::test]
 async fn what_may_be_done_already_is_repeated_only_where_that_does_no_harm() {
     let (berlin, _paris) = pair().await;
-    let service = &berlin.service;
-    service.authorize(&token()).await.unwrap();
-    let job = service.submit(submission("berlin:/target")).await.unwrap().id;
+    let service = berlin.open().await;
+    let job = service.submit(submission("berlin:/target"), None).await.unwrap().id;
     let asked = |before: u32| berlin.script.requests.load(Ordering::Relaxed) - before;
 
     let before = asked(0);
@@ -393,9 +421,9 @@ async fn what_may_be_done_already_is_repeated_only_where_that_does_no_harm() {
 async fn a_join_token_says_where_the_cluster_is_and_what_it_admits() {
     let (berlin, paris) = pair().await;
     let leader = berlin.service.control.node();
-    paris.service.authorize(&token()).await.unwrap();
+    let opened = paris.open().await;
     let request = TokenRequest { role: NodeRole::Voter, ttl_seconds: 60 };
-    let made = paris.service.create_token(request).await.unwrap();
+    let made = opened.create_token(request).await.unwrap();
     let text = JoinTokenText::parse(&made.token).unwrap();
     assert_eq!((text.cluster, made.role), (CLUSTER, NodeRole::Voter));
     assert!(text.names(leader) && !text.names(paris.service.control.node()));
@@ -410,15 +438,14 @@ async fn a_join_token_says_where_the_cluster_is_and_what_it_admits() {
     assert_eq!((issued.role, issued.used_by), (Role::Voter, None));
 
     let request = TokenRequest { role: NodeRole::Voter, ttl_seconds: 0 };
-    assert_eq!(paris.service.create_token(request).await.unwrap_err().code, ApiCode::Invalid);
+    assert_eq!(opened.create_token(request).await.unwrap_err().code, ApiCode::Invalid);
 }
 
 #[tokio::test]
 async fn a_leader_without_majority_tells_nothing_that_may_be_old() {
     let (berlin, _paris) = pair().await;
-    let service = &berlin.service;
-    service.authorize(&token()).await.unwrap();
-    let job = service.submit(submission("berlin:/target")).await.unwrap().id;
+    let service = berlin.open().await;
+    let job = service.submit(submission("berlin:/target"), None).await.unwrap().id;
     assert!(service.cluster().await.unwrap().is_current);
     berlin.script.is_cut_off.store(true, Ordering::Relaxed);
     // It is asked again for a while.
@@ -433,7 +460,110 @@ async fn a_leader_without_majority_tells_nothing_that_may_be_old() {
         assert!(error.retry_after.is_some(), "{error:?}");
     }
     let forwarded = Call::Jobs.forward(&token()).unwrap();
-    assert!(matches!(service.answer(forwarded).await, ControlAnswer::NotLeader(_)));
+    let answer = berlin.service.answer(forwarded).await;
+    assert!(matches!(answer, ControlAnswer::NotLeader(_)));
     // What is left of the cluster is shown nevertheless, and says what it is worth.
     assert!(!service.cluster().await.unwrap().is_current);
+}
+
+async fn made(service: &dyn Service, name: &str, role: ApiRoleText, locations: &[&str]) -> String {
+    let request = ApiTokenRequest {
+        name: name.to_owned(),
+        role,
+        locations: locations.iter().map(|it| ByteText(it.as_bytes().to_vec())).collect(),
+        ttl_seconds: Some(600),
+    };
+    service.create_api_token(request).await.unwrap().token
+}
+
+#[tokio::test]
+async fn clients_of_one_node_are_told_apart() {
+    let (berlin, paris) = pair().await;
+    let root = berlin.open().await;
+    let viewer = made(&*root, "viewer", ApiRoleText::Viewer, &[]).await;
+    let operator = made(&*root, "operator", ApiRoleText::Operator, &[]).await;
+    for node in [&berlin, &paris] {
+        let viewer = node.open_with(&viewer).await.unwrap();
+        let operator = node.open_with(&operator).await.unwrap();
+        // Whoever was let in last, each is answered as what it is.
+        let root = node.open().await;
+        assert_eq!(
+            (viewer.permission, operator.permission),
+            (Permission::Read, Permission::Operate)
+        );
+        let refused = viewer.service.submit(submission("berlin:/target")).await.unwrap_err();
+        assert_eq!(refused.code, ApiCode::Forbidden);
+        operator.service.submit(submission("berlin:/target")).await.unwrap();
+        assert_eq!(viewer.service.jobs().await.unwrap().jobs.len(), 1);
+        let refused = operator.service.limit(LimitRequest::default()).await.unwrap_err();
+        assert_eq!(refused.code, ApiCode::Forbidden);
+        root.limit(LimitRequest::default()).await.unwrap();
+        assert_eq!(operator.service.api_tokens().await.unwrap_err().code, ApiCode::Forbidden);
+    }
+}
+
+#[tokio::test]
+async fn a_submitter_sees_and_touches_what_lies_within_its_locations() {
+    let (berlin, paris) = pair().await;
+    let root = berlin.open().await;
+    let other = root.submit(submission("berlin:/other")).await.unwrap().id;
+    let places = ["berlin:/source", "berlin:/target"];
+    let token = made(&*root, "team", ApiRoleText::Submitter, &places).await;
+    for node in [&berlin, &paris] {
+        let admitted = node.open_with(&token).await.unwrap();
+        assert!(admitted.is_limited && admitted.permission == Permission::Operate);
+        let service = admitted.service;
+        let refused = service.submit(submission("berlin:/other")).await.unwrap_err();
+        assert_eq!(refused.code, ApiCode::Forbidden);
+        assert!(refused.detail.contains("berlin:/other is not within"), "{refused}");
+        let own = service.submit(submission("berlin:/target/x")).await.unwrap().id;
+        let jobs = service.jobs().await.unwrap().jobs;
+        assert_eq!(jobs.iter().map(|job| job.id).collect::<Vec<_>>(), [own]);
+        assert_eq!(service.order(own, JobOrder::Pause).await.unwrap().job.id, own);
+        let codes = [
+            service.job(other).await.unwrap_err().code,
+            service.order(other, JobOrder::Cancel).await.unwrap_err().code,
+            service.report(other, 0).await.err().unwrap().code,
+        ];
+        assert_eq!(codes, [ApiCode::NotFound; 3]);
+        assert_eq!(service.audit(0).await.unwrap_err().code, ApiCode::Forbidden);
+        assert_eq!(service.cluster().await.unwrap().id, CLUSTER.to_string());
+    }
+}
+
+#[tokio::test]
+async fn a_revoked_token_opens_nothing_anywhere_and_who_did_what_is_on_record() {
+    let (berlin, paris) = pair().await;
+    let root = berlin.open().await;
+    let token = made(&*root, "ci", ApiRoleText::Admin, &[]).await;
+    let admitted = paris.open_with(&token).await.unwrap().service;
+    let id = admitted.submit(submission("berlin:/target")).await.unwrap().id;
+    let left = paris.open().await.revoke_api_token("ci").await.unwrap();
+    assert!(left.tokens.is_empty());
+    // Who was let in before is told so with what it asks next.
+    assert_eq!(admitted.jobs().await.unwrap_err().code, ApiCode::Unauthorized);
+    for node in [&berlin, &paris] {
+        let refused = node.open_with(&token).await.err().unwrap();
+        assert_eq!(refused.code, ApiCode::Unauthorized);
+    }
+    assert_eq!(root.revoke_api_token("ci").await.unwrap_err().code, ApiCode::NotFound);
+    let page = root.audit(0).await.unwrap();
+    let mut chain = page.entries[0].before().unwrap();
+    page.entries.iter().for_each(|line| line.follow(&mut chain).unwrap());
+    let told: Vec<String> =
+        page.entries.iter().map(|line| format!("{} {}", line.action, line.subject)).collect();
+    // The founding was before there was a record: this cluster was made up.
+    let expected = ["token.create ci", &format!("job.submit {id}"), "token.revoke ci"];
+    assert_eq!(told, expected);
+    assert!(page.entries[1].by.starts_with("token ci (admin "), "{:?}", page.entries[1]);
+    assert_eq!((page.first, page.last), (1, 3));
+    assert_eq!(root.audit(3).await.unwrap().entries, page.entries[2..]);
+    assert!(root.audit(4).await.unwrap().entries.is_empty());
+}
+
+#[tokio::test]
+async fn a_join_token_shown_to_the_api_is_named_as_one() {
+    let (berlin, _paris) = pair().await;
+    let refused = berlin.open_with("airlift1.c.v.i.s.a").await.err().unwrap();
+    assert!(refused.detail.contains("join token"), "{refused}");
 }

@@ -87,7 +87,7 @@ mod tests {
         for number in 0..GATES_TOLD_MAX {
             let pace = paces.of(&format!("s3://{number:02}"));
             for _ in 0..3 {
-                pace.reads.pass(0, async { Ok(()) }).await.unwrap();
+                pace.reads.pass(0, async { Ok::<_, StoreError>(()) }).await.unwrap();
             }
         }
         let busy = paces.of("s3://busy");
@@ -115,7 +115,7 @@ mod tests {
         assert_eq!(told.and_then(|report| report.held), Some(rate));
         let begun = clock::now();
         for _ in 0..6 {
-            paces.of("s3://00").reads.pass(0, async { Ok(()) }).await.unwrap();
+            paces.of("s3://00").reads.pass(0, async { Ok::<_, StoreError>(()) }).await.unwrap();
         }
         let took = begun.elapsed().as_secs_f64();
         assert!((1.9..2.5).contains(&took), "{took}");

@@ -62,7 +62,6 @@ impl Task {
     }
 
     /// Ends it after so much time.
-    #[cfg(test)]
     pub(crate) fn at_most(mut self, time: Duration) -> Self {
         self.time_max = time;
         self
