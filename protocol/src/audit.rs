@@ -221,7 +221,7 @@ mod tests {
         let number = |expected, found| Err(Broken::Number { expected, found });
         assert_eq!(followed(&[one.clone(), three.clone()]), number(2, 3));
         assert_eq!(followed(&[one.clone(), one.clone()]), number(2, 1));
-        assert_eq!(followed(&[two.clone()]), number(1, 2));
+        assert_eq!(followed(std::slice::from_ref(&two)), number(1, 2));
         let mut later = Chain { number: 1, hash: one.hash };
         assert_eq!(later.follow(&two).and_then(|()| later.follow(&three)), Ok(()));
     }
