@@ -40,6 +40,20 @@ sim *FILTER:
 sim-long SECONDS='600' FIRST='0':
     cargo run --profile sim -p airlift-sim --locked -- --seconds {{SECONDS}} --first-seed {{FIRST}} --threads 2
 
+# A cluster of real processes at work for so many minutes, while its nodes are killed and frozen: every
+# result is compared, and memory, handles and disk must not grow.
+soak MINUTES='5' *OPTIONS:
+    cargo build --workspace --locked
+    target/debug/soak --minutes {{MINUTES}} {{OPTIONS}}
+
+# So many hours of a cluster's life in the simulator, with jobs again and again.
+sim-hours HOURS='24' SEEDS='1':
+    cargo run --profile sim -p airlift-sim --locked -- --hours {{HOURS}} --seeds {{SEEDS}} --threads 2
+
+# What the program is made of, as CycloneDX; needs cargo-cyclonedx.
+sbom:
+    cargo cyclonedx --manifest-path node/Cargo.toml --format json --spec-version 1.5 --override-filename airlift.cdx
+
 # Whether the simulator notices mistakes: builds and lives with one at a time.
 mutants *OPTIONS:
     cargo run -p airlift-tests --bin mutants --locked -- {{OPTIONS}}

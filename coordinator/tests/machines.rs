@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
 
+use airlift_coordinator::command::Entry;
 use airlift_coordinator::coordinator::Replay;
 use airlift_coordinator::event::{Event, Outcome};
 use airlift_coordinator::log::Batch;
@@ -91,7 +92,8 @@ impl Desk {
     fn new(disk: Vec<Vec<u8>>) -> Self {
         let mut replay = Replay::default();
         for (index, entry) in (1..).zip(&disk) {
-            replay.apply(LogIndex(index), codec::decode(entry, LOG_ENTRY_BYTES_MAX).unwrap());
+            let entry: Entry = codec::decode(entry, LOG_ENTRY_BYTES_MAX).unwrap();
+            replay.apply(LogIndex(index), entry);
         }
         let coordinator = replay.finish();
         Self {

@@ -15,6 +15,7 @@ pub mod request;
 pub mod retention;
 pub mod server;
 pub mod service;
+pub mod survey;
 pub mod text;
 pub mod throttle;
 pub mod tls;

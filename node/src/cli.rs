@@ -29,6 +29,7 @@ mod table;
 pub mod token;
 mod top;
 mod transfer;
+mod upgrade;
 pub mod webhook;
 
 use std::ffi::OsString;
@@ -38,9 +39,11 @@ use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
 use self::args::{Cli, Command, ConfigCommand, FlagSetting, Global};
+use self::connect::Cluster;
 use self::console::{Console, unless_closed};
 use self::exit::{CliError, ExitCode};
 use self::transfer::Transfer;
+use crate::build::Build;
 use crate::config::{self, LogFormat, Resolved, Sources};
 
 /// Time that work in the background has to end after the command did.
@@ -48,6 +51,11 @@ const SHUTDOWN: Duration = Duration::from_secs(1);
 
 /// Runs the command line `words`, the program's name first.
 pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
+    main_of(Build::THIS, words)
+}
+
+/// The same, of another build.
+pub fn main_of(build: Build, words: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(words) {
         Ok(cli) => cli,
         Err(error) => return explain(&error),
@@ -55,7 +63,7 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     let console = Console::default();
     start_tracing(&cli.global, &console);
     let is_json = cli.global.json;
-    run(cli, &console).unwrap_or_else(|error| fail(&error, is_json, &console))
+    run(cli, build, &console).unwrap_or_else(|error| fail(&error, is_json, &console))
 }
 
 /// Prints help, version, or what is wrong with the words.
@@ -101,7 +109,7 @@ fn start_tracing(global: &Global, console: &Console) {
     }
 }
 
-fn run(cli: Cli, console: &Console) -> Result<ExitCode, CliError> {
+fn run(cli: Cli, build: Build, console: &Console) -> Result<ExitCode, CliError> {
     let global = &cli.global;
     let transfer = match &cli.command {
         Command::Completions { shell } => return completions::print(*shell),
@@ -143,9 +151,13 @@ fn run(cli: Cli, console: &Console) -> Result<ExitCode, CliError> {
             let config = load(global, args.cluster.settings())?.config;
             return block_on(top::run(args, global, &config, console))?;
         }
+        Command::UpgradeCheck(args) => {
+            let cluster = Cluster::require(&load(global, args.settings())?.config)?;
+            return block_on(upgrade::run(global, &cluster, build, console))?;
+        }
         Command::Node(args) => {
             let config = load(global, args.settings())?.config;
-            return block_on(node::run(args, config))?;
+            return block_on(node::run(args, config, build))?;
         }
         Command::Cp(args) => Transfer::copy(args),
         Command::Sync(args) => Transfer::sync(args),

@@ -28,6 +28,7 @@ use crate::network::data::Transport;
 use crate::store::pace::Paces;
 use crate::store::s3::{Addressing, Checksums};
 use crate::store::settings::{AzureSettings, GcsSettings, S3Settings, StoreOptions};
+use crate::traces::Collector;
 use crate::webhook::Webhook;
 
 /// Entries after which a voter cuts its log: at some hundred bytes each, a few MiB.
@@ -111,6 +112,8 @@ pub struct Config {
     pub api_files: Option<CertificateFiles>,
     /// What lines of the log look like.
     pub log_format: LogFormat,
+    /// Who is sent traces.
+    pub otlp: Option<Collector>,
     /// How stores are reached.
     pub stores: StoreOptions,
     /// What they charge.
@@ -210,6 +213,7 @@ fn resolve(values: &[Value]) -> Result<Config, ConfigError> {
         metrics: value("metrics").parse(parse_plain)?,
         api_files: api_files(value("api_cert"), value("api_key"))?,
         log_format: value("log_format").parse(parse_log_format)?.unwrap_or_default(),
+        otlp: value("otlp").parse(Collector::parse)?,
         stores: StoreOptions {
             paces: value("requests_max").parse(parse_requests)?.map(Paces::new).unwrap_or_default(),
             s3: S3Settings {

@@ -1,6 +1,7 @@
 //! The only crate of Airlift with input and output: stores, pipeline, durable log, HTTP API, command line.
 
 pub mod api;
+pub mod build;
 pub mod cli;
 pub mod config;
 #[cfg(any(test, fuzzing))]
@@ -12,4 +13,5 @@ pub mod pipeline;
 pub mod runtime;
 pub mod storage;
 pub mod store;
+pub mod traces;
 pub mod webhook;

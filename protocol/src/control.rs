@@ -25,7 +25,7 @@ use crate::raft::RaftMessage;
 use crate::report::Report;
 use crate::time::Timestamp;
 use crate::units::ByteRate;
-use crate::version::Formats;
+use crate::version::{FormatVersion, Formats};
 
 /// A message to another node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +57,8 @@ pub enum ControlMessage {
     Admit(NodeId, Box<JoinRequest>),
     /// Asks to be dialled on the data plane: the asker needs data, and cannot reach this node there.
     Dial,
+    /// Asks which build the node runs, and what room it has.
+    Describe,
 }
 
 /// An object of a job's manifest, in the order of records.
@@ -106,6 +108,8 @@ pub enum ControlAnswer {
     Page(Option<Box<Page>>),
     /// What there is at a location, and its name without detours.
     Probed(Location, Place),
+    /// Which build the node runs, and what room it has.
+    Described(Box<Description>),
 }
 
 /// What a location turned out to be.
@@ -247,6 +251,22 @@ pub struct JoinRequest {
     pub formats: Formats,
 }
 
+/// What a node says of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Description {
+    /// The version of its program.
+    pub version: String,
+    /// The formats of its build.
+    pub formats: Formats,
+    /// How its build lays out the file of a voter's log.
+    pub layout: FormatVersion,
+    /// Milliseconds since its process started.
+    pub uptime_ms: u64,
+    /// Bytes that are free where its directory is, and bytes of that file system, where the system
+    /// says so.
+    pub disk: Option<(u64, u64)>,
+}
+
 /// What a new member learns.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Joined {
@@ -259,7 +279,6 @@ mod tests {
     use super::*;
     use crate::codec;
     use crate::figures::Figures;
-    use crate::version::FormatVersion;
 
     #[test]
     fn a_sign_of_life_has_the_bytes_it_always_had() {
@@ -291,6 +310,19 @@ mod tests {
         golden.extend_from_slice(&[0, 4, 5, 0, 0]); // shares, formats, gates, spent
         assert_eq!(codec::encode(&beat), golden);
         assert_eq!(codec::decode::<Heartbeat>(&golden, 256).unwrap(), beat);
+    }
+
+    #[test]
+    fn a_description_has_the_bytes_it_always_had() {
+        let described = ControlAnswer::Described(Box::new(Description {
+            version: "1".to_owned(),
+            formats: Formats { oldest: FormatVersion(4), newest: FormatVersion(5) },
+            layout: FormatVersion(1),
+            uptime_ms: 6,
+            disk: Some((7, 8)),
+        }));
+        assert_eq!(codec::encode(&described), [10, 1, b'1', 4, 5, 1, 6, 1, 7, 8]);
+        assert_eq!(codec::encode(&ControlMessage::Describe), [13]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod budget;
 mod deletes;
 mod election;
 mod formats;
+mod growth;
 mod listing;
 mod log;
 mod objects;
@@ -38,6 +39,7 @@ use airlift_protocol::version::Formats;
 use self::audit::Audits;
 use self::budget::Budgets;
 use self::election::Elections;
+use self::growth::Growth;
 use self::log::Logs;
 use self::objects::Objects;
 use self::records::Records;
@@ -83,6 +85,7 @@ pub(crate) struct Check {
     objects: BTreeMap<JobId, Objects>,
     resumes: BTreeMap<JobId, Resume>,
     writers: Writers,
+    pub(crate) growth: Growth,
     audits: Audits,
     budgets: Budgets,
     /// Slots of each node.
@@ -106,6 +109,7 @@ impl Check {
             objects: BTreeMap::new(),
             resumes: BTreeMap::new(),
             writers: Writers::default(),
+            growth: Growth::default(),
             audits: Audits::default(),
             budgets: Budgets::default(),
             slots,
@@ -410,7 +414,7 @@ impl Check {
             let objects = self.objects.entry(*id).or_default();
             objects.at_end(&job.stores)?;
         }
-        Ok(())
+        self.growth.at_end()
     }
 
     pub(crate) fn counts(&self) -> BTreeMap<&'static str, u64> {

@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use airlift_sim::crowd::Crowd;
 use airlift_sim::trace::story;
-use airlift_sim::{Life, World};
+use airlift_sim::{Life, Options, World};
 
 use self::arguments::{Arguments, Lives};
 
@@ -32,16 +32,22 @@ fn main() -> ExitCode {
             println!("{}", arguments::HELP);
             ExitCode::SUCCESS
         }
-        Arguments::One { seed, is_traced } => tell(seed, is_traced),
+        Arguments::One { seed, is_traced, hours } => tell(seed, hours, is_traced),
         Arguments::Hashes(lives) => {
             for seed in lives.first..lives.first + lives.count {
-                println!("{seed} {}", World::new(seed, false).run().trace_hash);
+                println!("{seed} {}", world(seed, lives.hours, false).run().trace_hash);
             }
             ExitCode::SUCCESS
         }
         Arguments::Many(lives) => live(&lives),
         Arguments::Keys(keys) => list(keys),
     }
+}
+
+/// The world of a seed: of a short life, or of one of so many hours.
+fn world(seed: u64, hours: Option<u64>, keeps_lines: bool) -> World {
+    let options = hours.map_or_else(|| Options::of(seed), Options::day);
+    World::with(seed, options, keeps_lines)
 }
 
 /// Lists a source of so many keys.
@@ -69,8 +75,8 @@ fn list(keys: u64) -> ExitCode {
 }
 
 /// Lives one life and tells of it.
-fn tell(seed: u64, is_traced: bool) -> ExitCode {
-    let life = World::new(seed, true).run();
+fn tell(seed: u64, hours: Option<u64>, is_traced: bool) -> ExitCode {
+    let life = world(seed, hours, true).run();
     if is_traced {
         for line in &life.lines {
             println!("{:>9} {}", line.at, line.text);
@@ -84,19 +90,20 @@ fn tell(seed: u64, is_traced: bool) -> ExitCode {
     match life.violation {
         None => ExitCode::SUCCESS,
         Some(_) => {
-            tell_violation(seed, &life);
+            tell_violation(seed, hours, &life);
             ExitCode::FAILURE
         }
     }
 }
 
-fn tell_violation(seed: u64, life: &Life) {
+fn tell_violation(seed: u64, hours: Option<u64>, life: &Life) {
     let Some(violation) = &life.violation else { return };
     println!("seed {seed} breaks an invariant: {}", violation.invariant);
     println!("  {}", violation.text);
     println!("what happened:");
     print!("{}", story(&life.lines, &violation.subjects));
-    println!("replay: cargo run --release -p airlift-sim -- --seed {seed} --trace");
+    let hours = hours.map_or_else(String::new, |hours| format!(" --hours {hours}"));
+    println!("replay: cargo run --release -p airlift-sim -- --seed {seed}{hours} --trace");
 }
 
 /// What many lives came to.
@@ -105,6 +112,7 @@ struct Sum {
     events: u64,
     ms: u64,
     counts: BTreeMap<&'static str, u64>,
+    most: BTreeMap<&'static str, u64>,
     /// The smallest seed that broke something.
     broken: Option<u64>,
 }
@@ -122,13 +130,16 @@ fn live(lives: &Lives) -> ExitCode {
     });
     let sum = sum.into_inner().unwrap_or_default();
     if let Some(seed) = sum.broken {
-        tell_violation(seed, &World::new(seed, true).run());
+        tell_violation(seed, lives.hours, &world(seed, lives.hours, true).run());
         return ExitCode::FAILURE;
     }
     let lived = next.load(Ordering::Relaxed).min(end) - lives.first;
     let seconds = begun.elapsed().as_secs_f64();
     for (what, count) in &sum.counts {
         println!("{count:>12} {what}");
+    }
+    for (what, most) in &sum.most {
+        println!("{most:>12} {what}, at most");
     }
     println!(
         "{lived} lives from seed {}: {} events of {} virtual hours in {seconds:.0} s on {} threads, \
@@ -149,12 +160,16 @@ fn work(next: &AtomicU64, end: u64, lives: &Lives, begun: Instant, sum: &Mutex<S
         if seed >= end || is_time_up() {
             return;
         }
-        let life = World::new(seed, false).run();
+        let life = world(seed, lives.hours, false).run();
         let Ok(mut sum) = sum.lock() else { return };
         sum.events += life.events;
         sum.ms += life.ms;
         for (what, count) in life.counts {
             *sum.counts.entry(what).or_default() += count;
+        }
+        for (what, value) in life.most {
+            let most = sum.most.entry(what).or_default();
+            *most = (*most).max(value);
         }
         if life.violation.is_some() {
             sum.broken = Some(sum.broken.map_or(seed, |other| other.min(seed)));

@@ -91,6 +91,12 @@ pub struct Options {
     pub fault_every_ms: u64,
     /// Weights of the faults, by [`Fault::ALL`](crate::world::Fault).
     pub faults: [u64; FAULT_KINDS],
+    /// Machines that are replaced in a life, at most. More than a few in a short one would be another
+    /// cluster.
+    pub replaced_max: usize,
+    /// Time after which a job that has ended is run again, on average, from a source that has changed;
+    /// `None` when each runs to its end once.
+    pub again_ms: Option<u64>,
 }
 
 /// Kinds of faults that are injected from outside.
@@ -148,6 +154,8 @@ impl Options {
             faults_ms: 5_000 + swarm(90_000),
             fault_every_ms: 500 + swarm(15_000),
             faults,
+            replaced_max: 3,
+            again_ms: None,
         };
         if has_no_faults {
             options.faults = [0; FAULT_KINDS];
@@ -164,6 +172,55 @@ impl Options {
             job.large = 600;
         }
         options
+    }
+}
+
+impl Options {
+    /// A life of many hours: jobs of all kinds that run again and again, every kind of fault, none of
+    /// them ever far away, machines that are replaced, builds that change, logs that are cut often.
+    pub fn day(hours: u64) -> Self {
+        let job = |mode, ends, priority| JobOptions {
+            mode,
+            ends,
+            objects: 80,
+            objects_before: 10,
+            large: 40,
+            read_back: 5,
+            priority,
+        };
+        Self {
+            is_alone: false,
+            voters: 3,
+            workers: 2,
+            jobs: vec![
+                job(Mode::Sync, Ends::Buckets, 10),
+                job(Mode::Copy, Ends::Nodes, 100),
+                job(Mode::Sync, Ends::SourceOnNode, 10),
+                job(Mode::Verify, Ends::Buckets, 1),
+            ],
+            page_entries: 20,
+            slots: 4,
+            log_entries: 200,
+            transient: 20,
+            permanent: 2,
+            source_changes: 10,
+            corrupt_reads: 3,
+            lies: 2,
+            unreadable: 1,
+            listing_lag_ms: 1_000,
+            call_ms: 400,
+            land_ms: 200,
+            loss: 10,
+            duplication: 10,
+            delay_ms: 40,
+            fsync_ms: 15,
+            forms_under_faults: false,
+            faults_ms: hours * 3_600_000,
+            fault_every_ms: 45_000,
+            faults: [1; FAULT_KINDS],
+            replaced_max: usize::MAX,
+            again_ms: Some(60_000),
+        }
     }
 }
 

@@ -11,6 +11,7 @@
 //! everything that was begun must end within a bound.
 
 mod attempt;
+mod day;
 mod describe;
 pub(crate) mod disk;
 mod driver;
@@ -104,6 +105,8 @@ pub(crate) enum Ahead {
     Nemesis,
     Mend,
     Calm,
+    /// At what nodes hold.
+    Look,
 }
 
 /// A job with its two stores.
@@ -139,6 +142,8 @@ pub struct Life {
     pub ms: u64,
     /// What happened how often.
     pub counts: BTreeMap<&'static str, u64>,
+    /// The most that a node held of each thing, in a life of many hours.
+    pub most: BTreeMap<&'static str, u64>,
     /// The life in words; only when asked for.
     pub lines: Vec<Line>,
 }
@@ -234,10 +239,10 @@ impl World {
         if self.violation.is_none() {
             self.check_end();
         }
-        let counts = self.counts();
+        let (counts, most) = (self.counts(), self.check.growth.most());
         let (events, ms) = (self.trace.events(), self.now);
         let (trace_hash, lines) = self.trace.finish();
-        Life { violation: self.violation, trace_hash, events, ms, counts, lines }
+        Life { violation: self.violation, trace_hash, events, ms, counts, most, lines }
     }
 
     fn is_over(&self) -> bool {
@@ -278,6 +283,7 @@ impl World {
             Ahead::Nemesis => self.strike(),
             Ahead::Mend => self.network.mend(),
             Ahead::Calm => self.calm(),
+            Ahead::Look => self.look(),
         }
     }
 

@@ -7,8 +7,8 @@
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use airlift_sim::World;
 use airlift_sim::trace::story;
+use airlift_sim::{Options, World};
 
 const LIVES: u64 = 500;
 
@@ -37,6 +37,14 @@ fn five_hundred_lives_break_no_invariant() {
         live();
         others.join().unwrap();
     });
+}
+
+#[test]
+fn hours_of_continuous_work_make_no_node_hold_more() {
+    let life = World::with(1, Options::day(2), false).run();
+    assert!(life.violation.is_none(), "sim --seed 1 --hours 2 --trace: {:?}", life.violation);
+    assert!(life.counts["runs ended"] > 50, "{:?}", life.counts);
+    assert!(life.counts["replaced node"] > 0, "{:?}", life.counts);
 }
 
 #[test]

@@ -15,6 +15,7 @@ use crate::s3::Access;
 #[derive(Debug)]
 pub struct Airlift {
     home: TempDir,
+    program: PathBuf,
     environment: Vec<(String, String)>,
 }
 
@@ -62,7 +63,7 @@ impl Airlift {
     /// # Panics
     /// When no directory is to be had.
     pub fn new() -> Self {
-        Self { home: fast_directory(), environment: Vec::new() }
+        Self { home: fast_directory(), program: binary(), environment: Vec::new() }
     }
 
     /// A user who can reach an S3 server.
@@ -71,6 +72,11 @@ impl Airlift {
         let pairs = access.environment().map(|(name, value)| (name.to_owned(), value));
         self.environment.extend(pairs);
         self
+    }
+
+    /// Runs another build of the program from now on, in the same home.
+    pub fn switch_to(&mut self, program: PathBuf) {
+        self.program = program;
     }
 
     /// Sets a variable of the environment.
@@ -109,7 +115,7 @@ impl Airlift {
         words: &[String],
         arguments: impl IntoIterator<Item = S>,
     ) -> Command {
-        let binary = binary();
+        let binary = &self.program;
         let mut command = match words {
             [] => Command::new(binary),
             [program, rest @ ..] => {
@@ -300,10 +306,22 @@ impl Drop for Running {
 /// # Panics
 /// When it was not.
 pub fn binary() -> PathBuf {
+    built("airlift")
+}
+
+/// The same program as its next release would be, which was built along with the tests too.
+///
+/// # Panics
+/// When it was not.
+pub fn next_binary() -> PathBuf {
+    built("airlift_next")
+}
+
+fn built(name: &str) -> PathBuf {
     let program = std::env::current_exe().expect("this program has a path");
     // Tests lie in target/PROFILE/deps, other programs beside the binary.
-    let places = program.ancestors().skip(1).take(2).map(|place| place.join("airlift"));
+    let places = program.ancestors().skip(1).take(2).map(|place| place.join(name));
     let binary = places.into_iter().find(|binary| binary.is_file());
-    let missing = || panic!("no airlift beside {}: build the workspace", program.display());
+    let missing = || panic!("no {name} beside {}: build the workspace", program.display());
     binary.unwrap_or_else(missing)
 }

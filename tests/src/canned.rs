@@ -61,11 +61,14 @@ impl Answer {
     }
 }
 
+/// Requests so far: first line with headers, and body.
+type Seen = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
+
 /// A server that stops when it is dropped.
 #[derive(Debug)]
 pub struct CannedServer {
     access: Access,
-    heads: Arc<Mutex<Vec<String>>>,
+    seen: Seen,
     task: JoinHandle<()>,
 }
 
@@ -77,11 +80,11 @@ impl CannedServer {
     pub async fn start(answer: impl Fn(&str) -> Answer + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
         let address = listener.local_addr().expect("a listener has an address");
-        let heads = Arc::new(Mutex::new(Vec::new()));
-        let (answer, seen): (Arc<Answerer>, _) = (Arc::new(answer), Arc::clone(&heads));
+        let seen = Seen::default();
+        let (answer, noted): (Arc<Answerer>, _) = (Arc::new(answer), Arc::clone(&seen));
         let task = tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
-                tokio::spawn(converse(socket, Arc::clone(&answer), Arc::clone(&seen)));
+                tokio::spawn(converse(socket, Arc::clone(&answer), Arc::clone(&noted)));
             }
         });
         let access = Access {
@@ -89,7 +92,7 @@ impl CannedServer {
             access_key: "canned".to_owned(),
             secret_key: "canned".to_owned(),
         };
-        Self { access, heads, task }
+        Self { access, seen, task }
     }
 
     /// How to reach the server.
@@ -105,7 +108,16 @@ impl CannedServer {
 
     /// First lines and headers of the requests so far.
     pub fn heads(&self) -> Vec<String> {
-        self.heads.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.seen().into_iter().map(|(head, _)| head).collect()
+    }
+
+    /// Bodies of the requests so far.
+    pub fn bodies(&self) -> Vec<Vec<u8>> {
+        self.seen().into_iter().map(|(_, body)| body).collect()
+    }
+
+    fn seen(&self) -> Vec<(String, Vec<u8>)> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -116,11 +128,11 @@ impl Drop for CannedServer {
 }
 
 /// Answers the one request of a connection and closes it.
-async fn converse(mut socket: TcpStream, answer: Arc<Answerer>, seen: Arc<Mutex<Vec<String>>>) {
-    let Some(head) = read_request(&mut socket).await else { return };
+async fn converse(mut socket: TcpStream, answer: Arc<Answerer>, seen: Seen) {
+    let Some((head, body)) = read_request(&mut socket).await else { return };
     let first_line = head.lines().next().unwrap_or_default();
     let answer = answer(first_line);
-    seen.lock().unwrap_or_else(PoisonError::into_inner).push(head.clone());
+    seen.lock().unwrap_or_else(PoisonError::into_inner).push((head.clone(), body));
     let length = answer.body.len() + answer.missing_bytes;
     let body = if first_line.starts_with("HEAD") { "" } else { &answer.body };
     let length = match answer.has_length {
@@ -133,8 +145,8 @@ async fn converse(mut socket: TcpStream, answer: Arc<Answerer>, seen: Arc<Mutex<
     drop(socket.shutdown().await);
 }
 
-/// Reads a request with its body; its first line and headers.
-async fn read_request(socket: &mut TcpStream) -> Option<String> {
+/// Reads a request: its first line with headers, and its body.
+async fn read_request(socket: &mut TcpStream) -> Option<(String, Vec<u8>)> {
     let mut bytes = Vec::new();
     let head_end = loop {
         if socket.read_buf(&mut bytes).await.ok()? == 0 {
@@ -155,5 +167,5 @@ async fn read_request(socket: &mut TcpStream) -> Option<String> {
             return None;
         }
     }
-    Some(head)
+    Some((head, bytes.split_off(head_end)))
 }

@@ -110,13 +110,16 @@ impl Cluster {
     /// # Panics
     /// When that does not come in time.
     pub fn wait_until_whole(&self) {
-        self.wait_until("every node is known and alive", |view| {
-            let nodes = view["nodes"].as_array().map_or(&[][..], Vec::as_slice);
-            let is_well = |node: &Value| {
-                node["state"] == "alive" && (node["role"] == "worker" || node["is_voting"] == true)
-            };
-            nodes.len() == self.nodes.len() && nodes.iter().all(is_well)
-        });
+        self.wait_until("every node is known and alive", |view| self.is_whole(view));
+    }
+
+    /// Whether every node that was added is known and alive, and every voter votes.
+    pub fn is_whole(&self, view: &Value) -> bool {
+        let nodes = view["nodes"].as_array().map_or(&[][..], Vec::as_slice);
+        let is_well = |node: &Value| {
+            node["state"] == "alive" && (node["role"] == "worker" || node["is_voting"] == true)
+        };
+        nodes.len() == self.nodes.len() && nodes.iter().all(is_well)
     }
 
     /// A node that is not started yet, with addresses of its own.
@@ -270,6 +273,11 @@ impl Cluster {
             .collect()
     }
 
+    /// Runs another build from now on: nodes that are started, and commands of the user.
+    pub fn switch_to(&mut self, program: PathBuf) {
+        self.airlift.switch_to(program);
+    }
+
     /// The user of the cluster.
     pub fn user(&self) -> &Airlift {
         &self.airlift
@@ -372,7 +380,16 @@ impl Cluster {
 
     /// Starts a command of the cluster's user.
     pub fn begin<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Running {
-        self.airlift.start_after(&self.outlook(), self.address(words), Stdio::null())
+        self.begin_saying(words, Stdio::null())
+    }
+
+    /// As [`begin`](Self::begin); what it says goes to `said`.
+    pub fn begin_saying<'a>(
+        &self,
+        words: impl IntoIterator<Item = &'a str>,
+        said: Stdio,
+    ) -> Running {
+        self.airlift.start_after(&self.outlook(), self.address(words), said)
     }
 
     /// The cluster as it says it is; null when it does not answer.

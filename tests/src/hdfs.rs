@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use airlift_node::store::fence::Fence;
 use airlift_node::store::hdfs::HdfsOptions;
 use airlift_node::store::hdfs::access::{HdfsCredentials, HdfsServer};
+use airlift_node::store::pace::Paces;
 use airlift_protocol::id::JobId;
 use reqwest::Method;
 use serde_json::Value;
@@ -147,6 +148,7 @@ impl Hdfs {
             place: "hdfs://tests/place".to_owned(),
             job: JobId([7; 16]),
             fence: Fence::default(),
+            paces: Paces::default(),
             block_bytes: BLOCK_BYTES,
         }
     }

@@ -58,27 +58,52 @@ impl Bottleneck {
     }
 }
 
+/// Parts into which time is divided.
+pub const PARTS: u64 = 1000;
+
 /// Time by what it is put down to, in microseconds.
 type Shares = [(Bottleneck, u64); 6];
 
 /// What keeps a job from going faster, by what its nodes did lately; `is_listing` while one of its
 /// ends is listed.
 pub fn of_job(nodes: &[Recent], is_listing: bool) -> Bottleneck {
-    if !nodes.iter().any(is_at_work) {
-        let orders = nodes.iter().any(|node| node.figures.orders > 0);
-        return match (is_listing, orders) {
-            (true, _) => Bottleneck::Listing,
-            // Orders come and are carried out, and most of the time there is none.
-            (false, true) => Bottleneck::Consensus,
-            (false, false) => Bottleneck::None,
-        };
+    at_rest(nodes, is_listing).unwrap_or_else(|| largest(&at_work(nodes)))
+}
+
+/// The time of a job, in parts of a thousand, by what each is put down to; of time in which nothing was
+/// measured nothing is known.
+pub fn parts_of_job(nodes: &[Recent], is_listing: bool) -> Vec<(Bottleneck, u64)> {
+    if let Some(whole) = at_rest(nodes, is_listing) {
+        return vec![(whole, PARTS)];
     }
+    let mut parts = none();
+    match divide(&mut parts, PARTS, &at_work(nodes)) {
+        true => parts.into_iter().filter(|(_, part)| *part > 0).collect(),
+        false => vec![(Bottleneck::None, PARTS)],
+    }
+}
+
+/// What a job waits for while none of its nodes is at work.
+fn at_rest(nodes: &[Recent], is_listing: bool) -> Option<Bottleneck> {
+    if nodes.iter().any(is_at_work) {
+        return None;
+    }
+    let orders = nodes.iter().any(|node| node.figures.orders > 0);
+    Some(match (is_listing, orders) {
+        (true, _) => Bottleneck::Listing,
+        // Orders come and are carried out, and most of the time there is none.
+        (false, true) => Bottleneck::Consensus,
+        (false, false) => Bottleneck::None,
+    })
+}
+
+fn at_work(nodes: &[Recent]) -> Shares {
     let sum = |of: fn(&JobFigures) -> Figures| {
         let each = nodes.iter().map(|node| spared(of(&node.figures), node.elapsed_ms));
         each.fold(Figures::default(), Figures::plus)
     };
     let served = serving(&sum(|figures| figures.serving));
-    largest(&moving(&sum(|figures| figures.moving), &served))
+    moving(&sum(|figures| figures.moving), &served)
 }
 
 /// The busiest stage of one node's work on a job, as far as it can tell by itself.
@@ -351,6 +376,23 @@ mod tests {
         assert_eq!(of_job(&[waits, serves], false), Source);
         serves.figures.serving.spare(End::Source, 9_000_000);
         assert_eq!(of_job(&[waits, serves], false), Throttled);
+    }
+
+    #[test]
+    fn all_of_the_time_is_put_down_to_something() {
+        // As much here as there: no one thing to name, and nothing left over.
+        let even: &[Row] =
+            &[(Stage::Source, 20, 20), (Encode, 15, 0), (Decode, 17, 35), (Stage::Target, 90, 48)];
+        let moving = node(100, even, &[]);
+        let parts = parts_of_job(&[moving], false);
+        assert_eq!(of_job(&[moving], false), Bottleneck::None);
+        let part = |of| parts.iter().find(|(what, _)| *what == of).map_or(0, |(_, part)| *part);
+        assert_eq!((part(Target), part(Source), part(Cpu)), (350, 274, 375), "{parts:?}");
+        assert_eq!(parts_of_job(&[moving], true), parts, "it moves while it lists");
+        let rests = node(10, even, &[]);
+        assert_eq!(parts_of_job(&[rests], true), [(Bottleneck::Listing, PARTS)]);
+        assert_eq!(parts_of_job(&[rests], false), [(Bottleneck::Consensus, PARTS)]);
+        assert_eq!(parts_of_job(&[node(100, &[], &[])], false), [(Bottleneck::None, PARTS)]);
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 use airlift_protocol::audit::{AuditEntry, Chain, GENESIS, plain};
-use airlift_protocol::id::{JobId, LogIndex};
+use airlift_protocol::id::LogIndex;
 use airlift_protocol::job::{JobSpec, Mode};
 use airlift_protocol::limits::AUDIT_ENTRIES_MAX;
 use airlift_protocol::schedule::Bandwidth;
@@ -109,33 +109,29 @@ type Described = (&'static str, String, String);
 
 /// Every command is here by name: a new one is decided upon.
 fn describe(state: &State, origin: &Origin, command: &Command) -> Option<Described> {
-    let job = |id: JobId| state.jobs.get(&id).filter(|job| job.is_running());
+    let job = |job| state.jobs.get(job).filter(|job| job.is_running());
     let none = String::new;
-    let submit = |spec: &JobSpec| {
-        let id = spec.id();
-        let goes_on = job(id).is_some_and(|job| job.paused_by.is_none());
-        (!goes_on).then(|| ("job.submit", id.to_string(), job_text(spec)))
-    };
     match command {
-        Command::Submit { spec, .. } => submit(spec),
-        Command::SubmitOnce { spec, key, .. } => {
-            let is_new = matches!(state.submission(key), Ok(None));
-            submit(spec).filter(|_| is_new)
+        // What was on record before begins nothing.
+        Command::SubmitOnce { key, .. } if !matches!(state.submission(key), Ok(None)) => None,
+        Command::Submit { spec, .. } | Command::SubmitOnce { spec, .. } => {
+            let goes_on = job(&spec.id()).is_some_and(|job| job.paused_by.is_none());
+            (!goes_on).then(|| ("job.submit", spec.id().to_string(), job_text(spec)))
         }
         Command::Pause { job: id } => {
-            let is_new = job(*id).is_some_and(|job| !job.is_paused);
+            let is_new = job(id).is_some_and(|job| !job.is_paused);
             is_new.then(|| ("job.pause", id.to_string(), none()))
         }
         Command::Resume { job: id } => {
-            let is_new = job(*id).is_some_and(|job| job.is_paused);
+            let is_new = job(id).is_some_and(|job| job.is_paused);
             is_new.then(|| ("job.resume", id.to_string(), none()))
         }
         Command::Cancel { job: id } => {
-            let is_new = job(*id).is_some_and(|job| !job.is_being_cancelled());
+            let is_new = job(id).is_some_and(|job| !job.is_being_cancelled());
             is_new.then(|| ("job.cancel", id.to_string(), none()))
         }
         Command::Stop { job: id, failure, .. } => {
-            job(*id).map(|_| ("job.stop", id.to_string(), failure.to_string()))
+            job(id).map(|_| ("job.stop", id.to_string(), failure.to_string()))
         }
         Command::Limit { bandwidth } => (state.bandwidth != *bandwidth).then(|| {
             let text = match bandwidth {

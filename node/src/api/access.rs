@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::error::ApiError;
+use super::openapi::schema;
 use super::text::ByteText;
 use super::view::utc;
 
@@ -59,6 +60,7 @@ impl From<ApiRole> for ApiRoleText {
 #[serde(deny_unknown_fields)]
 pub struct ApiTokenRequest {
     /// What people call it.
+    #[schemars(schema_with = "schema::api_token_name")]
     pub name: String,
     /// What it allows.
     pub role: ApiRoleText,
@@ -67,6 +69,7 @@ pub struct ApiTokenRequest {
     pub locations: Vec<ByteText>,
     /// How long it lasts; until it is revoked when this is not given.
     #[serde(default)]
+    #[schemars(schema_with = "schema::api_token_life")]
     pub ttl_seconds: Option<u64>,
 }
 

@@ -23,6 +23,7 @@ use super::error::{ApiCode, ApiError, Problem};
 use super::request::{KEY_HEADER, LeaderRequest, LimitRequest, SubmitRequest, TokenRequest};
 use super::retention::RetentionRequest;
 use super::service::JobOrder;
+use super::survey::Survey;
 use super::tls::{Fingerprint, pinned};
 use super::view::{ClusterView, JobList, JobView, JoinToken, NodeFigures, Submitted};
 use crate::runtime::clock;
@@ -287,6 +288,14 @@ impl Client {
     /// As [`submit`](Self::submit).
     pub async fn node(&self) -> Result<NodeFigures, ClientError> {
         self.ask(&Call::read(&["node"])).await
+    }
+
+    /// What every node says of itself.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit).
+    pub async fn nodes(&self) -> Result<Survey, ClientError> {
+        self.ask(&Call::read(&["nodes"])).await
     }
 
     /// Makes a token by which one node may join.

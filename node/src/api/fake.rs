@@ -25,6 +25,7 @@ use super::request::{LeaderRequest, LimitRequest, Submission, TokenRequest};
 use super::retention::RetentionRequest;
 use super::server::{ApiServer, Limits, ServerOptions};
 use super::service::{Admitted, JobOrder, Permission, ReportLines, Service};
+use super::survey::{NodeReport, NodeWord, Survey};
 use super::text::ByteText;
 use super::throttle::ThrottleView;
 use super::view::*;
@@ -150,6 +151,7 @@ pub(crate) fn begun() -> JobView {
         failure: None,
         priority: 10,
         ranges: Vec::new(),
+        time: Vec::new(),
         retry_seconds: None,
         throttles: Vec::new(),
         bandwidth_bytes_per_second: Some(4000),
@@ -250,12 +252,29 @@ fn requests(requests_per_second: Option<f64>) -> RequestFigures {
     }
 }
 
+/// What the nodes of [`cluster`] say of themselves: one of them nothing.
+pub(crate) fn survey() -> Survey {
+    let said = NodeWord {
+        version: "0.1.0".to_owned(),
+        format_oldest: 4,
+        format_newest: 5,
+        layout: 1,
+        uptime_seconds: 60,
+        disk_free_bytes: Some(2 << 30),
+        disk_size_bytes: Some(4 << 30),
+    };
+    let report =
+        |name: &str, said| NodeReport { name: name.to_owned(), id: format!("12D3{name}"), said };
+    Survey { nodes: vec![report("berlin", Some(said)), report("paris", None)] }
+}
+
 /// What a voter has done.
 pub(crate) fn figures() -> NodeFigures {
     NodeFigures {
         name: "berlin".to_owned(),
         id: "12D3berlin".to_owned(),
         version: "0.1.0".to_owned(),
+        format_newest: 5,
         uptime_seconds: 3723,
         memory_bytes: Some(64 << 20),
         control: Traffic { sent_bytes: 1 << 20, received_bytes: 2 << 20 },
@@ -381,6 +400,11 @@ impl Service for Fake {
     async fn node(&self) -> Result<NodeFigures, ApiError> {
         self.answer().await?;
         Ok(figures())
+    }
+
+    async fn nodes(&self) -> Result<Survey, ApiError> {
+        self.answer().await?;
+        Ok(survey())
     }
 
     async fn create_token(&self, request: TokenRequest) -> Result<JoinToken, ApiError> {

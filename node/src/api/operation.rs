@@ -46,6 +46,8 @@ pub enum Operation {
     ShowAudit,
     /// What the node that is asked has done.
     ShowNode,
+    /// What every node says of itself.
+    ShowNodes,
     /// What changes, as it changes.
     WatchEvents,
     /// This list.
@@ -200,7 +202,7 @@ const WATCHED: Parameter = Parameter {
 
 impl Operation {
     /// Every operation, in the order in which they are described.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::ListJobs,
         Self::SubmitJob,
         Self::ShowJob,
@@ -220,6 +222,7 @@ impl Operation {
         Self::RevokeApiToken,
         Self::ShowAudit,
         Self::ShowNode,
+        Self::ShowNodes,
         Self::WatchEvents,
         Self::DescribeApi,
         Self::ShowMetrics,
@@ -255,6 +258,7 @@ impl Operation {
                 self.about_access()
             }
             Self::ShowNode
+            | Self::ShowNodes
             | Self::WatchEvents
             | Self::DescribeApi
             | Self::ShowMetrics
@@ -425,6 +429,14 @@ impl Operation {
             ..About::read(path, summary, Content::Json(answer))
         };
         match self {
+            Self::ShowNodes => About {
+                sight: Sight::Everything,
+                ..About::read(
+                    "/api/v1/nodes",
+                    "What every node says of itself, asked by this one: its build, and what room it has",
+                    Content::Json(schema::survey),
+                )
+            },
             Self::WatchEvents => About {
                 parameters: &[WATCHED],
                 refusals: &[Invalid],

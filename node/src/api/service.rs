@@ -12,6 +12,7 @@ use super::budget::BudgetRequest;
 use super::error::ApiError;
 use super::request::{LeaderRequest, LimitRequest, Submission, TokenRequest};
 use super::retention::RetentionRequest;
+use super::survey::Survey;
 use super::view::{ClusterView, JobList, JobView, JoinToken, NodeFigures, Submitted};
 use crate::metrics::{Readiness, Snapshot};
 
@@ -137,6 +138,12 @@ pub trait Service: Send + Sync + 'static {
     /// # Errors
     /// When the node is stopping.
     async fn node(&self) -> Result<NodeFigures, ApiError>;
+
+    /// What every node says of itself: each is asked by this one.
+    ///
+    /// # Errors
+    /// When the node is stopping.
+    async fn nodes(&self) -> Result<Survey, ApiError>;
 
     /// Makes a token by which one node may join.
     ///

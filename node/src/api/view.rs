@@ -236,12 +236,25 @@ pub struct JobView {
     /// Ranges of keys that are still being listed, in key order.
     #[serde(default)]
     pub ranges: Vec<RangeView>,
+    /// What its time of late went into, in parts of a thousand; nothing when it does not run.
+    #[serde(default)]
+    pub time: Vec<TimeView>,
     /// Seconds until a job is tried again that rests although no user has asked for that.
     #[serde(default)]
     pub retry_seconds: Option<u64>,
     /// Buckets at its ends that have asked for fewer requests.
     #[serde(default)]
     pub throttles: Vec<ThrottleView>,
+}
+
+/// A part of a job's time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TimeView {
+    /// What it is put down to.
+    #[schemars(schema_with = "schema::bottleneck")]
+    pub what: Bottleneck,
+    /// How much of a thousand.
+    pub permille: u64,
 }
 
 /// A range of the keys of one end, while it is listed.
@@ -493,6 +506,9 @@ pub struct NodeFigures {
     pub id: String,
     /// The version of its program.
     pub version: String,
+    /// The newest format that its build knows.
+    #[serde(default)]
+    pub format_newest: u16,
     /// Seconds since its process started.
     pub uptime_seconds: u64,
     /// Memory that its process takes, where the system says so.

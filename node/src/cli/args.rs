@@ -20,6 +20,7 @@ use super::job::JobCommand;
 use super::node::NodeArgs;
 use super::token::TokenCommand;
 use super::top::TopArgs;
+use super::upgrade::UpgradeArgs;
 use super::webhook::WebhookCommand;
 
 use crate::config::SETTINGS;
@@ -194,6 +195,8 @@ pub enum Command {
     /// Watch a cluster: its nodes, its jobs, and how fast they are
     #[command(after_help = TOP_HELP)]
     Top(TopArgs),
+    /// Say whether a cluster can be given this build, in which order, and whether now is a good moment
+    UpgradeCheck(UpgradeArgs),
     /// Run a node of a cluster
     Node(NodeArgs),
     /// Print a completion script for a shell

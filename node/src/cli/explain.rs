@@ -36,6 +36,14 @@ impl Explanation {
         }
     }
 
+    /// Divides `span` among what its parts, in a thousand, are put down to.
+    pub(super) fn divide(&mut self, parts: &[(Bottleneck, u64)], span: Duration) {
+        let all = parts.iter().map(|(_, part)| *part).sum::<u64>().max(1);
+        for (bottleneck, part) in parts {
+            self.add(*bottleneck, span.mul_f64(*part as f64 / all as f64));
+        }
+    }
+
     /// The largest part first.
     fn ranked(&self) -> Vec<(Bottleneck, Duration)> {
         let mut spans: Vec<_> =
@@ -158,7 +166,7 @@ impl Explainer {
         let elapsed = self.last.0 - before;
         let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
         let recent = Recent { elapsed_ms, figures: self.last.1.since(earlier) };
-        self.explanation.add(bottleneck::of_job(&[recent], is_listing), elapsed);
+        self.explanation.divide(&bottleneck::parts_of_job(&[recent], is_listing), elapsed);
     }
 
     /// The explanation, up to now.
@@ -205,6 +213,20 @@ mod tests {
         assert_eq!(value["seconds"], json!({ "target": 6.0, "listing": 1.5 }));
         assert_eq!(value["bottleneck"], "target");
         assert_eq!(Explanation::default().lines()[0], "  time      too short to tell");
+    }
+
+    #[test]
+    fn a_span_is_divided_and_nothing_of_it_is_lost() {
+        let mut explanation = Explanation::default();
+        explanation.divide(&[(Bottleneck::Cpu, 300), (Bottleneck::Source, 699)], secs(10));
+        explanation.divide(&[(Bottleneck::Listing, 1000)], secs(2));
+        let sum: Duration = explanation.spans.iter().map(|(_, span)| *span).sum();
+        assert!(sum.abs_diff(secs(12)) < Duration::from_micros(1), "{sum:?}");
+        assert_eq!(explanation.top(), Bottleneck::Source);
+    }
+
+    fn secs(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
     }
 
     #[test]

@@ -58,7 +58,7 @@ Examples:
 pub enum JobCommand {
     /// Begin a job, or a new run of it when it has ended; do not wait
     #[command(after_help = SUBMIT_EXAMPLES)]
-    Submit(SubmitArgs),
+    Submit(Box<SubmitArgs>),
     /// List all jobs, newest first
     #[command(after_help = "Examples:\n  airlift job list --cluster http://127.0.0.1:7400")]
     List(ClusterArgs),

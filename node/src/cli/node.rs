@@ -14,6 +14,7 @@ use super::console::words;
 use super::exit::{CliError, ExitCode};
 use super::transfer::Interrupts;
 use crate::api::client::Secret;
+use crate::build::Build;
 use crate::config::Config;
 use crate::runtime::cluster::{self, ClusterOptions, Reach};
 
@@ -62,6 +63,9 @@ pub struct NodeArgs {
     /// Address that serves /metrics, /healthz and /readyz without a token, to whoever reaches it
     #[arg(long, value_name = "HOST:PORT", value_hint = ValueHint::Hostname)]
     pub metrics: Option<OsString>,
+    /// Send traces to this OpenTelemetry collector, by OTLP over HTTP, such as http://127.0.0.1:4318
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
+    pub otlp: Option<OsString>,
     /// How hard the node works.
     #[command(flatten)]
     pub pace: PaceArgs,
@@ -132,6 +136,7 @@ impl NodeArgs {
         let mut settings = self.pace.settings();
         settings.extend(given([
             ("metrics", "--metrics", self.metrics.clone()),
+            ("otlp", "--otlp", self.otlp.clone()),
             ("api_cert", "--api-cert", self.api_cert.clone()),
             ("api_key", "--api-key", self.api_key.clone()),
         ]));
@@ -167,7 +172,11 @@ impl NodeArgs {
 ///
 /// # Errors
 /// When it cannot begin, or not go on.
-pub(super) async fn run(args: &NodeArgs, config: Config) -> Result<ExitCode, CliError> {
+pub(super) async fn run(
+    args: &NodeArgs,
+    config: Config,
+    build: Build,
+) -> Result<ExitCode, CliError> {
     let options = args.options()?;
     let metrics = config.metrics.as_deref().map(|text| resolve_host("--metrics", text));
     let metrics = metrics.transpose()?;
@@ -189,6 +198,8 @@ pub(super) async fn run(args: &NodeArgs, config: Config) -> Result<ExitCode, Cli
             slots: config.slots,
             memory_bytes: config.memory_bytes,
             log_entries: config.log_entries,
+            build,
+            collector: config.otlp,
             transport: config.transport,
         },
         stopped,

@@ -30,7 +30,8 @@ fn bench(views: Vec<JobView>) -> Bench {
 fn run_line(line: &str) -> (u8, Captured) {
     let cli = Cli::try_parse_from(line.split(' ')).unwrap();
     let (console, is_json) = (Console::capturing(), cli.global.json);
-    let exit = run(cli, &console).unwrap_or_else(|error| fail(&error, is_json, &console));
+    let exit =
+        run(cli, Build::THIS, &console).unwrap_or_else(|error| fail(&error, is_json, &console));
     (exit.number(), console.captured())
 }
 

@@ -14,7 +14,7 @@ pub struct Setting {
 }
 
 /// Every setting, in the order they are shown.
-pub const SETTINGS: [Setting; 22] = [
+pub const SETTINGS: [Setting; 23] = [
     Setting {
         key: "state_dir",
         env: "AIRLIFT_STATE_DIR",
@@ -104,6 +104,12 @@ pub const SETTINGS: [Setting; 22] = [
         env: "AIRLIFT_LOG_FORMAT",
         meaning: "form of log lines: text or json",
         default: Some("text"),
+    },
+    Setting {
+        key: "otlp",
+        env: "AIRLIFT_OTLP",
+        meaning: "URL of an OpenTelemetry collector that a node sends traces to",
+        default: None,
     },
     Setting {
         key: "s3.endpoint",

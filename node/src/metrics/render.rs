@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use airlift_protocol::figures::{Figures, Stage};
-use airlift_protocol::version::Formats;
 
 use super::exposition::{Exposition, Samples};
 use super::family::*;
@@ -38,7 +37,7 @@ pub fn render(snapshot: &Snapshot) -> String {
 fn node(text: &mut Exposition, snapshot: &Snapshot) {
     let (figures, measured) = (&snapshot.figures, &snapshot.measured);
     text.family(&BUILD_INFO, |samples| {
-        let format = Formats::BUILD.newest.0.to_string();
+        let format = figures.format_newest.to_string();
         samples.add(&[("version", &figures.version), ("format", &format)], 1);
     });
     text.family(&NODE_INFO, |samples| {

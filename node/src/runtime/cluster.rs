@@ -22,6 +22,7 @@ mod reach;
 mod records;
 mod service;
 mod shares;
+mod spans;
 mod talk;
 mod token;
 mod work;
@@ -72,6 +73,7 @@ use crate::api::request::Found;
 use crate::api::server::{ApiServer, Limits, ServerOptions, StartError};
 use crate::api::service::Service;
 use crate::api::tls::{Certificate, CertificateFiles};
+use crate::build::Build;
 use crate::network::control::{ControlNetwork, ControlOptions};
 use crate::network::data::serve::SourceServer;
 use crate::network::data::{DataNetwork, DataOptions, Transport};
@@ -80,6 +82,7 @@ use crate::storage::consensus::{ConsensusFile, LAYOUT, MemberIdentity};
 use crate::store::StoreError;
 use crate::store::settings::StoreOptions;
 use crate::store::{holds, locate};
+use crate::traces::{Collector, Exporter};
 use crate::webhook::Webhook;
 
 /// Outcomes on their way to the agent; each may be a manifest page.
@@ -116,6 +119,10 @@ pub struct ClusterOptions {
     pub memory_bytes: u64,
     /// Entries after which a voter cuts its log.
     pub log_entries: u64,
+    /// The build that runs it.
+    pub build: Build,
+    /// Who is sent traces.
+    pub collector: Option<Collector>,
     /// What carries data between nodes.
     pub transport: Transport,
     /// Who is told what happens to jobs, while it leads.
@@ -224,7 +231,12 @@ fn create_log(
 }
 
 /// The founder as its cluster knows it.
-fn founder(record: &NodeRecord, node: NodeId, addresses: &Addresses) -> Result<Member, RunError> {
+fn founder(
+    record: &NodeRecord,
+    node: NodeId,
+    addresses: &Addresses,
+    formats: Formats,
+) -> Result<Member, RunError> {
     Ok(Member {
         id: node,
         name: node_name(&record.name)?,
@@ -232,7 +244,7 @@ fn founder(record: &NodeRecord, node: NodeId, addresses: &Addresses) -> Result<M
         raft: record.raft.map(RaftId),
         addresses: addresses.clone(),
         joined_at: clock::wall(),
-        formats: Formats::BUILD,
+        formats,
     })
 }
 
@@ -245,6 +257,7 @@ pub async fn run(mut options: ClusterOptions, stop: watch::Receiver<bool>) -> Re
     let identity = identity(directory.path())?;
     let earlier = directory.read()?;
     let name = options.name.clone().or_else(|| earlier.as_ref().map(|record| record.name.clone()));
+    let (tracer, exporter) = spans::tracer(&options, name.as_deref(), identity.node())?;
     options.stores.node = name;
     let listen = listen_address(&options, earlier.as_ref())?;
     let network = |error: &dyn std::fmt::Display| RunError::cannot_run(error.to_string());
@@ -264,6 +277,7 @@ pub async fn run(mut options: ClusterOptions, stop: watch::Receiver<bool>) -> Re
         slots: options.slots,
         memory_bytes: options.memory_bytes,
         outcomes: outcome_sender,
+        tracer,
     }));
     let server = SourceServer::new(Arc::clone(&workshop) as _, workshop.serving());
     let data = DataNetwork::start(
@@ -285,7 +299,7 @@ pub async fn run(mut options: ClusterOptions, stop: watch::Receiver<bool>) -> Re
     serve(
         options,
         Networks { identity, control, incoming, data: Arc::new(data) },
-        Rest { directory, record, addresses, workshop, outcomes, asker, asks, stop },
+        Rest { directory, record, addresses, workshop, outcomes, asker, asks, exporter, stop },
     )
     .await
 }
@@ -307,22 +321,20 @@ struct Rest {
     outcomes: mpsc::Receiver<airlift_coordinator::AgentInput>,
     asker: Asker,
     asks: mpsc::Receiver<ask::Ask>,
+    exporter: Option<Exporter>,
     stop: watch::Receiver<bool>,
 }
 
 async fn serve(options: ClusterOptions, networks: Networks, rest: Rest) -> Result<(), RunError> {
     let Networks { identity, control, incoming, data } = networks;
-    let Rest { directory, record, addresses, workshop, outcomes, asker, asks, stop } = rest;
+    let Rest { directory, record, addresses, workshop, outcomes, asker, asks, exporter, stop } =
+        rest;
     let records = Arc::new(RecordFile::open(&directory.records())?);
     let started = clock::now();
     let [a, b, c, d, ..] = random();
     let boot = Boot::new(record.starts, u32::from_le_bytes([a, b, c, d]));
-    let (coordinator, file) = replica(&directory, &record, boot, options.log_entries)?.unzip();
-    if let Some(file) = file.clone() {
-        let archive = Archive { directory: directory.clone(), file, records: Arc::clone(&records) };
-        // Set once: a node is served once.
-        let _ = workshop.archive.set(archive);
-    }
+    let (coordinator, file) = replica(&directory, &record, boot, &options)?.unzip();
+    lend(&directory, file.as_ref(), &records, &workshop);
     let lines = lines(&asker, &control, file.as_ref(), &records);
     let probe = Prober {
         asker: asker.clone(),
@@ -340,6 +352,7 @@ async fn serve(options: ClusterOptions, networks: Networks, rest: Rest) -> Resul
         control: Arc::clone(&control),
         data: Arc::clone(&data),
         workshop: Arc::clone(&workshop),
+        build: options.build,
         started,
         started_at: clock::wall(),
         deliveries,
@@ -352,6 +365,7 @@ async fn serve(options: ClusterOptions, networks: Networks, rest: Rest) -> Resul
         Arc::new(probe),
         Arc::new(meters),
     ));
+    let sending = exporter.map(|exporter| spans::Sending::begin(exporter, &workshop, &asker));
     let shown = certificate(&directory, &record, options.api_files.as_ref())?;
     let servers = Servers::start(&record, shown.clone(), options.metrics, &service).await?;
     let api = certificate::url(servers.api.address(), shown.as_ref());
@@ -373,17 +387,34 @@ async fn serve(options: ClusterOptions, networks: Networks, rest: Rest) -> Resul
         asker,
         stores: options.stores,
         figures,
+        build: options.build,
         started,
     });
     let driver = driver.run(Sources { incoming, asks, outcomes, stop });
     // The courier ends when there is no driver to be asked any more.
     let ((), ended) = tokio::join!(courier.run(), driver);
     servers.stop().await;
+    if let Some(sending) = sending {
+        sending.end().await;
+    }
     control.shutdown().await;
     ended
 }
 
-/// Where lines of reports come from.
+/// Has a voter hand out what is on its disk.
+fn lend(
+    directory: &Directory,
+    file: Option<&Arc<ConsensusFile>>,
+    records: &Arc<RecordFile>,
+    workshop: &Workshop,
+) {
+    let Some(file) = file.map(Arc::clone) else { return };
+    let archive = Archive { directory: directory.clone(), file, records: Arc::clone(records) };
+    // Set once: a node is served once.
+    let _ = workshop.archive.set(archive);
+}
+
+/// What reports are read from.
 fn lines(
     asker: &Asker,
     control: &Arc<ControlNetwork>,
@@ -393,7 +424,7 @@ fn lines(
     Lines {
         asker: asker.clone(),
         control: Arc::clone(control),
-        file: file.cloned(),
+        file: file.map(Arc::clone),
         records: Arc::clone(records),
         runtime: tokio::runtime::Handle::current(),
         found: FoundKeys::default(),
@@ -454,12 +485,12 @@ fn replica(
     directory: &Directory,
     record: &NodeRecord,
     boot: Boot,
-    log_entries: u64,
+    options: &ClusterOptions,
 ) -> Result<Option<(Coordinator, Arc<ConsensusFile>)>, RunError> {
     let Some(raft) = record.raft else { return Ok(None) };
-    let compaction = compaction(log_entries);
+    let compaction = compaction(options.log_entries);
     let config = Config { id: RaftId(raft), seed: boot.0, compaction };
-    voter(directory, ClusterId(record.cluster), config).map(Some)
+    voter(directory, ClusterId(record.cluster), config, options.build.formats).map(Some)
 }
 
 /// The control plane that goes on where the disk ends.
@@ -467,6 +498,7 @@ fn voter(
     directory: &Directory,
     cluster: ClusterId,
     config: Config,
+    formats: Formats,
 ) -> Result<(Coordinator, Arc<ConsensusFile>), RunError> {
     if !directory.consensus().exists() {
         let path = directory.path().display();
@@ -496,9 +528,9 @@ fn voter(
                 read => read?,
             };
             let format = State::format_of(&bytes).filter(|_| reference.is_of(&bytes));
-            if let Some(format) = format.filter(|format| !Formats::BUILD.has(*format)) {
+            if let Some(format) = format.filter(|format| !formats.has(*format)) {
                 let path = directory.path().display();
-                let refusal = Formats::BUILD.refusal(format);
+                let refusal = formats.refusal(format);
                 return Err(RunError::cannot_run(format!("{path}: {refusal}")));
             }
             let state = codec::decode(&bytes, STATE_BYTES_MAX).ok();
@@ -514,7 +546,7 @@ fn voter(
     };
     let consensus = Consensus::restore(config, durable)
         .map_err(|error| RunError::cannot_run(error.to_string()))?;
-    Ok((Coordinator::voter(Timestamp(0), state, consensus), Arc::new(file)))
+    Ok((Coordinator::voter_with(formats, Timestamp(0), state, consensus), Arc::new(file)))
 }
 
 /// When the log is cut, by its number of entries.
@@ -580,7 +612,8 @@ async fn first_start(
     })?;
     let name = node_name(name)?;
     let addresses = addresses.clone();
-    let applicant = Applicant { name: name.clone(), addresses, wall: clock::wall };
+    let build = options.build;
+    let applicant = Applicant { name: name.clone(), addresses, wall: clock::wall, build };
     let joined = join::join(control, &token, &applicant).await?;
     let members = joined.members;
     let own = members.members.iter().find(|member| member.id == control.node());

@@ -272,7 +272,7 @@ struct Driver {
 
 /// An attempt that is carried out.
 struct Task {
-    handle: JoinHandle<()>,
+    handle: JoinHandle<Option<ErrorCode>>,
     takes_slot: bool,
 }
 

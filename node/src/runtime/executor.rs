@@ -53,11 +53,18 @@ pub(super) struct Executor {
 }
 
 impl Executor {
-    /// Runs one attempt and hands in its outcome.
-    pub(super) async fn run(self, assignment: AssignmentId, attempt: u32, work: Work) {
+    /// Runs one attempt and hands in its outcome; answers what it failed with.
+    pub(super) async fn run(
+        self,
+        assignment: AssignmentId,
+        attempt: u32,
+        work: Work,
+    ) -> Option<ErrorCode> {
         let work = caught(self.work(assignment, attempt, work));
         let result = counted(Arc::clone(&self.meter), work).await;
+        let code = result.as_ref().err().map(|failure| failure.code);
         self.hand_in(assignment, attempt, result).await;
+        code
     }
 
     /// Hands in an outcome. When nobody takes it, the job has ended.

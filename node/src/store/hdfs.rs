@@ -32,7 +32,6 @@ mod upload;
 mod write;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use airlift_protocol::assignment::UploadToken;
 use airlift_protocol::chunk::Root as HashRoot;
@@ -48,14 +47,12 @@ use self::access::HdfsServer;
 use self::root::Root;
 pub use self::upload::BLOCK_BYTES;
 use super::fence::Fence;
+use super::pace::{Pace, Paces};
 use super::{
     Access, Capabilities, Classes, ListRequest, Listed, NewObject, ObjectInfo, OpenedUpload,
     RangeReader, ReadResult, Store, StoreError, Upload, holds, path,
 };
 use crate::pipeline::chunk::VerifiedObject;
-
-/// Requests about single files that run at the same time.
-const REQUESTS_MAX: usize = 32;
 
 /// Names in a path that the namenode allows.
 const DEPTH_MAX: usize = 1000;
@@ -74,8 +71,10 @@ pub struct HdfsOptions {
     pub place: String,
     /// The job the store is opened for.
     pub job: JobId,
-    /// What is asked before anything becomes visible.
+    /// What is asked before anything is changed.
     pub fence: Fence,
+    /// The gates of the places that this process talks to.
+    pub paces: Paces,
     /// Bytes of a block of large files: [`BLOCK_BYTES`], which grow with the object, or less.
     pub block_bytes: u64,
 }
@@ -143,7 +142,11 @@ impl Store for HdfsStore {
     }
 
     fn is_refused(&self) -> bool {
-        self.root.namenode.is_refused.load(Ordering::Relaxed)
+        self.root.namenode.door.is_refused()
+    }
+
+    fn pace(&self) -> Option<&Arc<Pace>> {
+        Some(self.root.namenode.door.pace())
     }
 
     fn mtime_step_ns(&self) -> i64 {

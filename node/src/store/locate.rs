@@ -201,7 +201,7 @@ async fn open_bucket(
         StoreSettings::Hdfs(place) => {
             let (server, root) = hdfs_root(place, bucket, prefix, location)?;
             let (place, block_bytes) = (location.to_string(), BLOCK_BYTES);
-            let options = HdfsOptions { server, root, place, job, fence, block_bytes };
+            let options = HdfsOptions { server, root, place, job, fence, paces, block_bytes };
             Ok(Arc::new(HdfsStore::open(options)?))
         }
         StoreSettings::Webdav(place) => {

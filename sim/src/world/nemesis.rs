@@ -136,12 +136,9 @@ impl Fault {
 pub(crate) struct Nemesis {
     prng: Prng,
     counts: BTreeMap<Fault, u64>,
-    /// Machines that were lost or sent away. More than a few would be another cluster.
+    /// Machines that were lost or sent away.
     replaced: usize,
 }
-
-/// Machines that are replaced in a life, at most.
-const REPLACED_MAX: usize = 3;
 
 impl Nemesis {
     pub(crate) fn new(prng: Prng) -> Self {
@@ -162,6 +159,7 @@ impl World {
         self.network.delay_ms = self.options.delay_ms;
         self.queue.push(self.now + self.options.faults_ms, Ahead::Calm);
         self.next_strike();
+        self.begin_looks();
     }
 
     fn next_strike(&mut self) {
@@ -334,8 +332,12 @@ impl World {
                 && configuration.voters.len() >= 3
                 && configuration.voters.iter().all(is_whole)
         });
-        let has_few = self.nemesis.replaced < REPLACED_MAX;
-        is_here && !is_home && are_whole && has_few && self.operator.is_idle()
+        let has_few = self.nemesis.replaced < self.options.replaced_max;
+        let is_free = match self.options.again_ms {
+            Some(_) => self.operator.is_waiting(),
+            None => self.operator.is_idle(),
+        };
+        is_here && !is_home && are_whole && has_few && is_free
     }
 
     fn lose(&mut self, place: usize) {

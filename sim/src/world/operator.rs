@@ -77,6 +77,11 @@ impl Operator {
         self.answers.insert(id, answer);
     }
 
+    /// Whether nothing is wanted now.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.wants.is_empty()
+    }
+
     /// Whether nothing is wanted.
     pub(crate) fn is_idle(&self) -> bool {
         self.wants.is_empty() && self.later.is_empty()
@@ -348,6 +353,11 @@ impl World {
         let intent = match fact {
             Fact::JobEnded(job) => {
                 self.say(Weight::Plot, || format!("job {job} comes to an end"));
+                if self.check.has_ended(*job)
+                    && let Some((at, intent)) = self.run_again(*job)
+                {
+                    return self.operator.want_at(at, intent);
+                }
                 self.check.wants_again(*job).then_some(Intent::Submit(*job))
             }
             Fact::Rested(job) => {

@@ -12,12 +12,13 @@ use airlift_tests::server;
 use serde_json::{Value, json};
 
 /// Flags of other programs that these files run.
-const FOREIGN_FLAGS: [&str; 26] = [
+const FOREIGN_FLAGS: [&str; 29] = [
     "--bin",
     "--build",
     "--chmod",
     "--create-namespace",
     "--detach",
+    "--entrypoint",
     "--from",
     "--from-file",
     "--home-dir",
@@ -25,11 +26,13 @@ const FOREIGN_FLAGS: [&str; 26] = [
     "--locked",
     "--mount",
     "--namespace",
+    "--no-deps",
     "--no-install-recommends",
     "--now",
     "--release",
     "--retries",
     "--reuse-values",
+    "--rm",
     "--set",
     "--shell",
     "--start-period",

@@ -209,6 +209,7 @@ fn options_of(endpoint: &str) -> HdfsOptions {
         place: "hdfs://tests/place".to_owned(),
         job: airlift_protocol::id::JobId([7; 16]),
         fence: airlift_node::store::fence::Fence::default(),
+        paces: airlift_node::store::pace::Paces::default(),
         block_bytes: 1 << 20,
     }
 }

@@ -48,4 +48,6 @@ mod server_side;
 mod sftp;
 mod storm;
 mod sums;
+mod traces;
+mod upgrade;
 mod webdav;

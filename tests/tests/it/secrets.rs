@@ -181,6 +181,7 @@ fn answers(seen: &mut Seen, runtime: &Runtime, url: &str, token: &str) {
         "/api/v1/jobs",
         "/api/v1/cluster",
         "/api/v1/node",
+        "/api/v1/nodes",
         "/api/v1/tokens",
         "/api/v1/audit",
     ] {

@@ -146,7 +146,7 @@ proptest! {
             last.throttled += refused;
             last.spared_us += spared_us;
             last.held = (wild % 7 == 0).then_some(RequestRate(wild));
-            throttles.hear(now, (node(of), Boot(1 + wild % 2)), &[last.clone()]);
+            throttles.hear(now, (node(of), Boot(1 + wild % 2)), std::slice::from_ref(last));
             let Some(rate) = rate(&throttles) else { continue };
             let nodes: Vec<NodeId> =
                 throttles.throttled().flat_map(|it| it.nodes.into_keys()).collect();

@@ -7,7 +7,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::api::access::{ApiTokenList, ApiTokenRequest, AuditPage, CreatedApiToken};
+use crate::api::access::{
+    API_TOKEN_LIFE_SECONDS_MAX, ApiTokenList, ApiTokenRequest, AuditPage, CreatedApiToken,
+};
 use crate::api::budget::BudgetRequest;
 use crate::api::error::Problem;
 use crate::api::line::ReportLine;
@@ -15,6 +17,7 @@ use crate::api::request::{
     KEY_CHARS_MAX, LeaderRequest, LimitRequest, SubmitRequest, TokenRequest,
 };
 use crate::api::retention::RetentionRequest;
+use crate::api::survey::Survey;
 use crate::api::text::ByteText;
 use crate::api::view::{ClusterView, JobList, JobView, JoinToken, NodeFigures, Submitted};
 
@@ -64,6 +67,11 @@ pub fn budget_request(generator: &mut SchemaGenerator) -> Schema {
 /// How long finished jobs are kept.
 pub fn retention_request(generator: &mut SchemaGenerator) -> Schema {
     generator.subschema_for::<RetentionRequest>()
+}
+
+/// What every node says of itself.
+pub fn survey(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<Survey>()
 }
 
 /// What is asked of a new token.
@@ -136,6 +144,20 @@ pub fn job_id(_: &mut SchemaGenerator) -> Schema {
 /// Some text.
 pub fn text(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "string", "minLength": 1 })
+}
+
+/// The name of a token that opens the API.
+pub fn api_token_name(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "pattern": "^[0-9A-Za-z][0-9A-Za-z._-]{0,62}$" })
+}
+
+/// The life of such a token, or none.
+pub fn api_token_life(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": ["integer", "null"],
+        "minimum": 1,
+        "maximum": API_TOKEN_LIFE_SECONDS_MAX,
+    })
 }
 
 /// A key of the client's.

@@ -93,6 +93,7 @@ fn answers_are_as_described() {
         ("/api/v1/jobs/{job}", serde_json::to_value(fake::stopped()).unwrap()),
         ("/api/v1/cluster", serde_json::to_value(fake::cluster()).unwrap()),
         ("/api/v1/node", serde_json::to_value(fake::figures()).unwrap()),
+        ("/api/v1/nodes", serde_json::to_value(fake::survey()).unwrap()),
     ] {
         check(&value, &answer(&document, path, "get"), &document, path);
     }

@@ -17,7 +17,7 @@ use crate::api::error::ApiError;
 /// From which entry on the audit log is wanted.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct AuditQuery {
+pub(super) struct AuditQuery {
     #[serde(default)]
     from: u64,
 }

@@ -88,6 +88,7 @@ fn handler(operation: Operation, method: MethodFilter) -> MethodRouter<Arc<Guard
         Operation::RevokeApiToken => on(method, access::revoke),
         Operation::ShowAudit => on(method, access::audit),
         Operation::ShowNode => on(method, node),
+        Operation::ShowNodes => on(method, nodes),
         Operation::WatchEvents => on(method, events),
         Operation::DescribeApi => on(method, describe),
         Operation::ShowMetrics => on(method, monitor::show_metrics),
@@ -236,6 +237,10 @@ async fn cluster(Extension(client): Extension<Client>) -> Answer {
 
 async fn node(Extension(client): Extension<Client>) -> Answer {
     json(&client.0.node().await?)
+}
+
+async fn nodes(Extension(client): Extension<Client>) -> Answer {
+    json(&client.0.nodes().await?)
 }
 
 async fn create_token(

@@ -18,6 +18,7 @@ use crate::store::gcs::GcsStore;
 use crate::store::hdfs::access::HdfsPlace;
 use crate::store::hdfs::{BLOCK_BYTES, HdfsOptions, HdfsStore};
 use crate::store::locate::s3_options;
+use crate::store::pace::Paces;
 use crate::store::s3::inspect;
 use crate::store::settings::{SftpRoot, StoreOptions, StoreSettings, WebdavPlace};
 use crate::store::sftp::{SftpOptions, SftpStore};
@@ -115,6 +116,7 @@ async fn look(settings: &StoreSettings) -> Result<String, String> {
                 place: server.endpoint.clone(),
                 job: JobId([0; 16]),
                 fence: Fence::default(),
+                paces: Paces::default(),
                 block_bytes: BLOCK_BYTES,
             });
             let store = store.map_err(|error| error.to_string())?;

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use airlift_coordinator::event::Outcome;
+use airlift_coordinator::scheduler::bottleneck::Bottleneck;
 use airlift_protocol::attributes::AttributeSet;
 use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::id::JobId;
@@ -131,7 +132,7 @@ async fn follow(
                     sent = view.job.bytes.sent;
                     progress.observe(&view);
                     if let Some(explanation) = explanation {
-                        explanation.add(view.job.bottleneck, clock::now() - looked);
+                        explanation.divide(&parts(&view), clock::now() - looked);
                     }
                     looked = clock::now();
                     if view.job.outcome.is_some() {
@@ -147,6 +148,14 @@ async fn follow(
     };
     progress.finish();
     Ok(view)
+}
+
+/// What the time since the last look is put down to: its parts where the node tells them.
+fn parts(view: &JobView) -> Vec<(Bottleneck, u64)> {
+    match &view.time[..] {
+        [] => vec![(view.job.bottleneck, 1)],
+        parts => parts.iter().map(|part| (part.what, part.permille)).collect(),
+    }
 }
 
 /// The end of watching a job that rests although no user has asked for that: nothing happens until one

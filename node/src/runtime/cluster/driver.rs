@@ -24,7 +24,6 @@ use airlift_protocol::id::{AssignmentId, JobId, LogIndex, NodeId};
 use airlift_protocol::limits::{LOG_ENTRY_BYTES_MAX, RAFT_MESSAGE_BYTES_MAX};
 use airlift_protocol::raft::{RaftId, SnapshotRef};
 use airlift_protocol::time::Timestamp;
-use airlift_protocol::version::Formats;
 use bytes::Bytes;
 use futures::future::{AbortHandle as FutureAbortHandle, BoxFuture, abortable};
 use futures::stream::{FuturesUnordered, StreamExt};
@@ -42,6 +41,7 @@ use super::figures::Figures;
 use super::records::{Record, RecordFile};
 use super::service::ClusterService;
 use super::work::{Workshop, data_addresses, orders_wanted};
+use crate::build::Build;
 use crate::network::control::{ControlNetwork, Incoming, Member as Peer};
 use crate::network::data::DataNetwork;
 use crate::network::data::remote::Route;
@@ -108,6 +108,7 @@ pub(super) struct Parts {
     pub(super) asker: Asker,
     pub(super) stores: StoreOptions,
     pub(super) figures: Arc<Figures>,
+    pub(super) build: Build,
     pub(super) started: Instant,
 }
 
@@ -310,7 +311,8 @@ impl Driver {
         if !coordinator.is_deciding() || coordinator.state().cluster.is_some() {
             return;
         }
-        let founding = super::founder(&self.parts.record, self.parts.node, &self.parts.addresses);
+        let Parts { record, node, addresses, build, .. } = &self.parts;
+        let founding = super::founder(record, *node, addresses, build.formats);
         self.parts.record.founding = None;
         match founding {
             Ok(founder) => {
@@ -559,8 +561,8 @@ impl Driver {
             held,
             written: self.parts.workshop.written(),
             members_version: self.members.version,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            formats: Formats::BUILD,
+            version: self.parts.build.version.to_owned(),
+            formats: self.parts.build.formats,
             figures: self.parts.workshop.figures(),
             shares: None,
             gates: self.parts.workshop.gates(),

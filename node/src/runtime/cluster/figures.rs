@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use airlift_coordinator::consensus::Persist;
+use airlift_protocol::control::Description;
 use airlift_protocol::error::ErrorCode;
 use airlift_protocol::raft::LogPayload;
 use airlift_protocol::time::Timestamp;
@@ -16,6 +17,7 @@ use super::directory::Directory;
 use super::service::Meters;
 use super::work::Workshop;
 use crate::api::view::{LogFigures, NodeFigures, StoreFigures, Traffic};
+use crate::build::Build;
 use crate::metrics::histogram::{DECISION_BOUNDS, Histogram};
 use crate::metrics::snapshot::{Link, Measured};
 use crate::network::control::ControlNetwork;
@@ -129,6 +131,7 @@ pub(super) struct NodeMeters {
     pub(super) control: Arc<ControlNetwork>,
     pub(super) data: Arc<DataNetwork>,
     pub(super) workshop: Arc<Workshop>,
+    pub(super) build: Build,
     pub(super) started: Instant,
     /// The same, as a wall clock tells it.
     pub(super) started_at: Timestamp,
@@ -145,7 +148,8 @@ impl Meters for NodeMeters {
         NodeFigures {
             name: self.name.clone(),
             id: peer_id(self.control.node()).to_string(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            version: self.build.version.to_owned(),
+            format_newest: self.build.formats.newest.0,
             uptime_seconds: clock::now().duration_since(self.started).as_secs(),
             memory_bytes: memory::resident_bytes(),
             control: traffic(control),
@@ -179,6 +183,17 @@ impl Meters for NodeMeters {
         self.figures.measure(&mut measured);
         measured.webhooks = self.deliveries.figures();
         measured
+    }
+
+    fn describe(&self) -> Description {
+        let up = clock::now().duration_since(self.started);
+        Description {
+            version: self.build.version.to_owned(),
+            formats: self.build.formats,
+            layout: self.build.layout,
+            uptime_ms: u64::try_from(up.as_millis()).unwrap_or(u64::MAX),
+            disk: process::disk(self.directory.path()),
+        }
     }
 }
 

@@ -7,10 +7,10 @@ use airlift_protocol::cluster::{Addresses, NodeName, Secret};
 use airlift_protocol::control::{ControlAnswer, ControlMessage, JoinRequest, Joined};
 use airlift_protocol::id::NodeId;
 use airlift_protocol::time::Timestamp;
-use airlift_protocol::version::Formats;
 
 use super::talk;
 use super::token::JoinTokenText;
+use crate::build::Build;
 use crate::network::control::{ControlNetwork, Member as Peer};
 use crate::runtime::embedded::RunError;
 
@@ -32,6 +32,8 @@ pub(super) struct Applicant {
     pub(super) addresses: Addresses,
     /// Its wall clock, which the cluster compares with its own.
     pub(super) wall: fn() -> Timestamp,
+    /// What it runs.
+    pub(super) build: Build,
 }
 
 /// Joins the cluster of `token`.
@@ -98,8 +100,8 @@ async fn ask(
         name: applicant.name.clone(),
         addresses: applicant.addresses.clone(),
         at: (applicant.wall)(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        formats: Formats::BUILD,
+        version: applicant.build.version.to_owned(),
+        formats: applicant.build.formats,
     };
     let message = ControlMessage::Join(Box::new(request));
     match talk::ask(control, node, &message, ANSWER_TIMEOUT).await.map_err(later)? {

@@ -16,6 +16,7 @@ mod jobs;
 mod members;
 mod monitor;
 mod report;
+mod survey;
 #[cfg(test)]
 mod tests;
 
@@ -29,7 +30,7 @@ use airlift_coordinator::{Answer, Coordinator, Request};
 use airlift_protocol::attributes::AttributeSet;
 use airlift_protocol::cluster::{ClusterId, Role};
 use airlift_protocol::codec;
-use airlift_protocol::control::{ControlAnswer, ControlMessage, Forwarded};
+use airlift_protocol::control::{ControlAnswer, ControlMessage, Description, Forwarded};
 use airlift_protocol::error::Failure;
 use airlift_protocol::id::{JobId, NodeId};
 use airlift_protocol::job::JobSpec;
@@ -59,6 +60,7 @@ use crate::api::request::{
 };
 use crate::api::retention::RetentionRequest;
 use crate::api::service::{Admitted, JobOrder, ReportLines, Service};
+use crate::api::survey::Survey;
 use crate::api::view::{
     ClusterView, JobList, JobView, JoinToken, NodeFigures, NodeRole, Submitted, utc,
 };
@@ -104,6 +106,9 @@ pub(crate) trait Meters: Send + Sync + 'static {
 
     /// What else is counted, now.
     fn measure(&self) -> Measured;
+
+    /// Which build the node runs, and what room it has.
+    fn describe(&self) -> Description;
 }
 
 /// The API's service on a node of a cluster.
@@ -628,6 +633,10 @@ impl Service for ClusterService {
     async fn node(&self) -> Result<NodeFigures, ApiError> {
         let meters = Arc::clone(&self.meters);
         Ok(blocking(move || meters.read()).await)
+    }
+
+    async fn nodes(&self) -> Result<Survey, ApiError> {
+        self.survey().await
     }
 
     async fn create_token(&self, request: TokenRequest) -> Result<JoinToken, ApiError> {

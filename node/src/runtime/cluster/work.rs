@@ -4,6 +4,8 @@ mod gates;
 mod opened;
 mod timing;
 
+pub(super) use self::timing::name;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
@@ -34,6 +36,7 @@ use super::archive::Archive;
 use super::ask::Asker;
 use super::directory::{Directory, remove};
 use super::shares::ShareBook;
+use super::spans;
 use crate::inventory::Inventory;
 use crate::metrics::snapshot::Measured;
 use crate::network::control::ControlNetwork;
@@ -61,6 +64,7 @@ use crate::store::locate;
 use crate::store::pace::Paces;
 use crate::store::settings::StoreOptions;
 use crate::store::{Access, Handling, Store, StoreError};
+use crate::traces::{Subject, Tracer};
 
 /// Time for another node to say what a job is.
 const FIND_TIMEOUT: Duration = Duration::from_secs(5);
@@ -80,6 +84,8 @@ pub(super) struct Setup {
     /// Bytes that the pipeline may hold at once.
     pub(super) memory_bytes: u64,
     pub(super) outcomes: mpsc::Sender<AgentInput>,
+    /// Takes what is done as spans.
+    pub(super) tracer: Tracer,
 }
 
 /// What all jobs of this node share.
@@ -263,6 +269,20 @@ impl Workshop {
         figures.take(JOBS_MEASURED_MAX).collect()
     }
 
+    /// The same, with the run that each was measured in.
+    pub(super) fn runs(&self) -> Vec<(Subject, JobFigures)> {
+        let jobs = locked(&self.jobs);
+        let figures = |(id, job): (&JobId, &Arc<Job>)| {
+            Some((Subject::new(*id, job.run), job.meters.figures(*id)?))
+        };
+        jobs.iter().filter_map(figures).collect()
+    }
+
+    /// Takes what is done as spans.
+    pub(super) fn tracer(&self) -> &Tracer {
+        &self.setup.tracer
+    }
+
     /// What all jobs together were worked on since the process started, and how long that took.
     pub(super) fn measure(&self, measured: &mut Measured) {
         let jobs = locked(&self.jobs);
@@ -434,14 +454,23 @@ impl Workshop {
         attempt: u32,
     ) {
         let id = assignment.id;
+        let mut span = spans::begin(&self.setup.tracer, &assignment, attempt);
+        let arrived = clock::now();
         let _turn = match takes_slot(&assignment.work) {
             true => Some(self.timing.waiting(self.turns.take()).await),
             false => None,
         };
         let _time = self.timing.attempt(&assignment.work);
+        let shard = spans::Shard::of(&assignment.work, &span, arrived);
         match caught(Box::pin(self.executor(data, &assignment))).await {
-            Ok(executor) => executor.run(id, attempt, assignment.work).await,
+            Ok(executor) => {
+                if let Some(code) = executor.run(id, attempt, assignment.work).await {
+                    span.fail(code.as_str());
+                }
+                shard.end(&span);
+            }
             Err(failure) => {
+                span.fail(failure.code.as_str());
                 let (assignment, result) = (id, Err(failure));
                 let outcome = AgentInput::Outcome { assignment, attempt, result, wire_bytes: 0 };
                 // Nobody takes it when the node is stopping.

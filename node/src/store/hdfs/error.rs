@@ -16,11 +16,14 @@ const MESSAGE_CHARS_MAX: usize = 300;
 
 /// What a port for other programs answers to HTTP.
 const IPC_PORT: &str = "Hadoop IPC port";
+const WRONG_PORT: &str =
+    "this is the port of Hadoop's RPC: write the port of HTTP, mostly 9870 (50070 before Hadoop 3)";
 
 /// What an answer says that is no success.
 pub(super) async fn refusal(response: Response) -> Refusal {
-    let (status, pause) = (response.status().as_u16(), pause_of(&response));
+    let status = response.status().as_u16();
     // Without its document an error still has its status.
+    let pause = pause_of(&response);
     let document = body::document(response, DOCUMENT_BYTES_MAX).await.unwrap_or_default();
     Refusal { pause, ..read(status, &document) }
 }
@@ -33,36 +36,24 @@ fn read(status: u16, document: &[u8]) -> Refusal {
     let shown = |text: &str| first_line(text).chars().take(MESSAGE_CHARS_MAX).collect::<String>();
     let message = exception["message"].as_str().map(shown).filter(|text| !text.is_empty());
     // Java names a class within a class by both.
-    let code = exception["exception"].as_str().map(|name| name.rsplit('$').next().unwrap_or(name));
-    let is_other_port = || String::from_utf8_lossy(document).contains(IPC_PORT);
-    let message = match code {
-        None if is_other_port() => Some(
-            "this is the port of Hadoop's RPC: write the port of HTTP, mostly 9870 (50070 before Hadoop 3)"
-                .to_owned(),
-        ),
-        None => None,
-        Some(_) => message,
-    };
+    let code = exception["exception"].as_str().and_then(|name| name.rsplit('$').next());
+    let is_port = code.is_none() && String::from_utf8_lossy(document).contains(IPC_PORT);
+    let message = message.or_else(|| is_port.then(|| WRONG_PORT.to_owned()));
     let means = classify(status, code, message.as_deref().unwrap_or_default());
     Refusal { status, code: code.map(str::to_owned), message, means, pause: None }
 }
 
 /// The error of `action` on `what`.
 pub(super) fn store_error(action: &str, what: &str, failed: &Failed) -> StoreError {
-    let (code, reason) = match failed {
-        Failed::Refused(refusal) => (refusal.means, reason(refusal)),
-        Failed::Other(code, reason) => (*code, reason.clone()),
+    let reason = match failed {
+        Failed::Refused(refusal) => reason(refusal),
+        Failed::Other(_, reason) => reason.clone(),
     };
     let way_out = match failed.status() {
         Some(401) => format!(": {WAY_OUT}"),
         _ => String::new(),
     };
-    StoreError::new(code, format!("{action} {what}: {reason}{way_out}"))
-}
-
-/// Whether it is the credentials that are refused, whatever the request was about.
-pub(super) fn is_about_credentials(failed: &Failed) -> bool {
-    matches!(failed, Failed::Refused(refusal) if refusal.means == ErrorCode::Unauthorized)
+    StoreError::new(failed.means(), format!("{action} {what}: {reason}{way_out}"))
 }
 
 /// Whether the answer was that there is no such file: the file system's own word, since a plain 404 may be that
@@ -85,8 +76,8 @@ pub(super) fn is_standby(failed: &Failed) -> bool {
 }
 
 /// What the name of the exception, or without one the status, means.
-fn classify(status: u16, code: Option<&str>, message: &str) -> ErrorCode {
-    match code {
+fn classify(status: u16, exception: Option<&str>, message: &str) -> ErrorCode {
+    match exception {
         Some("FileNotFoundException") => ErrorCode::NotFound,
         Some("SecurityException" | "InvalidToken" | "AuthenticationException") => {
             ErrorCode::Unauthorized

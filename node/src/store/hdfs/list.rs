@@ -9,7 +9,6 @@ use airlift_protocol::manifest::Entry;
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 
-use super::REQUESTS_MAX;
 use super::error::{is_absent, store_error};
 use super::namenode::{Ask, named, survives};
 use super::root::Root;
@@ -190,7 +189,7 @@ async fn asked(root: &Arc<Root>, keys: &[Key]) -> Vec<Result<Option<Entry>, Stor
         let found = describe(root, &key).await?;
         Ok(found.map(|status| status.entry(key)))
     };
-    for_each(REQUESTS_MAX, keys.to_vec(), look).await
+    for_each(root.requests_max, keys.to_vec(), look).await
 }
 
 /// The same by one listing; `None` where that would be dearer, or came to nothing.
@@ -205,9 +204,8 @@ async fn listed(root: &Root, keys: &[Key]) -> Option<Vec<Result<Option<Entry>, S
     if directory.is_some_and(|status| status.children_num > children_max) {
         return None;
     }
-    let mut names = match statuses(root, &full, &shown).await.ok()? {
-        Some(names) => names,
-        None => return Some(keys.iter().map(|_| Ok(None)).collect()),
+    let Some(mut names) = statuses(root, &full, &shown).await.ok()? else {
+        return Some(keys.iter().map(|_| Ok(None)).collect());
     };
     names.sort_by(|one, other| one.path_suffix.cmp(&other.path_suffix));
     let find = |key: &Key| {

@@ -8,7 +8,7 @@
 //! Where one namenode takes over from another, whoever stands by says so, and the other is asked. Nothing else is
 //! asked twice.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use airlift_protocol::error::ErrorCode;
 use bytes::Bytes;
@@ -19,9 +19,9 @@ use serde::de::DeserializeOwned;
 use unicode_normalization::is_nfc;
 
 use super::access::{HdfsServer, Right, keeps_secrets};
-use super::error::{is_about_credentials, is_standby, refusal};
+use super::error::{is_standby, refusal};
 use crate::store::StoreError;
-use crate::store::http::{Failed, Http, Patience, body, path};
+use crate::store::http::{Door, Failed, Http, Patience, body, path};
 
 /// Where all paths are.
 const BASE: &str = "/webhdfs/v1";
@@ -40,8 +40,8 @@ pub(super) struct Namenode {
     /// The one that answered last.
     active: AtomicUsize,
     right: Right,
-    /// Whether the credentials were seen to be refused.
-    pub(super) is_refused: AtomicBool,
+    /// What every request passes.
+    pub(super) door: Door,
 }
 
 /// Something to be asked.
@@ -117,10 +117,9 @@ pub(super) fn in_directory(id: u64, name: &str) -> String {
 }
 
 impl Namenode {
-    pub(super) fn new(server: &HdfsServer) -> Result<Self, StoreError> {
+    pub(super) fn new(server: &HdfsServer, door: Door) -> Result<Self, StoreError> {
         let places = server.endpoints().map(Http::new).collect::<Result<_, _>>()?;
-        let (active, is_refused) = (AtomicUsize::new(0), AtomicBool::new(false));
-        Ok(Self { places, active, right: server.right()?, is_refused })
+        Ok(Self { places, active: AtomicUsize::new(0), right: server.right()?, door })
     }
 
     /// Where requests go at the moment, for people.
@@ -200,21 +199,18 @@ impl Namenode {
         let is_good = answer.status().is_success() || answer.status() == 307;
         match is_good {
             true => Ok(answer),
-            false => Err(self.noted(Failed::Refused(refusal(answer).await))),
+            false => Err(Failed::Refused(refusal(answer).await)),
         }
     }
 
-    /// The same failure, remembered when it is about credentials.
-    fn noted(&self, failed: Failed) -> Failed {
-        if is_about_credentials(&failed) {
-            self.is_refused.store(true, Ordering::Relaxed);
-        }
-        failed
+    /// The answer of the namenode, when it may be asked.
+    async fn pass(&self, ask: &Ask) -> Result<Response, Failed> {
+        self.door.pass(&ask.method, 0, self.send(ask)).await
     }
 
     /// Asks the namenode alone, and reads the document of its answer.
     pub(super) async fn ask<T: DeserializeOwned>(&self, ask: &Ask) -> Result<T, Failed> {
-        let document = body::document(self.send(ask).await?, DOCUMENT_BYTES_MAX).await?;
+        let document = body::document(self.pass(ask).await?, DOCUMENT_BYTES_MAX).await?;
         self.parsed(&document)
     }
 
@@ -228,7 +224,7 @@ impl Namenode {
 
     /// Has the namenode do something that has no answer but that it was done.
     pub(super) async fn done(&self, ask: &Ask) -> Result<(), Failed> {
-        let document = body::document(self.send(ask).await?, DOCUMENT_BYTES_MAX).await?;
+        let document = body::document(self.pass(ask).await?, DOCUMENT_BYTES_MAX).await?;
         match document.is_empty() {
             true => Ok(()),
             // A server that does not know an option leaves it out, and answers as it did before there was one.
@@ -238,7 +234,7 @@ impl Namenode {
 
     /// What the namenode answers, as it arrives.
     pub(super) async fn stream(&self, ask: &Ask) -> Result<Response, Failed> {
-        let answer = self.send(ask).await?;
+        let answer = self.pass(ask).await?;
         match answer.status().is_success() {
             true => Ok(answer),
             false => Err(Failed::protocol("the server sends elsewhere for a listing")),
@@ -247,13 +243,16 @@ impl Namenode {
 
     /// Asks for what a datanode has; a gateway may answer by itself.
     pub(super) async fn read(&self, ask: &Ask) -> Result<Response, Failed> {
-        let answer = self.send(ask).await?;
-        match self.location(&answer)? {
-            None => Ok(answer),
-            Some(url) => {
-                self.send_on(Request::new(ask.method.clone(), url), Patience::Normal).await
+        let exchange = async {
+            let answer = self.send(ask).await?;
+            match self.location(&answer)? {
+                None => Ok(answer),
+                Some(url) => {
+                    self.send_on(Request::new(ask.method.clone(), url), Patience::Normal).await
+                }
             }
-        }
+        };
+        self.door.pass(&ask.method, 0, exchange).await
     }
 
     /// The same, where the answer is a document.
@@ -264,25 +263,22 @@ impl Namenode {
 
     /// Sends `pieces` to the datanode that the namenode names.
     pub(super) async fn write(&self, ask: &Ask, pieces: &[Bytes]) -> Result<(), Failed> {
-        let answer = self.send(ask).await?;
-        let url = self.location(&answer)?;
-        let url =
-            url.ok_or_else(|| Failed::protocol("the server does not say where the bytes go"))?;
         let length: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
-        let (body, patience) = match pieces {
-            [] => (Body::from(Bytes::new()), Patience::Normal),
-            [piece] => (Body::from(piece.clone()), Patience::Normal),
-            pieces => {
-                let pieces: Vec<std::io::Result<Bytes>> = pieces.iter().cloned().map(Ok).collect();
-                (Body::wrap_stream(stream::iter(pieces)), Patience::Long)
-            }
+        let exchange = async {
+            let answer = self.send(ask).await?;
+            let url = self.location(&answer)?;
+            let url =
+                url.ok_or_else(|| Failed::protocol("the server does not say where bytes go"))?;
+            let (body, patience) = body_of(pieces);
+            let mut request = Request::new(ask.method.clone(), url);
+            let headers = request.headers_mut();
+            headers.insert(header::CONTENT_LENGTH, length.into());
+            let media_type = HeaderValue::from_static("application/octet-stream");
+            headers.insert(header::CONTENT_TYPE, media_type);
+            *request.body_mut() = Some(body);
+            self.send_on(request, patience).await.map(drop)
         };
-        let mut request = Request::new(ask.method.clone(), url);
-        let headers = request.headers_mut();
-        headers.insert(header::CONTENT_LENGTH, length.into());
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-        *request.body_mut() = Some(body);
-        self.send_on(request, patience).await.map(drop)
+        self.door.pass(&ask.method, length, exchange).await
     }
 
     /// Where an answer leads; `None` when it is the answer itself.
@@ -326,7 +322,19 @@ impl Namenode {
         };
         match answer.status().is_success() {
             true => Ok(answer),
-            false => Err(self.noted(Failed::Refused(refusal(answer).await))),
+            false => Err(Failed::Refused(refusal(answer).await)),
+        }
+    }
+}
+
+/// The body that has all `pieces`, and how long its answer may take.
+fn body_of(pieces: &[Bytes]) -> (Body, Patience) {
+    match pieces {
+        [] => (Body::from(Bytes::new()), Patience::Normal),
+        [piece] => (Body::from(piece.clone()), Patience::Normal),
+        pieces => {
+            let pieces: Vec<std::io::Result<Bytes>> = pieces.iter().cloned().map(Ok).collect();
+            (Body::wrap_stream(stream::iter(pieces)), Patience::Long)
         }
     }
 }
@@ -345,7 +353,9 @@ fn host_of(url: &Url) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::fence::Fence;
     use crate::store::hdfs::access::HdfsCredentials;
+    use crate::store::pace::Paces;
 
     fn namenode(right: Right) -> Namenode {
         let endpoint = "http://127.0.0.1:1".to_owned();
@@ -355,7 +365,8 @@ mod tests {
             user: Some("me".to_owned()),
             credentials: HdfsCredentials::None,
         };
-        Namenode { right, ..Namenode::new(&server).unwrap() }
+        let door = Door::new(Paces::default().of("tests"), Fence::default());
+        Namenode { right, ..Namenode::new(&server, door).unwrap() }
     }
 
     #[test]

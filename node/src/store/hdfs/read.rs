@@ -11,7 +11,6 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::REQUESTS_MAX;
 use super::error::store_error;
 use super::list::{describe, kept};
 use super::namenode::{Ask, inode, named};
@@ -29,7 +28,7 @@ pub(super) async fn read_small(
     found: mpsc::Sender<ReadResult>,
 ) {
     let read = |entry: Entry| async move { read_whole(root, &entry).await };
-    read_each(REQUESTS_MAX, objects, found, read).await;
+    read_each(root.requests_max, objects, found, read).await;
 }
 
 async fn read_whole(root: &Root, entry: &Entry) -> Result<(Payload, Attributes), StoreError> {

@@ -13,8 +13,7 @@ use super::namenode::{Ask, Depth, Namenode, named};
 use super::status::{Described, Status};
 use crate::store::StoreError;
 use crate::store::chance::nonce;
-use crate::store::fence::Fence;
-use crate::store::http::Failed;
+use crate::store::http::{Door, Failed};
 use crate::store::path::staging_name;
 
 /// What holds the snapshots of a directory.
@@ -30,7 +29,8 @@ pub(super) struct Root {
     pub(super) is_snapshot: bool,
     /// Name of the staging directory, at the root.
     pub(super) staging: String,
-    pub(super) fence: Fence,
+    /// Requests that are made at once for many files, as far as the gate lets them.
+    pub(super) requests_max: usize,
     pub(super) block_bytes: u64,
     place: String,
     /// Stands in the names of files that this store makes and no other.
@@ -46,7 +46,8 @@ struct Verdict {
 
 impl Root {
     pub(super) fn new(options: HdfsOptions) -> Result<Self, StoreError> {
-        let HdfsOptions { server, root, place, job, fence, block_bytes } = options;
+        let HdfsOptions { server, root, place, job, fence, block_bytes, paces } = options;
+        let door = Door::new(paces.of(&format!("hdfs at {}", server.endpoint)), fence);
         let place = place.trim_end_matches('/').to_owned();
         let path = String::from_utf8(root).map_err(|_| {
             let text = format!("{place}: the path is not UTF-8, which HDFS requires of names");
@@ -54,11 +55,11 @@ impl Root {
         })?;
         let path = path.trim_end_matches('/').to_owned();
         Ok(Self {
-            namenode: Namenode::new(&server)?,
+            namenode: Namenode::new(&server, door)?,
             is_snapshot: path.split('/').any(|name| name == SNAPSHOT),
             path,
             staging: staging_name(job),
-            fence,
+            requests_max: paces.requests_max(),
             block_bytes,
             place,
             instance: HEXLOWER.encode(&nonce()),

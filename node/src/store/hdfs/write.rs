@@ -4,7 +4,6 @@ use airlift_protocol::error::ErrorCode;
 use airlift_protocol::manifest::Kind;
 use bytes::{Buf, Bytes};
 
-use super::REQUESTS_MAX;
 use super::checksum::FileChecksum;
 use super::error::{is_absent, store_error};
 use super::list::kept;
@@ -39,7 +38,7 @@ pub(super) async fn put_small(
     let write = |(object, content): (NewObject, VerifiedObject)| async move {
         put(root, directory, &object, &content).await
     };
-    for_each(REQUESTS_MAX, objects, write).await
+    for_each(root.requests_max, objects, write).await
 }
 
 /// Writes one object, which is staged in the directory of that number.
@@ -62,8 +61,6 @@ async fn put(
         StoreError::new(ErrorCode::KeyUnsupported, format!("{shown}: {reason}"))
     })?;
     if key.as_bytes().ends_with(b"/") {
-        // A directory is visible as soon as it is made.
-        root.fence.check()?;
         return root.make(&root.full(path), &shown).await;
     }
     let name = format!("small-{}", root.unique());
@@ -174,7 +171,6 @@ pub(super) async fn publish(
     path: &str,
     shown: &str,
 ) -> Result<(), StoreError> {
-    root.fence.check()?;
     let renamed = rename(root, full, path).await;
     let renamed = match renamed {
         // Most objects come into a directory that is there.
@@ -182,7 +178,6 @@ pub(super) async fn publish(
             let (parent, _) = split(path.as_bytes());
             let parent = String::from_utf8_lossy(parent);
             root.make(&root.full(&parent), shown).await?;
-            root.fence.check()?;
             rename(root, full, path).await
         }
         renamed => renamed,

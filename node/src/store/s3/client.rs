@@ -162,7 +162,9 @@ impl Bucket {
             acl: options.acl,
             owner: OnceCell::new(),
             restores: options.restore.is_some(),
-            compares_deletes: options.compares_deletes.unwrap_or(is_amazon && endpoint.is_none()),
+            compares_deletes: options
+                .compares_deletes
+                .unwrap_or_else(|| is_amazon && endpoint.is_none()),
             fence: options.fence,
             pace,
             requests_max: options.paces.requests_max(),

@@ -114,6 +114,10 @@ impl Driver {
                     answer(reply, &ControlAnswer::Page(found.ok().flatten().map(Box::new)));
                 });
             }
+            ControlMessage::Describe => {
+                let service = Arc::clone(&self.parts.service);
+                self.work.spawn(async move { answer(reply, &service.describe().await) });
+            }
             ControlMessage::Probe(location) => {
                 let stores = self.parts.stores.clone();
                 let directory = self.parts.directory.clone();

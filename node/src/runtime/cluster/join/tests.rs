@@ -123,7 +123,7 @@ fn admit(coordinator: &mut Coordinator, from: NodeId, join: Box<JoinRequest>) ->
 
 fn applicant(name: &str) -> Applicant {
     let name = NodeName::parse(name).unwrap();
-    Applicant { name, addresses: Addresses::default(), wall: || WALL }
+    Applicant { name, addresses: Addresses::default(), wall: || WALL, build: Build::THIS }
 }
 
 fn text(joined: Result<Joined, RunError>) -> String {

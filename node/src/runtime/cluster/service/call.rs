@@ -247,7 +247,8 @@ pub(super) fn from_answer(answer: ControlAnswer) -> Result<Value, ApiError> {
         | ControlAnswer::Cluster { .. }
         | ControlAnswer::Joined(_)
         | ControlAnswer::Page(_)
-        | ControlAnswer::Probed(..) => Err(ApiError::new(
+        | ControlAnswer::Probed(..)
+        | ControlAnswer::Described(_) => Err(ApiError::new(
             ApiCode::Internal,
             "the leader gave an answer that does not belong to a client's request",
         )),

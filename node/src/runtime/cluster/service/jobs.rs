@@ -22,7 +22,7 @@ use crate::api::text::ByteText;
 use crate::api::throttle::ThrottleView;
 use crate::api::view::{
     ERRORS_SHOWN_MAX, EndView, ErrorView, FailureView, JobList, JobMode, JobNodeView, JobOutcome,
-    JobRole, JobState, JobSummary, JobView, LinkView, RangeView, SingleView, utc,
+    JobRole, JobState, JobSummary, JobView, LinkView, RangeView, SingleView, TimeView, utc,
 };
 use crate::network::identity::peer_id;
 
@@ -250,6 +250,7 @@ fn view(
         bandwidth_bytes_per_second: limit_now(job.spec.policy.bandwidth.as_ref(), wall),
         bandwidth_schedule: schedule_text(job.spec.policy.bandwidth.as_ref()),
         ranges: ranges(job),
+        time: time(job, measured),
         retry_seconds: None,
         throttles: Vec::new(),
     }
@@ -291,7 +292,21 @@ fn bottleneck(job: &Job, measured: &Measured) -> Bottleneck {
         return Bottleneck::None;
     }
     let recent: Vec<Recent> = measured.values().copied().collect();
-    bottleneck::of_job(&recent, job.leases.singles().any(|task| matches!(task, Task::List(..))))
+    bottleneck::of_job(&recent, is_listing(job))
+}
+
+/// What the job's time of late went into.
+fn time(job: &Job, measured: &Measured) -> Vec<TimeView> {
+    if !job.is_active() {
+        return Vec::new();
+    }
+    let recent: Vec<Recent> = measured.values().copied().collect();
+    let part = |(what, permille)| TimeView { what, permille };
+    bottleneck::parts_of_job(&recent, is_listing(job)).into_iter().map(part).collect()
+}
+
+fn is_listing(job: &Job) -> bool {
+    job.leases.singles().any(|task| matches!(task, Task::List(..)))
 }
 
 /// The part of one node.

@@ -82,6 +82,16 @@ impl Meters for FixedMeters {
     fn measure(&self) -> Measured {
         Measured::default()
     }
+
+    fn describe(&self) -> Description {
+        Description {
+            version: "1\x1b[2J".to_owned(),
+            formats: Formats::BUILD,
+            layout: FormatVersion(1),
+            uptime_ms: 61_000,
+            disk: Some((7, 8)),
+        }
+    }
 }
 
 /// What tests choose and count.
@@ -134,12 +144,12 @@ impl Network {
         let answering = service.clone();
         tasks.spawn(async move {
             while let Some(Incoming { body, reply, .. }) = incoming.recv().await {
-                if let Ok(ControlMessage::Forward(forwarded)) =
-                    codec::decode(&body, REQUEST_BYTES_MAX)
-                {
-                    let answer = answering.answer(forwarded).await;
-                    reply.send(codec::encode(&answer).into());
-                }
+                let answer = match codec::decode(&body, REQUEST_BYTES_MAX) {
+                    Ok(ControlMessage::Forward(forwarded)) => answering.answer(forwarded).await,
+                    Ok(ControlMessage::Describe) => answering.describe().await,
+                    _ => continue,
+                };
+                reply.send(codec::encode(&answer).into());
             }
         });
         Node { service, script, _tasks: tasks }
@@ -320,18 +330,15 @@ async fn a_worker_serves_as_the_leader_does() {
 #[tokio::test]
 async fn a_submission_with_its_key_is_answered_as_before_wherever_it_is_sent() {
     let (berlin, paris) = pair().await;
-    for node in [&berlin, &paris] {
-        node.service.authorize(&token()).await.unwrap();
-    }
     let submit = async |node: &Node, target: &str, key: &str| {
         let submission = submission(target);
         let key = submit_key(key, &submission).unwrap();
-        node.service.submit(submission, Some(key)).await
+        node.open().await.submit(submission, Some(key)).await
     };
     let first = submit(&paris, "berlin:/target", "a").await.unwrap();
     assert_eq!(first.run, 1);
     let stop = Request::Stop(first.id, Failure::new(ErrorCode::NoSpace, "full"));
-    berlin.service.request(stop).await.unwrap();
+    berlin.service.request(stop, Actor::Root).await.unwrap();
     for node in [&berlin, &paris] {
         assert_eq!(submit(node, "berlin:/target", "a").await.unwrap(), first);
         let other = submit(node, "berlin:/other", "a").await.unwrap_err();
@@ -466,6 +473,22 @@ async fn a_leader_without_majority_tells_nothing_that_may_be_old() {
     assert!(!service.cluster().await.unwrap().is_current);
 }
 
+#[tokio::test]
+async fn every_node_is_asked_for_its_build_and_what_it_says_moves_no_cursor() {
+    let (berlin, paris) = pair().await;
+    for service in [&berlin.service, &paris.service] {
+        let nodes = service.nodes().await.unwrap().nodes;
+        let names: Vec<&str> = nodes.iter().map(|node| node.name.as_str()).collect();
+        assert_eq!(names, ["berlin", "paris"]);
+        for node in nodes {
+            let said = node.said.unwrap();
+            assert_eq!((said.version.as_str(), said.uptime_seconds), ("1[2J", 61));
+            assert_eq!(said.format_newest, Formats::BUILD.newest.0);
+            assert_eq!((said.disk_free_bytes, said.disk_size_bytes), (Some(7), Some(8)));
+        }
+    }
+}
+
 async fn made(service: &dyn Service, name: &str, role: ApiRoleText, locations: &[&str]) -> String {
     let request = ApiTokenRequest {
         name: name.to_owned(),
@@ -491,9 +514,9 @@ async fn clients_of_one_node_are_told_apart() {
             (viewer.permission, operator.permission),
             (Permission::Read, Permission::Operate)
         );
-        let refused = viewer.service.submit(submission("berlin:/target")).await.unwrap_err();
+        let refused = viewer.service.submit(submission("berlin:/target"), None).await.unwrap_err();
         assert_eq!(refused.code, ApiCode::Forbidden);
-        operator.service.submit(submission("berlin:/target")).await.unwrap();
+        operator.service.submit(submission("berlin:/target"), None).await.unwrap();
         assert_eq!(viewer.service.jobs().await.unwrap().jobs.len(), 1);
         let refused = operator.service.limit(LimitRequest::default()).await.unwrap_err();
         assert_eq!(refused.code, ApiCode::Forbidden);
@@ -506,17 +529,17 @@ async fn clients_of_one_node_are_told_apart() {
 async fn a_submitter_sees_and_touches_what_lies_within_its_locations() {
     let (berlin, paris) = pair().await;
     let root = berlin.open().await;
-    let other = root.submit(submission("berlin:/other")).await.unwrap().id;
+    let other = root.submit(submission("berlin:/other"), None).await.unwrap().id;
     let places = ["berlin:/source", "berlin:/target"];
     let token = made(&*root, "team", ApiRoleText::Submitter, &places).await;
     for node in [&berlin, &paris] {
         let admitted = node.open_with(&token).await.unwrap();
         assert!(admitted.is_limited && admitted.permission == Permission::Operate);
         let service = admitted.service;
-        let refused = service.submit(submission("berlin:/other")).await.unwrap_err();
+        let refused = service.submit(submission("berlin:/other"), None).await.unwrap_err();
         assert_eq!(refused.code, ApiCode::Forbidden);
         assert!(refused.detail.contains("berlin:/other is not within"), "{refused}");
-        let own = service.submit(submission("berlin:/target/x")).await.unwrap().id;
+        let own = service.submit(submission("berlin:/target/x"), None).await.unwrap().id;
         let jobs = service.jobs().await.unwrap().jobs;
         assert_eq!(jobs.iter().map(|job| job.id).collect::<Vec<_>>(), [own]);
         assert_eq!(service.order(own, JobOrder::Pause).await.unwrap().job.id, own);
@@ -537,7 +560,7 @@ async fn a_revoked_token_opens_nothing_anywhere_and_who_did_what_is_on_record() 
     let root = berlin.open().await;
     let token = made(&*root, "ci", ApiRoleText::Admin, &[]).await;
     let admitted = paris.open_with(&token).await.unwrap().service;
-    let id = admitted.submit(submission("berlin:/target")).await.unwrap().id;
+    let id = admitted.submit(submission("berlin:/target"), None).await.unwrap().id;
     let left = paris.open().await.revoke_api_token("ci").await.unwrap();
     assert!(left.tokens.is_empty());
     // Who was let in before is told so with what it asks next.

@@ -22,6 +22,7 @@ async fn workshop(root: &Path) -> Workshop {
         slots: 1,
         memory_bytes: 1 << 20,
         outcomes: mpsc::channel(1).0,
+        tracer: Tracer::default(),
     })
 }
 

@@ -39,6 +39,11 @@ fn place(work: &Work) -> usize {
     }
 }
 
+/// What a kind of work is called.
+pub(in crate::runtime::cluster) fn name(work: &Work) -> &'static str {
+    KINDS[place(work)]
+}
+
 /// Takes times.
 #[derive(Debug)]
 pub(super) struct Timing {
