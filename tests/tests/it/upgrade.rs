@@ -6,8 +6,9 @@ use airlift_tests::cluster::{Cluster, Role};
 use airlift_tests::trial::{check_end, on, plant, wait_for_flow};
 use serde_json::Value;
 
-/// Rate that keeps the job at work while three nodes are replaced.
-const RATE: &str = "6M";
+/// Rate that keeps the job at work while all nodes are replaced, however long that takes here; it falls
+/// when they are.
+const RATE: &str = "1M";
 const MIB: usize = 80;
 
 fn format(cluster: &Cluster) -> u64 {
@@ -21,11 +22,20 @@ fn check(cluster: &mut Cluster, program: std::path::PathBuf) -> (Value, i32) {
     (outcome.json(), outcome.code.expect("it ends by itself"))
 }
 
-/// Stops a node, and starts it again with the build that runs now.
+/// Stops a node, and starts it again with the build that runs now. The others take it for alive until
+/// they have missed it for a while: it is back when it answers.
 fn replace(cluster: &mut Cluster, node: usize) {
     assert!(cluster.stop(node).success());
     cluster.restart(node);
     cluster.wait_until_whole();
+    cluster.wait_until("every node says which build it runs", |_| everybody_answers(cluster));
+}
+
+fn everybody_answers(cluster: &Cluster) -> bool {
+    let outcome = cluster.ask(["upgrade-check", "--json"]);
+    let said: Value = serde_json::from_str(&outcome.stdout).unwrap_or(Value::Null);
+    let nodes = said["nodes"].as_array();
+    nodes.is_some_and(|nodes| nodes.iter().all(|node| !node["said"].is_null()))
 }
 
 fn place(step: &Value) -> usize {
@@ -40,7 +50,8 @@ fn nodes_get_the_next_build_one_by_one_while_a_job_goes_on_and_nobody_goes_back_
     plant(source.path(), MIB);
     let before = format(&cluster);
     let (from, to) = (on(1, source.path()), on(3, target.path()));
-    let mut job = cluster.begin(["cp", &from, &to, "--bwlimit", RATE]);
+    let _ = cluster.ask(["cluster", "limit", RATE]).expect(0);
+    let mut job = cluster.begin(["cp", &from, &to]);
     wait_for_flow(target.path(), &mut job);
 
     let (said, code) = check(&mut cluster, next_binary());
@@ -70,6 +81,7 @@ fn nodes_get_the_next_build_one_by_one_while_a_job_goes_on_and_nobody_goes_back_
         view["format"].as_u64() == Some(before + 1)
     });
     assert!(!job.has_ended(), "the job was to outlast the upgrade");
+    let _ = cluster.ask(["cluster", "limit", "off"]).expect(0);
     assert!(job.wait().success(), "{}", cluster.job());
     check_end(&cluster, source.path(), target.path());
 
