@@ -142,7 +142,7 @@ async fn copy(
     let (link, arrived) = mpsc::channel(LINK_CHUNKS);
     let part_bytes = receiver.upload.part_bytes();
     let send = transfer.source.read_range(entry, range, part_bytes, link);
-    let (sent, received) = tokio::join!(send, receiver.receive(arrived));
+    let (sent, received) = tokio::join!(send, receiver.receive(range, arrived));
     // When the target fails, the link closes and the source ends without error of its own.
     let moved = received?;
     sent?;
@@ -209,7 +209,12 @@ impl<'a> Receiver<'a> {
         }
     }
 
-    async fn receive(mut self, mut link: mpsc::Receiver<InFlight>) -> Result<Moved, StoreError> {
+    /// Takes in `range`, or as much of it as comes.
+    async fn receive(
+        mut self,
+        range: ByteRange,
+        mut link: mpsc::Receiver<InFlight>,
+    ) -> Result<Moved, StoreError> {
         let concurrent = self.transfer.target.capabilities().concurrent_parts;
         let meter = Arc::clone(&self.transfer.meter);
         loop {
@@ -229,7 +234,12 @@ impl<'a> Receiver<'a> {
             }
         }
         let _held_up = meter.wait(Stage::Decode);
-        self.write_part();
+        // When the source fails, a part ends before its end: no store takes such a part, and why there is no
+        // more of it the source says.
+        let end = self.part.last().map(|(chunk, _)| chunk.offset() + chunk.payload().len());
+        if end == Some(range.end) {
+            self.write_part();
+        }
         while let Some(finished) = self.running.next().await {
             self.on_finished(finished?);
         }
@@ -334,9 +344,84 @@ impl<'a> Receiver<'a> {
 
 #[cfg(test)]
 mod tests {
+    use airlift_protocol::id::{PageId, Position};
+    use airlift_protocol::job::{Filters, JobSpec, Mode, Policy};
+    use airlift_protocol::location::Location;
     use airlift_protocol::sum::SumKind;
 
     use super::*;
+    use crate::pipeline::bounds::Bounds;
+    use crate::pipeline::budget::Budget;
+    use crate::pipeline::compress::{Compression, Encoder};
+    use crate::pipeline::local::LocalSource;
+    use crate::pipeline::meter::JobMeters;
+    use crate::storage::journal::Journal;
+    use crate::store::memory::MemoryStore;
+    use crate::store::{NewObject, Store};
+
+    const PART: u64 = 4 * CHUNK_BYTES;
+
+    /// From memory into `target`, with its journal in `directory`.
+    fn transfer(
+        source: &MemoryStore,
+        target: &MemoryStore,
+        directory: &std::path::Path,
+    ) -> Transfer {
+        let at = |path: &str| Location::Path(path.as_bytes().to_vec());
+        let spec = JobSpec {
+            mode: Mode::Copy,
+            source: at("/a"),
+            target: at("/b"),
+            single: None,
+            filters: Filters::default(),
+            policy: Policy::default(),
+        };
+        let meter = Arc::clone(&JobMeters::default().moving);
+        let budget = Budget::new(64 << 20);
+        let bounds = Bounds { budget, limit: None, meter: Arc::clone(&meter) };
+        let source = LocalSource {
+            store: Arc::new(source.clone()),
+            bounds: bounds.clone(),
+            encoder: Arc::new(Encoder::fixed(Compression::Off)),
+            rivals: None,
+            faults: None,
+        };
+        let journal = Arc::new(Journal::open(&directory.join("journal")).unwrap());
+        let (source, target) = (Arc::new(source), Arc::new(target.clone()));
+        Transfer { spec: Arc::new(spec), source, target, journal, bounds, meter }
+    }
+
+    /// What of an object of two parts is there when its source says no more after `sent` bytes, and what the
+    /// second attempt, which gets all, sends of it.
+    async fn cut_short(sent: u64) -> (u64, u64) {
+        let (source, target) = (MemoryStore::new(), MemoryStore::with_part_bytes(PART));
+        let bytes: Vec<u8> = (0..2 * PART + 5).map(|i| (i % 251) as u8).collect();
+        source.insert("a", bytes.clone(), 1);
+        let directory = tempfile::tempdir().unwrap();
+        let transfer = transfer(&source, &target, directory.path());
+        let entry = source.stat(&"a".into()).await.unwrap().unwrap().entry;
+        let new = NewObject { entry: entry.clone(), attributes: Attributes::default() };
+        let token = target.open_upload(&new, None, None).await.unwrap().token;
+        let upload: Arc<dyn Upload> = target.upload(&new, &token).await.unwrap().into();
+        let receiver = Receiver::new(&transfer, &entry, upload, &token);
+        let (link, arrived) = mpsc::channel(LINK_CHUNKS);
+        let all = ByteRange::new(0, entry.size);
+        let part = transfer.source.read_range(&entry, ByteRange::new(0, sent), PART, link);
+        let (read, received) = tokio::join!(part, receiver.receive(all, arrived));
+        read.unwrap();
+        let written: Vec<u64> = received.unwrap().values.into_keys().collect();
+        let object = Object { position: Position { page: PageId(0), index: 0 }, entry };
+        let moved = move_range(&transfer, &object, &token, all).await.unwrap();
+        let Completion::RangeMoved { bytes_sent, .. } = moved else { panic!("{moved:?}") };
+        (written.len() as u64 * CHUNK_BYTES, bytes_sent)
+    }
+
+    #[tokio::test]
+    async fn of_a_source_that_fails_whole_parts_are_kept_and_nothing_else_is_written() {
+        for (sent, kept) in [(CHUNK_BYTES, 0), (PART, PART), (PART + CHUNK_BYTES, PART)] {
+            assert_eq!(cut_short(sent).await, (kept, 2 * PART + 5 - kept), "{sent}");
+        }
+    }
 
     #[test]
     fn the_sum_of_a_range_needs_that_of_every_part() {

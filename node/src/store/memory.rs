@@ -523,13 +523,27 @@ impl Upload for MemoryUpload {
         let contents = self.store.contents();
         let pending = contents.uploads.get(&self.token).ok_or_else(|| lost(&self.key))?;
         let size = pending.bytes.len() as u64;
-        let chunk = |&start: &u64| ByteRange::new(start, size.min(start + CHUNK_BYTES));
-        Ok(pending.chunks.iter().map(chunk).collect())
+        let mut ranges: Vec<ByteRange> = Vec::new();
+        for &start in &pending.chunks {
+            let end = size.min(start + CHUNK_BYTES);
+            match ranges.last_mut() {
+                Some(last) if last.end == start => last.end = end,
+                _ => ranges.push(ByteRange::new(start, end)),
+            }
+        }
+        Ok(ranges)
     }
 
     async fn write(&self, chunks: Vec<VerifiedChunk>) -> Result<(), StoreError> {
         let mut contents = self.store.contents();
         let pending = contents.uploads.get_mut(&self.token).ok_or_else(|| lost(&self.key))?;
+        let part = chunks.first().map_or(0, VerifiedChunk::offset);
+        let end = part + chunks.iter().map(|chunk| chunk.payload().len()).sum::<u64>();
+        let whole = (pending.bytes.len() as u64).min(part + self.store.part_bytes);
+        if part % self.store.part_bytes != 0 || end != whole {
+            let text = format!("{}: {part}..{end} is no part of the upload", self.key);
+            return Err(StoreError::new(ErrorCode::Bug, text));
+        }
         if let (Some(kind), Some(first)) = (self.store.compares, chunks.first()) {
             let start = first.offset();
             let bytes = joined(chunks.clone());

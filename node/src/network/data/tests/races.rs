@@ -5,8 +5,9 @@ use super::way::Way;
 use super::*;
 use crate::runtime::clock;
 
+/// Bytes a second. On a busy machine the faster one does not get that far: it has to be ahead nevertheless.
 const FAST: f64 = 30e6;
-const SLOW: f64 = 1e6;
+const SLOW: f64 = 250e3;
 
 fn chosen(target: &Node) -> Option<Carrier> {
     let peer = target.network.shared.peers().pop()?;
@@ -48,7 +49,7 @@ async fn where_datagrams_are_slow_tcp_takes_over() {
     assert_eq!(chosen(&target), Some(Carrier::Tcp));
     // Two streams of it had four megabytes each, and did not bring them all.
     let carried = way.quic.carried();
-    assert!((MIB..7 * MIB).contains(&carried), "{carried}");
+    assert!((MIB / 8..7 * MIB).contains(&carried), "{carried}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -56,7 +57,7 @@ async fn where_connections_are_slow_quic_takes_over() {
     let (target, way) = file_over(FAST, SLOW).await;
     assert_eq!(chosen(&target), Some(Carrier::Quic));
     let carried = way.tcp.carried();
-    assert!((MIB..7 * MIB).contains(&carried), "{carried}");
+    assert!((MIB / 8..7 * MIB).contains(&carried), "{carried}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -79,5 +80,5 @@ async fn objects_of_a_pack_that_are_under_way_by_the_slow_one_are_asked_for_anew
     }
     assert_eq!(chosen(&target), Some(Carrier::Tcp));
     let carried = way.quic.carried();
-    assert!((MIB / 2..12 * MIB).contains(&carried), "{carried}");
+    assert!((MIB / 8..12 * MIB).contains(&carried), "{carried}");
 }
