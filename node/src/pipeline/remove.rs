@@ -27,8 +27,10 @@ pub async fn delete(transfer: &Transfer, entries: Vec<Entry>) -> Completion {
     let mut results: Vec<Option<Failure>> = Vec::with_capacity(entries.len());
     let mut doomed: Vec<(usize, Entry)> = Vec::new();
     let found = at_source.into_iter().zip(spellings);
+    let has_directories = transfer.target.capabilities().directories;
     for (place, (entry, (found, others))) in entries.into_iter().zip(found).enumerate() {
-        let failure = reason_to_keep(&entry.key, found, others).err();
+        let is_marker = entry.kind == Kind::Directory && !has_directories;
+        let failure = reason_to_keep(&entry.key, is_marker, found, others).err();
         if failure.is_none() {
             doomed.push((place, entry));
         }
@@ -39,20 +41,24 @@ pub async fn delete(transfer: &Transfer, entries: Vec<Entry>) -> Completion {
     for ((place, _), outcome) in doomed.iter().zip(outcomes) {
         results[*place] = outcome.err().map(Failure::from);
     }
-    if transfer.target.capabilities().directories {
+    if has_directories {
         remove_emptied(transfer, doomed.iter().map(|(_, entry)| &entry.key)).await;
     }
     Completion::Deleted(results)
 }
 
 /// Why `key` is not deleted, by what the source has under it now and what names it has that the target
-/// takes for it.
+/// takes for it. A marker in a bucket says that a directory is empty: what is a directory at the source and was
+/// not listed has entries, and needs none. (Should it have lost them since, the next sync makes the marker
+/// again.)
 fn reason_to_keep(
     key: &Key,
+    is_marker: bool,
     found: Result<Option<Entry>, StoreError>,
     others: Result<Vec<Key>, StoreError>,
 ) -> Result<(), Failure> {
-    if found?.is_some() {
+    let found = found?.filter(|found| !is_marker || found.kind != Kind::Directory);
+    if found.is_some() {
         let text = format!("{key}: kept, since the source has it again");
         return Err(Failure::new(ErrorCode::SourceChanged, text));
     }

@@ -329,3 +329,18 @@ fn what_is_archived_at_the_source_is_named_and_nothing_of_it_is_read() {
     assert_eq!(verified["objects"]["skipped"], 1, "{verified}");
     assert_eq!(verified["objects"]["equal"], 1, "{verified}");
 }
+
+#[test]
+fn the_marker_of_a_directory_that_has_got_entries_goes() {
+    let server = S3Server::with_bucket("bucket");
+    let (airlift, source) = (Airlift::new().with_s3(server.access()), directory());
+    let path = source.path().to_str().unwrap();
+    let mirror = || airlift.run(["sync", path, "s3://bucket/m", "--json"]).expect(0).json();
+    tree::write(source.path(), "a", b"1");
+    std::fs::create_dir(source.path().join("sub")).unwrap();
+    let _ = mirror();
+    assert_eq!(keys(server.access(), "bucket", "m/"), ["m/a", "m/sub/"]);
+    tree::write(source.path(), "sub/b", b"2");
+    assert_eq!(mirror()["objects"]["deleted"], 1);
+    assert_eq!(keys(server.access(), "bucket", "m/"), ["m/a", "m/sub/b"]);
+}

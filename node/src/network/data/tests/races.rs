@@ -5,9 +5,11 @@ use super::way::Way;
 use super::*;
 use crate::runtime::clock;
 
-/// Bytes a second. On a busy machine the faster one does not get that far: it has to be ahead nevertheless.
+/// Bytes a second.
 const FAST: f64 = 30e6;
-const SLOW: f64 = 250e3;
+const SLOW: f64 = 1e6;
+/// So little that the other one is ahead by as much as counts, whatever else the machine does.
+const CRAWL: f64 = 60e3;
 
 fn chosen(target: &Node) -> Option<Carrier> {
     let peer = target.network.shared.peers().pop()?;
@@ -49,7 +51,7 @@ async fn where_datagrams_are_slow_tcp_takes_over() {
     assert_eq!(chosen(&target), Some(Carrier::Tcp));
     // Two streams of it had four megabytes each, and did not bring them all.
     let carried = way.quic.carried();
-    assert!((MIB / 8..7 * MIB).contains(&carried), "{carried}");
+    assert!((MIB..7 * MIB).contains(&carried), "{carried}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -57,7 +59,7 @@ async fn where_connections_are_slow_quic_takes_over() {
     let (target, way) = file_over(FAST, SLOW).await;
     assert_eq!(chosen(&target), Some(Carrier::Quic));
     let carried = way.tcp.carried();
-    assert!((MIB / 8..7 * MIB).contains(&carried), "{carried}");
+    assert!((MIB..7 * MIB).contains(&carried), "{carried}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -71,7 +73,7 @@ async fn objects_of_a_pack_that_are_under_way_by_the_slow_one_are_asked_for_anew
         entries.push(entry_of(&store, &key).await);
     }
     let (target, node) = far_pair(local(store));
-    let way = Way::to(node.address(), SLOW, FAST).await;
+    let way = Way::to(node.address(), CRAWL, FAST).await;
     let remote = target.remote_at(&node, vec![way.gate]);
     let objects = read_pack(&remote, &entries).await;
     assert_eq!(objects.len(), entries.len());
@@ -80,5 +82,5 @@ async fn objects_of_a_pack_that_are_under_way_by_the_slow_one_are_asked_for_anew
     }
     assert_eq!(chosen(&target), Some(Carrier::Tcp));
     let carried = way.quic.carried();
-    assert!((MIB / 8..12 * MIB).contains(&carried), "{carried}");
+    assert!((MIB / 64..12 * MIB).contains(&carried), "{carried}");
 }
