@@ -41,7 +41,7 @@ use airlift_protocol::report::{
 };
 use airlift_protocol::sum::{StoredSum, Sum, SumKind};
 use airlift_protocol::time::Timestamp;
-use airlift_protocol::units::{ByteRange, ByteRate};
+use airlift_protocol::units::ByteRange;
 use airlift_protocol::version::Formats;
 use serde::Serialize;
 
@@ -104,7 +104,7 @@ fn spec() -> JobSpec {
         filters: Filters { include: vec!["*".to_owned()], exclude: vec!["b".to_owned()] },
         policy: Policy {
             verify: VerifyLevel::ReadBack(5),
-            bandwidth: Some(ByteRate(9)),
+            bandwidth: "Mon-Fri 08:00-18:00 9, Sat 00:00-24:00 off; Europe/Berlin".parse().ok(),
             ..Policy::default()
         },
     }
@@ -141,6 +141,7 @@ fn heartbeat() -> Heartbeat {
         gates: Vec::new(),
         version: "1".to_owned(),
         formats: Formats::BUILD,
+        spent: Vec::new(),
     }
 }
 
@@ -267,7 +268,7 @@ fn assignment(work: Work) -> Assignment {
         epoch: Epoch(4),
         work,
         source: Some(NodeId([2; 32])),
-        bandwidth: Some(ByteRate(5)),
+        is_limited: true,
         is_total_limited: true,
         boot: Boot::new(1, 7),
     }

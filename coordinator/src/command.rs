@@ -5,6 +5,7 @@
 use airlift_protocol::access::{ApiToken, ApiTokenId};
 use airlift_protocol::assignment::End;
 use airlift_protocol::bitmap::Bitmap;
+use airlift_protocol::budget::{Budget, Spent};
 use airlift_protocol::cluster::{Addresses, Boot, ClusterId, Member, NodeName, TokenId};
 use airlift_protocol::error::Failure;
 use airlift_protocol::id::{AssignmentId, Epoch, JobId, KeyRangeId, NodeId, PageId};
@@ -13,13 +14,13 @@ use airlift_protocol::key::Key;
 use airlift_protocol::manifest::Page;
 use airlift_protocol::once::SubmitKey;
 use airlift_protocol::report::{Report, Unreadable};
+use airlift_protocol::schedule::Bandwidth;
 use airlift_protocol::time::Timestamp;
-use airlift_protocol::units::ByteRate;
 use airlift_protocol::version::{FormatVersion, Formats};
 use serde::{Deserialize, Serialize};
 
 use crate::origin::Origin;
-use crate::state::{JoinToken, Phase, Task};
+use crate::state::{JoinToken, Phase, Retention, Task};
 
 /// A log entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -166,7 +167,7 @@ pub enum Command {
     /// All jobs together may move so many bytes per second, or as many as they can.
     Limit {
         /// The limit.
-        bandwidth: Option<ByteRate>,
+        bandwidth: Option<Bandwidth>,
     },
     /// What is left of a key range is listed as several.
     Cut {
@@ -227,6 +228,43 @@ pub enum Command {
     HandOver {
         /// Which voter; `None` when any will do.
         to: Option<NodeId>,
+    },
+    /// Nodes say what they have used for jobs.
+    Spend {
+        /// Which node, which start of it, and what.
+        words: Vec<(NodeId, Boot, Spent)>,
+        /// Wall-clock time, as far as the leader knows it.
+        at: Timestamp,
+    },
+    /// A job's next piece of work would be more than its budget has left.
+    Exhaust {
+        /// Which job.
+        job: JobId,
+        /// The run of the job that is meant.
+        run: u32,
+        /// Bytes of that piece.
+        bytes: u64,
+        /// Wall-clock time, as far as the leader knows it.
+        at: Timestamp,
+    },
+    /// A job gets another budget; if its old one had come to its end, it goes on.
+    SetBudget {
+        /// Which job.
+        job: JobId,
+        /// The budget.
+        budget: Budget,
+    },
+    /// From now on, so much is kept of jobs that have ended.
+    SetRetention(Retention),
+    /// Jobs that are not to be kept as of now go.
+    Forget {
+        /// Wall-clock time, as far as the leader knows it.
+        at: Timestamp,
+    },
+    /// What has happened was told to all who want to know it.
+    Told {
+        /// Up to this number.
+        through: u64,
     },
 }
 
@@ -292,6 +330,7 @@ pub struct Grant {
 mod tests {
     use airlift_protocol::codec;
     use airlift_protocol::error::ErrorCode;
+    use airlift_protocol::units::ByteRate;
 
     use super::*;
     use crate::origin::Actor;
@@ -315,8 +354,8 @@ mod tests {
         let (job, assignment, epoch) = (JobId([9; 16]), AssignmentId(3), Epoch(4));
         let taken = codec::encode(&Command::TakeBack { job, assignment, epoch });
         assert_eq!((taken[0], &taken[1..17], &taken[17..]), (17, &[9; 16][..], &[3, 4][..]));
-        let limit = codec::encode(&Command::Limit { bandwidth: Some(ByteRate(5)) });
-        assert_eq!(limit, [18, 1, 5]);
+        let limit = codec::encode(&Command::Limit { bandwidth: Some(ByteRate(5).into()) });
+        assert_eq!(limit, [18, 1, 0, 5]);
         let (range, number) = (KeyRangeId(6), PageId(7));
         let (turn, unreadable) = (Turn { range, number, at }, Unreadable::default());
         let (end, up_to) = (End::Target, Key::from("k"));
@@ -327,6 +366,17 @@ mod tests {
         let revoke = codec::encode(&Command::RevokeApiToken { id: ApiTokenId([8; 8]) });
         assert_eq!((revoke[0], &revoke[1..]), (24, &[8; 8][..]));
         assert_eq!(codec::encode(&Command::HandOver { to: None }), [25, 0]);
+        let spend = codec::encode(&Command::Spend { words: Vec::new(), at });
+        assert_eq!(spend, [26, 0, 5]);
+        let exhaust = codec::encode(&Command::Exhaust { job, run: 2, bytes: 7, at });
+        assert_eq!((exhaust[0], &exhaust[17..]), (27, &[2, 7, 5][..]));
+        let retention = Retention { age_ms: Some(7), count: None };
+        assert_eq!(codec::encode(&Command::SetRetention(retention)), [29, 1, 7, 0]);
+        assert_eq!(codec::encode(&Command::Forget { at }), [30, 5]);
+        assert_eq!(codec::encode(&Command::Told { through: 7 }), [31, 7]);
+        let budget = Budget { bytes: Some(7), ..Budget::default() };
+        let set = codec::encode(&Command::SetBudget { job, budget });
+        assert_eq!((set[0], &set[17..]), (28, &[1, 7, 0, 0][..]));
     }
 
     #[test]

@@ -8,7 +8,9 @@ mod lead;
 mod observe;
 mod read;
 mod rest;
+mod retain;
 mod snapshot;
+mod spend;
 mod tell;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -30,6 +32,7 @@ use self::lead::SettledVoters;
 use self::read::Reads;
 use self::rest::Rests;
 use self::snapshot::Snapshots;
+use self::spend::Spending;
 use crate::command::{Command, Entry};
 use crate::consensus::Consensus;
 use crate::effect::{Answer, Effect};
@@ -78,10 +81,13 @@ pub struct Coordinator {
     rests: Rests,
     snapshots: Snapshots,
     shares: Shares,
+    spending: Spending,
     /// What a node is to be told of its shares, in answer to the sign of life that came last.
     said: Option<(NodeId, control::Shares)>,
     throttles: Throttles,
     said_of_gates: Option<(NodeId, Vec<GateShare>)>,
+    /// When to look next whether a job is to be forgotten.
+    next_look: Timestamp,
     /// When consensus is to be told that time has passed; a process that works alone has none.
     next_tick: Option<Timestamp>,
     /// Wall-clock time minus the time of `handle`, in milliseconds.
@@ -149,9 +155,11 @@ impl Coordinator {
             rests: Rests::default(),
             snapshots: Snapshots::default(),
             shares: Shares::default(),
+            spending: Spending::default(),
             said: None,
             throttles: Throttles::default(),
             said_of_gates: None,
+            next_look: Timestamp(0),
             next_tick,
             log,
             inventory: Inventory::default(),
@@ -273,7 +281,8 @@ impl Coordinator {
             Command::Grant { .. }
             | Command::Advance { .. }
             | Command::Extraneous { .. }
-            | Command::TakeBack { .. } => {
+            | Command::TakeBack { .. }
+            | Command::Exhaust { .. } => {
                 self.planned = self.planned.saturating_sub(1);
             }
             Command::Reports { reports, .. } => {
@@ -285,6 +294,7 @@ impl Coordinator {
                 self.starting.remove(&(*node, *boot));
             }
             Command::Format(_) => self.known.settle(),
+            Command::Spend { .. } => self.spending.settle(),
             _ => {}
         }
     }
@@ -386,6 +396,8 @@ impl Coordinator {
         self.raise_format();
         let at = now.plus(self.wall_offset);
         self.flush_reports(at);
+        self.flush_spent(at);
+        self.retain(now, at);
         self.diff();
         if std::mem::take(&mut self.has_changed) {
             self.observe_leases(now);
@@ -401,6 +413,10 @@ impl Coordinator {
         debug_assert_eq!(check::check(&self.state, &self.inventory, &plan), [""; 0]);
         for taken in plan.taken_back {
             self.take_back(taken);
+        }
+        for (job, run, bytes) in plan.exhausted {
+            self.planned += 1;
+            self.log.propose(Command::Exhaust { job, run, bytes, at }, None);
         }
         for (job, run, from) in plan.advances {
             self.planned += 1;

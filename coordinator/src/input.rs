@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use airlift_protocol::access::{ApiToken, ApiTokenId};
 use airlift_protocol::assignment::End;
+use airlift_protocol::budget::Budget;
 use airlift_protocol::cluster::TokenId;
 use airlift_protocol::control::{Heartbeat, JoinRequest};
 use airlift_protocol::error::Failure;
@@ -13,12 +14,12 @@ use airlift_protocol::manifest::Page;
 use airlift_protocol::once::SubmitKey;
 use airlift_protocol::raft::{RaftId, RaftMessage, SnapshotRef};
 use airlift_protocol::report::Report;
+use airlift_protocol::schedule::Bandwidth;
 use airlift_protocol::time::Timestamp;
-use airlift_protocol::units::ByteRate;
 
 use crate::command::Founding;
 use crate::origin::Actor;
-use crate::state::JoinToken;
+use crate::state::{JoinToken, Retention};
 
 /// Names a request until it is answered; the driver chooses it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,7 +50,7 @@ pub enum Request {
     /// it was asked. Nothing is written for it.
     Read,
     /// All jobs together are to keep to so many bytes per second, or to nothing.
-    Limit(Option<ByteRate>),
+    Limit(Option<Bandwidth>),
     /// A job is to be done, unless this very submission was on record before.
     SubmitOnce(Box<JobSpec>, SubmitKey),
     /// A token is to open the API.
@@ -58,6 +59,12 @@ pub enum Request {
     RevokeApiToken(ApiTokenId),
     /// It is to be on record that another voter is to lead: this one, or any.
     HandOver(Option<NodeId>),
+    /// A job is to have another budget.
+    SetBudget(JobId, Budget),
+    /// So much is to be kept of jobs that have ended.
+    SetRetention(Retention),
+    /// What has happened up to this number was told to all who want to know it.
+    Told(u64),
 }
 
 /// One thing that happened.

@@ -11,11 +11,14 @@ mod cluster;
 mod grant;
 mod job;
 mod leases;
+mod ledger;
 mod listing;
+mod notice;
 mod object;
 mod once;
 mod page;
 mod report;
+mod retention;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,8 +30,9 @@ use airlift_protocol::id::{
     AssignmentId, Epoch, JobId, KeyRangeId, LogIndex, NodeId, PageId, Position,
 };
 use airlift_protocol::key::Key;
+use airlift_protocol::schedule::Bandwidth;
 use airlift_protocol::sum::SumKind;
-use airlift_protocol::units::ByteRate;
+use airlift_protocol::time::Timestamp;
 use airlift_protocol::version::FormatVersion;
 use serde::{Deserialize, Serialize};
 
@@ -39,10 +43,14 @@ pub use self::cluster::{Cluster, JoinToken};
 pub use self::job::{FailedObject, Job, LeftOver, Phase, UploadId, UploadState};
 pub(crate) use self::leases::TASK_BYTES_MIN;
 pub use self::leases::{Lease, Leases};
+pub use self::ledger::Ledger;
 pub use self::listing::{KeyRange, Listing};
+pub use self::notice::{Happening, Notice, Outbox};
 pub use self::object::{LargeObject, Moved};
 pub use self::page::PageProgress;
-use crate::command::Entry;
+pub(crate) use self::retention::due;
+pub use self::retention::{Removed, Retention};
+use crate::command::{Command, Entry};
 use crate::event::Status;
 
 /// What an assignment is about, by positions: a node gets the entries along with it.
@@ -184,27 +192,44 @@ pub struct State {
     /// The membership; a process that works alone has none.
     pub cluster: Option<Cluster>,
     /// Bytes per second that all jobs together may move.
-    pub bandwidth: Option<ByteRate>,
+    pub bandwidth: Option<Bandwidth>,
     /// API tokens.
     pub access: Access,
     /// What somebody changed.
     pub audit: Audit,
+    /// What is kept of jobs that have ended.
+    pub retention: Retention,
+    /// The latest of the jobs that were not.
+    pub removed: BTreeMap<JobId, Removed>,
+    /// The highest run of those that are not known by their ids any more.
+    runs_unnamed: u32,
+    /// What is to be told of jobs.
+    pub outbox: Outbox,
 }
 
 impl State {
     /// Changes the state by one committed command and says what changed.
     pub fn apply(&mut self, index: LogIndex, entry: impl Into<Entry>) -> Vec<Fact> {
         let Entry { command, origin } = entry.into();
-        let Some(origin) = origin else { return apply::apply(self, index, command) };
+        let Some(origin) = origin else { return self.change(index, command, None) };
         if let Err(failure) = access::check(self, &origin, &command) {
             return vec![Fact::Refused(failure)];
         }
         let change = audit::change(self, &origin, &command);
-        let facts = apply::apply(self, index, command);
+        let facts = self.change(index, command, Some(origin.at));
         let is_refused = facts.iter().any(|fact| matches!(fact, Fact::Refused(_)));
         if let Some(change) = change.filter(|_| self.cluster.is_some() && !is_refused) {
             self.audit.record(index, change);
         }
+        facts
+    }
+
+    /// Changes the state, and takes note of what is to be told of that.
+    fn change(&mut self, index: LogIndex, command: Command, at: Option<Timestamp>) -> Vec<Fact> {
+        let time = notice::time_of(&command).or(at);
+        let resting = notice::resting(self, &command);
+        let facts = apply::apply(self, index, command);
+        notice::note(self, time, &resting, &facts);
         facts
     }
 

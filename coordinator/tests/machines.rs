@@ -71,6 +71,7 @@ fn beat(boot: u64, at: u64, held: &[AssignmentId]) -> Input {
         shares: None,
         gates: Vec::new(),
         formats: Formats::BUILD,
+        spent: Vec::new(),
     };
     Input::Heartbeat { node: NODE, heartbeat, at: Timestamp(at) }
 }
@@ -344,8 +345,8 @@ fn pack_of(keys: &[&str]) -> Assignment {
     });
     let work = Work::MovePack { objects: objects.collect() };
     let (id, job, epoch) = (AssignmentId(3), JobId([0; 16]), Epoch(9));
-    let (source, bandwidth, is_total_limited) = (None, None, false);
-    Assignment { id, job, run: 1, epoch, work, source, bandwidth, is_total_limited, boot: BOOT }
+    let (source, is_limited, is_total_limited) = (None, false, false);
+    Assignment { id, job, run: 1, epoch, work, source, is_limited, is_total_limited, boot: BOOT }
 }
 
 fn effects(agent: &mut Agent) -> Vec<AgentEffect> {

@@ -5,12 +5,14 @@
 //! ```
 
 pub mod access;
+pub mod budget;
 pub mod client;
 pub mod error;
 pub mod line;
 pub mod openapi;
 pub mod operation;
 pub mod request;
+pub mod retention;
 pub mod server;
 pub mod service;
 pub mod survey;

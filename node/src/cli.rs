@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod audit;
+pub mod budget;
 pub mod cluster;
 mod completions;
 pub mod connect;
@@ -20,6 +21,7 @@ mod progress;
 mod ready;
 mod report;
 mod resolve;
+pub mod retention;
 mod show;
 mod simulate;
 mod summary;
@@ -28,6 +30,7 @@ pub mod token;
 mod top;
 mod transfer;
 mod upgrade;
+pub mod webhook;
 
 use std::ffi::OsString;
 use std::time::Duration;
@@ -139,6 +142,10 @@ fn run(cli: Cli, build: Build, console: &Console) -> Result<ExitCode, CliError> 
         Command::Audit(command) => {
             let config = load(global, command.settings())?.config;
             return block_on(audit::run(command, global, &config, console))?;
+        }
+        Command::Webhook(command) => {
+            let config = load(global, Vec::new())?.config;
+            return block_on(webhook::run(command, global, &config, console))?;
         }
         Command::Top(args) => {
             let config = load(global, args.cluster.settings())?.config;

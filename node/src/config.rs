@@ -4,18 +4,22 @@
 //! `resolve` turns text into values, checks bounds, and leaves nothing optional that is needed.
 
 mod layer;
+mod price;
 mod setting;
 mod store;
+mod webhook;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use airlift_protocol::job::LinkPolicy;
-use airlift_protocol::units::{ByteCount, ByteRate};
+use airlift_protocol::schedule::Bandwidth;
+use airlift_protocol::units::ByteCount;
 use reqwest::Url;
 use thiserror::Error;
 
 pub use self::layer::{Origin, Sources};
+pub use self::price::PriceList;
 pub use self::setting::{SETTINGS, Setting};
 pub use self::store::StoreValue;
 use crate::api::client::{Secret, parse_urls};
@@ -25,6 +29,7 @@ use crate::store::pace::Paces;
 use crate::store::s3::{Addressing, Checksums};
 use crate::store::settings::{AzureSettings, GcsSettings, S3Settings, StoreOptions};
 use crate::traces::Collector;
+use crate::webhook::Webhook;
 
 /// Entries after which a voter cuts its log: at some hundred bytes each, a few MiB.
 const LOG_ENTRIES_DEFAULT: u64 = 16_384;
@@ -84,7 +89,7 @@ pub struct Config {
     /// Root of the state that makes jobs resumable.
     pub state_dir: PathBuf,
     /// Bytes per second that a job may move.
-    pub bwlimit: Option<ByteRate>,
+    pub bwlimit: Option<Bandwidth>,
     /// Assignments at once, at most.
     pub slots: usize,
     /// Byte budget of the pipeline.
@@ -111,6 +116,10 @@ pub struct Config {
     pub otlp: Option<Collector>,
     /// How stores are reached.
     pub stores: StoreOptions,
+    /// What they charge.
+    pub prices: PriceList,
+    /// Who is told what happens to jobs of a cluster.
+    pub webhooks: Vec<Webhook>,
 }
 
 /// One setting with the text it has and where that was written.
@@ -151,8 +160,9 @@ pub struct Resolved {
 /// # Errors
 /// When a file cannot be read, a name is not known, or a value is not allowed.
 pub fn load(sources: &Sources) -> Result<Resolved, ConfigError> {
-    let layer::Merged { values, stores: tables, file } = layer::merge(sources)?;
+    let layer::Merged { values, stores: tables, prices, webhooks, file } = layer::merge(sources)?;
     let mut config = resolve(&values)?;
+    (config.prices, config.webhooks) = (prices, webhooks);
     config.token = find_token(&values, sources)?;
     let mut stores = Vec::new();
     if let Some(file) = file {
@@ -220,6 +230,8 @@ fn resolve(values: &[Value]) -> Result<Config, ConfigError> {
             gcs: GcsSettings { endpoint: value("gcs.endpoint").parse(parse_endpoint)? },
             ..StoreOptions::default()
         },
+        prices: PriceList::new(),
+        webhooks: Vec::new(),
     })
 }
 

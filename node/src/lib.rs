@@ -14,3 +14,4 @@ pub mod runtime;
 pub mod storage;
 pub mod store;
 pub mod traces;
+pub mod webhook;

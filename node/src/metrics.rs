@@ -5,8 +5,8 @@
 //! ```
 //!
 //! Nothing is counted here: a snapshot is taken of what the parts of the node count anyway, when it is
-//! asked for. Only [`Histogram`] is a counter of its own. Labels come from closed sets, from the
-//! cluster's members, and from lists that are cut at a bound.
+//! asked for; requests are counted by the server that shows it. Only [`Histogram`] is a counter of its
+//! own. Labels come from closed sets, from the cluster's members, and from lists that are cut at a bound.
 
 pub mod exposition;
 pub mod family;

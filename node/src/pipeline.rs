@@ -35,6 +35,7 @@ pub mod pack;
 pub mod places;
 pub mod range;
 pub mod remove;
+pub(crate) mod requests;
 mod restore;
 pub mod rivals;
 pub mod server;

@@ -11,7 +11,7 @@ use crate::limits::{DELETE_KEYS_MAX, PACK_OBJECTS_MAX, SHARD_SUMS_MAX, VERIFY_OB
 use crate::manifest::{Entry, Page};
 use crate::sum::Sum;
 use crate::time::Timestamp;
-use crate::units::{ByteRange, ByteRate};
+use crate::units::ByteRange;
 
 /// What a target store calls an upload that was begun: opaque to all but that store.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -146,9 +146,9 @@ pub struct Assignment {
     pub work: Work,
     /// The node that reads the source; `None` when the node that gets the order does.
     pub source: Option<NodeId>,
-    /// The job's bandwidth, when it is limited: the node moves no more than its share of it, which
-    /// the leader tells it with its signs of life.
-    pub bandwidth: Option<ByteRate>,
+    /// Whether the job has a limit of its own: the node moves no more than its share of it, which the
+    /// leader tells it with its signs of life.
+    pub is_limited: bool,
     /// Whether all jobs together have a limit: a node that the leader has told nothing yet moves
     /// nothing until it is told its share.
     pub is_total_limited: bool,

@@ -11,12 +11,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::assignment::{Assignment, End};
 use crate::bounded;
+use crate::budget::Spent;
 use crate::cluster::{Addresses, Boot, ClusterId, Member, NodeName, Secret, TokenId};
 use crate::error::Failure;
 use crate::figures::JobFigures;
 use crate::id::{AssignmentId, JobId, LogIndex, NodeId, PageId, Position};
 use crate::job::JobSpec;
-use crate::limits::{GATES_TOLD_MAX, HELD_MAX, MEMBERS_MAX, ORDERS_MAX};
+use crate::limits::{GATES_TOLD_MAX, HELD_MAX, MEMBERS_MAX, ORDERS_MAX, SPENT_MAX};
 use crate::location::Location;
 use crate::manifest::Page;
 use crate::pace::{GateReport, GateShare};
@@ -151,6 +152,9 @@ pub struct Heartbeat {
     /// What lately passed its gates: of buckets, for each kind of requests.
     #[serde(deserialize_with = "bounded::list::<_, _, GATES_TOLD_MAX>")]
     pub gates: Vec<GateReport>,
+    /// What it has used for jobs of which it keeps something.
+    #[serde(deserialize_with = "bounded::list::<_, _, SPENT_MAX>")]
+    pub spent: Vec<Spent>,
 }
 
 /// The leader's answer to a sign of life: the node's leases last for another while.
@@ -297,12 +301,13 @@ mod tests {
             shares: None,
             formats: Formats { oldest: FormatVersion(4), newest: FormatVersion(5) },
             gates: Vec::new(),
+            spent: Vec::new(),
         };
         let mut golden = vec![1, 0, 0, 0, 4, 1, 7, 1]; // boot, addresses, slots, held, written
         golden.extend_from_slice(&[9; 16]);
         golden.extend_from_slice(&[8, 3, 1, b'1', 1]); // bytes, members, version, figures
         golden.extend_from_slice(&codec::encode(&figures));
-        golden.extend_from_slice(&[0, 4, 5, 0]); // shares, formats, gates
+        golden.extend_from_slice(&[0, 4, 5, 0, 0]); // shares, formats, gates, spent
         assert_eq!(codec::encode(&beat), golden);
         assert_eq!(codec::decode::<Heartbeat>(&golden, 256).unwrap(), beat);
     }

@@ -88,6 +88,8 @@ pub enum ErrorCode {
     LeaseLost,
     /// A file that the user named does not have the form it should have.
     Malformed,
+    /// The job's budget does not allow more.
+    OverBudget,
 }
 
 impl ErrorCode {
@@ -109,7 +111,8 @@ impl ErrorCode {
             | Self::Cancelled
             | Self::CorruptState
             | Self::LeaseLost
-            | Self::Malformed => Class::Permanent,
+            | Self::Malformed
+            | Self::OverBudget => Class::Permanent,
             Self::TimedOut
             | Self::Unreachable
             | Self::Unavailable
@@ -132,7 +135,8 @@ impl ErrorCode {
             | Self::Unreachable
             | Self::Cancelled
             | Self::CorruptState
-            | Self::Malformed => Scope::Job,
+            | Self::Malformed
+            | Self::OverBudget => Scope::Job,
             Self::NotFound
             | Self::PermissionDenied
             | Self::SourceChanged
@@ -182,6 +186,7 @@ impl ErrorCode {
             Self::NodeLost => "node_lost",
             Self::LeaseLost => "lease_lost",
             Self::Malformed => "malformed",
+            Self::OverBudget => "over_budget",
         }
     }
 }

@@ -7,12 +7,13 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::bounded;
+use crate::budget::Budget;
 use crate::codec;
 use crate::id::{JobId, Position};
 use crate::key::Key;
 use crate::limits::{CLASS_NAME_BYTES_MAX, CLASS_RULES_MAX};
 use crate::location::Location;
-use crate::units::ByteRate;
+use crate::schedule::Bandwidth;
 
 /// What is to be done with the two ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -369,7 +370,7 @@ pub struct Policy {
     /// The most that a sync may delete; beyond it, nothing is deleted.
     pub max_delete: Option<DeleteLimit>,
     /// Bytes per second that the job may move, all nodes together.
-    pub bandwidth: Option<ByteRate>,
+    pub bandwidth: Option<Bandwidth>,
     /// How much of a cluster the job gets beside others.
     pub priority: Priority,
     /// What is done with tags.
@@ -388,6 +389,8 @@ pub struct Policy {
     pub acl: AclPolicy,
     /// Whether what lies in an archive is restored.
     pub restore: Option<RestorePolicy>,
+    /// The most that the job may use, all nodes together.
+    pub budget: Budget,
 }
 
 impl Default for Policy {
@@ -408,6 +411,7 @@ impl Default for Policy {
             server_side: ServerSide::default(),
             acl: AclPolicy::default(),
             restore: None,
+            budget: Budget::default(),
         }
     }
 }
@@ -488,6 +492,11 @@ pub struct JobSpec {
 }
 
 impl JobSpec {
+    /// Whether whoever submits it bounds what a job of the same name may use.
+    pub fn has_budget(&self) -> bool {
+        !self.policy.dry_run && !self.policy.budget.is_empty()
+    }
+
     /// The job's id: the same mode and ends give the same id, whatever the filters and policy, so
     /// that a repeated command with another limit still finds what the first one began. A dry run
     /// is a job of its own.
@@ -510,6 +519,7 @@ impl JobSpec {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::units::ByteRate;
 
     fn spec(mode: Mode) -> JobSpec {
         JobSpec {
@@ -526,7 +536,7 @@ mod tests {
     fn a_repeated_command_has_the_same_id_whatever_its_limits() {
         let first = spec(Mode::Copy);
         let mut second = spec(Mode::Copy);
-        second.policy.bandwidth = Some(ByteRate(1));
+        second.policy.bandwidth = Some(Bandwidth::Fixed(ByteRate(1)));
         second.policy.priority = Priority::HIGH;
         assert_eq!(first.id(), second.id());
         assert_ne!(first.id(), spec(Mode::Sync).id());

@@ -241,6 +241,31 @@ pub const SHARE_MS: u64 = 10_000;
 /// Milliseconds for which two nodes may believe at most that they lead.
 pub const LEAD_OVERLAP_MS: u64 = 4_000;
 
+/// Jobs of which a sign of life says what was used.
+pub const SPENT_MAX: usize = 4096;
+
+/// Words about what was used that one log entry has.
+pub const SPENT_BATCHED_MAX: usize = 256;
+
+/// Milliseconds for which a job that has ended stays on record at least, unless there are more than
+/// [`JOBS_ENDED_MAX`].
+pub const RETAIN_MS_MIN: u64 = 10 * 60 * 1000;
+
+/// Jobs that are not on record any more and that are remembered by their ids.
+pub const JOBS_REMOVED_NAMED_MAX: usize = 4096;
+
+/// What has happened to jobs and waits to be told.
+pub const NOTICES_MAX: u64 = 1024;
+
+/// Milliseconds for which it waits.
+pub const NOTICE_LIFE_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// Entries of a schedule of bandwidths.
+pub const SCHEDULE_ENTRIES_MAX: usize = 64;
+
+/// Bytes of a time zone's name.
+pub const ZONE_NAME_BYTES_MAX: usize = 64;
+
 const _: () = {
     assert!(SHARD_BYTES.is_power_of_two());
     assert!(CHUNK_BYTES.is_power_of_two());

@@ -5,6 +5,7 @@
 
 mod audit;
 mod bounds;
+mod budget;
 mod deletes;
 mod election;
 mod formats;
@@ -23,7 +24,7 @@ use std::collections::BTreeMap;
 use airlift_coordinator::Coordinator;
 use airlift_coordinator::command::{Command, Entry};
 use airlift_coordinator::log::Batch;
-use airlift_coordinator::state::{Fact, ObjectFact, Phase, State};
+use airlift_coordinator::state::{Fact, Job, ObjectFact, Phase, State};
 use airlift_protocol::assignment::End;
 use airlift_protocol::cluster::Member;
 use airlift_protocol::codec;
@@ -35,6 +36,7 @@ use airlift_protocol::raft::{Configuration, LogPayload, RaftBody, RaftId, RaftMe
 use airlift_protocol::version::Formats;
 
 use self::audit::Audits;
+use self::budget::Budgets;
 use self::election::Elections;
 use self::log::Logs;
 use self::objects::Objects;
@@ -82,6 +84,7 @@ pub(crate) struct Check {
     resumes: BTreeMap<JobId, Resume>,
     writers: Writers,
     audits: Audits,
+    budgets: Budgets,
     /// Slots of each node.
     slots: usize,
     /// Jobs that have ended, and since when.
@@ -104,6 +107,7 @@ impl Check {
             resumes: BTreeMap::new(),
             writers: Writers::default(),
             audits: Audits::default(),
+            budgets: Budgets::default(),
             slots,
             ended: BTreeMap::new(),
             counts: BTreeMap::new(),
@@ -226,6 +230,7 @@ impl Check {
         let facts = self.reference.apply(LogIndex(index), entry);
         self.audits.after(index, &audited, &facts, &self.reference)?;
         self.writers.after(&self.reference);
+        self.budgets.look(&self.reference)?;
         formats::look(format, &self.reference)?;
         if let Some((job, end, page)) = page
             && let Some(state) = self.reference.jobs.get(&job)
@@ -363,6 +368,11 @@ impl Check {
     /// Since when all jobs have ended, if they have.
     pub(crate) fn ended_since(&self, jobs: usize) -> Option<u64> {
         (self.ended.len() == jobs).then(|| self.ended.values().copied().max().unwrap_or(0))
+    }
+
+    /// Whether a job rests because its budget has come to its end.
+    pub(crate) fn is_over_budget(&self, job: JobId) -> bool {
+        self.reference.jobs.get(&job).is_some_and(Job::is_over_budget)
     }
 
     /// Whether a job stopped for a reason that goes away, or left something over that another run may

@@ -192,6 +192,7 @@ impl Desk {
                     shares: None,
                     gates: Vec::new(),
                     formats: Formats::BUILD,
+                    spent: Vec::new(),
                 };
                 let beat = Input::Heartbeat { node: NODE, heartbeat, at: self.now };
                 self.coordinator.handle(self.now, beat);

@@ -94,7 +94,7 @@ pub struct Options {
 }
 
 /// Kinds of faults that are injected from outside.
-pub const FAULT_KINDS: usize = 20;
+pub const FAULT_KINDS: usize = 21;
 
 impl Options {
     /// The options of `seed`.
@@ -104,7 +104,7 @@ impl Options {
         let has_no_faults = prng.chance(60);
         let mut swarm = |most: u64| if prng.chance(400) { 0 } else { prng.below(most + 1) };
         let mut faults = [0; FAULT_KINDS];
-        let (others, late) = faults.split_at_mut(FAULT_KINDS - 3);
+        let (others, late) = faults.split_at_mut(FAULT_KINDS - 4);
         others.iter_mut().for_each(|weight| *weight = swarm(10));
         // Of their own, so that a life without upgrades is what it was before there were any.
         let mut upgrades = Prng::new(seed).split("upgrades");
@@ -115,6 +115,10 @@ impl Options {
         let mut access = Prng::new(seed).split("access");
         if access.chance(400) {
             late[2] = 1 + access.below(10);
+        }
+        let mut budgets = Prng::new(seed).split("budgets");
+        if budgets.chance(300) {
+            late[3] = 1 + budgets.below(10);
         }
         let page_entries = 1 + swarm(60);
         let log_entries = [8, 40, 200, 10_000][swarm(4) as usize % 4];

@@ -12,6 +12,7 @@ pub mod ftpd;
 pub mod gate;
 pub mod gcs;
 pub mod hdfs;
+pub mod hook;
 pub mod issuer;
 pub mod keys;
 pub mod moto;

@@ -54,6 +54,9 @@ impl Coordinator {
             Request::CreateApiToken(id, token) => Command::CreateApiToken { id, token },
             Request::RevokeApiToken(id) => Command::RevokeApiToken { id },
             Request::HandOver(to) => Command::HandOver { to },
+            Request::SetBudget(job, budget) => Command::SetBudget { job, budget },
+            Request::SetRetention(retention) => Command::SetRetention(retention),
+            Request::Told(through) => Command::Told { through },
             Request::Read => return Ok(None),
         }))
     }

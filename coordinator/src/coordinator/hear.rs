@@ -81,13 +81,15 @@ impl Coordinator {
             }
             return;
         }
+        self.hear_spent(node, beat);
         self.reconcile(node, &beat.held);
     }
 
     /// Those of `jobs` of which nothing is needed any more, with their last run: complete, or
     /// cancelled. What has only stopped can be submitted again, and goes on with what nodes keep.
     pub fn over(&self, jobs: impl IntoIterator<Item = JobId>) -> Vec<(JobId, u32)> {
-        let found = jobs.into_iter().filter_map(|id| Some((id, self.state.jobs.get(&id)?)));
+        let jobs: Vec<JobId> = jobs.into_iter().collect();
+        let found = jobs.iter().filter_map(|id| Some((*id, self.state.jobs.get(id)?)));
         let is_over = |job: &Job| match job.phase {
             Phase::Ended => true,
             Phase::Stopped => {
@@ -99,7 +101,9 @@ impl Coordinator {
             | Phase::Deleting
             | Phase::Cleaning => false,
         };
-        found.filter(|(_, job)| is_over(job)).map(|(id, job)| (id, job.run)).collect()
+        let over = found.filter(|(_, job)| is_over(job)).map(|(id, job)| (id, job.run));
+        let removed = |id: &JobId| Some((*id, self.state.removed.get(id)?.run));
+        over.chain(jobs.iter().filter_map(removed)).collect()
     }
 
     /// Says again what the agent has not heard, and takes back what it should not have.

@@ -10,6 +10,7 @@ use airlift_protocol::time::Timestamp;
 
 use super::Coordinator;
 use super::rest::Rests;
+use super::spend::Spending;
 use crate::consensus::{Consensus, MembershipError, TransferError};
 use crate::effect::{Answer, Effect};
 use crate::scheduler::pages::Pages;
@@ -167,6 +168,7 @@ impl Coordinator {
         self.said = None;
         self.rests = Rests::default();
         self.throttles = Throttles::take_over(now);
+        self.spending = Spending::default();
         if is_deciding {
             // Whoever holds a lease has as long as it lasts to be heard here.
             for node in self.holders() {

@@ -20,12 +20,13 @@ impl Coordinator {
             return;
         }
         self.shares.look(now, &self.state);
-        let demand = self.shares.demand(&self.state);
+        let at = now.plus(self.wall_offset);
+        let demand = self.shares.demand(&self.state, at);
         let said = self.shares.tell(now, node, beat.shares.as_ref(), &demand);
         self.said = said.map(|shares| (node, shares));
         self.throttles.hear(now, (node, beat.boot), &beat.gates);
         self.said_of_gates = Some((node, self.throttles.tell(node, &beat.gates)));
-        debug_assert_eq!(check::check_shares(&self.state, &self.shares, now), [""; 0]);
+        debug_assert_eq!(check::check_shares(&self.state, &self.shares, (now, at)), [""; 0]);
     }
 
     /// What `node` is to be told of its shares in answer to its sign of life, which was the last

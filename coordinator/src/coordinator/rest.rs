@@ -36,7 +36,9 @@ impl Rests {
             let is_fresh = |rest: &Rest| rest.is_resting || now.since(rest.due) < rest.pause_ms;
             let before = self.0.get(id).copied().filter(is_fresh);
             let rest_for = |pause_ms| Rest { pause_ms, due: now.plus(pause_ms), is_resting: true };
-            let rest = match (job.paused_by.is_some(), before) {
+            // A budget is not raised by waiting.
+            let waits = job.paused_by.is_some() && !job.is_over_budget();
+            let rest = match (waits, before) {
                 (false, None) => continue,
                 (true, None) => rest_for(REST_MS_MIN),
                 (true, Some(rest)) if !rest.is_resting => {

@@ -117,6 +117,9 @@ impl Coordinator {
         let (reference, state) =
             self.snapshots.fetched.take().expect("invariant: only what was fetched is installed");
         assert_eq!(reference, installed, "invariant: one snapshot is installed at a time");
+        let gone = self.state.jobs.keys().filter(|job| !state.jobs.contains_key(job));
+        let gone: Vec<Effect> = gone.map(|job| Effect::Forget { job: *job }).collect();
+        self.effects.extend(gone);
         self.state = state;
         self.pages = Pages::default();
         self.diffs.clear();

@@ -1,10 +1,10 @@
 //! The plan linter: what must hold of every plan, whatever decided it, and of the shares of every
 //! bandwidth. Tests and the simulator check each plan with it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use airlift_protocol::assignment::End;
-use airlift_protocol::id::{JobId, NodeId, PageId};
+use airlift_protocol::id::{JobId, NodeId, PageId, Position};
 use airlift_protocol::location::Location;
 use airlift_protocol::time::Timestamp;
 
@@ -15,22 +15,28 @@ use super::route;
 use super::shares::Shares;
 use super::stragglers::TakeBack;
 use crate::command::Grant;
-use crate::state::{Job, Phase, State, Task};
+use crate::state::{Job, LargeObject, Phase, State, Task};
 
 /// What is wrong with a plan; empty when nothing is.
 pub fn check(state: &State, inventory: &Inventory, plan: &Plan) -> Vec<String> {
     let lives = inventory.ready(state).map(|(node, _)| node).collect();
     let mut linter = Linter { state, inventory, lives, faults: Vec::new() };
     linter.grants(&plan.grants);
+    linter.ranges(&plan.grants);
     linter.slots(&plan.grants);
+    linter.budgets(&plan.grants);
     linter.taken_back(&plan.taken_back);
     linter.faults
 }
 
 /// What is wrong with the shares that nodes were told; empty when nothing is. A limit that was
-/// lowered is kept once what was told before is over.
-pub fn check_shares(state: &State, shares: &Shares, now: Timestamp) -> Vec<String> {
-    let limits = shares.demand(state).pools.into_iter();
+/// lowered is kept once what was told before is over. `at` is the wall-clock time.
+pub fn check_shares(
+    state: &State,
+    shares: &Shares,
+    (now, at): (Timestamp, Timestamp),
+) -> Vec<String> {
+    let limits = shares.demand(state, at).pools.into_iter();
     let faults = limits.filter_map(|(pool, (limit, _))| {
         let used = shares.used(now, pool);
         let most = shares.limit_before(now, pool).max(limit.0);
@@ -80,6 +86,21 @@ impl Linter<'_> {
         }
     }
 
+    /// Shards of an object are taken in order: a grant out of it would do nothing, again and again.
+    fn ranges(&mut self, grants: &[Grant]) {
+        let mut objects: BTreeMap<(JobId, Position), Option<LargeObject>> = BTreeMap::new();
+        for grant in grants {
+            let Task::Range(position, shard) = grant.task else { continue };
+            let job = self.state.jobs.get(&grant.job);
+            let object = objects
+                .entry((grant.job, position))
+                .or_insert_with(|| job.and_then(|job| job.objects.get(&position)).cloned());
+            if !object.as_mut().is_some_and(|object| object.take(shard)) {
+                self.fault(format!("shard {shard} of {position:?} is granted out of turn"));
+            }
+        }
+    }
+
     /// The nodes of a grant live, reach what they have to, and are not left alone at present.
     fn route(&mut self, job: &Job, grant: &Grant) {
         let Grant { node, source, task, .. } = grant;
@@ -116,6 +137,21 @@ impl Linter<'_> {
             let used = grants.iter().filter(is_here).count();
             if used > free {
                 self.fault(format!("{node:?} gets {used} tasks with {free} slots free"));
+            }
+        }
+    }
+
+    /// No job is granted more than its budget has left beside what it was granted before.
+    fn budgets(&mut self, grants: &[Grant]) {
+        for (id, job) in &self.state.jobs {
+            let granted = grants.iter().filter(|grant| grant.job == *id).map(|grant| grant.bytes);
+            let granted = granted.fold(0, u64::saturating_add);
+            let leased = job.leases.values().map(|lease| lease.bytes);
+            let all = leased.fold(granted, u64::saturating_add);
+            if granted > 0
+                && let Some(text) = job.spec.policy.budget.shortage(job.used(), all)
+            {
+                self.fault(format!("{id:?} is granted more than its budget has: {text}"));
             }
         }
     }

@@ -230,6 +230,7 @@ impl Site {
             shares: None,
             gates: Vec::new(),
             formats: Formats::BUILD,
+            spent: Vec::new(),
         };
         self.inventory.hear(node(number), &beat, self.now);
         self.inventory.observed.hear(self.now, node(number), &beat, &self.state);

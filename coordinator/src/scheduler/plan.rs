@@ -32,6 +32,9 @@ pub struct Plan {
     pub advances: Vec<(JobId, u32, Phase)>,
     /// Leases that end before their work does, for others to do it.
     pub taken_back: Vec<TakeBack>,
+    /// Jobs whose budget has not enough left for their next piece of work: each in which run, and the bytes of
+    /// that piece.
+    pub exhausted: Vec<(JobId, u32, u64)>,
 }
 
 /// Pages of one job that are compared with the target at the same time.
@@ -40,6 +43,11 @@ const COMPARES_MAX: usize = 2;
 /// Objects that a pack has at least, while a page has as many: below it, the cost of a pack
 /// outweighs what its parallelism gains.
 const PACK_OBJECTS_MIN: usize = 256;
+
+/// Whether a job has used its budget, and goes on for nothing but to clean up behind itself.
+fn is_exhausted(job: &Job) -> bool {
+    !job.is_being_cancelled() && job.spec.policy.budget.exhausted(job.used()).is_some()
+}
 
 /// Decides what to do next. `at` is the wall-clock time, for the record of when uploads began.
 pub fn plan(state: &State, inventory: &Inventory, pages: &Pages, at: Timestamp) -> Plan {
@@ -80,16 +88,40 @@ impl Site<'_> {
     fn plan(self, mut load: Load, has_quotas: bool) -> (Plan, Load) {
         let mut plan = Plan::default();
         for Claim { id, job, quota } in fair::claims(self.state, self.slots) {
+            if is_exhausted(job) {
+                plan.exhausted.push((id, job.run, 0));
+                continue;
+            }
             let before = plan.grants.len();
             let quota = if has_quotas { quota } else { usize::MAX };
             let todo = self.todo(id, job);
             let (load, plan_) = (&mut load, &mut plan);
-            let mut planner =
-                Planner { site: self, id, job, quota, todo, reach: None, load, plan: plan_ };
+            let promised =
+                job.leases.values().map(|lease| lease.bytes).fold(0, u64::saturating_add);
+            let (reach, short) = (None, None);
+            let mut planner = Planner {
+                site: self,
+                id,
+                job,
+                quota,
+                todo,
+                reach,
+                promised,
+                short,
+                load,
+                plan: plan_,
+            };
             planner.phase();
+            let short = planner.short;
             let has_granted = plan.grants.len() > before;
-            if !has_granted && job.leases.is_empty() && is_phase_through(job) {
-                plan.advances.push((id, job.run, job.phase));
+            match short {
+                Some(bytes) if !has_granted && !job.is_reading() => {
+                    plan.exhausted.push((id, job.run, bytes));
+                }
+                None if !has_granted && job.leases.is_empty() && is_phase_through(job) => {
+                    plan.advances.push((id, job.run, job.phase));
+                }
+                _ => {}
             }
         }
         (plan, load)
@@ -166,6 +198,10 @@ struct Planner<'a> {
     todo: Vec<Todo<'a>>,
     /// Looked up for the first task: most jobs have none to give out in a plan.
     reach: Option<Reach>,
+    /// Bytes that leases and grants of this plan may read.
+    promised: u64,
+    /// Bytes of a piece of work for which the job's budget has not enough left.
+    short: Option<u64>,
     load: &'a mut Load,
     plan: &'a mut Plan,
 }
@@ -198,6 +234,10 @@ impl Planner<'_> {
         if takes_slot && self.quota == 0 {
             return false;
         }
+        if bytes > 0 && !self.has_budget(bytes) {
+            self.short = Some(bytes);
+            return false;
+        }
         let Site { state, inventory, at, .. } = self.site;
         let (observed, of, what) = (&inventory.observed, (self.id, self.job), (&task, bytes));
         let reach = self.reach.get_or_insert_with(|| Reach::of(state, observed, of, self.load));
@@ -205,10 +245,17 @@ impl Planner<'_> {
             return false;
         };
         self.quota -= usize::from(takes_slot);
+        self.promised = self.promised.saturating_add(bytes);
         self.load.grant(node, source, bytes, takes_slot);
         let (job, run) = (self.id, self.job.run);
         self.plan.grants.push(Grant { job, run, node, source, task, bytes, at });
         true
+    }
+
+    /// Whether the job's budget has enough left for so many bytes, beside all that was promised.
+    fn has_budget(&self, bytes: u64) -> bool {
+        let bytes = self.promised.saturating_add(bytes);
+        self.job.spec.policy.budget.shortage(self.job.used(), bytes).is_none()
     }
 
     fn slots_free(&self) -> usize {
@@ -344,8 +391,13 @@ impl Planner<'_> {
             .filter(|(position, shard, _)| !granted.contains(&(*position, *shard)))
             .take(room)
             .collect();
+        // Shards of an object are taken in order: one that is not to be had holds up those behind it.
+        let mut held_up = None;
         for (position, shard, size) in ranges {
-            self.grant(Task::Range(position, shard), shard::range(size, shard).len());
+            let bytes = shard::range(size, shard).len();
+            if held_up != Some(position) && !self.grant(Task::Range(position, shard), bytes) {
+                held_up = Some(position);
+            }
         }
     }
 

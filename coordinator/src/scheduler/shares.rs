@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use airlift_protocol::control;
 use airlift_protocol::id::{JobId, NodeId};
 use airlift_protocol::limits::{HEARTBEAT_MS, LEAD_OVERLAP_MS, SHARE_MS};
+use airlift_protocol::schedule::Bandwidth;
 use airlift_protocol::time::Timestamp;
 use airlift_protocol::units::ByteRate;
 
@@ -64,10 +65,17 @@ fn moves(task: &Task) -> bool {
 }
 
 /// The bandwidths that have a limit. What an ended job had may be in use for a while.
-fn limits(state: &State) -> impl Iterator<Item = (Pool, ByteRate)> + '_ {
-    let limit = |(id, job): (&JobId, &Job)| Some((Pool::Job(*id), job.spec.policy.bandwidth?));
-    let total = state.bandwidth.map(|rate| (Pool::Total, rate));
-    state.jobs.iter().filter_map(limit).chain(total)
+fn limits(state: &State) -> impl Iterator<Item = (Pool, &Bandwidth)> {
+    let jobs = state.jobs.iter();
+    let limits = jobs.map(|(id, job)| (Pool::Job(*id), job.spec.policy.bandwidth.as_ref()));
+    let all = limits.chain([(Pool::Total, state.bandwidth.as_ref())]);
+    all.filter_map(|(pool, limit)| Some((pool, limit?)))
+}
+
+/// What may be lent at `at`, wall-clock time: no more than may move until that is over. A schedule that
+/// says "no limit" lends more than anybody can use, so that its next limit finds nothing that is not lent.
+fn lendable(bandwidth: &Bandwidth, at: Timestamp) -> ByteRate {
+    bandwidth.lowest(at, at.plus(SHARE_MS)).unwrap_or(ByteRate(u64::MAX))
 }
 
 impl Shares {
@@ -104,8 +112,8 @@ impl Shares {
         self.users.retain(|_, seen| now.since(*seen) < HEARTBEAT_MS);
     }
 
-    /// What there is to be shared, and by whom.
-    pub(crate) fn demand(&self, state: &State) -> Demand {
+    /// What there is to be shared at `at`, wall-clock time, and by whom.
+    pub(crate) fn demand(&self, state: &State, at: Timestamp) -> Demand {
         let users = |pool: Pool| {
             let all = (pool, NodeId([0; 32]))..=(pool, NodeId([u8::MAX; 32]));
             self.users.range(all).map(|((_, node), _)| *node).collect()
@@ -115,7 +123,8 @@ impl Shares {
             Pool::Job(id) => state.jobs.get(id).is_some_and(Job::is_running),
         };
         let pools = limits(state).filter(|(pool, _)| is_running(pool));
-        Demand { pools: pools.map(|(pool, limit)| (pool, (limit, users(pool)))).collect() }
+        let shared = |(pool, limit)| (pool, (lendable(limit, at), users(pool)));
+        Demand { pools: pools.map(shared).collect() }
     }
 
     /// What a node may use from now on; `None` when that is not for this leader to say yet. `held`

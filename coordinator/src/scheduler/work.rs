@@ -19,10 +19,10 @@ pub(crate) fn assignment(
 ) -> Option<Assignment> {
     let resolver = Resolver { id: job_id, job, pages };
     let work = resolver.resolve(&lease.task)?;
-    let bandwidth = job.spec.policy.bandwidth;
+    let is_limited = job.spec.policy.bandwidth.is_some();
     let (run, epoch, source) = (job.run, lease.epoch, lease.source);
     let job = job_id;
-    Some(Assignment { id, job, run, epoch, work, source, bandwidth, is_total_limited, boot })
+    Some(Assignment { id, job, run, epoch, work, source, is_limited, is_total_limited, boot })
 }
 
 struct Resolver<'a> {

@@ -148,10 +148,11 @@ fn concern(command: &Command) -> Concern<'_> {
         Command::Pause { job } | Command::Resume { job } | Command::Cancel { job } => {
             Concern::Job(*job)
         }
-        Command::Stop { job, .. } => Concern::Job(*job),
+        Command::Stop { job, .. } | Command::SetBudget { job, .. } => Concern::Job(*job),
         Command::IssueToken { .. }
         | Command::RemoveMember { .. }
         | Command::Limit { .. }
+        | Command::SetRetention(_)
         | Command::CreateApiToken { .. }
         | Command::RevokeApiToken { .. }
         | Command::HandOver { .. } => Concern::Cluster,
@@ -168,7 +169,11 @@ fn concern(command: &Command) -> Concern<'_> {
         | Command::TakeBack { .. }
         | Command::Cut { .. }
         | Command::Passed { .. }
-        | Command::TryAgain { .. } => Concern::Nobody,
+        | Command::TryAgain { .. }
+        | Command::Spend { .. }
+        | Command::Exhaust { .. }
+        | Command::Forget { .. }
+        | Command::Told { .. } => Concern::Nobody,
     }
 }
 

@@ -6,7 +6,7 @@ use airlift_protocol::cluster::{Addresses, Boot};
 use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::id::{AssignmentId, Epoch, JobId, LogIndex, NodeId, PageId, Position};
 use airlift_protocol::job::{JobSpec, Mode};
-use airlift_protocol::limits::{JOBS_ENDED_MAX, OBJECT_BYTES_MAX};
+use airlift_protocol::limits::OBJECT_BYTES_MAX;
 use airlift_protocol::manifest::Page;
 use airlift_protocol::report::Unreadable;
 use airlift_protocol::time::Timestamp;
@@ -16,7 +16,7 @@ use super::cluster::{self, Cluster};
 use super::job::{Job, Phase};
 use super::leases::Lease;
 use super::page::PageProgress;
-use super::{Fact, ObjectFact, State, Task, grant, once, report};
+use super::{Fact, ObjectFact, State, Task, grant, ledger, once, report, retention};
 use crate::command::{Command, Founding, Joining, Turn};
 use crate::event::Status;
 
@@ -29,7 +29,7 @@ pub(super) fn apply(state: &mut State, index: LogIndex, command: Command) -> Vec
         }
         Command::Submit { spec, at } => submit(state, *spec, at),
         Command::SubmitOnce { spec, at, key } => once::submit(state, (*spec, at), key, submit),
-        Command::VoidLeases { node } => void_leases(state, node),
+        Command::VoidLeases { node } => void_leases(state, node, Fate::Unknown),
         Command::Page { job, run, end, page, turn, unreadable } => {
             with_run(state, (job, run), |it| list(it, (job, index, end), &page, &turn, unreadable))
         }
@@ -72,22 +72,48 @@ pub(super) fn apply(state: &mut State, index: LogIndex, command: Command) -> Vec
         Command::Join(joining) => join(state, index, *joining),
         Command::RemoveMember { node } => remove_member(state, index, node),
         Command::Pause { job } => ask_job(state, job, pause),
-        Command::Resume { job } => ask_job(state, job, |job_state, _| {
-            job_state.resume();
-            Vec::new()
-        }),
+        Command::Resume { job } => ask_job(state, job, resume),
         Command::Cancel { job } => ask_job(state, job, cancel),
         Command::TakeBack { job, assignment, epoch } => {
             with_job(state, job, |job_state| take_back(job_state, assignment, epoch))
         }
-        Command::Limit { bandwidth } => {
-            state.bandwidth = bandwidth;
-            Vec::new()
-        }
+        command @ (Command::Limit { .. }
+        | Command::Spend { .. }
+        | Command::Exhaust { .. }
+        | Command::SetBudget { .. }
+        | Command::SetRetention(_)
+        | Command::Forget { .. }
+        | Command::Told { .. }) => policy(state, command),
         Command::TryAgain { job } => with_job(state, job, try_again),
         Command::CreateApiToken { id, token } => refused(state.access.create(id, *token)),
         Command::RevokeApiToken { id } => refused(state.access.revoke(id)),
         Command::HandOver { .. } => Vec::new(),
+    }
+}
+
+/// What is set for jobs, and what follows from it.
+fn policy(state: &mut State, command: Command) -> Vec<Fact> {
+    match command {
+        Command::Limit { bandwidth } => {
+            state.bandwidth = bandwidth;
+            Vec::new()
+        }
+        Command::SetRetention(retention) => {
+            state.retention = retention;
+            Vec::new()
+        }
+        Command::Forget { at } => retention::forget(state, at),
+        Command::Told { through } => {
+            state.outbox.settle(through);
+            Vec::new()
+        }
+        Command::Spend { words, at } => ledger::spend(state, words, at),
+        Command::Exhaust { job, run, bytes, at } => ledger::exhaust(state, job, (run, bytes), at),
+        Command::SetBudget { job, budget } => ask_job(state, job, |it, _| {
+            it.set_budget(budget);
+            Vec::new()
+        }),
+        _ => Vec::new(),
     }
 }
 
@@ -118,7 +144,7 @@ fn join(state: &mut State, index: LogIndex, joining: Joining) -> Vec<Fact> {
 
 /// Has a job go on that rests for a failure. What somebody has asked to rest does not.
 fn try_again(job: &mut Job) -> Vec<Fact> {
-    if job.paused_by.is_some() {
+    if job.paused_by.is_some() && !job.is_over_budget() {
         job.resume();
     }
     Vec::new()
@@ -145,6 +171,20 @@ fn ask_job(
 fn pause(job: &mut Job, _: JobId) -> Vec<Fact> {
     (job.is_paused, job.paused_by) = (true, None);
     take_leases_back(job, |_| true)
+}
+
+/// Has a job go on; not one whose budget has come to its end: it would use more of it before it rests again.
+fn resume(job: &mut Job, id: JobId) -> Vec<Fact> {
+    match job.spec.policy.budget.exhausted(job.used()).filter(|_| job.is_over_budget()) {
+        Some(why) => {
+            let text = format!("{why}: raise the budget first (airlift job budget {id})");
+            vec![Fact::Refused(Failure::new(ErrorCode::Conflict, text))]
+        }
+        None => {
+            job.resume();
+            Vec::new()
+        }
+    }
 }
 
 /// Goes on to cleaning: what is at the target stays, what is under way is dropped.
@@ -176,7 +216,8 @@ fn start_node(
     }
     let mut facts = match state.boots.insert(node, boot) {
         Some(earlier) if earlier == boot => Vec::new(),
-        _ => void_leases(state, node),
+        Some(earlier) if !earlier.is_before(boot) => void_leases(state, node, Fate::Lives),
+        _ => void_leases(state, node, Fate::Unknown),
     };
     facts.extend(state.cluster.is_some().then_some(Fact::Members));
     facts
@@ -224,8 +265,12 @@ fn submit(state: &mut State, spec: JobSpec, at: Timestamp) -> Vec<Fact> {
         if job.is_being_cancelled() {
             return vec![still_cancelling(id)];
         }
+        // Who only looks says nothing of a budget, and lifts none.
+        if spec.has_budget() {
+            job.set_budget(spec.policy.budget);
+        }
         // What nobody had asked to rest, whoever asks for it again wants to go on.
-        if job.paused_by.is_some() {
+        if job.paused_by.is_some() && !job.is_over_budget() {
             job.resume();
         }
         return Vec::new();
@@ -235,11 +280,11 @@ fn submit(state: &mut State, spec: JobSpec, at: Timestamp) -> Vec<Fact> {
             let facts = ended_leases(&earlier);
             (earlier.next_run(spec, at), facts)
         }
-        None => (Job::new(spec, at), Vec::new()),
+        None => (retention::anew(state, spec, at), Vec::new()),
     };
     facts.push(Fact::Started(id, job.run));
     state.jobs.insert(id, job);
-    facts.extend(forget_oldest(state));
+    facts.extend(retention::forget(state, at));
     facts
 }
 
@@ -248,32 +293,30 @@ fn still_cancelling(id: JobId) -> Fact {
     Fact::Refused(Failure::new(ErrorCode::Conflict, text))
 }
 
-/// Forgets the jobs that ended first, beyond those that are kept on record. What may have left an
-/// open upload at its target stays: submitted again, it goes on with it. That of an upload that could
-/// not be removed was told, and does not stay.
-fn forget_oldest(state: &mut State) -> Vec<Fact> {
-    let is_past = |job: &Job| !job.is_running() && job.unwanted_uploads().next().is_none();
-    let past = state.jobs.iter().filter(|(_, job)| is_past(job));
-    let mut past: Vec<(Timestamp, JobId)> =
-        past.map(|(id, job)| (job.ended_at.unwrap_or(job.submitted_at), *id)).collect();
-    past.sort_unstable();
-    let excess = past.len().saturating_sub(JOBS_ENDED_MAX);
-    past.truncate(excess);
-    for (_, id) in &past {
-        state.jobs.remove(id);
-    }
-    past.into_iter().map(|(_, id)| Fact::Forgotten(id)).collect()
-}
-
 fn ended_leases(job: &Job) -> Vec<Fact> {
     job.leases.iter().map(|(id, lease)| Fact::Ended(lease.node, id)).collect()
 }
 
+/// What became of a process whose leases are void.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// It goes on, and will say what it has used.
+    Lives,
+    /// It may be gone, with what it has not said.
+    Unknown,
+}
+
 /// Gives back everything that `node` was to do, or to read for others.
-fn void_leases(state: &mut State, node: NodeId) -> Vec<Fact> {
+fn void_leases(state: &mut State, node: NodeId, fate: Fate) -> Vec<Fact> {
     let jobs = state.jobs.values_mut().filter(|job| job.is_running());
     let is_concerned = |lease: &Lease| lease.node == node || lease.source == Some(node);
-    jobs.flat_map(|job| take_leases_back(job, is_concerned)).collect()
+    let take = |job: &mut Job| {
+        if fate == Fate::Unknown {
+            ledger::suppose(job, is_concerned);
+        }
+        take_leases_back(job, is_concerned)
+    };
+    jobs.flat_map(take).collect()
 }
 
 /// Has a job rest for `failure`, from which nothing can be done for it until somebody has done something
@@ -489,6 +532,7 @@ mod tests {
     use airlift_protocol::id::KeyRangeId;
     use airlift_protocol::job::{Filters, Policy};
     use airlift_protocol::key::Key;
+    use airlift_protocol::limits::JOBS_ENDED_MAX;
     use airlift_protocol::location::Location;
     use airlift_protocol::manifest::{Entry, Kind, Version};
     use airlift_protocol::report::{Comparison, Completion, Report};

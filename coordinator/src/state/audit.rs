@@ -10,10 +10,12 @@ use airlift_protocol::audit::{AuditEntry, Chain, GENESIS, plain};
 use airlift_protocol::id::LogIndex;
 use airlift_protocol::job::{JobSpec, Mode};
 use airlift_protocol::limits::AUDIT_ENTRIES_MAX;
+use airlift_protocol::schedule::Bandwidth;
 use airlift_protocol::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::State;
+use super::job::Job;
 use crate::command::{Command, Joining};
 use crate::origin::{Actor, Origin};
 
@@ -114,8 +116,7 @@ fn describe(state: &State, origin: &Origin, command: &Command) -> Option<Describ
         // What was on record before begins nothing.
         Command::SubmitOnce { key, .. } if !matches!(state.submission(key), Ok(None)) => None,
         Command::Submit { spec, .. } | Command::SubmitOnce { spec, .. } => {
-            let goes_on = job(&spec.id()).is_some_and(|job| job.paused_by.is_none());
-            (!goes_on).then(|| ("job.submit", spec.id().to_string(), job_text(spec)))
+            describe_submission(spec, job(&spec.id()))
         }
         Command::Pause { job: id } => {
             let is_new = job(id).is_some_and(|job| !job.is_paused);
@@ -133,9 +134,14 @@ fn describe(state: &State, origin: &Origin, command: &Command) -> Option<Describ
             job(id).map(|_| ("job.stop", id.to_string(), failure.to_string()))
         }
         Command::Limit { bandwidth } => (state.bandwidth != *bandwidth).then(|| {
-            let text = bandwidth.map_or_else(|| "none".to_owned(), |rate| rate.to_string());
+            let text = match bandwidth {
+                None => "none".to_owned(),
+                Some(Bandwidth::Fixed(rate)) => rate.to_string(),
+                Some(schedule @ Bandwidth::Schedule(_)) => schedule.to_string(),
+            };
             ("limit.set", "all jobs".to_owned(), text)
         }),
+        Command::SetBudget { .. } | Command::SetRetention(_) => describe_policy(state, command),
         Command::Found(_)
         | Command::IssueToken { .. }
         | Command::Join(_)
@@ -155,7 +161,45 @@ fn describe(state: &State, origin: &Origin, command: &Command) -> Option<Describ
         | Command::TakeBack { .. }
         | Command::Cut { .. }
         | Command::Passed { .. }
-        | Command::TryAgain { .. } => None,
+        | Command::TryAgain { .. }
+        | Command::Spend { .. }
+        | Command::Exhaust { .. }
+        | Command::Forget { .. }
+        | Command::Told { .. } => None,
+    }
+}
+
+/// `running` is the job of the same name that is under way: it goes on, with another budget perhaps.
+fn describe_submission(spec: &JobSpec, running: Option<&Job>) -> Option<Described> {
+    let budget = spec.policy.budget;
+    let id = spec.id().to_string();
+    match running {
+        Some(job) if job.paused_by.is_none() || job.is_over_budget() => {
+            let is_new = spec.has_budget() && job.spec.policy.budget != budget;
+            is_new.then(|| ("job.budget", id, budget.to_string()))
+        }
+        _ if budget.is_empty() => Some(("job.submit", id, job_text(spec))),
+        _ => Some(("job.submit", id, format!("{}, budget {budget}", job_text(spec)))),
+    }
+}
+
+fn describe_policy(state: &State, command: &Command) -> Option<Described> {
+    match command {
+        Command::SetBudget { job: id, budget } => {
+            let job = state.jobs.get(id).filter(|job| job.is_running())?;
+            let text = budget.to_string();
+            (job.spec.policy.budget != *budget).then(|| ("job.budget", id.to_string(), text))
+        }
+        Command::SetRetention(retention) => {
+            let age = retention.age_ms.map(|age| format!("{} s", age / 1000));
+            let count = retention.count.map(|count| format!("{count} jobs"));
+            let bounds: Vec<String> = age.into_iter().chain(count).collect();
+            let text =
+                if bounds.is_empty() { "as many as can be".to_owned() } else { bounds.join(", ") };
+            let is_new = state.retention != *retention;
+            is_new.then(|| ("retention.set", "finished jobs".to_owned(), text))
+        }
+        _ => None,
     }
 }
 

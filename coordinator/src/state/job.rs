@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use airlift_protocol::assignment::{End, UploadToken};
 use airlift_protocol::bitmap::Bitmap;
+use airlift_protocol::budget::{Budget, Usage};
 use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::id::{PageId, Position};
 use airlift_protocol::job::{JobSpec, Mode};
@@ -15,6 +16,7 @@ use airlift_protocol::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::leases::Leases;
+use super::ledger::{self, Ledger};
 use super::listing::Listing;
 use super::object::{LargeObject, Moved};
 use super::page::PageProgress;
@@ -140,6 +142,10 @@ pub struct Job {
     pub failures: Vec<FailedObject>,
     /// The keys that clients have lately submitted it with, and the run that each is of.
     pub keys: Vec<(SubmitKey, u32)>,
+    /// What was used of its budget.
+    pub ledger: Ledger,
+    /// Whether work of this run was given out.
+    pub has_started: bool,
 }
 
 /// An object that failed.
@@ -185,13 +191,18 @@ impl Job {
             paused_by: None,
             failures: Vec::new(),
             keys: Vec::new(),
+            ledger: Ledger::default(),
+            has_started: false,
         }
     }
 
     /// The job's next run: it lists anew, and keeps of the last one only the open uploads and what
     /// was in flight.
-    pub(super) fn next_run(self, spec: JobSpec, at: Timestamp) -> Self {
+    pub(super) fn next_run(mut self, spec: JobSpec, at: Timestamp) -> Self {
         let mut next = Self::new(spec, at);
+        ledger::suppose(&mut self, |_| true);
+        let (is_complete, sent) = (self.phase == Phase::Ended, self.totals.bytes.sent);
+        next.ledger = std::mem::take(&mut self.ledger).next_run(is_complete, sent);
         next.run = self.run.saturating_add(1);
         next.uploads = self.uploads;
         next.keys = self.keys;
@@ -286,6 +297,30 @@ impl Job {
     /// The uploads that are still to be removed.
     pub(crate) fn unwanted_uploads(&self) -> impl Iterator<Item = &UploadId> {
         self.uploads.keys().filter(|upload| !self.kept.contains(*upload))
+    }
+
+    /// What was used of its budget, as far as that is known.
+    pub fn used(&self) -> Usage {
+        self.ledger.used(self.totals.bytes.sent)
+    }
+
+    /// Whether it rests because its budget has come to its end.
+    pub fn is_over_budget(&self) -> bool {
+        self.paused_by.as_ref().is_some_and(|failure| failure.code == ErrorCode::OverBudget)
+    }
+
+    /// Whether nodes read bytes for it.
+    pub fn is_reading(&self) -> bool {
+        self.leases.values().any(|lease| lease.bytes > 0)
+    }
+
+    /// Takes another budget; when the old one had come to its end and this one has not, the job goes on.
+    pub(super) fn set_budget(&mut self, budget: Budget) {
+        let has_changed = self.spec.policy.budget != budget;
+        self.spec.policy.budget = budget;
+        if has_changed && self.is_over_budget() && budget.exhausted(self.used()).is_none() {
+            self.resume();
+        }
     }
 
     /// Goes on, whoever had it rest.

@@ -72,7 +72,7 @@ impl LargeObject {
     }
 
     /// Takes a shard out of those available; whether it was one.
-    pub(super) fn take(&mut self, shard: u32) -> bool {
+    pub(crate) fn take(&mut self, shard: u32) -> bool {
         if self.returned.remove(&shard) {
             return true;
         }

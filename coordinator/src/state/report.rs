@@ -306,6 +306,7 @@ impl Change<'_> {
                 self.done(position, Moved { root: Some(root), bytes, dropped });
             }
             ObjectResult::Copied { bytes, dropped } => {
+                self.job.ledger.suppose(bytes);
                 self.done(position, Moved { root: None, bytes, dropped });
             }
             ObjectResult::Changed(changed) => self.changed(position, changed),
@@ -336,6 +337,7 @@ impl Change<'_> {
     /// The service has copied a large object whole.
     fn copied(&mut self, position: Position, dropped: AttributeSet) {
         if let Some(object) = self.job.objects.remove(&position) {
+            self.job.ledger.suppose(object.size);
             self.done_with(position, &object, None, dropped);
         }
     }

@@ -664,6 +664,7 @@ impl World {
                     shares: None,
                     gates: Vec::new(),
                     formats: Formats::BUILD,
+                    spent: Vec::new(),
                 };
                 self.tell_leader(id, Packet::Heartbeat(Box::new(heartbeat)));
             }

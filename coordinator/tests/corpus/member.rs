@@ -240,6 +240,7 @@ pub(crate) fn heartbeat(boot: u64) -> Heartbeat {
         gates: Vec::new(),
         version: String::new(),
         formats: Formats::BUILD,
+        spent: Vec::new(),
     }
 }
 

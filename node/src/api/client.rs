@@ -18,8 +18,10 @@ use serde::de::DeserializeOwned;
 pub use self::error::{ClientError, ClientErrorKind};
 pub use self::ready::readiness;
 pub use self::report::RemoteReport;
+use super::budget::BudgetRequest;
 use super::error::{ApiCode, ApiError, Problem};
 use super::request::{KEY_HEADER, LeaderRequest, LimitRequest, SubmitRequest, TokenRequest};
+use super::retention::RetentionRequest;
 use super::service::JobOrder;
 use super::survey::Survey;
 use super::tls::{Fingerprint, pinned};
@@ -324,6 +326,32 @@ impl Client {
     ) -> Result<ClusterView, ClientError> {
         let path = ["cluster", "leader"];
         self.ask(&Call::order(Method::POST, &path, Repeat::IfNotDone).with(request)).await
+    }
+
+    /// Gives a job another budget.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit).
+    pub async fn set_budget(
+        &self,
+        job: JobId,
+        request: &BudgetRequest,
+    ) -> Result<JobView, ClientError> {
+        let id = job.to_string();
+        let path = ["jobs", &id, "budget"];
+        self.ask(&Call::order(Method::POST, &path, Repeat::Freely).with(request)).await
+    }
+
+    /// Says how long jobs that have ended stay on record.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit).
+    pub async fn set_retention(
+        &self,
+        request: &RetentionRequest,
+    ) -> Result<ClusterView, ClientError> {
+        let path = ["cluster", "retention"];
+        self.ask(&Call::order(Method::POST, &path, Repeat::Freely).with(request)).await
     }
 
     /// Limits what all jobs together move, or lifts that limit.

@@ -18,16 +18,18 @@ use futures::StreamExt;
 use super::access::{
     ApiTokenList, ApiTokenRequest, ApiTokenView, AuditLine, AuditPage, CreatedApiToken,
 };
+use super::budget::{BudgetRequest, BudgetView, Part};
 use super::error::{ApiCode, ApiError};
 use super::line::JsonKey;
 use super::request::{LeaderRequest, LimitRequest, Submission, TokenRequest};
+use super::retention::{RetentionRequest, RetentionView};
 use super::server::{ApiServer, Limits, ServerOptions};
 use super::service::{Admitted, JobOrder, Permission, ReportLines, Service};
 use super::survey::{NodeReport, NodeWord, Survey};
 use super::text::ByteText;
 use super::throttle::ThrottleView;
 use super::view::*;
-use crate::metrics::snapshot::{Link, Measured, Raft};
+use crate::metrics::snapshot::{ApiFigures, Link, Measured, Raft, WebhookFigures};
 use crate::metrics::{Readiness, Snapshot};
 
 /// The job that exists.
@@ -125,6 +127,7 @@ pub(crate) fn begun() -> JobView {
             ended_at: None,
             elapsed_ms: 0,
             outcome: None,
+            budget: None,
         },
         single: None,
         nodes: vec![JobNodeView {
@@ -152,6 +155,7 @@ pub(crate) fn begun() -> JobView {
         retry_seconds: None,
         throttles: Vec::new(),
         bandwidth_bytes_per_second: Some(4000),
+        bandwidth_schedule: None,
     }
 }
 
@@ -230,6 +234,8 @@ pub(crate) fn cluster() -> ClusterView {
         ],
         format: Some(5),
         bandwidth_bytes_per_second: Some(5000),
+        bandwidth_schedule: Some("08:00-18:00 5000; UTC".to_owned()),
+        retention: RetentionView { age_seconds: Some(60), count: None },
     }
 }
 
@@ -304,6 +310,7 @@ pub(crate) fn snapshot() -> Snapshot {
         connections: 1,
         rtt,
     };
+    let bounded = BudgetView { bytes: Some(Part { limit: 8, used: 2 }), ..BudgetView::default() };
     let mut cluster = cluster();
     cluster.nodes[1].lag = Some(3);
     Snapshot {
@@ -316,13 +323,25 @@ pub(crate) fn snapshot() -> Snapshot {
             failures: [("throttled", 2)].into(),
             links: vec![link("control", Some(Duration::from_millis(3))), link("data", None)],
             log_file_bytes: Some(4096),
+            webhooks: vec![WebhookFigures {
+                name: "chat".to_owned(),
+                failed: 2,
+                ..WebhookFigures::default()
+            }],
+            api: vec![ApiFigures {
+                operation: "listJobs".to_owned(),
+                statuses: [(401, 4)].into(),
+                ..ApiFigures::default()
+            }],
             ..Measured::default()
         },
         cluster,
         readiness: Readiness { has_leader: true, heard: Some(Duration::from_secs(1)) },
         raft: Some(Raft { is_leader: true, term: 7, ..Raft::default() }),
-        jobs: Some(JobList { jobs: vec![begun().job] }),
+        jobs: Some(JobList { jobs: vec![JobSummary { budget: Some(bounded), ..begun().job }] }),
         throttles: vec![throttle()],
+        over_budget: Some(1),
+        events_waiting: Some(5),
     }
 }
 
@@ -414,6 +433,18 @@ impl Service for Fake {
         self.order_of(format!("transfer {:?}", request.node));
         Ok(cluster())
     }
+    async fn set_budget(&self, job: JobId, request: BudgetRequest) -> Result<JobView, ApiError> {
+        self.answer().await?;
+        self.order_of(format!("budget {:?}", request.bytes));
+        self.job(job).await
+    }
+
+    async fn set_retention(&self, request: RetentionRequest) -> Result<ClusterView, ApiError> {
+        self.answer().await?;
+        self.order_of(format!("keep {:?}", request.count));
+        Ok(cluster())
+    }
+
     async fn limit(&self, request: LimitRequest) -> Result<ClusterView, ApiError> {
         self.answer().await?;
         self.order_of(format!("limit {:?}", request.bandwidth_bytes_per_second));

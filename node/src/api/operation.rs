@@ -20,6 +20,8 @@ pub enum Operation {
     ResumeJob,
     /// A job is to end.
     CancelJob,
+    /// A job gets another budget.
+    BudgetJob,
     /// What became of a job's objects.
     ReportJob,
     /// The cluster.
@@ -32,6 +34,8 @@ pub enum Operation {
     TransferLeader,
     /// All jobs together are to keep to a bandwidth.
     LimitCluster,
+    /// So much is kept of jobs that have ended.
+    RetainJobs,
     /// The tokens that open the API.
     ListApiTokens,
     /// A token is to open the API.
@@ -198,19 +202,21 @@ const WATCHED: Parameter = Parameter {
 
 impl Operation {
     /// Every operation, in the order in which they are described.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 25] = [
         Self::ListJobs,
         Self::SubmitJob,
         Self::ShowJob,
         Self::PauseJob,
         Self::ResumeJob,
         Self::CancelJob,
+        Self::BudgetJob,
         Self::ReportJob,
         Self::ShowCluster,
         Self::CreateToken,
         Self::RemoveNode,
         Self::TransferLeader,
         Self::LimitCluster,
+        Self::RetainJobs,
         Self::ListApiTokens,
         Self::CreateApiToken,
         Self::RevokeApiToken,
@@ -240,12 +246,14 @@ impl Operation {
             | Self::PauseJob
             | Self::ResumeJob
             | Self::CancelJob
+            | Self::BudgetJob
             | Self::ReportJob => self.about_jobs(),
             Self::ShowCluster
             | Self::CreateToken
             | Self::RemoveNode
             | Self::TransferLeader
-            | Self::LimitCluster => self.about_cluster(),
+            | Self::LimitCluster
+            | Self::RetainJobs => self.about_cluster(),
             Self::ListApiTokens | Self::CreateApiToken | Self::RevokeApiToken | Self::ShowAudit => {
                 self.about_access()
             }
@@ -287,6 +295,11 @@ impl Operation {
             Self::PauseJob => order("/api/v1/jobs/{job}/pause", "Let a job rest"),
             Self::ResumeJob => order("/api/v1/jobs/{job}/resume", "Let a job go on"),
             Self::CancelJob => order("/api/v1/jobs/{job}/cancel", "End a job where it is"),
+            Self::BudgetJob => About {
+                body: Some(schema::budget_request),
+                refusals: &[Invalid, NotFound, Conflict, TooLarge],
+                ..order("/api/v1/jobs/{job}/budget", "Change what a job may use")
+            },
             Self::ReportJob => About {
                 parameters: &[JOB, FROM],
                 refusals: &[Invalid, NotFound],
@@ -343,6 +356,16 @@ impl Operation {
                     Method::Post,
                     "/api/v1/cluster/limit",
                     "Limit what all jobs together move, or lift that limit",
+                    schema::cluster,
+                )
+            },
+            Self::RetainJobs => About {
+                body: Some(schema::retention_request),
+                refusals: &[Invalid, TooLarge],
+                ..order(
+                    Method::Post,
+                    "/api/v1/cluster/retention",
+                    "Say how long finished jobs are kept",
                     schema::cluster,
                 )
             },

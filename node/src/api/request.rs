@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use airlift_protocol::budget::Budget;
 use airlift_protocol::job::{
     AclPolicy, BadClass, ClassPolicy, Comparison, DeleteLimit, Filters, InventoryFile,
     InventoryForm, JobSpec, KeyPolicy, LinkPolicy, Mode, Policy, Priority, RestorePolicy,
@@ -10,11 +11,13 @@ use airlift_protocol::job::{
 use airlift_protocol::key::Key;
 use airlift_protocol::location::Location;
 use airlift_protocol::once::SubmitKey;
+use airlift_protocol::schedule::{BadBandwidth, Bandwidth};
 use airlift_protocol::units::ByteRate;
 use globset::GlobBuilder;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::budget::BudgetRequest;
 use super::error::ApiError;
 use super::openapi::schema;
 use super::text::ByteText;
@@ -184,6 +187,9 @@ pub struct SubmitRequest {
     #[serde(default)]
     #[schemars(schema_with = "schema::positive")]
     pub bandwidth_bytes_per_second: Option<u64>,
+    /// The same by the time of the week, in place of it: `08:00-18:00 200M, 18:00-08:00 off; Europe/Berlin`.
+    #[serde(default)]
+    pub bandwidth_schedule: Option<String>,
     /// The job's weight beside other jobs, from 1 to 100; 10 when it is not given.
     #[serde(default)]
     #[schemars(schema_with = "schema::weight")]
@@ -210,6 +216,10 @@ pub struct SubmitRequest {
     /// Whether the service of both ends copies objects itself.
     #[serde(default)]
     pub server_side: ServerSideText,
+    /// What the job may use. Without it, a job that runs or is paused keeps the one that it has, and any other
+    /// is not bounded.
+    #[serde(default)]
+    pub budget: Option<BudgetRequest>,
 }
 
 /// A request for a token by which a node may join.
@@ -250,25 +260,35 @@ pub struct LeaderRequest {
 }
 
 /// A request that all jobs together keep to a bandwidth.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LimitRequest {
-    /// Bytes a second; no limit when it is not given.
+    /// Bytes a second; no limit when neither this nor a schedule is given.
     #[serde(default)]
     #[schemars(schema_with = "schema::positive")]
     pub bandwidth_bytes_per_second: Option<u64>,
+    /// The same by the time of the week, in place of it.
+    #[serde(default)]
+    pub bandwidth_schedule: Option<String>,
+}
+
+impl From<Option<&Bandwidth>> for LimitRequest {
+    fn from(bandwidth: Option<&Bandwidth>) -> Self {
+        let (bandwidth_bytes_per_second, bandwidth_schedule) = bandwidth_text(bandwidth);
+        Self { bandwidth_bytes_per_second, bandwidth_schedule }
+    }
 }
 
 impl LimitRequest {
-    /// Refuses a limit of nothing.
+    /// The limit that is asked for.
     ///
     /// # Errors
-    /// When it is refused.
-    pub fn check(self) -> Result<Self, ApiError> {
-        match self.bandwidth_bytes_per_second {
-            Some(0) => Err(ApiError::invalid("a bandwidth of 0 would stop all jobs: pause them")),
-            _ => Ok(self),
+    /// When it is nothing, or the schedule is none.
+    pub fn bandwidth(&self) -> Result<Option<Bandwidth>, ApiError> {
+        if self.bandwidth_bytes_per_second == Some(0) {
+            return Err(ApiError::invalid("a bandwidth of 0 would stop all jobs: pause them"));
         }
+        bandwidth(self.bandwidth_bytes_per_second, self.bandwidth_schedule.as_deref())
     }
 }
 
@@ -324,6 +344,7 @@ pub struct Found {
 impl From<&Submission> for SubmitRequest {
     fn from(submission: &Submission) -> Self {
         let Submission { mode, source, target, filters, policy } = submission;
+        let limit = LimitRequest::from(policy.bandwidth.as_ref());
         Self {
             mode: JobMode::from(*mode),
             source: ByteText::from(source),
@@ -349,7 +370,8 @@ impl From<&Submission> for SubmitRequest {
                 DeleteLimit::Count(count) => DeleteLimitText::Count(count),
                 DeleteLimit::Percent(percent) => DeleteLimitText::Percent(percent),
             }),
-            bandwidth_bytes_per_second: policy.bandwidth.map(|rate| rate.0),
+            bandwidth_bytes_per_second: limit.bandwidth_bytes_per_second,
+            bandwidth_schedule: limit.bandwidth_schedule,
             priority: Some(policy.priority.weight()),
             tags: match policy.tags {
                 TagPolicy::Copy => TagsText::Copy,
@@ -373,6 +395,7 @@ impl From<&Submission> for SubmitRequest {
                 ServerSide::Auto => ServerSideText::Auto,
                 ServerSide::Always => ServerSideText::Always,
             },
+            budget: (!policy.budget.is_empty()).then(|| BudgetRequest::from(&policy.budget)),
         }
     }
 }
@@ -402,7 +425,10 @@ impl TryFrom<SubmitRequest> for Submission {
                 DeleteLimitText::Count(count) => DeleteLimit::Count(count),
                 DeleteLimitText::Percent(percent) => DeleteLimit::Percent(percent),
             }),
-            bandwidth: request.bandwidth_bytes_per_second.map(ByteRate),
+            bandwidth: bandwidth(
+                request.bandwidth_bytes_per_second,
+                request.bandwidth_schedule.as_deref(),
+            )?,
             priority: priority(request.priority)?,
             tags: match request.tags {
                 TagsText::Copy => TagPolicy::Copy,
@@ -426,6 +452,9 @@ impl TryFrom<SubmitRequest> for Submission {
                 ServerSideText::Auto => ServerSide::Auto,
                 ServerSideText::Always => ServerSide::Always,
             },
+            budget: request
+                .budget
+                .map_or_else(|| Ok(Budget::default()), |budget| budget.budget(None))?,
         };
         Ok(Self {
             mode: Mode::from(request.mode),
@@ -458,6 +487,31 @@ fn check(request: &SubmitRequest) -> Result<(), ApiError> {
     }
     check_globs("include", &request.include)?;
     check_globs("exclude", &request.exclude)
+}
+
+/// A limit as it was given: as a number, or as a text.
+fn bandwidth(rate: Option<u64>, text: Option<&str>) -> Result<Option<Bandwidth>, ApiError> {
+    match (rate, text) {
+        (None, None) => Ok(None),
+        (Some(rate), None) => Ok(Some(Bandwidth::Fixed(ByteRate(rate)))),
+        (None, Some(text)) => {
+            let parsed = text.parse().map(Some);
+            parsed.map_err(|error: BadBandwidth| ApiError::invalid(error.to_string()))
+        }
+        (Some(_), Some(_)) => Err(ApiError::invalid(
+            "a bandwidth is a number or a schedule: give one of \
+             bandwidth_bytes_per_second and bandwidth_schedule",
+        )),
+    }
+}
+
+/// A limit as a number, or as a text.
+fn bandwidth_text(bandwidth: Option<&Bandwidth>) -> (Option<u64>, Option<String>) {
+    match bandwidth {
+        None => (None, None),
+        Some(Bandwidth::Fixed(rate)) => (Some(rate.0), None),
+        Some(schedule) => (None, Some(schedule.to_string())),
+    }
 }
 
 fn priority(weight: Option<u8>) -> Result<Priority, ApiError> {

@@ -6,6 +6,7 @@ mod console;
 mod events;
 mod failures;
 mod guard;
+mod meter;
 mod monitor;
 mod patient;
 mod routes;
@@ -24,6 +25,7 @@ use tokio::task::JoinSet;
 
 use self::connections::Door;
 use self::guard::Guard;
+use self::meter::Requests;
 use self::secure::Tls;
 use super::service::Service;
 use super::tls::{Certificate, TlsError};
@@ -129,6 +131,7 @@ pub struct ApiServer {
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
     drain_timeout: Duration,
+    requests: Arc<Requests>,
 }
 
 impl ApiServer {
@@ -145,19 +148,21 @@ impl ApiServer {
             return Err(StartError::Insecure { address });
         }
         let tls = certificate.map(Tls::of).transpose()?;
-        Self::listen(address, service, limits, tls, routes::router).await
+        Self::listen(address, service, limits, tls, routes::router, Arc::default()).await
     }
 
-    /// Listens for monitoring, which needs no token and learns nothing that opens anything: metrics, and
-    /// whether the node lives and is ready.
+    /// Listens beside this server for monitoring, which needs no token and learns nothing that opens
+    /// anything: metrics, and whether the node lives and is ready. Requests to both are counted together.
     ///
     /// # Errors
     /// When the address is taken.
     pub async fn start_monitoring(
+        &self,
         address: SocketAddr,
         service: Arc<dyn Service>,
     ) -> Result<Self, StartError> {
-        Self::listen(address, service, Limits::default(), None, monitor::router).await
+        let (limits, requests) = (Limits::default(), Arc::clone(&self.requests));
+        Self::listen(address, service, limits, None, monitor::router, requests).await
     }
 
     async fn listen(
@@ -166,15 +171,17 @@ impl ApiServer {
         limits: Limits,
         tls: Option<Tls>,
         router: fn(Arc<Guard>) -> Router,
+        requests: Arc<Requests>,
     ) -> Result<Self, StartError> {
         let failed = |error| StartError::Listen { address, error };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let (stop, stopped) = watch::channel(false);
-        let router = router(Arc::new(Guard::new(service, limits, stopped.clone())));
+        let guard = Guard::new(service, limits, Arc::clone(&requests), stopped.clone());
+        let router = router(Arc::new(guard));
         let mut tasks = JoinSet::new();
         tasks.spawn(connections::accept(listener, Door { router, tls, limits }, stopped));
-        Ok(Self { address, stop, tasks, drain_timeout: limits.drain_timeout })
+        Ok(Self { address, stop, tasks, drain_timeout: limits.drain_timeout, requests })
     }
 
     /// Where the server listens.

@@ -8,8 +8,10 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 
 use super::access::{ApiTokenList, ApiTokenRequest, AuditPage, CreatedApiToken};
+use super::budget::BudgetRequest;
 use super::error::ApiError;
 use super::request::{LeaderRequest, LimitRequest, Submission, TokenRequest};
+use super::retention::RetentionRequest;
 use super::survey::Survey;
 use super::view::{ClusterView, JobList, JobView, JoinToken, NodeFigures, Submitted};
 use crate::metrics::{Readiness, Snapshot};
@@ -111,6 +113,12 @@ pub trait Service: Send + Sync + 'static {
     /// When the job does not exist, has ended, or the cluster cannot decide now.
     async fn order(&self, job: JobId, order: JobOrder) -> Result<JobView, ApiError>;
 
+    /// Gives a job another budget; answers the job as it is then. One whose budget had come to its end goes on.
+    ///
+    /// # Errors
+    /// As [`order`](Self::order), and when it is no budget.
+    async fn set_budget(&self, job: JobId, request: BudgetRequest) -> Result<JobView, ApiError>;
+
     /// The report of the job's last run from its line `from` on, counted from 0: objects that came
     /// to their end, each in the form of [`ReportLine`](super::line::ReportLine), without a summary.
     /// Once the job has ended, every node gives the same lines in the same order.
@@ -154,6 +162,12 @@ pub trait Service: Send + Sync + 'static {
     /// # Errors
     /// When the node does not exist, is no voter, is too far behind, or nobody leads now.
     async fn transfer_leader(&self, request: LeaderRequest) -> Result<ClusterView, ApiError>;
+
+    /// Says how long jobs that have ended stay on record; answers the cluster as it is then.
+    ///
+    /// # Errors
+    /// When the cluster cannot decide now.
+    async fn set_retention(&self, request: RetentionRequest) -> Result<ClusterView, ApiError>;
 
     /// Limits what all jobs together move, or lifts that limit; answers the cluster as it is then.
     ///

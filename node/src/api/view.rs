@@ -15,8 +15,10 @@ use airlift_protocol::time::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::budget::BudgetView;
 use super::line::JsonKey;
 use super::openapi::schema;
+use super::retention::RetentionView;
 use super::text::{ByteText, job_id};
 use super::throttle::ThrottleView;
 use crate::runtime::clock;
@@ -184,6 +186,9 @@ pub struct JobSummary {
     pub elapsed_ms: u64,
     /// How it ended.
     pub outcome: Option<JobOutcome>,
+    /// What it may use, and has used, when that is bounded.
+    #[serde(default)]
+    pub budget: Option<BudgetView>,
 }
 
 impl JobSummary {
@@ -223,8 +228,11 @@ pub struct JobView {
     /// Its weight beside other jobs, from 1 to 100.
     #[serde(default)]
     pub priority: u8,
-    /// Bytes a second that it may move, all nodes together; `None` when it has no limit.
+    /// Bytes a second that it may move now, all nodes together; `None` when it has no limit.
     pub bandwidth_bytes_per_second: Option<u64>,
+    /// What it may move by the time of the week, when it has a schedule.
+    #[serde(default)]
+    pub bandwidth_schedule: Option<String>,
     /// Ranges of keys that are still being listed, in key order.
     #[serde(default)]
     pub ranges: Vec<RangeView>,
@@ -479,8 +487,14 @@ pub struct ClusterView {
     /// the next.
     #[serde(default)]
     pub format: Option<u16>,
-    /// Bytes a second that all jobs together may move; `None` when there is no limit.
+    /// Bytes a second that all jobs together may move now; `None` when there is no limit.
     pub bandwidth_bytes_per_second: Option<u64>,
+    /// What they may move by the time of the week, when there is a schedule.
+    #[serde(default)]
+    pub bandwidth_schedule: Option<String>,
+    /// How long jobs that have ended stay on record.
+    #[serde(default)]
+    pub retention: RetentionView,
 }
 
 /// What the node that was asked has done since its process started.

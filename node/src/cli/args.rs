@@ -12,6 +12,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 
 use super::audit::AuditCommand;
+use super::budget::BudgetArgs;
 use super::cluster::ClusterCommand;
 use super::connect::ClusterArgs;
 use super::duration;
@@ -20,12 +21,13 @@ use super::node::NodeArgs;
 use super::token::TokenCommand;
 use super::top::TopArgs;
 use super::upgrade::UpgradeArgs;
+use super::webhook::WebhookCommand;
 
 use crate::config::SETTINGS;
 
 const SELECTION: &str = "Which objects";
 const SAFETY: &str = "Safety";
-const WORK: &str = "How";
+pub(super) const WORK: &str = "How";
 const OUTPUT: &str = "Output";
 
 const EXAMPLES: &str = "\
@@ -187,6 +189,9 @@ pub enum Command {
     /// Show, export and check who changed what in a cluster
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Try the webhooks of the configuration
+    #[command(subcommand)]
+    Webhook(WebhookCommand),
     /// Watch a cluster: its nodes, its jobs, and how fast they are
     #[command(after_help = TOP_HELP)]
     Top(TopArgs),
@@ -247,12 +252,16 @@ pub struct WorkArgs {
     /// Keys that DST cannot hold: escape them as %XX, or restore those that were escaped before; cp only
     #[arg(long, value_name = "HOW", value_parser = parse_map_keys, help_heading = SELECTION)]
     pub map_keys: Option<KeyPolicy>,
-    /// Move at most this many bytes per second, such as 100M
-    #[arg(long, value_name = "RATE", help_heading = WORK)]
+    /// Move at most this many bytes per second, such as 100M, or by the time of the week, such as
+    /// "08:00-18:00 200M, 18:00-08:00 off; Europe/Berlin"
+    #[arg(long, value_name = "RATE|SCHEDULE", help_heading = WORK)]
     pub bwlimit: Option<OsString>,
     /// Weight beside other jobs of a cluster: low (1), normal (10), high (100), or 1 to 100 [default: normal]
     #[arg(long, value_name = "WEIGHT", help_heading = WORK)]
     pub priority: Option<Priority>,
+    /// What it may use.
+    #[command(flatten)]
+    pub budget: BudgetArgs,
 }
 
 /// How hard this process works.

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use airlift_protocol::schedule::Bandwidth;
 use airlift_protocol::units::{ByteCount, ByteRate};
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
 use serde::Serialize;
@@ -17,6 +18,7 @@ use super::format::{clock, count};
 use super::job::print;
 use super::node::{ReachArgs, parse_name, resolve_host};
 use super::ready::{self, ReadyArgs};
+use super::retention::{self, KEEP_EXAMPLES, KeepArgs};
 use super::{duration, table};
 use crate::api::request::{LeaderRequest, LimitRequest, TOKEN_LIFE_MAX, TokenRequest};
 use crate::api::view::{ClusterView, NodeFigures, NodeRole, NodeView, Traffic};
@@ -49,6 +51,7 @@ does not hear the leader for 10 s moves nothing until it does.
 
 Examples:
   airlift cluster limit 200M
+  airlift cluster limit 'Mon-Fri 08:00-18:00 200M, Mon-Fri 18:00-08:00 1G; Europe/Berlin'
   airlift cluster limit off";
 
 const INIT_EXAMPLES: &str = "\
@@ -83,6 +86,9 @@ pub enum ClusterCommand {
     /// Limit what all jobs together move, or lift that limit
     #[command(after_help = LIMIT_EXAMPLES)]
     Limit(LimitArgs),
+    /// Say how long finished jobs and their reports are kept
+    #[command(after_help = KEEP_EXAMPLES)]
+    KeepFinished(KeepArgs),
 }
 
 /// Role of the node that is to join.
@@ -133,8 +139,8 @@ pub struct TransferLeaderArgs {
 /// `cluster limit`.
 #[derive(Clone, Debug, Args)]
 pub struct LimitArgs {
-    /// Bytes per second, such as 100M; or off
-    #[arg(value_name = "RATE|off", value_parser = parse_limit)]
+    /// Bytes per second, such as 100M; a schedule of them; or off
+    #[arg(value_name = "RATE|SCHEDULE|off", value_parser = parse_limit)]
     pub limit: Limit,
     /// Which cluster.
     #[command(flatten)]
@@ -142,12 +148,12 @@ pub struct LimitArgs {
 }
 
 /// What all jobs together may move.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Limit {
     /// Whatever they can.
     Off,
-    /// So many bytes per second.
-    At(ByteRate),
+    /// So many bytes per second, always or by the time of the week.
+    At(Bandwidth),
 }
 
 fn parse_limit(text: &str) -> Result<Limit, String> {
@@ -232,6 +238,7 @@ impl ClusterCommand {
             Self::Remove(args) => args.cluster.settings(),
             Self::TransferLeader(args) => args.cluster.settings(),
             Self::Limit(args) => args.cluster.settings(),
+            Self::KeepFinished(args) => args.cluster.settings(),
         }
     }
 }
@@ -275,12 +282,13 @@ pub(super) async fn run(
         ClusterCommand::TransferLeader(args) => {
             client.transfer_leader(&LeaderRequest { node: args.node.clone() }).await?
         }
+        ClusterCommand::KeepFinished(args) => client.set_retention(&args.keep.request()).await?,
         ClusterCommand::Limit(args) => {
-            let rate = match args.limit {
+            let bandwidth = match &args.limit {
                 Limit::Off => None,
-                Limit::At(rate) => Some(rate.0),
+                Limit::At(bandwidth) => Some(bandwidth),
             };
-            client.limit(&LimitRequest { bandwidth_bytes_per_second: rate }).await?
+            client.limit(&LimitRequest::from(bandwidth)).await?
         }
     };
     if !global.json {
@@ -366,6 +374,7 @@ fn head(view: &ClusterView) -> String {
         format!("quorum   {quorum} ({alive} of {} voters alive)", voters().count()),
         format!("log      term {}, {} committed", view.term, count(view.commit_index)),
         format!("limit    {}", limit(view)),
+        format!("keeps    {}", retention::describe(view.retention)),
         format!("format   {}", format_in_force(view)),
     ];
     if !view.is_current {
@@ -377,9 +386,12 @@ fn head(view: &ClusterView) -> String {
 }
 
 fn limit(view: &ClusterView) -> String {
-    match view.bandwidth_bytes_per_second {
-        Some(rate) => format!("{} for all jobs together", ByteRate(rate)),
-        None => "none".to_owned(),
+    let now = view.bandwidth_bytes_per_second.map(ByteRate);
+    match (now, &view.bandwidth_schedule) {
+        (Some(rate), None) => format!("{rate} for all jobs together"),
+        (Some(rate), Some(schedule)) => format!("{rate} now for all jobs together, by {schedule}"),
+        (None, Some(schedule)) => format!("none now, by {schedule}"),
+        (None, None) => "none".to_owned(),
     }
 }
 
@@ -459,7 +471,7 @@ mod tests {
     #[test]
     fn a_limit_is_a_rate_or_off() {
         assert_eq!(parse_limit("off"), Ok(Limit::Off));
-        assert_eq!(parse_limit("2M"), Ok(Limit::At(ByteRate(2 << 20))));
+        assert_eq!(parse_limit("2M"), Ok(Limit::At(ByteRate(2 << 20).into())));
         for text in ["", "0", "fast", "Off"] {
             assert!(parse_limit(text).is_err_and(|error| error.contains("off")), "{text}");
         }

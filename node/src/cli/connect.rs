@@ -24,7 +24,7 @@ use crate::config::{Config, Token};
 const TOKEN_FILE_BYTES_MAX: u64 = 4096;
 
 /// Flags that say which cluster.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub struct ClusterArgs {
     /// URL of any node's API, or several with commas between (AIRLIFT_CLUSTER)
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url, help_heading = "Cluster")]

@@ -8,6 +8,7 @@ mod machine;
 mod s3;
 mod skew;
 mod stores;
+mod webhooks;
 
 use serde::Serialize;
 use serde_json::json;
@@ -74,6 +75,7 @@ pub(super) async fn run(
     checks.extend(gcs::checks(&config.stores.gcs).await);
     checks.extend(stores::checks(&config.stores).await);
     checks.extend(cluster::checks(&config.cluster).await);
+    checks.extend(webhooks::checks(&config.webhooks).await);
     let worst = checks.iter().map(|check| check.level).max().unwrap_or(Level::Ok);
     let text = if global.json {
         json!({ "level": worst, "checks": checks }).to_string()

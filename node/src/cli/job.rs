@@ -12,6 +12,7 @@ use clap::{Args, Subcommand, ValueEnum, ValueHint};
 
 use self::remote::{Shown, copy_report, watch};
 use super::args::{AttributeArgs, CheckArgs, DeleteArgs, FlagSetting, Global, WatchArgs, WorkArgs};
+use super::budget::{self, JobBudgetArgs};
 use super::connect::{Cluster, ClusterArgs};
 use super::console::{Console, unless_closed};
 use super::exit::{CliError, ExitCode};
@@ -45,6 +46,14 @@ the summary.
 Examples:
   airlift job report 0123456789abcdef0123456789abcdef | grep '\"failed\"'";
 
+const BUDGET_EXAMPLES: &str = "\
+What is not named stays as it is. So does the whole budget of a job that is submitted again, while it runs or is
+paused, without a --budget flag: off takes a bound away.
+
+Examples:
+  airlift job budget --bytes 2T 0123456789abcdef0123456789abcdef
+  airlift job budget --money 300 --requests off 0123456789abcdef0123456789abcdef";
+
 /// `job`.
 #[derive(Clone, Debug, Subcommand)]
 pub enum JobCommand {
@@ -69,6 +78,9 @@ pub enum JobCommand {
     /// End a job where it is; submitted again, it goes on from there
     #[command(after_help = "Examples:\n  airlift job cancel 0123456789abcdef0123456789abcdef")]
     Cancel(JobArgs),
+    /// Change what a job may use; one whose budget had come to its end goes on
+    #[command(after_help = BUDGET_EXAMPLES)]
+    Budget(JobBudgetArgs),
     /// Print what became of every object
     #[command(after_help = REPORT_EXAMPLES)]
     Report(JobReportArgs),
@@ -141,6 +153,14 @@ pub struct JobReportArgs {
     pub output: Option<PathBuf>,
 }
 
+#[cfg(test)]
+impl JobArgs {
+    /// Some job of some cluster.
+    pub(super) fn for_test() -> Self {
+        Self { job: JobId([7; 16]), cluster: ClusterArgs::default() }
+    }
+}
+
 fn parse_id(text: &str) -> Result<JobId, String> {
     parse_job_id(text).ok_or_else(|| {
         "the id of a job has 32 hexadecimal digits; airlift job list prints them".to_owned()
@@ -155,6 +175,7 @@ impl JobCommand {
             Self::Watch(args) => (args.watch.settings(), &args.job.cluster),
             Self::List(cluster) => (Vec::new(), cluster),
             Self::Report(args) => (Vec::new(), &args.job.cluster),
+            Self::Budget(args) => (Vec::new(), &args.job.cluster),
             Self::Show(args) | Self::Pause(args) | Self::Resume(args) | Self::Cancel(args) => {
                 (Vec::new(), &args.cluster)
             }
@@ -201,6 +222,15 @@ pub(super) async fn run(
         JobCommand::Cancel(args) => {
             order(args, JobOrder::Cancel, &cluster, (global, console)).await
         }
+        JobCommand::Budget(args) => {
+            let job = args.job.job;
+            let before = cluster.client.job(job).await?.job;
+            let request = args.request(&before, &config.prices)?;
+            let view = cluster.client.set_budget(job, &request).await?;
+            let mut text = vec![format!("{}  {}", view.job.id, view.job.state.as_str())];
+            text.extend(view.job.budget.iter().flat_map(budget::lines));
+            print(&view, text.join("\n"), global, console)
+        }
         JobCommand::Report(args) => {
             let path = args.output.as_deref().unwrap_or_else(|| Path::new("-"));
             copy_report(&cluster, args.job.job, Report::create(path)?).await
@@ -243,7 +273,7 @@ async fn submit(
         SubmitMode::Sync => (Mode::Sync, sync_policy(args.check, &args.attributes, args.delete)),
         SubmitMode::Verify => (Mode::Verify, verify_policy(verify)),
     };
-    let submitted = cluster.submit(request(mode, &args.work, &policy, config)).await?;
+    let submitted = cluster.submit(request(mode, &args.work, &policy, config)?).await?;
     if !global.quiet
         && let Some(line) = lost_line(submitted.cannot_hold)
     {

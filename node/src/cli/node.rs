@@ -183,6 +183,7 @@ pub(super) async fn run(
     let (stop, stopped) = watch::channel(false);
     let node = cluster::run(
         ClusterOptions {
+            webhooks: config.webhooks,
             data_dir: options.data_dir,
             name: options.name,
             listen: options.listen,

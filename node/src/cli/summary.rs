@@ -7,6 +7,7 @@ use airlift_coordinator::event::{Event, ObjectEnd, Outcome, Status};
 use airlift_coordinator::totals::{ArchivedCounts, ByteCounts, DroppedCounts, Portion, Totals};
 use airlift_protocol::assignment::End;
 use airlift_protocol::attributes::AttributeSet;
+use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::job::{JobSpec, Mode, ServerSide};
 use airlift_protocol::key::Key;
 use airlift_protocol::units::{ByteCount, ByteRate};
@@ -27,6 +28,12 @@ const TROUBLES_MAX: usize = 100;
 const LINES_MAX: usize = 10;
 /// What brings back a job that was stopped.
 pub(super) const RESUME: &str = "run the same command again to resume";
+/// The same where the budget has come to its end.
+const RAISE: &str = "run the same command with a higher budget to resume";
+
+fn way_on(failure: &Failure) -> &'static str {
+    if failure.code == ErrorCode::OverBudget { RAISE } else { RESUME }
+}
 
 /// One thing that went wrong, or was left out.
 #[derive(Clone, Debug)]
@@ -194,7 +201,7 @@ impl Summary<'_> {
         if let Outcome::Stopped(failure) = &self.end.outcome {
             value["reason"] = failure.detail().into();
             value["code"] = failure.code.as_str().into();
-            value["resume"] = RESUME.into();
+            value["resume"] = way_on(failure).into();
         }
         if let Some(explanation) = self.explanation {
             value["explanation"] = explanation.json();
@@ -319,7 +326,8 @@ impl Summary<'_> {
                 format!("airlift {name}: interrupted; {RESUME}")
             }
             (Outcome::Stopped(failure), _) => {
-                format!("airlift {name}: stopped: {failure}; nothing is lost, {RESUME}")
+                let way_on = way_on(failure);
+                format!("airlift {name}: stopped: {failure}; nothing is lost, {way_on}")
             }
             (Outcome::Completed { .. }, ExitCode::Done) if self.spec.policy.dry_run => {
                 format!("airlift {name}: dry run, nothing was changed")

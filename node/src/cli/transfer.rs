@@ -196,17 +196,26 @@ pub(super) fn verify_policy(verify: Option<VerifyLevel>) -> Policy {
 }
 
 /// What is asked for, with what the configuration adds.
-pub(super) fn request(mode: Mode, work: &WorkArgs, policy: &Policy, config: &Config) -> Request {
+///
+/// # Errors
+/// When a budget of money has no prices.
+pub(super) fn request(
+    mode: Mode,
+    work: &WorkArgs,
+    policy: &Policy,
+    config: &Config,
+) -> Result<Request, CliError> {
+    let budget = work.budget.resolve(&work.ends.source, &work.ends.target, &config.prices)?;
     let WorkArgs { ends, include, exclude, priority, map_keys, files_from, inventory, .. } =
         work.clone();
-    let (links, bandwidth) = (config.links, config.bwlimit);
+    let (links, bandwidth) = (config.links, config.bwlimit.clone());
     let priority = priority.unwrap_or_default();
     let keys = map_keys.unwrap_or_default();
-    let policy = Policy { links, bandwidth, priority, keys, ..policy.clone() };
+    let policy = Policy { links, bandwidth, priority, keys, budget, ..policy.clone() };
     let filters = Filters { include, exclude };
     let listed = files_from.map(|location| (InventoryForm::Keys, location));
     let inventory = inventory.map(|location| (InventoryForm::S3, location)).or(listed);
-    Request { mode, source: ends.source, target: ends.target, inventory, filters, policy }
+    Ok(Request { mode, source: ends.source, target: ends.target, inventory, filters, policy })
 }
 
 /// Runs a transfer to its end, after a look at everything where that is asked for.
@@ -279,7 +288,7 @@ async fn pass(
     config: Config,
     console: &Console,
 ) -> Result<Ended, CliError> {
-    let request = request(transfer.mode, &transfer.args.work, &transfer.policy, &config);
+    let request = request(transfer.mode, &transfer.args.work, &transfer.policy, &config)?;
     if let Some(cluster) = Cluster::of(&config)? {
         let shown = Shown::new(global, &transfer.args.watch, pass, console)?;
         let submitted = cluster.submit(request).await?;

@@ -6,15 +6,22 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::price::{self, PriceList};
 use super::setting::{SETTINGS, Setting, advice};
 use super::store::{self, StoreTable};
+use super::webhook;
 use super::{ConfigError, Value};
+use crate::webhook::Webhook;
 
 /// Name of the file that is looked for.
 const FILE_NAME: &str = "airlift.toml";
 const PREFIX: &str = "AIRLIFT_";
 /// The table of the file whose tables are configured stores.
 const STORES: &str = "stores";
+/// The table of the file whose tables are what stores charge.
+const PRICES: &str = "prices";
+/// The table of the file whose tables are webhooks.
+const WEBHOOKS: &str = "webhooks";
 /// Names the file; itself not a setting.
 const FILE_ENV: &str = "AIRLIFT_CONFIG";
 /// Holds the token for the cluster; a secret, and so not a setting that is shown.
@@ -85,12 +92,16 @@ impl Sources {
 }
 
 /// What all layers say together.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Merged {
     /// One value for every setting, from the highest layer that has it.
     pub(super) values: Vec<Value>,
     /// The configured stores, which only a file can have.
     pub(super) stores: Vec<StoreTable>,
+    /// What stores charge, which only a file can say.
+    pub(super) prices: PriceList,
+    /// Who is told what happens, which only a file can say.
+    pub(super) webhooks: Vec<Webhook>,
     /// The file that was read.
     pub(super) file: Option<PathBuf>,
 }
@@ -115,8 +126,11 @@ pub(super) fn merge(sources: &Sources) -> Result<Merged, ConfigError> {
     };
     let mut values: Vec<Value> = SETTINGS.iter().map(value).collect();
     anchor_paths(&mut values, sources);
-    let (stores, file) = file.map_or_else(Default::default, |file| (file.stores, Some(file.path)));
-    Ok(Merged { values, stores, file })
+    let File { path, stores, prices, webhooks, .. } = match file {
+        Some(file) => file,
+        None => return Ok(Merged { values, ..Merged::default() }),
+    };
+    Ok(Merged { values, stores, prices, webhooks, file: Some(path) })
 }
 
 fn default_text(setting: &Setting, sources: &Sources) -> Option<OsString> {
@@ -162,6 +176,8 @@ struct File {
     path: PathBuf,
     texts: BTreeMap<&'static str, String>,
     stores: Vec<StoreTable>,
+    prices: PriceList,
+    webhooks: Vec<Webhook>,
 }
 
 impl File {
@@ -207,9 +223,12 @@ fn read(path: &Path) -> Result<Option<File>, ConfigError> {
         ConfigError::new(format!("{} line {line}: {message}", path.display()))
     })?;
     let (mut texts, mut stores) = (BTreeMap::new(), Vec::new());
+    let (mut prices, mut webhooks) = (PriceList::new(), Vec::new());
     for (name, value) in table {
         match value {
             value if name == STORES => stores = store::read(value, path)?,
+            value if name == PRICES => prices = price::read(value, path)?,
+            value if name == WEBHOOKS => webhooks = webhook::read(value, path)?,
             toml::Value::Table(inner) => {
                 for (inner, value) in inner {
                     add(&mut texts, path, &format!("{name}.{inner}"), &value)?;
@@ -218,7 +237,7 @@ fn read(path: &Path) -> Result<Option<File>, ConfigError> {
             value => add(&mut texts, path, &name, &value)?,
         }
     }
-    Ok(Some(File { path: path.to_owned(), texts, stores }))
+    Ok(Some(File { path: path.to_owned(), texts, stores, prices, webhooks }))
 }
 
 fn add(

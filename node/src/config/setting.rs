@@ -24,7 +24,7 @@ pub const SETTINGS: [Setting; 23] = [
     Setting {
         key: "bwlimit",
         env: "AIRLIFT_BWLIMIT",
-        meaning: "bytes per second that a job may move, such as 100M",
+        meaning: "bytes per second that a job may move, such as 100M, or a schedule of them",
         default: None,
     },
     Setting {

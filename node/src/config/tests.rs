@@ -60,7 +60,7 @@ fn a_flag_wins_over_the_environment_over_the_file() {
     assert_eq!(resolved.config.memory_bytes, 128 << 20);
     assert_eq!(resolved.config.slots, 3);
     assert_eq!(resolved.config.stores.paces.requests_max(), 9);
-    assert_eq!(resolved.config.bwlimit, Some(ByteRate(3 << 10)));
+    assert_eq!(resolved.config.bwlimit, Some(airlift_protocol::units::ByteRate(3 << 10).into()));
     assert_eq!(resolved.config.stores.s3.endpoint.as_deref(), Some("http://h:1"));
     let path = bench.directory.path().join("airlift.toml");
     let origin = |key: &str| {

@@ -69,6 +69,9 @@ families! {
     STORE_SHARE: Gauge "airlift_store_share_requests_per_second" "This node's part of the requests a second that all nodes together ask a bucket for; absent while the leader says nothing of it.";
     CLUSTER_STORE_RATE: Gauge "airlift_cluster_store_rate_requests_per_second" "At the leader: requests a second that all nodes together ask a bucket for at most; absent without bound.";
 
+    API_REQUESTS: Counter "airlift_api_requests_total" "Requests to this node's API and address for monitoring, by what was asked and the status of the answer; refused ones too.";
+    API_SECONDS: Histogram "airlift_api_request_seconds" "Time from a request's head to that of its answer, by what was asked; what comes behind the head is not in it.";
+
     LINK_SENT: Counter "airlift_link_sent_bytes_total" "Bytes sent to another node, without what the transport adds.";
     LINK_RECEIVED: Counter "airlift_link_received_bytes_total" "Bytes received from another node, without what the transport adds.";
     LINK_CONNECTIONS: Gauge "airlift_link_connections" "Connections with another node.";
@@ -90,9 +93,14 @@ families! {
     RAFT_COMMIT_SECONDS: Histogram "airlift_raft_commit_seconds" "At the leader: time from when an entry was handed to the disk until it was committed.";
     RAFT_SYNC_SECONDS: Histogram "airlift_raft_sync_seconds" "How long durable writes of the log took.";
 
+    WEBHOOK_EVENTS: Counter "airlift_webhook_events_total" "Events told to webhooks while this node led, by what came of it; failed counts attempts.";
+    WEBHOOK_WAITING: Gauge "airlift_webhook_events_waiting" "At a leader that has webhooks: events that not all of them have been told.";
+
+    JOBS_OVER_BUDGET: Gauge "airlift_jobs_over_budget" "At the leader: jobs that rest because a budget has come to its end.";
     JOBS: Gauge "airlift_jobs" "At the leader: jobs on record by state.";
     JOB_BYTES: Gauge "airlift_job_bytes" "At the leader: bytes of the present run of a job that runs and is not paused; of the first 32 of them.";
     JOB_OBJECTS: Gauge "airlift_job_objects" "At the leader: objects of the present run of a job that runs and is not paused; of the first 32 of them.";
+    JOB_BUDGET: Gauge "airlift_job_budget_used_ratio" "At the leader: what a job that has not ended has used of its budget, by part; of the first 32 that have one.";
     JOB_ELAPSED: Gauge "airlift_job_elapsed_seconds" "At the leader: time since the present run of a job that runs and is not paused was submitted.";
 }
 

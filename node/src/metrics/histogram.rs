@@ -25,6 +25,10 @@ pub const DECISION_BOUNDS: &[u64] = &[
     10_000_000,
 ];
 
+/// Bounds for answers of the API, in microseconds: from five milliseconds to ten seconds. Few, because
+/// there are as many histograms as there is to be asked.
+pub const ANSWER_BOUNDS: &[u64] = &[5_000, 25_000, 100_000, 500_000, 2_500_000, 10_000_000];
+
 /// Counts times, each in the narrowest of some ranges that has it.
 #[derive(Debug)]
 pub struct Histogram {
@@ -88,7 +92,7 @@ mod tests {
         assert_eq!(reading.buckets, [(0.001, 2), (0.005, 4)]);
         assert_eq!(reading.count, 6);
         assert!(reading.sum_seconds > 1e9);
-        for bounds in [WORK_BOUNDS, DECISION_BOUNDS] {
+        for bounds in [WORK_BOUNDS, DECISION_BOUNDS, ANSWER_BOUNDS] {
             assert!(bounds.is_sorted());
         }
     }

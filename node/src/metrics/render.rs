@@ -6,7 +6,7 @@ use airlift_protocol::figures::{Figures, Stage};
 
 use super::exposition::{Exposition, Samples};
 use super::family::*;
-use super::snapshot::{Link, Raft, Snapshot};
+use super::snapshot::{ApiFigures, Link, Raft, Snapshot, WebhookFigures};
 use crate::api::throttle::ThrottleView;
 use crate::api::view::{JobState, JobSummary, NodeState, RequestFigures, StoreFigures};
 
@@ -23,11 +23,14 @@ pub fn render(snapshot: &Snapshot) -> String {
     pipeline(&mut text, snapshot);
     stores(&mut text, &snapshot.figures.stores);
     throttles(&mut text, &snapshot.throttles);
+    api(&mut text, &snapshot.measured.api);
     links(&mut text, snapshot);
     cluster(&mut text, snapshot);
     if let Some(raft) = snapshot.raft {
         consensus(&mut text, snapshot, raft);
     }
+    webhooks(&mut text, &snapshot.measured.webhooks, snapshot.events_waiting);
+    text.family(&JOBS_OVER_BUDGET, |samples| samples.add_some(&[], snapshot.over_budget));
     if let Some(list) = &snapshot.jobs {
         jobs(&mut text, &list.jobs);
     }
@@ -105,6 +108,41 @@ fn pipeline(text: &mut Exposition, snapshot: &Snapshot) {
         for (code, count) in &measured.failures {
             samples.add(&[("code", code)], count);
         }
+    });
+}
+
+fn api(text: &mut Exposition, figures: &[ApiFigures]) {
+    text.family(&API_REQUESTS, |samples| {
+        for asked in figures {
+            for (status, count) in &asked.statuses {
+                let status = status.to_string();
+                samples.add(&[("operation", &asked.operation), ("status", &status)], count);
+            }
+        }
+    });
+    text.family(&API_SECONDS, |samples| {
+        for asked in figures {
+            samples.add_histogram(&[("operation", &asked.operation)], &asked.seconds);
+        }
+    });
+}
+
+/// What waits is told of where somebody is to be told it: without webhooks it waits for the first one.
+fn webhooks(text: &mut Exposition, webhooks: &[WebhookFigures], waiting: Option<u64>) {
+    text.family(&WEBHOOK_EVENTS, |samples| {
+        for webhook in webhooks {
+            let results = [
+                ("delivered", webhook.delivered),
+                ("failed", webhook.failed),
+                ("given_up", webhook.given_up),
+            ];
+            for (result, count) in results {
+                samples.add(&[("webhook", &webhook.name), ("result", result)], count);
+            }
+        }
+    });
+    text.family(&WEBHOOK_WAITING, |samples| {
+        samples.add_some(&[], waiting.filter(|_| !webhooks.is_empty()));
     });
 }
 
@@ -259,6 +297,15 @@ fn jobs(text: &mut Exposition, jobs: &[JobSummary]) {
             ]
         });
     });
+    text.family(&JOB_BUDGET, |samples| {
+        let open = jobs.iter().rev().filter(|job| job.outcome.is_none());
+        let bounded = open.filter_map(|job| Some((job.id.to_string(), job.budget.as_ref()?)));
+        for (id, budget) in bounded.take(JOBS_MAX) {
+            for (part, ratio) in budget.used_ratios() {
+                samples.add(&[("job_id", &id), ("part", part)], ratio);
+            }
+        }
+    });
     text.family(&JOB_ELAPSED, |samples| {
         for job in active() {
             let labels = [("job_id", job.id.to_string()), ("state", job.state.as_str().to_owned())];
@@ -297,6 +344,12 @@ mod tests {
             "airlift_link_sent_bytes_total{peer=\"paris\",plane=\"data\"} 7\n",
             "airlift_ready 1\n",
             "airlift_cluster_store_rate_requests_per_second{store=\"s3://data at AWS S3 in eu-west-1\",kind=\"write\"} 340\n",
+            "airlift_webhook_events_total{webhook=\"chat\",result=\"failed\"} 2\n",
+            "airlift_webhook_events_waiting 5\n",
+            "airlift_jobs_over_budget 1\n",
+            "airlift_api_requests_total{operation=\"listJobs\",status=\"401\"} 4\n",
+            "airlift_api_request_seconds_count{operation=\"listJobs\"} 0\n",
+            "airlift_job_budget_used_ratio{job_id=\"abababababababababababababababab\",part=\"bytes\"} 0.25\n",
         ] {
             assert!(text.contains(sample), "{sample}: {text}");
         }
@@ -319,6 +372,13 @@ mod tests {
         assert!(text.contains("airlift_jobs{state=\"moving\"} 256\n"));
         let oldest = format!("elapsed_seconds{{job_id=\"{}\",", JobId([255; 16]));
         assert!(text.contains(&oldest), "{oldest}");
+    }
+
+    #[test]
+    fn events_that_nobody_is_to_be_told_do_not_wait() {
+        let mut snapshot = fake::snapshot();
+        snapshot.measured.webhooks.clear();
+        assert!(!render(&snapshot).contains("airlift_webhook_events_waiting"));
     }
 
     #[test]

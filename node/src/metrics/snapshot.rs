@@ -41,6 +41,34 @@ pub struct Measured {
     pub commit: Reading,
     /// How long durable writes of the log took.
     pub sync: Reading,
+    /// What came of telling webhooks.
+    pub webhooks: Vec<WebhookFigures>,
+    /// What the node was asked; the server that shows all this fills it in.
+    pub api: Vec<ApiFigures>,
+}
+
+/// What became of requests for one thing, since the process started.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ApiFigures {
+    /// What was asked: an operation by its name in the description of the API, `console`, or `other`.
+    pub operation: String,
+    /// Requests by the status of their answers.
+    pub statuses: BTreeMap<u16, u64>,
+    /// How long the heads of the answers took.
+    pub seconds: Reading,
+}
+
+/// What came of telling a webhook, since the process started.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WebhookFigures {
+    /// Its name.
+    pub name: String,
+    /// Events that it took.
+    pub delivered: u64,
+    /// Attempts that it did not answer well.
+    pub failed: u64,
+    /// Events that were given up.
+    pub given_up: u64,
 }
 
 /// What crossed to and from another node on one plane.
@@ -116,6 +144,10 @@ pub struct Snapshot {
     pub jobs: Option<JobList>,
     /// Buckets that have asked for fewer requests, at the leader.
     pub throttles: Vec<ThrottleView>,
+    /// Jobs that rest because a budget has come to its end, at the leader.
+    pub over_budget: Option<u64>,
+    /// Events that wait to be told to webhooks, at the leader.
+    pub events_waiting: Option<u64>,
 }
 
 #[cfg(test)]

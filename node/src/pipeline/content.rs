@@ -158,7 +158,10 @@ impl Reading<'_> {
                 meter.add_bytes(Stage::Source, bytes);
                 Stage::Encode
             }
-            End::Target => Stage::Decode,
+            End::Target => {
+                meter.add_read_back(bytes);
+                Stage::Decode
+            }
         };
         meter.add_bytes(stage, bytes);
         let _busy = meter.busy(stage);

@@ -27,6 +27,12 @@ pub enum Flow {
     },
 }
 
+impl From<Option<ByteRate>> for Flow {
+    fn from(limit: Option<ByteRate>) -> Self {
+        limit.map_or(Self::Open, |rate| Self::At { rate, until: None })
+    }
+}
+
 /// Delays readers so that, together, they stay below a rate.
 #[derive(Debug)]
 pub struct RateLimit {

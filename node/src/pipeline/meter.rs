@@ -9,13 +9,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use airlift_protocol::assignment::End;
+use airlift_protocol::budget::{Spent, Usage};
 use airlift_protocol::figures::{Figures, JobFigures, Stage, StageFigures};
 use airlift_protocol::id::JobId;
+use airlift_protocol::time::Timestamp;
 use tokio::time::Instant;
 
 use crate::runtime::clock;
 use crate::store::Store;
-use crate::store::pace::Pace;
+use crate::store::pace::{Gate, Pace};
 
 /// How long after its last order a job's figures are worth telling: longer than they are looked at.
 const FRESH: Duration = Duration::from_secs(15);
@@ -33,6 +35,10 @@ pub struct Meter {
     /// Orders, or requests of other nodes, in work.
     orders: Stopwatch,
     orders_done: AtomicU64,
+    /// Bytes read at the target.
+    read_back: AtomicU64,
+    /// Requests to the stores at the source and at the target.
+    requests: [AtomicU64; 2],
     /// The gates of the stores at the ends.
     paces: Mutex<Vec<(End, Arc<Pace>)>>,
 }
@@ -47,7 +53,12 @@ struct StageMeter {
 impl Meter {
     /// Counts the time in which requests to the store of `end` wait because it has asked for fewer.
     pub fn watch(&self, end: End, store: &dyn Store) {
-        let Some(pace) = store.pace() else { return };
+        if let Some(pace) = store.pace() {
+            self.watch_pace(end, pace);
+        }
+    }
+
+    pub(super) fn watch_pace(&self, end: End, pace: &Arc<Pace>) {
         let mut paces = self.paces.lock().unwrap_or_else(PoisonError::into_inner);
         if !paces.iter().any(|(of, known)| *of == end && Arc::ptr_eq(known, pace)) {
             paces.push((end, Arc::clone(pace)));
@@ -58,6 +69,32 @@ impl Meter {
     pub fn watches(&self, pace: &Arc<Pace>) -> bool {
         let paces = self.paces.lock().unwrap_or_else(PoisonError::into_inner);
         paces.iter().any(|(_, known)| Arc::ptr_eq(known, pace))
+    }
+
+    /// Counts a request that passes a gate. A store at both ends counts as the source: it has one price.
+    pub(super) fn add_request(&self, gate: &Gate) {
+        let paces = self.paces.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_of =
+            |pace: &Pace| std::ptr::eq(&pace.reads, gate) || std::ptr::eq(&pace.writes, gate);
+        if let Some((end, _)) = paces.iter().find(|(_, pace)| is_of(pace)) {
+            self.requests[*end as usize].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts bytes read at the target.
+    pub(super) fn add_read_back(&self, bytes: u64) {
+        self.read_back.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// What of a budget was used.
+    pub(super) fn usage(&self) -> Usage {
+        let requests = |end| self.requests[end as usize].load(Ordering::Relaxed);
+        Usage {
+            source_bytes: self.stages[Stage::Source as usize].bytes.load(Ordering::Relaxed),
+            target_bytes: self.read_back.load(Ordering::Relaxed),
+            source_requests: requests(End::Source),
+            target_requests: requests(End::Target),
+        }
     }
 
     /// Bytes that were found to be what their source has, or not to be.
@@ -151,15 +188,43 @@ impl Meter {
 }
 
 /// What a node counts of one job.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct JobMeters {
+    /// When it began to count.
+    since: Timestamp,
     /// Of what it moves itself.
     pub moving: Arc<Meter>,
     /// Of what it reads for other nodes.
     pub serving: Arc<Meter>,
 }
 
+impl Default for JobMeters {
+    fn default() -> Self {
+        Self { since: beginning(), moving: Arc::default(), serving: Arc::default() }
+    }
+}
+
+/// When counting begins: the time on the wall, and in each process later than any time before. Whoever is told
+/// takes what began later for the newer, and a clock may be set back, or stand still for as long as a job takes.
+fn beginning() -> Timestamp {
+    static LAST: Mutex<Timestamp> = Mutex::new(Timestamp(0));
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    *last = clock::wall().max(last.plus(1));
+    *last
+}
+
 impl JobMeters {
+    /// Those of a process that moves everything itself, by a meter that it has already.
+    pub fn alone(moving: Arc<Meter>) -> Self {
+        Self { moving, ..Self::default() }
+    }
+
+    /// What of the job's budget was used here.
+    pub fn spent(&self, job: JobId) -> Spent {
+        let usage = self.moving.usage().plus(self.serving.usage());
+        Spent { job, since: self.since, usage }
+    }
+
     /// What was counted; `None` when the node had nothing to do with the job for a while.
     pub fn figures(&self, job: JobId) -> Option<JobFigures> {
         let now = clock::now();
@@ -339,6 +404,13 @@ mod tests {
         assert_eq!(meters.figures(JOB), None, "that was long ago");
         drop(meters.serving.order());
         assert!(meters.figures(JOB).is_some());
+    }
+
+    #[test]
+    fn what_begins_to_count_later_says_so_however_soon_it_follows() {
+        let begun: Vec<_> = (0..1000).map(|_| JobMeters::default().spent(JOB).since).collect();
+        assert!(begun.is_sorted_by(|earlier, later| earlier < later), "{begun:?}");
+        assert!(begun[999] >= begun[0].plus(999));
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod api_token;
 mod archive;
 mod ask;
 mod certificate;
+mod courier;
 mod directory;
 mod driver;
 mod fetch;
@@ -54,6 +55,7 @@ use tokio::sync::{mpsc, watch};
 use self::archive::Archive;
 use self::ask::Asker;
 use self::certificate::certificate;
+use self::courier::{Courier, Deliveries};
 use self::directory::{Directory, NodeRecord};
 use self::driver::{Driver, Parts, Sources};
 use self::figures::{Figures, NodeMeters};
@@ -64,6 +66,7 @@ use self::records::RecordFile;
 use self::service::{ClusterService, Probe};
 use self::token::{JoinTokenText, random};
 use self::work::{Setup, Workshop};
+use super::blocking::blocking;
 use super::clock;
 use super::embedded::RunError;
 use crate::api::error::{ApiCode, ApiError};
@@ -81,6 +84,7 @@ use crate::store::StoreError;
 use crate::store::settings::StoreOptions;
 use crate::store::{holds, locate};
 use crate::traces::{Collector, Exporter};
+use crate::webhook::{Webhook, check_secrets};
 
 /// Outcomes on their way to the agent; each may be a manifest page.
 const OUTCOMES_MAX: usize = 4;
@@ -122,6 +126,8 @@ pub struct ClusterOptions {
     pub collector: Option<Collector>,
     /// What carries data between nodes.
     pub transport: Transport,
+    /// Who is told what happens to jobs, while it leads.
+    pub webhooks: Vec<Webhook>,
 }
 
 /// What a new cluster begins with.
@@ -248,6 +254,9 @@ fn founder(
 /// # Errors
 /// When it cannot begin, or not go on; what it has done so far is kept.
 pub async fn run(mut options: ClusterOptions, stop: watch::Receiver<bool>) -> Result<(), RunError> {
+    let webhooks = options.webhooks.clone();
+    // Found out by the first event, it would wait meanwhile, though another leader could tell it.
+    blocking(move || check_secrets(&webhooks)).await.map_err(RunError::usage)?;
     let directory = Directory::create(&options.data_dir)?;
     let identity = identity(directory.path())?;
     let earlier = directory.read()?;
@@ -337,6 +346,7 @@ async fn serve(options: ClusterOptions, networks: Networks, rest: Rest) -> Resul
         directory: directory.clone(),
     };
     let figures = Arc::new(Figures::default());
+    let (courier, deliveries) = courier(&record, &asker, options.webhooks)?;
     let meters = NodeMeters {
         name: record.name.clone(),
         is_voter: record.raft.is_some(),
@@ -348,6 +358,7 @@ async fn serve(options: ClusterOptions, networks: Networks, rest: Rest) -> Resul
         build: options.build,
         started,
         started_at: clock::wall(),
+        deliveries,
     };
     let service = Arc::new(ClusterService::new(
         ClusterId(record.cluster),
@@ -382,7 +393,9 @@ async fn serve(options: ClusterOptions, networks: Networks, rest: Rest) -> Resul
         build: options.build,
         started,
     });
-    let ended = driver.run(Sources { incoming, asks, outcomes, stop }).await;
+    let driver = driver.run(Sources { incoming, asks, outcomes, stop });
+    // The courier ends when there is no driver to be asked any more.
+    let ((), ended) = tokio::join!(courier.run(), driver);
     servers.stop().await;
     spans::Sending::end(sending).await;
     control.shutdown().await;
@@ -425,6 +438,17 @@ fn lines(
     }
 }
 
+/// Who tells webhooks, and what it counts.
+fn courier(
+    record: &NodeRecord,
+    asker: &Asker,
+    webhooks: Vec<Webhook>,
+) -> Result<(Courier, Deliveries), RunError> {
+    let deliveries = Deliveries::new(webhooks).map_err(RunError::cannot_run)?;
+    let courier = Courier::new(ClusterId(record.cluster), asker.clone(), deliveries.clone());
+    Ok((courier, deliveries))
+}
+
 /// Where clients and monitoring ask.
 struct Servers {
     api: ApiServer,
@@ -448,7 +472,7 @@ impl Servers {
         };
         let api = ApiServer::start(options, service()).await.map_err(failed)?;
         let monitoring = match metrics {
-            Some(at) => Some(ApiServer::start_monitoring(at, service()).await.map_err(failed)?),
+            Some(at) => Some(api.start_monitoring(at, service()).await.map_err(failed)?),
             None => None,
         };
         Ok(Self { api, monitoring })

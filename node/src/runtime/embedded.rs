@@ -42,9 +42,10 @@ use crate::inventory::Inventory;
 use crate::pipeline::bounds::Bounds;
 use crate::pipeline::budget::Budget;
 use crate::pipeline::compress::{Compression, Encoder};
-use crate::pipeline::limit::RateLimit;
+use crate::pipeline::limit::{Flow, RateLimit};
 use crate::pipeline::local::LocalSource;
-use crate::pipeline::meter::Meter;
+use crate::pipeline::meter::{JobMeters, Meter};
+use crate::pipeline::requests::counted;
 use crate::pipeline::rivals::{self, Rivals};
 use crate::pipeline::slots::{Slots, takes_slot};
 use crate::pipeline::{FaultHook, Transfer, server};
@@ -173,29 +174,18 @@ pub async fn run_between(
     let filter = Arc::new(Filter::new(&spec.filters).map_err(RunError::usage)?);
     let job = spec.id();
     let Ends { source, target } = ends;
-    again(|| source.preflight(Access::Read)).await?;
+    meter.watch(End::Source, &*source);
+    meter.watch(End::Target, &*target);
+    counted(Arc::clone(&meter), again(|| source.preflight(Access::Read))).await?;
     server::check(&spec.policy, &*source, &*target)
         .map_err(|failure| RunError::cannot_run(failure.detail()))?;
     // A target that nothing is written to need not exist: everything is missing there.
     if spec.mode != Mode::Verify && !spec.policy.dry_run {
-        again(|| target.preflight(Access::Write)).await?;
+        counted(Arc::clone(&meter), again(|| target.preflight(Access::Write))).await?;
     }
-    meter.watch(End::Source, &*source);
-    meter.watch(End::Target, &*target);
     let state = StateDir::open(&options.state_dir, job).await?;
-    let bounds = Bounds {
-        budget: Budget::new(options.memory_bytes),
-        limit: spec.policy.bandwidth.map(|rate| Arc::new(RateLimit::new(rate))),
-        meter: Arc::clone(&meter),
-    };
-    let inventory = match &spec.policy.inventory {
-        None => None,
-        Some(file) => {
-            let (source, scratch) = (spec.source.clone(), state.path().to_owned());
-            let stores = &options.stores;
-            Some(Inventory::open(file.form, &file.location, source, job, scratch, stores).await?)
-        }
-    };
+    let bounds = bounds(&spec, options.memory_bytes, &meter);
+    let inventory = inventory(&spec, &state, &options.stores, &meter).await?;
     let spec = Arc::new(spec);
     let names = rivals::Names {
         inventory: Ok(inventory.clone()),
@@ -225,6 +215,7 @@ pub async fn run_between(
         source: Some(source),
         inventory,
         filter,
+        meter: Arc::clone(&meter),
         outcomes: outcome_sender,
     };
     let coordinator = state.replay().await?;
@@ -241,6 +232,31 @@ pub async fn run_between(
     Ok(end)
 }
 
+/// What is read in place of a listing of the source.
+async fn inventory(
+    spec: &JobSpec,
+    state: &StateDir,
+    stores: &StoreOptions,
+    meter: &Arc<Meter>,
+) -> Result<Option<Inventory>, StoreError> {
+    let Some(file) = &spec.policy.inventory else { return Ok(None) };
+    let (source, scratch) = (spec.source.clone(), state.path().to_owned());
+    let opening = Inventory::open(file.form, &file.location, source, spec.id(), scratch, stores);
+    let inventory = counted(Arc::clone(meter), opening).await?;
+    // It stands for the listing of the source, wherever it lies.
+    meter.watch(End::Source, &*inventory.store);
+    Ok(Some(inventory))
+}
+
+/// What bounds the reading of a job.
+fn bounds(spec: &JobSpec, memory_bytes: u64, meter: &Arc<Meter>) -> Bounds {
+    let limit = spec.policy.bandwidth.as_ref().map(|bandwidth| {
+        let flow = Flow::from(bandwidth.limit_at(clock::wall()));
+        Arc::new(RateLimit::with(flow, None))
+    });
+    Bounds { budget: Budget::new(memory_bytes), limit, meter: Arc::clone(meter) }
+}
+
 /// What the disk answers to an effect.
 type DiskAnswer = Result<Input, StoreError>;
 
@@ -251,6 +267,8 @@ struct Driver {
     node: NodeId,
     slots: Slots,
     meter: Arc<Meter>,
+    /// As a whole, since the process works alone.
+    meters: JobMeters,
     executor: Executor,
     log: Arc<LogFile>,
     events: mpsc::Sender<Event>,
@@ -285,6 +303,7 @@ impl Driver {
             agent: Agent::new(Timestamp(0), seed, boot),
             node,
             slots,
+            meters: JobMeters::alone(Arc::clone(&meter)),
             meter,
             executor,
             log: Arc::clone(&state.log),
@@ -326,12 +345,24 @@ impl Driver {
                         self.ask(Request::Stop(job, interrupted())).await?;
                     }
                 }
-                _ = looks.tick() => self.look_at_slots().await?,
+                _ = looks.tick() => {
+                    self.keep_schedule();
+                    self.look_at_slots().await?;
+                }
                 () = tokio::time::sleep_until(timeout) => {
                     self.feed_agent(AgentInput::Timeout).await?;
                     self.feed(Input::Timeout).await?;
                 }
             }
+        }
+    }
+
+    /// Lets pass what the job's bandwidth allows now.
+    fn keep_schedule(&self) {
+        let bounds = self.executor.transfer.as_ref().map(|transfer| &transfer.bounds);
+        let limit = bounds.and_then(|bounds| bounds.limit.as_ref());
+        if let Some((limit, bandwidth)) = limit.zip(self.executor.spec.policy.bandwidth.as_ref()) {
+            limit.set(Flow::from(bandwidth.limit_at(clock::wall())));
         }
     }
 
@@ -459,6 +490,7 @@ impl Driver {
             figures: Vec::new(),
             shares: None,
             gates: Vec::new(),
+            spent: vec![self.meters.spent(self.executor.spec.id())],
         }
     }
 

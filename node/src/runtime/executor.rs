@@ -17,6 +17,8 @@ use tokio::sync::mpsc;
 use super::filter::Filter;
 use super::lister::Range;
 use crate::inventory::Inventory;
+use crate::pipeline::meter::Meter;
+use crate::pipeline::requests::counted;
 use crate::pipeline::{Transfer, compare, content, object, pack, range, remove, server};
 use crate::store::Store;
 
@@ -44,6 +46,8 @@ pub(super) struct Executor {
     /// What is read in place of a listing of the source.
     pub(super) inventory: Option<Inventory>,
     pub(super) filter: Arc<Filter>,
+    /// Where its requests to stores count.
+    pub(super) meter: Arc<Meter>,
     /// Where outcomes go: the agent.
     pub(super) outcomes: mpsc::Sender<AgentInput>,
 }
@@ -56,7 +60,8 @@ impl Executor {
         attempt: u32,
         work: Work,
     ) -> Option<ErrorCode> {
-        let result = caught(self.work(assignment, attempt, work)).await;
+        let work = caught(self.work(assignment, attempt, work));
+        let result = counted(Arc::clone(&self.meter), work).await;
         let code = result.as_ref().err().map(|failure| failure.code);
         self.hand_in(assignment, attempt, result).await;
         code

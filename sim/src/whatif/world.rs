@@ -21,6 +21,7 @@ use airlift_protocol::location::Location;
 use airlift_protocol::raft::{LogPayload, RaftId, SnapshotRef, snapshot_digest};
 use airlift_protocol::report::{Completion, ListingEnd, Report, Unreadable};
 use airlift_protocol::time::Timestamp;
+use airlift_protocol::units::ByteRate;
 use airlift_protocol::version::Formats;
 
 use super::listing::Listing;
@@ -190,7 +191,7 @@ fn spec(scenario: &Scenario) -> JobSpec {
         bucket: name.to_owned(),
         prefix: Key::default(),
     };
-    let bandwidth = scenario.bandwidth.map(airlift_protocol::units::ByteRate);
+    let bandwidth = scenario.bandwidth.map(|rate| ByteRate(rate).into());
     let policy = Policy { bandwidth, ..Policy::default() };
     let (source, target) = (bucket("source"), bucket("target"));
     JobSpec { mode: Mode::Copy, source, target, single: None, filters: Filters::default(), policy }
@@ -497,6 +498,7 @@ impl World {
             shares: None,
             gates: Vec::new(),
             formats: Formats::BUILD,
+            spent: Vec::new(),
         }
     }
 

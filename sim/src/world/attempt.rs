@@ -377,6 +377,7 @@ impl World {
             Ok(changed) => ObjectResult::Changed(changed),
             Err(failure) => ObjectResult::Failed(failure),
         })?;
+        self.count_read(ends.1, job, content.size);
         let sent = self.received(content).map_err(ObjectResult::Failed)?;
         Ok(Change::Put(object.entry.key.clone(), sent))
     }

@@ -338,6 +338,7 @@ impl World {
             shares: None,
             gates: Vec::new(),
             formats: self.nodes[place].formats,
+            spent: process.spent(self.nodes[place].life),
         };
         if self.options.is_alone || self.is_deciding(place) {
             self.extend_term(place, said);

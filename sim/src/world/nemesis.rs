@@ -3,8 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use airlift_protocol::budget::Budget;
 use airlift_protocol::id::JobId;
 use airlift_protocol::raft::RaftId;
+use airlift_protocol::schedule::Bandwidth;
 use airlift_protocol::units::ByteRate;
 use airlift_protocol::version::Formats;
 
@@ -58,6 +60,8 @@ pub enum Fault {
     Downgrade,
     /// The user's token is revoked, and whoever has stolen it tries it once more.
     Revoke,
+    /// A job gets a budget, which may have come to its end already.
+    Budget,
 }
 
 impl Fault {
@@ -83,6 +87,7 @@ impl Fault {
         Self::Upgrade,
         Self::Downgrade,
         Self::Revoke,
+        Self::Budget,
     ];
 
     /// What it is called where it is counted.
@@ -108,6 +113,7 @@ impl Fault {
             Self::Upgrade => "newer build",
             Self::Downgrade => "older build",
             Self::Revoke => "revoked token",
+            Self::Budget => "budget",
         }
     }
 
@@ -262,6 +268,7 @@ impl World {
                 }
             }
             Fault::Limit => self.limit(),
+            Fault::Budget => self.bound_some_job(),
             Fault::Churn => {
                 if self.can_spare(place) {
                     self.nemesis.replaced += 1;
@@ -276,7 +283,16 @@ impl World {
 
     fn limit(&mut self) {
         let rate = self.nemesis.prng.below(3) * (8 << 20);
-        self.operator.want(Intent::Limit((rate > 0).then_some(ByteRate(rate))));
+        let limit = (rate > 0).then(|| Bandwidth::Fixed(ByteRate(rate)));
+        self.operator.want(Intent::Limit(limit));
+    }
+
+    fn bound_some_job(&mut self) {
+        let bytes = Some(self.nemesis.prng.below(1 << 30));
+        if let Some(job) = self.some_job() {
+            let budget = Budget { bytes, ..Budget::default() };
+            self.operator.want(Intent::Budget(job, budget));
+        }
     }
 
     fn jump_clock(&mut self, place: usize) {

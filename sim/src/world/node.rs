@@ -7,6 +7,7 @@ use airlift_coordinator::consensus::{Compaction, Config, Consensus, Durable};
 use airlift_coordinator::coordinator::Replay;
 use airlift_coordinator::state::State;
 use airlift_coordinator::{Agent, AgentInput, Coordinator, Input};
+use airlift_protocol::budget::{Spent, Usage};
 use airlift_protocol::cluster::{NodeName, Role};
 use airlift_protocol::codec;
 use airlift_protocol::id::{AssignmentId, JobId, LogIndex, NodeId};
@@ -72,6 +73,19 @@ pub(crate) struct Process {
     pub(crate) attempts: BTreeMap<AssignmentId, Attempt>,
     /// Bytes written since it started, by job.
     pub(crate) written: BTreeMap<JobId, u64>,
+    /// Bytes read at sources since it started, by job.
+    pub(crate) read: BTreeMap<JobId, u64>,
+}
+
+impl Process {
+    /// What it has used of the budgets of jobs, in its life of this number.
+    pub(crate) fn spent(&self, life: u64) -> Vec<Spent> {
+        let spent = |(job, bytes): (&JobId, &u64)| {
+            let usage = Usage { source_bytes: *bytes, ..Usage::default() };
+            Spent { job: *job, since: Timestamp(life), usage }
+        };
+        self.read.iter().map(spent).collect()
+    }
 }
 
 impl Node {
@@ -161,6 +175,7 @@ impl World {
             asked_last: None,
             attempts: BTreeMap::new(),
             written: BTreeMap::new(),
+            read: BTreeMap::new(),
         });
         self.note([1, place as u64, life, 0]);
         self.say(Weight::Plot, || format!("n{place} starts, the {life}. time"));

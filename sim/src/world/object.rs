@@ -84,6 +84,13 @@ impl World {
         }
     }
 
+    /// The process at `place` has read so many bytes, whatever becomes of them.
+    pub(crate) fn count_read(&mut self, place: usize, job: JobId, bytes: u64) {
+        if let Some(process) = &mut self.nodes[place].process {
+            *process.read.entry(job).or_default() += bytes;
+        }
+    }
+
     /// What arrives of `content`, once its hash was checked against the source's.
     pub(crate) fn received(&mut self, content: Content) -> Result<Content, Failure> {
         let mut arrived = content;
@@ -154,6 +161,7 @@ impl World {
             Ok(content) => content,
             Err(other) => return other.map(Completion::Changed),
         };
+        self.count_read(ends.1, job, range.len());
         let content = self.received(content)?;
         let place = ends.0;
         let Some(open) = self.stores_mut(job).uploads.get_mut(&upload.0) else {

@@ -8,10 +8,12 @@ use airlift_coordinator::origin::Actor;
 use airlift_coordinator::state::{Fact, JoinToken};
 use airlift_coordinator::{Answer, Input, Request, RequestId};
 use airlift_protocol::access::{ApiRole, ApiToken, ApiTokenId, ApiTokenName};
+use airlift_protocol::budget::Budget;
 use airlift_protocol::cluster::{Addresses, ClusterId, Member, Role, Secret, TokenId};
 use airlift_protocol::control::JoinRequest;
 use airlift_protocol::id::JobId;
 use airlift_protocol::raft::RaftId;
+use airlift_protocol::schedule::Bandwidth;
 use airlift_protocol::time::Timestamp;
 use airlift_protocol::units::ByteRate;
 
@@ -35,7 +37,8 @@ pub(crate) enum Intent {
     Pause(JobId),
     Resume(JobId),
     Cancel(JobId),
-    Limit(Option<ByteRate>),
+    Limit(Option<Bandwidth>),
+    Budget(JobId, Budget),
     Remove(usize),
     Transfer,
     /// A token for everything that follows.
@@ -185,7 +188,7 @@ impl World {
     fn try_stolen(&mut self, asked: usize, token: ApiTokenId) {
         self.operator.requests += 1;
         let id = RequestId(self.operator.requests);
-        let request = Request::Limit(Some(ByteRate(99 << 20)));
+        let request = Request::Limit(Some(Bandwidth::Fixed(ByteRate(99 << 20))));
         let at = self.wall(asked);
         self.feed(asked, Input::Request { id, request, by: Actor::Token(token), at });
     }
@@ -254,7 +257,8 @@ impl World {
             Intent::Pause(job) => Request::Pause(*job),
             Intent::Resume(job) => Request::Resume(*job),
             Intent::Cancel(job) => Request::Cancel(*job),
-            Intent::Limit(limit) => Request::Limit(*limit),
+            Intent::Limit(limit) => Request::Limit(limit.clone()),
+            Intent::Budget(job, budget) => Request::SetBudget(*job, *budget),
             Intent::Remove(place) => Request::RemoveMember(self.nodes[*place].id),
             Intent::CreateApiToken => {
                 let id = self.operator.next_token();
@@ -350,6 +354,9 @@ impl World {
             Fact::Rested(job) => {
                 self.say(Weight::Plot, || format!("job {job} rests"));
                 match self.faults.below(3) {
+                    _ if self.check.is_over_budget(*job) => {
+                        Some(Intent::Budget(*job, Budget::default()))
+                    }
                     0 => Some(Intent::Resume(*job)),
                     1 => Some(Intent::Submit(*job)),
                     // It is tried again without anybody.

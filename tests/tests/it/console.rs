@@ -48,9 +48,14 @@ fn on(node: &str, path: &Path) -> String {
 /// Signs in by hand, and waits for the first live view.
 async fn sign_in(browser: &Browser, cluster: &Cluster) {
     browser.open(&format!("{}/", cluster.url(1))).await;
-    browser.write("#token", &token(cluster)).await;
-    browser.click("form.signin button[type=submit]").await;
+    show_token(browser, &token(cluster)).await;
     browser.wait_for_text("#link-state", "Live").await;
+}
+
+/// Types a token where the page asks for it.
+async fn show_token(browser: &Browser, token: &str) {
+    browser.write("#token", token).await;
+    browser.click("form.signin button[type=submit]").await;
 }
 
 /// Fills the form for a new job, which is not submitted yet.
@@ -145,8 +150,7 @@ async fn a_job_is_tried_started_watched_paused_and_cancelled_by_clicking() {
     // Who signs out has to show the token again, and a wrong one is refused in the API's words.
     browser.click("#sign-out").await;
     assert_eq!(browser.run("return sessionStorage.length + localStorage.length").await, 0);
-    browser.write("#token", "wrong").await;
-    browser.click("form.signin button[type=submit]").await;
+    show_token(&browser, "wrong").await;
     browser.wait_for_text("#token-error", "token").await;
     assert_eq!(browser.run("return sessionStorage.length").await, 0);
 }
@@ -199,6 +203,110 @@ async fn the_keyboard_is_enough_and_markup_stays_text() {
     assert_at_peace(&browser, &cluster).await;
 }
 
+/// Chooses the role of a token as a user would.
+const CHOOSE_SUBMITTER: &str = "const role = document.querySelector('#token-role'); role.value = 'submitter'; \
+     role.dispatchEvent(new Event('change', { bubbles: true }))";
+
+/// All that outlives a page, as one text.
+const KEPT: &str = "return JSON.stringify([location.href, document.cookie, history.state, \
+     { ...sessionStorage }, { ...localStorage }])";
+
+/// Makes a token for jobs of two directories, and gives back what the page shows of it once.
+async fn make_token(browser: &Browser) -> String {
+    browser.wait_for_text("main", "No tokens yet").await;
+    browser.click("#create-token").await;
+    browser.wait_for_text("#create-error", "name").await;
+    browser.write("#token-name", "ci").await;
+    browser.run(CHOOSE_SUBMITTER).await;
+    browser.click("#create-token").await;
+    browser.wait_for_text("#create-error", "locations").await;
+    browser.write("#token-locations", "node0:/data\nnode1:/data").await;
+    browser.click("#create-token").await;
+    browser.wait_until("document.activeElement.id === 'copy-secret'").await;
+    browser.wait_for_text("#secret-help", "not shown again").await;
+    let secret = browser.run("return document.querySelector('#secret').textContent").await;
+    browser.click("#copy-secret").await;
+    browser.wait_until("document.querySelector('#copy-state').textContent !== ''").await;
+    secret.as_str().expect("a token").to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_made_shown_once_used_and_revoked() {
+    let Some(browser) = Browser::start().await else { return };
+    let cluster = Cluster::start(&[Role::Voter, Role::Worker]);
+    browser.resize(360, 740, true).await;
+    sign_in(&browser, &cluster).await;
+    browser.click("#nav a[href='#/tokens']").await;
+    let secret = make_token(&browser).await;
+    browser.wait_for_text("tr[data-token=ci]", "node1:/data").await;
+    let width = browser.run("return document.documentElement.scrollWidth").await;
+    assert!(width.as_u64() <= Some(360), "{width}");
+
+    // Once, and nowhere else.
+    let (_, hidden) = secret.rsplit_once('.').expect("an id and a secret");
+    let kept = browser.run(KEPT).await;
+    assert!(!kept.as_str().unwrap().contains(hidden), "{kept}");
+    browser.click("#nav a[href='#/jobs']").await;
+    browser.wait_for_text("main h1", "Jobs").await;
+    browser.click("#nav a[href='#/tokens']").await;
+    browser.wait_for_text("tr[data-token=ci]", "submitter").await;
+    let page = browser.run("return document.documentElement.outerHTML").await;
+    assert!(!page.as_str().unwrap().contains(hidden));
+    assert_at_peace(&browser, &cluster).await;
+
+    // It signs in, and is told what it does not allow.
+    browser.click("#sign-out").await;
+    show_token(&browser, &secret).await;
+    browser.wait_for_text("#link-state", "Live").await;
+    browser.wait_for_text("#tokens-problem", "Only a token with the role admin").await;
+    let is_offered = "return document.querySelector('#create-token').checkVisibility()";
+    assert_eq!(browser.run(is_offered).await, false);
+    browser.click("#sign-out").await;
+
+    // Revoking asks first, and holds at once.
+    show_token(&browser, &token(&cluster)).await;
+    browser.click("tr[data-token=ci] button").await;
+    browser.press(key::ESCAPE).await;
+    browser.wait_until("document.querySelector('dialog') === null").await;
+    browser.wait_for_text("tr[data-token=ci]", "submitter").await;
+    browser.click("tr[data-token=ci] button").await;
+    browser.click("#confirm").await;
+    browser.wait_until("document.querySelector('tr[data-token=ci]') === null").await;
+    browser.wait_for_text("main", "No tokens yet").await;
+    browser.click("#sign-out").await;
+    show_token(&browser, &secret).await;
+    browser.wait_for_text("#token-error", "revoked").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_budget_that_is_used_up_is_raised_where_the_job_is_shown() {
+    let Some(browser) = Browser::start().await else { return };
+    let cluster = Cluster::start(&[Role::Voter, Role::Worker]);
+    let (source, target) = (fast_directory(), fast_directory());
+    plant(source.path());
+    sign_in(&browser, &cluster).await;
+    fill_in(&browser, &on("node0", source.path()), &on("node1", target.path()), None).await;
+    browser.click("details.options summary").await;
+    browser.write("#budget-bytes", "much").await;
+    browser.click("#submit").await;
+    browser.wait_for_text("#submit-error", "Budget of bytes: Write a size").await;
+    browser.write("#budget-bytes", "20M").await;
+    browser.click("#submit").await;
+    wait_for_state(&browser, "paused").await;
+    browser.wait_for_text("form[aria-labelledby=raise-title]", "of 20.0 MiB").await;
+    let is_offered = "return document.querySelector('#resume').checkVisibility()";
+    assert_eq!(browser.run(is_offered).await, false);
+    browser.write("#raise-bytes", "more").await;
+    browser.click("#raise").await;
+    browser.wait_for_text("#raise-error", "500G").await;
+    browser.write("#raise-bytes", "1G").await;
+    browser.click("#raise").await;
+    wait_for_state(&browser, "done").await;
+    browser.wait_for_text(".job-page", "of 1.0 GiB").await;
+    assert_eq!(tree::read(source.path()), tree::read(target.path()));
+    assert_at_peace(&browser, &cluster).await;
+}
+
 /// How bright a colour is that CSS has written as `rgb(…)`, from 0 to 255.
 fn brightness(colour: &str) -> f64 {
     let parts = colour.split(|char: char| !char.is_ascii_digit()).filter(|part| !part.is_empty());
@@ -217,7 +325,7 @@ async fn it_fits_a_phone_follows_the_system_and_survives_its_node() {
     let job = cluster.job()["id"].as_str().expect("a job").to_owned();
     browser.resize(360, 740, true).await;
     sign_in(&browser, &cluster).await;
-    let pages = ["#/jobs", "#/submit", "#/cluster", &format!("#/jobs/{job}")];
+    let pages = ["#/jobs", "#/submit", "#/cluster", "#/tokens", &format!("#/jobs/{job}")];
     for page in pages {
         browser.run(&format!("location.hash = {}", json!(page))).await;
         browser.wait_until("document.querySelector('main h1')?.checkVisibility()").await;

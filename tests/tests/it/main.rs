@@ -38,6 +38,7 @@ mod killed_listing;
 mod monitor;
 mod pace;
 mod pitfalls;
+mod policy;
 mod providers;
 mod restore;
 mod s3;

@@ -210,6 +210,7 @@ fn metrics_only_grow_and_agree_with_the_report_of_the_job() {
         ("airlift_attempt_seconds_count", "work=\"move_pack\""),
         ("airlift_attempt_seconds_count", "work=\"move_range\""),
         ("airlift_queue_wait_seconds_count", ""),
+        ("airlift_api_requests_total", "operation=\"showMetrics\""),
     ] {
         assert!(writer.sum(name, &[labels]) > 0.0, "{name} {labels}");
     }
@@ -219,10 +220,13 @@ fn metrics_only_grow_and_agree_with_the_report_of_the_job() {
         ("airlift_raft_sync_seconds_count", ""),
         ("airlift_raft_log_file_bytes", ""),
         ("airlift_jobs", "state=\"completed\""),
+        ("airlift_api_request_seconds_count", "operation=\"showMetrics\""),
         ("process_start_time_seconds", ""),
     ] {
         assert!(reader.sum(name, &[labels]) > 0.0, "{name} {labels}");
     }
+    let submitted = ["operation=\"submitJob\"", "status=\"200\""];
+    assert!(watched.sum("airlift_api_requests_total", &submitted) >= 1, "it was asked for");
     assert_eq!(watched.sum("airlift_ready", &[]), 3);
     assert_eq!(watched.sum("airlift_job_elapsed_seconds", &[]), 0, "it has ended");
     every_name_is_known(&watched.seen);
@@ -326,4 +330,39 @@ fn what_a_bucket_refuses_and_what_is_tried_again_is_counted() {
     let failures = scrape.sum("airlift_failures_total", &["code=\"throttled\""]);
     assert!(failures > 0.0 && failures <= refused as f64, "{failures} of {refused}");
     assert!(scrape.sum("airlift_retries_total", &[]) > 0.0, "{text}");
+}
+
+#[test]
+fn a_budget_that_is_spent_and_events_that_nobody_takes_are_told() {
+    let directory = fast_directory();
+    let (secret, file) = (directory.path().join("hook.key"), directory.path().join("airlift.toml"));
+    std::fs::write(secret, "0123456789abcdef0123456789abcdef\n").unwrap();
+    // Nobody listens there.
+    let url = format!("http://127.0.0.1:{}/", free_port());
+    let text = format!("[webhooks.chat]\nurl = \"{url}\"\nsecret = \"file:hook.key\"\n");
+    std::fs::write(&file, text).unwrap();
+    let airlift = Airlift::new().with_variable("AIRLIFT_CONFIG", file.to_str().unwrap());
+    let cluster = Cluster::start_with(airlift, &[Role::Voter]);
+    let (source, target) = (fast_directory(), fast_directory());
+    tree::write(source.path(), "a", &tree::noise(1, 1 << 20));
+    let (from, to) = (on("node0", source.path()), on("node0", target.path()));
+    let words = ["job", "submit", &from, &to, "--budget-bytes", "1000"];
+    let _ = cluster.ask(words).expect(0);
+    let token = std::fs::read_to_string(cluster.data_dir(0).join("admin.token")).unwrap();
+    let begun = Instant::now();
+    let failed = ["webhook=\"chat\"", "result=\"failed\""];
+    loop {
+        let (status, text) = get(&format!("{}/metrics", cluster.url(0)), Some(token.trim()));
+        assert_eq!(status, 200, "{text}");
+        let scrape = Scrape::parse(&text);
+        let resting = scrape.sum("airlift_jobs_over_budget", &[]);
+        let tried = scrape.sum("airlift_webhook_events_total", &failed);
+        let waiting = scrape.sum("airlift_webhook_events_waiting", &[]);
+        // That it was submitted, and that it rests.
+        if resting == 1.0 && tried > 0.0 && waiting >= 2.0 {
+            break;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{text}");
+        std::thread::sleep(Duration::from_millis(200));
+    }
 }

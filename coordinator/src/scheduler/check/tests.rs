@@ -126,23 +126,25 @@ fn what_only_its_node_can_do_must_not_be_taken_back() {
 #[test]
 fn shares_beyond_the_limit_are_found() {
     let mut site = Site::new(2);
-    let limit =
-        |site: &mut Site, rate| site.apply(Command::Limit { bandwidth: Some(ByteRate(rate)) });
+    let limit = |site: &mut Site, rate| {
+        site.apply(Command::Limit { bandwidth: Some(ByteRate(rate).into()) })
+    };
     limit(&mut site, 100);
     site.job([bucket("source"), bucket("target")], Policy::default(), 40);
     site.follow();
     let mut shares = Shares::default();
     shares.look(site.now, &site.state);
-    let demand = shares.demand(&site.state);
+    let (now, at) = (site.now, site.now);
+    let demand = shares.demand(&site.state, at);
     for number in 1..=2 {
         shares.tell(site.now, node(number), None, &demand);
     }
     assert_eq!(shares.used(site.now, Pool::Total), 100);
-    assert_eq!(check_shares(&site.state, &shares, site.now), [""; 0]);
+    assert_eq!(check_shares(&site.state, &shares, (now, at)), [""; 0]);
     // What was told before a limit is lowered is used up first.
     limit(&mut site, 50);
-    assert_eq!(check_shares(&site.state, &shares, site.now), [""; 0]);
+    assert_eq!(check_shares(&site.state, &shares, (now, at)), [""; 0]);
     shares.exceed(node(1), Pool::Total);
-    let found = check_shares(&site.state, &shares, site.now);
+    let found = check_shares(&site.state, &shares, (now, at));
     assert!(found.iter().any(|fault| fault.contains("and 100 allowed")), "{found:?}");
 }

@@ -1,5 +1,7 @@
 //! What is given out, to whom, and when.
 
+mod policy;
+
 use airlift_protocol::assignment::UploadToken;
 use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::id::AssignmentId;

@@ -184,8 +184,8 @@ fn limited() -> State {
     use crate::command::Command;
 
     let mut site = Site::new(1);
-    let rate = Some(ByteRate(LIMIT));
-    site.apply(Command::Limit { bandwidth: rate });
+    let rate = Some(Bandwidth::Fixed(ByteRate(LIMIT)));
+    site.apply(Command::Limit { bandwidth: rate.clone() });
     let policy = Policy { bandwidth: rate, ..Policy::default() };
     let id = site.job([bucket("source"), bucket("target")], policy, 1);
     let job = site.state.jobs.remove(&id).unwrap();
@@ -274,4 +274,50 @@ fn what_was_told_under_a_limit_counts_under_it_while_it_lasts() {
         assert!(shares.used(now, JOB) <= shares.limit_before(now, JOB), "{shares:?}");
     }
     assert_eq!(shares.limit_before(Timestamp(11_000), JOB), 12);
+}
+
+/// Before an edge nothing is lent that would reach beyond it, so that at the edge the new limit holds.
+#[test]
+fn at_an_edge_of_a_schedule_nothing_is_lent_that_exceeds_the_new_limit() {
+    const DAY: u64 = 24 * 3_600_000;
+    const EDGE: u64 = 20_000 * DAY + 8 * 3_600_000;
+    let mut state = limited();
+    let schedule = "08:00-18:00 1000, 18:00-08:00 off; UTC".parse::<Bandwidth>().unwrap();
+    let job = state.jobs.get_mut(&JobId([7; 16])).unwrap();
+    job.spec.policy.bandwidth = Some(schedule.clone());
+    state.bandwidth = Some(schedule);
+    let mut shares = Shares { number: 1 << 32, ..Shares::default() };
+    let mut nodes = vec![Model::default(); NODES];
+    let mut most_before = 0;
+    for now in (EDGE - 60_000..EDGE + 60_000).step_by(1_000) {
+        for (n, model) in nodes.iter_mut().enumerate() {
+            for pool in [JOB, Pool::Total] {
+                shares.users.insert((pool, node(n)), Timestamp(now));
+            }
+            model.sent = Some(now);
+            let held = model.in_force(now).cloned();
+            let demand = shares.demand(&state, Timestamp(now));
+            // Of four nodes, one does not hear what it is told around the edge.
+            let said = shares.tell(Timestamp(now), node(n), held.as_ref(), &demand);
+            let is_heard = n > 0 || now < EDGE - SHARE_MS || now > EDGE + 2 * SHARE_MS;
+            if let Some(said) = said.filter(|_| is_heard) {
+                model.hear(now, now, said);
+            }
+        }
+        for pool in [JOB, Pool::Total] {
+            let held = nodes.iter().filter_map(|node| node.in_force(now));
+            let used = held.map(|held| share_of(held, pool)).fold(0, u64::saturating_add);
+            if now < EDGE - SHARE_MS {
+                most_before = most_before.max(used);
+            }
+            assert!(now < EDGE || used <= 1000, "{used} at {}", now - EDGE);
+        }
+    }
+    assert!(most_before > u64::MAX / 2, "before it there is no limit");
+    let used: u64 = nodes
+        .iter()
+        .filter_map(|node| node.in_force(EDGE + 59_000))
+        .map(|it| share_of(it, JOB))
+        .sum();
+    assert_eq!(used, 1000, "and after it all of it is lent");
 }

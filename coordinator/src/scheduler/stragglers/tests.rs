@@ -69,7 +69,7 @@ fn take(site: &mut Site, taken: TakeBack) {
 #[test]
 fn nothing_is_taken_back_that_only_its_node_can_do_or_that_goes_well() {
     let mib = 1 << 20;
-    let limited = Policy { bandwidth: Some(ByteRate(1 << 30)), ..Policy::default() };
+    let limited = Policy { bandwidth: Some(ByteRate(1 << 30).into()), ..Policy::default() };
     for (ends, policy, slow, is_taken) in [
         (buckets(), Policy::default(), 1000, true),
         // A node's disk is reached there only.

@@ -1,6 +1,7 @@
 //! What each role may do, and that what is revoked does nothing any more.
 
 use airlift_protocol::access::ApiTokenName;
+use airlift_protocol::budget::Budget;
 use airlift_protocol::cluster::{Addresses, ClusterId, Member, NodeName, Role, TokenId};
 use airlift_protocol::id::{LogIndex, NodeId};
 use airlift_protocol::job::{Filters, InventoryFile, InventoryForm, Mode, Policy};
@@ -10,6 +11,7 @@ use airlift_protocol::version::Formats;
 
 use super::*;
 use crate::command::{Entry, Founding};
+use crate::state::Retention;
 use crate::state::{Fact, JoinToken};
 
 const NODE: NodeId = NodeId([1; 32]);
@@ -93,13 +95,17 @@ fn each_role_may_do_what_it_is_for_and_no_more() {
     let inside = || spec("berlin:/data/a", "s3://b/x/a").id();
     let outside = || spec("berlin:/data/a", "s3://b/y").id();
     let member = || Command::RemoveMember { node: NodeId([5; 32]) };
-    let commands: [(Command, [bool; 4]); 9] = [
+    let budget = |job| Command::SetBudget { job, budget: Budget::default() };
+    let commands: [(Command, [bool; 4]); 12] = [
         (submit("berlin:/data/a", "s3://b/x/a"), [false, true, true, true]),
         (submit("berlin:/data/a", "s3://b/y"), [false, false, true, true]),
         (submit("berlin:/other", "s3://b/x/a"), [false, false, true, true]),
         (Command::Pause { job: inside() }, [false, true, true, true]),
         (Command::Cancel { job: outside() }, [false, false, true, true]),
-        (Command::Limit { bandwidth: Some(ByteRate(5)) }, [false, false, false, true]),
+        (Command::Limit { bandwidth: Some(ByteRate(5).into()) }, [false, false, false, true]),
+        (budget(inside()), [false, true, true, true]),
+        (budget(outside()), [false, false, true, true]),
+        (Command::SetRetention(Retention::default()), [false, false, false, true]),
         (Command::RevokeApiToken { id: ApiTokenId([9; 8]) }, [false, false, false, true]),
         (member(), [false, false, false, true]),
         (Command::VoidLeases { node: NODE }, [false; 4]),
@@ -132,7 +138,7 @@ fn what_a_job_reads_to_know_its_source_lies_within_too() {
 
 #[test]
 fn a_token_that_was_revoked_or_has_expired_changes_nothing() {
-    let limit = || Command::Limit { bandwidth: Some(ByteRate(5)) };
+    let limit = || Command::Limit { bandwidth: Some(ByteRate(5).into()) };
     let mut state = with(token("ci", ApiRole::Admin, &[]));
     assert_eq!(refusal(&ask_at(&mut state, Actor::Token(ID), 999, limit())), None);
     let late = ask_at(&mut state, Actor::Token(ID), 1000, Command::Limit { bandwidth: None });

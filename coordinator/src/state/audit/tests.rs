@@ -63,7 +63,7 @@ fn every_change_is_told_with_who_made_it() {
     by_ci(&mut state, Command::Pause { job: job() });
     by_ci(&mut state, Command::Resume { job: job() });
     by_ci(&mut state, Command::Cancel { job: job() });
-    root(&mut state, Command::Limit { bandwidth: Some(ByteRate(1000)) });
+    root(&mut state, Command::Limit { bandwidth: Some(ByteRate(1000).into()) });
     root(&mut state, Command::HandOver { to: Some(PARIS) });
     root(&mut state, Command::HandOver { to: None });
     root(&mut state, Command::RemoveMember { node: PARIS });
@@ -138,7 +138,7 @@ fn the_oldest_entries_go_and_the_chain_holds_over_a_snapshot() {
     let mut state = founded();
     let limits = AUDIT_ENTRIES_MAX as u64 + 5;
     for rate in 1..=limits {
-        let bandwidth = Some(ByteRate(rate));
+        let bandwidth = Some(ByteRate(rate).into());
         ask(&mut state, Actor::Root, Command::Limit { bandwidth });
     }
     let audit = &state.audit;
@@ -159,5 +159,55 @@ fn entries_are_as_long_as_allowed_whatever_is_asked() {
     ask(&mut state, Actor::Root, submit);
     let entry = state.audit.entries().last().unwrap().clone();
     assert!(entry.detail.len() <= airlift_protocol::limits::AUDIT_TEXT_BYTES_MAX);
+    holds(&state.audit);
+}
+
+#[test]
+fn a_budget_that_comes_with_a_submission_is_on_record() {
+    use airlift_protocol::budget::Budget;
+
+    let mut state = founded();
+    let mut bounded = *spec("berlin:/a", "s3://b/x");
+    let submit = |state: &mut State, spec: &JobSpec| {
+        let submit = Command::Submit { spec: Box::new(spec.clone()), at: Timestamp(200) };
+        ask(state, Actor::Root, submit);
+    };
+    let before = lines(&state).len();
+    bounded.policy.budget = Budget { bytes: Some(7), ..Budget::default() };
+    submit(&mut state, &bounded);
+    submit(&mut state, &bounded);
+    bounded.policy.budget.bytes = Some(8);
+    submit(&mut state, &bounded);
+    submit(&mut state, &spec("berlin:/a", "s3://b/x"));
+    let number = before + 1;
+    let expected = [
+        format!("{number} root: job.submit {}: cp berlin:/a to s3://b/x, budget 7 B", job()),
+        format!("{} root: job.budget {}: 8 B", number + 1, job()),
+    ];
+    assert_eq!(lines(&state)[before..], expected);
+}
+
+#[test]
+fn another_budget_and_another_retention_are_on_record_once() {
+    use airlift_protocol::budget::Budget;
+
+    use crate::state::Retention;
+
+    let mut state = founded();
+    let submit = Command::Submit { spec: spec("berlin:/a", "s3://b/x"), at: Timestamp(200) };
+    ask(&mut state, Actor::Root, submit);
+    let before = lines(&state).len();
+    for _ in 0..2 {
+        let budget = Budget { bytes: Some(7), requests: Some(8), money: None };
+        ask(&mut state, Actor::Root, Command::SetBudget { job: job(), budget });
+        let retention = Retention { age_ms: Some(60_000), count: Some(5) };
+        ask(&mut state, Actor::Root, Command::SetRetention(retention));
+    }
+    let number = before + 1;
+    let expected = [
+        format!("{number} root: job.budget {}: 7 B, 8 requests", job()),
+        format!("{} root: retention.set finished jobs: 60 s, 5 jobs", number + 1),
+    ];
+    assert_eq!(lines(&state)[before..], expected);
     holds(&state.audit);
 }

@@ -19,6 +19,11 @@ export function token() {
   return sessionStorage.getItem(KEY);
 }
 
+/** The id within that token, which is no secret; undefined of the one that the cluster was founded with. */
+export function tokenId() {
+  return token()?.split(".")[1];
+}
+
 /** Keeps the token until the tab is closed. */
 export function keepToken(text) {
   sessionStorage.setItem(KEY, text);
@@ -77,7 +82,11 @@ export const api = {
   node: () => ask("GET", "node"),
   submit: (request) => ask("POST", "jobs", request),
   order: (id, order) => ask("POST", `jobs/${encodeURIComponent(id)}/${order}`),
-  limit: (rate) => ask("POST", "cluster/limit", { bandwidth_bytes_per_second: rate }),
+  budget: (id, budget) => ask("POST", `jobs/${encodeURIComponent(id)}/budget`, budget),
+  limit: (limit) => ask("POST", "cluster/limit", limit),
+  tokens: () => ask("GET", "tokens"),
+  createToken: (request) => ask("POST", "tokens", request),
+  revokeToken: (id) => ask("DELETE", `tokens/${encodeURIComponent(id)}`),
   events: (job, signal) => {
     const query = job ? `?job=${encodeURIComponent(job)}` : "";
     return send("GET", `events${query}`, { signal, accept: "text/event-stream" });

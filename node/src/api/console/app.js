@@ -9,6 +9,7 @@ import { showJobs } from "./jobs.js";
 import { end, now, start, subscribe } from "./live.js";
 import { signIn } from "./signin.js";
 import { showSubmit } from "./submit.js";
+import { showTokens } from "./tokens.js";
 
 const main = document.getElementById("main");
 const bar = document.getElementById("bar");
@@ -21,6 +22,9 @@ const LINKS = {
   lost: "Connection lost, trying again",
 };
 
+/** The titles of the pages that each item of the navigation stands for. */
+const HERE = { "#/jobs": ["Jobs", "Job"], "#/cluster": ["Cluster"], "#/tokens": ["Tokens"] };
+
 let leave = null;
 
 /** What is shown at an address, and its title. */
@@ -28,6 +32,7 @@ function route() {
   const [path, query] = location.hash.replace(/^#/, "").split("?");
   const [, first, second] = path.split("/");
   if (first === "cluster") return ["Cluster", () => showCluster(main)];
+  if (first === "tokens") return ["Tokens", () => showTokens(main)];
   if (first === "submit") return ["New job", () => showSubmit(main, new URLSearchParams(query))];
   if (first === "jobs" && /^[0-9a-f]{32}$/.test(second ?? "")) return ["Job", () => showJob(main, second)];
   return ["Jobs", () => showJobs(main)];
@@ -40,8 +45,7 @@ function show() {
   document.title = `${title} · Airlift`;
   bar.hidden = false;
   for (const item of document.querySelectorAll("#nav a")) {
-    const isHere = item.hash === "#/cluster" ? title === "Cluster" : title === "Jobs" || title === "Job";
-    mark(item, "aria-current", isHere ? "page" : null);
+    mark(item, "aria-current", HERE[item.hash].includes(title) ? "page" : null);
   }
   leave = open();
   window.scrollTo(0, 0);

@@ -5,13 +5,13 @@ import { note } from "./dialog.js";
 import { el, fact, fill, keyed, mark, say } from "./dom.js";
 import { flow } from "./flow.js";
 import { bytes, count, duration, rate } from "./format.js";
+import { limitNow, limitRequest } from "./limit.js";
 import { now, subscribe } from "./live.js";
 import { map } from "./map.js";
 import { isOpen } from "./words.js";
 
 const LOOK_MS = 2000;
 const JOBS_MAX = 6;
-const MIB = 1 << 20;
 
 /** Shows the cluster; gives back what ends that. */
 export function showCluster(main) {
@@ -31,12 +31,14 @@ export function showCluster(main) {
   }
 
   let timer = null;
-  let isOver = false;
+  let [isOver, isRefused] = [false, false];
   async function look() {
     const open = (now.jobs?.jobs ?? []).filter((job) => isOpen(job) && job.state !== "paused");
     const wanted = open.slice(0, JOBS_MAX);
-    const answers = await Promise.allSettled([api.node(), ...wanted.map((job) => api.job(job.id))]);
+    const answers = await Promise.allSettled([isRefused ? null : api.node(), ...wanted.map((job) => api.job(job.id))]);
     if (isOver) return;
+    // What a submitter's token does not open now it does not open later.
+    isRefused ||= answers[0].reason?.status === 403;
     const [figures, ...jobs] = answers.map((answer) => answer.value ?? null);
     // What could not be told now is shown as it was; the stream of events says what is wrong.
     looked.figures = figures ?? looked.figures;
@@ -149,9 +151,18 @@ function memberRow() {
   };
 }
 
+function isLimited(cluster) {
+  return cluster.bandwidth_bytes_per_second !== null || cluster.bandwidth_schedule !== null;
+}
+
+function limitText(cluster) {
+  const value = limitNow(cluster);
+  return value === null ? "All jobs together move as fast as they can." : `All jobs together keep to ${value}.`;
+}
+
 function limit() {
   const state = el("p", { id: "limit-state" });
-  const input = el("input", { id: "limit", type: "number", min: "0.1", step: "any", inputmode: "decimal", "aria-describedby": "limit-help limit-error" });
+  const input = el("input", { id: "limit", type: "text", spellcheck: "false", autocomplete: "off", "aria-describedby": "limit-help limit-error" });
   const error = el("p", { class: "error", id: "limit-error", role: "alert" });
   const lift = el("button", { type: "button" }, "Lift limit");
   const set = el("button", { type: "submit" }, "Set limit");
@@ -164,30 +175,29 @@ function limit() {
       const cluster = await api.limit(value);
       show(cluster);
       input.value = "";
-      note(value === null ? "All jobs move as fast as they can." : `All jobs together keep to ${rate(value)}.`);
+      note(limitText(cluster));
     } catch (problem) {
       say(error, problem.message);
     }
     set.disabled = false;
-    lift.disabled = now.cluster?.bandwidth_bytes_per_second === null;
+    if (now.cluster) lift.disabled = !isLimited(now.cluster);
     (focused.disabled ? input : focused).focus();
   };
   const show = (cluster) => {
-    const value = cluster.bandwidth_bytes_per_second;
-    say(state, value === null ? "All jobs together move as fast as they can." : `All jobs together keep to ${rate(value)}.`);
-    lift.disabled = value === null;
+    say(state, limitText(cluster));
+    lift.disabled = !isLimited(cluster);
   };
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    const value = Math.round(Number(input.value) * MIB);
-    if (!(value >= 1)) {
-      say(error, "Type a number above 0, or lift the limit.");
+    const value = limitRequest(input.value);
+    if (value === null) {
+      say(error, "Type a number above 0 or a schedule, or lift the limit.");
       return input.focus();
     }
     return order(value);
   });
-  lift.addEventListener("click", () => order(null));
-  const help = el("p", { class: "hint", id: "limit-help" }, "The leader lends each node its share. Needs a token that administers the cluster.");
+  lift.addEventListener("click", () => order({}));
+  const help = el("p", { class: "hint", id: "limit-help" }, "A number, or a schedule such as 08:00-18:00 200M, 18:00-08:00 off; Europe/Berlin. The leader lends each node its share. Needs a token that administers the cluster.");
   return { node: section("Bandwidth of the cluster", "limit-title", state, form, error, help), update: show };
 }
 

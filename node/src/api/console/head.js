@@ -6,7 +6,7 @@ import { el, mark, say } from "./dom.js";
 import { counted, place } from "./format.js";
 import { now, take } from "./live.js";
 import { requestOf, submit } from "./submit.js";
-import { MODES, isOpen, standing } from "./words.js";
+import { MODES, isOpen, isOverBudget, standing } from "./words.js";
 
 /** The head of job `id`: its element, and `update(job)`. */
 export function head(id) {
@@ -73,7 +73,7 @@ function updateHead({ title, state, source, target, buttons }, job) {
   say(source, place(job.source) + from);
   say(target, place(job.target) + to);
   buttons.pause.hidden = !isOpen(job) || job.state === "paused";
-  buttons.resume.hidden = job.state !== "paused";
+  buttons.resume.hidden = job.state !== "paused" || isOverBudget(job);
   buttons.cancel.hidden = !isOpen(job);
   buttons.real.hidden = isOpen(job) || !job.dry_run || !requestOf(job.id);
   // Ends that are not text cannot be typed either.

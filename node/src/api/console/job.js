@@ -1,5 +1,6 @@
 // One job.
 
+import { raise } from "./budget.js";
 import { chart } from "./chart.js";
 import { el, fact, fill, keyed, mark, say } from "./dom.js";
 import { flow } from "./flow.js";
@@ -7,6 +8,7 @@ import { bytes, count, counted, duration, moment, percent, rate, span } from "./
 import { head } from "./head.js";
 import { heldBy, samples, seenPhases } from "./history.js";
 import { doneShare, progress, progressText } from "./jobs.js";
+import { budgetText, limitNow } from "./limit.js";
 import { now, subscribe, watch } from "./live.js";
 import { map } from "./map.js";
 import { reportSection } from "./report.js";
@@ -15,7 +17,7 @@ import { COUNTS, DRY_COUNTS, advice, bottleneck, cause, isOpen, phases, standing
 /** Shows the job; gives back what ends that. */
 export function showJob(main, id) {
   watch(id);
-  const parts = [head(id), figures(), timeline(), throughput(id), explain(id), nodes(), troubles()];
+  const parts = [head(id), raise(id), figures(), timeline(), throughput(id), explain(id), nodes(), troubles()];
   const report = reportSection(id);
   const problem = el("p", { class: "error banner", role: "alert" });
   const body = el("div", { class: "job-page", hidden: true }, parts.map((part) => part.node), report.node);
@@ -171,7 +173,7 @@ function explain(id) {
   const shares = el("ul", { class: "shares" });
   const throttles = el("ul", { class: "hint" });
   const facts = el("dl", { class: "facts" });
-  const [limit, priority, wire, resent] = ["Limit of the job", "Priority", "Crossed the network", "Sent before"].map((term) => fact(facts, term));
+  const [limit, budget, priority, wire, resent] = ["Limit of the job", "Budget", "Priority", "Crossed the network", "Sent before"].map((term) => fact(facts, term));
   const node = section("Bottleneck and limits", "explain-title", name, text, shares, throttles, facts);
   return {
     node,
@@ -183,7 +185,8 @@ function explain(id) {
       keyed(shares, heldBy(id), ([key]) => key, share);
       fill(throttles, (job.throttles ?? []).map((it) => el("li", {}, throttleText(it))));
       throttles.hidden = throttles.childElementCount === 0;
-      limit.set(job.bandwidth_bytes_per_second === null ? null : rate(job.bandwidth_bytes_per_second));
+      limit.set(limitNow(job));
+      budget.set(budgetText(job.budget));
       priority.set(`${job.priority} of 100`);
       const { wire: crossed, sent } = job.bytes;
       wire.set(crossed > 0 ? `${bytes(crossed)}${sent > crossed ? ` for ${bytes(sent)} of data` : ""}` : null);

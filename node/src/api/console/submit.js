@@ -3,8 +3,9 @@
 import { api } from "./api.js";
 import { confirm, note } from "./dialog.js";
 import { el, fill, say } from "./dom.js";
+import { area, check, field, linesOf, number, select, word } from "./fields.js";
+import { SIZE_HINT, limitRequest, sizeRequest } from "./limit.js";
 
-const MIB = 1 << 20;
 const REQUESTS_MAX = 50;
 
 const requests = new Map();
@@ -125,34 +126,15 @@ function placeField(name, label, value) {
   return { node, input, name };
 }
 
-function field(id, label, input, hint) {
-  const text = hint ? el("p", { class: "hint", id: `${id}-hint` }, hint) : null;
-  if (hint) input.setAttribute("aria-describedby", `${id}-hint`);
-  return el("div", { class: "field" }, el("label", { for: id }, label), input, text);
-}
-
-function check(id, label) {
-  const input = el("input", { type: "checkbox", id });
-  return { input, node: el("div", { class: "check" }, input, el("label", { for: id }, label)) };
-}
-
-function select(id, choices) {
-  return el("select", { id }, choices.map(([value, label]) => el("option", { value }, label)));
-}
-
-function number(id, properties) {
-  return el("input", { id, type: "number", inputmode: "decimal", step: "any", ...properties });
-}
-
 function optionFields() {
-  const globs = (id) => el("textarea", { id, rows: "2", spellcheck: "false", autocapitalize: "off" });
-  const [include, exclude] = [globs("include"), globs("exclude")];
+  const [include, exclude] = [area("include"), area("exclude")];
   const content = check("content", "Compare by content, not by size and time");
   const empty = check("allow-empty", "Delete even if the source is empty");
   const [most, unit] = [number("max-delete", { min: "0", step: "1" }), select("max-delete-unit", [["percent", "percent"], ["count", "objects"]])];
   unit.setAttribute("aria-label", "Unit of the most that may be deleted");
   const readBack = number("read-back", { min: "0", max: "100", step: "1", placeholder: "0" });
-  const bandwidth = number("bandwidth", { min: "0.1", placeholder: "no limit" });
+  const bandwidth = word("bandwidth", { placeholder: "no limit" });
+  const budget = budgetFields();
   const priority = number("priority", { min: "1", max: "100", step: "1", placeholder: "10" });
   const links = select("links", [["skip", "Leave out"], ["copy", "Copy the link"], ["follow", "Copy what they point to"]]);
   const mostField = el("div", { class: "field" }, el("label", { for: "max-delete" }, "Delete at most"), el("div", { class: "pair" }, most, unit));
@@ -166,11 +148,12 @@ function optionFields() {
       { class: "grid" },
       field("include", "Only keys like", include, "One glob a line, such as 2026/**; all keys when empty."),
       field("exclude", "No keys like", exclude, "One glob a line, such as **/*.tmp."),
-      field("bandwidth", "Bandwidth, MiB a second", bandwidth),
+      field("bandwidth", "Bandwidth, MiB a second", bandwidth, "Or a schedule, such as 08:00-18:00 200M, 18:00-08:00 off; Europe/Berlin."),
       field("priority", "Priority, 1 to 100", priority, "The share of the cluster beside other jobs."),
       readBackField,
       field("links", "Symbolic links", links),
       mostField,
+      budget.nodes,
     ),
     content.node,
     empty.node,
@@ -184,10 +167,9 @@ function optionFields() {
       content.node.hidden = mode === "verify";
     },
     request(mode) {
-      const lines = (area) => area.value.split("\n").map((line) => line.trim()).filter((line) => line !== "");
       const whole = (input) => (input.value === "" ? null : Number(input.value));
-      const wanted = { include: lines(include), exclude: lines(exclude), links: links.value };
-      if (bandwidth.value !== "") wanted.bandwidth_bytes_per_second = Math.round(Number(bandwidth.value) * MIB);
+      const wanted = { include: linesOf(include), exclude: linesOf(exclude), links: links.value, ...budget.request() };
+      if (bandwidth.value.trim() !== "") Object.assign(wanted, limitRequest(bandwidth.value) ?? { bandwidth_schedule: bandwidth.value });
       if (priority.value !== "") wanted.priority = whole(priority);
       if (mode !== "verify") {
         wanted.read_back_percent = whole(readBack) ?? 0;
@@ -198,6 +180,29 @@ function optionFields() {
         if (most.value !== "") wanted.max_delete = { [unit.value]: whole(most) };
       }
       return wanted;
+    },
+  };
+}
+
+/** What the job may use: empty fields bound nothing. */
+function budgetFields() {
+  const most = word("budget-bytes", { placeholder: "no limit" });
+  const requests = number("budget-requests", { min: "1", step: "1", placeholder: "no limit" });
+  const isEmpty = (input) => input.value.trim() === "";
+  // The form looks at the validity of its fields before it asks for anything.
+  most.addEventListener("input", () => {
+    most.setCustomValidity(isEmpty(most) || sizeRequest(most.value) !== null ? "" : SIZE_HINT);
+  });
+  return {
+    nodes: [
+      field("budget-bytes", "Budget of bytes", most, "What the job may read, such as 500G or 2T. It rests when that is used up."),
+      field("budget-requests", "Budget of requests", requests, "Requests that it may make to stores."),
+    ],
+    request() {
+      const budget = {};
+      if (!isEmpty(most)) budget.bytes = sizeRequest(most.value);
+      if (!isEmpty(requests)) budget.requests = Number(requests.value);
+      return Object.keys(budget).length === 0 ? {} : { budget };
     },
   };
 }

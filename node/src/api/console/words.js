@@ -36,6 +36,11 @@ export function isOpen(job) {
   return job.outcome === null || job.outcome === undefined;
 }
 
+/** Whether the job rests because its budget is used up: it can go on only with a higher one. */
+export function isOverBudget(job) {
+  return job.state === "paused" && job.failure?.code === "over_budget";
+}
+
 /** The phases that a job of this mode goes through, and their labels. */
 export function phases(mode) {
   const moving = mode === "verify" ? "Comparing content" : "Moving";

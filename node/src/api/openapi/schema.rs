@@ -10,11 +10,13 @@ use serde_json::Value;
 use crate::api::access::{
     API_TOKEN_LIFE_SECONDS_MAX, ApiTokenList, ApiTokenRequest, AuditPage, CreatedApiToken,
 };
+use crate::api::budget::BudgetRequest;
 use crate::api::error::Problem;
 use crate::api::line::ReportLine;
 use crate::api::request::{
     KEY_CHARS_MAX, LeaderRequest, LimitRequest, SubmitRequest, TokenRequest,
 };
+use crate::api::retention::RetentionRequest;
 use crate::api::survey::Survey;
 use crate::api::text::ByteText;
 use crate::api::view::{ClusterView, JobList, JobView, JoinToken, NodeFigures, Submitted};
@@ -55,6 +57,16 @@ pub fn cluster(generator: &mut SchemaGenerator) -> Schema {
 /// What a node has done.
 pub fn node(generator: &mut SchemaGenerator) -> Schema {
     generator.subschema_for::<NodeFigures>()
+}
+
+/// What a job may use.
+pub fn budget_request(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<BudgetRequest>()
+}
+
+/// How long finished jobs are kept.
+pub fn retention_request(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<RetentionRequest>()
 }
 
 /// What every node says of itself.

@@ -1,5 +1,7 @@
 //! Tests of what a request becomes.
 
+use airlift_protocol::budget::{Money, Price, Prices};
+
 use super::*;
 
 fn at(text: &str) -> Location {
@@ -22,6 +24,8 @@ fn a_request_comes_back_as_it_was() {
     let mut all = submission(Mode::Sync, "berlin:/a", "s3://b/p");
     all.source = Location::Node { node: "berlin".into(), path: b"/\xff".to_vec() };
     all.filters = Filters { include: vec!["*.a".into()], exclude: vec!["b/**".into()] };
+    let price = Price { egress_per_gb: Money(90_000), requests_per_1000: Money(4) };
+    let prices = Prices { source: price, target: Price::default() };
     all.policy = Policy {
         comparison: Comparison::Content,
         links: LinkPolicy::Follow,
@@ -29,7 +33,7 @@ fn a_request_comes_back_as_it_was() {
         dry_run: true,
         allow_empty_source: true,
         max_delete: Some(DeleteLimit::Percent(9)),
-        bandwidth: Some(ByteRate(5)),
+        bandwidth: Some(ByteRate(5).into()),
         priority: Priority::HIGH,
         tags: TagPolicy::Skip,
         class: "GLACIER=Archive".parse().unwrap(),
@@ -38,6 +42,7 @@ fn a_request_comes_back_as_it_was() {
         server_side: ServerSide::Auto,
         acl: AclPolicy::BucketOwnerFullControl,
         restore: Some("standard:3".parse().unwrap()),
+        budget: Budget { bytes: Some(1), requests: Some(2), money: Some((Money(3), prices)) },
     };
     let mut listed = submission(Mode::Copy, "s3://b", "berlin:/x");
     let location = at("s3://b/inventory/manifest.json");
@@ -176,10 +181,17 @@ fn tokens_live_for_a_bounded_time() {
 
 #[test]
 fn a_limit_of_nothing_is_refused() {
-    let limit = |text: &str| serde_json::from_str::<LimitRequest>(text).unwrap().check();
-    assert_eq!(limit("{}").unwrap().bandwidth_bytes_per_second, None);
-    let some = limit(r#"{"bandwidth_bytes_per_second":5}"#).unwrap();
-    assert_eq!(some.bandwidth_bytes_per_second, Some(5));
+    let limit = |text: &str| serde_json::from_str::<LimitRequest>(text).unwrap().bandwidth();
+    assert_eq!(limit("{}"), Ok(None));
+    assert_eq!(limit(r#"{"bandwidth_bytes_per_second":5}"#), Ok(Some(ByteRate(5).into())));
+    let week = r#"{"bandwidth_schedule":"08:00-18:00 5, 18:00-08:00 off; Europe/Berlin"}"#;
+    let set = limit(week).unwrap().unwrap();
+    let again: LimitRequest = serde_json::from_str(week).unwrap();
+    assert_eq!(LimitRequest::from(Some(&set)), again);
+    let refused = limit(r#"{"bandwidth_schedule":"08:00-18:00 5, 17:00-19:00 6"}"#).unwrap_err();
+    assert!(refused.detail.contains("entry 2, '17:00-19:00 6', overlaps entry 1"), "{refused}");
+    let refused = limit(r#"{"bandwidth_schedule":"5M","bandwidth_bytes_per_second":5}"#);
+    assert!(refused.unwrap_err().detail.contains("give one of"));
     let refused = limit(r#"{"bandwidth_bytes_per_second":0}"#).unwrap_err();
     assert!(refused.detail.contains("pause them"), "{refused}");
     assert!(serde_json::from_str::<LimitRequest>(r#"{"bandwidth":5}"#).is_err());

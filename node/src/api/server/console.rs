@@ -41,10 +41,12 @@ const FILES: &[File] = &[
     file!("icon.svg", "image/svg+xml"),
     file!("api.js", "text/javascript; charset=utf-8"),
     file!("app.js", "text/javascript; charset=utf-8"),
+    file!("budget.js", "text/javascript; charset=utf-8"),
     file!("chart.js", "text/javascript; charset=utf-8"),
     file!("cluster.js", "text/javascript; charset=utf-8"),
     file!("dialog.js", "text/javascript; charset=utf-8"),
     file!("dom.js", "text/javascript; charset=utf-8"),
+    file!("fields.js", "text/javascript; charset=utf-8"),
     file!("flow.js", "text/javascript; charset=utf-8"),
     file!("format.js", "text/javascript; charset=utf-8"),
     file!("head.js", "text/javascript; charset=utf-8"),
@@ -58,6 +60,8 @@ const FILES: &[File] = &[
     file!("report.js", "text/javascript; charset=utf-8"),
     file!("signin.js", "text/javascript; charset=utf-8"),
     file!("submit.js", "text/javascript; charset=utf-8"),
+    file!("limit.js", "text/javascript; charset=utf-8"),
+    file!("tokens.js", "text/javascript; charset=utf-8"),
     file!("words.js", "text/javascript; charset=utf-8"),
 ];
 

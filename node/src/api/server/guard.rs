@@ -13,6 +13,7 @@ use tokio::sync::{Semaphore, watch};
 use super::Limits;
 use super::connections::Peer;
 use super::failures::Failures;
+use super::meter::Requests;
 use crate::api::error::{ApiCode, ApiError, PROBLEM_TYPE, Problem};
 use crate::api::operation::Sight;
 use crate::api::service::{Permission, Service};
@@ -27,6 +28,8 @@ const BUSY_PAUSE: Duration = Duration::from_secs(1);
 pub(super) struct Guard {
     pub(super) service: Arc<dyn Service>,
     pub(super) limits: Limits,
+    /// What was asked, counted.
+    pub(super) counts: Arc<Requests>,
     /// Places for clients that look on.
     pub(super) watchers: Arc<Semaphore>,
     /// Turns true when the server is to end.
@@ -52,11 +55,13 @@ impl Guard {
     pub(super) fn new(
         service: Arc<dyn Service>,
         limits: Limits,
+        counts: Arc<Requests>,
         stop: watch::Receiver<bool>,
     ) -> Self {
         Self {
             service,
             limits,
+            counts,
             watchers: Arc::new(Semaphore::new(limits.watchers_max)),
             stop,
             requests: Semaphore::new(limits.requests_max),

@@ -12,6 +12,7 @@ use axum::routing::get;
 use serde_json::json;
 
 use super::guard::{Guard, bound};
+use super::meter::count;
 use super::routes::{Answer, json, no_method, no_path, no_store};
 use crate::metrics::{self, CONTENT_TYPE};
 
@@ -25,6 +26,7 @@ pub(super) fn router(guard: Arc<Guard>) -> Router {
         .method_not_allowed_fallback(no_method)
         .layer(from_fn_with_state(Arc::clone(&guard), bound))
         .layer(from_fn(no_store))
+        .layer(from_fn_with_state(Arc::clone(&guard), count))
         .with_state(guard)
 }
 
@@ -46,7 +48,10 @@ pub(super) async fn is_ready(State(guard): State<Arc<Guard>>) -> Answer {
 
 /// The metrics.
 pub(super) async fn show_metrics(State(guard): State<Arc<Guard>>) -> Answer {
-    let text = metrics::render(&guard.service.snapshot().await?);
+    let mut snapshot = guard.service.snapshot().await?;
+    // The service knows nothing of who asks it: the server has counted that.
+    snapshot.measured.api = guard.counts.figures();
+    let text = metrics::render(&snapshot);
     let kind = HeaderValue::from_static(CONTENT_TYPE);
     let answer: Response = ([(header::CONTENT_TYPE, kind)], text).into_response();
     Ok(answer)

@@ -1,5 +1,6 @@
 //! Which path does what.
 
+use std::fmt::Display;
 use std::future::{Ready, ready};
 use std::sync::{Arc, LazyLock};
 
@@ -20,13 +21,15 @@ use super::access;
 use super::console;
 use super::events::events;
 use super::guard::{Client, Gate, Guard, authorize, bound};
-use super::monitor;
+use super::{meter, monitor};
+use crate::api::budget::BudgetRequest;
 use crate::api::error::{ApiCode, ApiError};
 use crate::api::openapi;
 use crate::api::operation::{About, Method, Operation};
 use crate::api::request::{
     KEY_HEADER, LeaderRequest, LimitRequest, Submission, SubmitRequest, TokenRequest, submit_key,
 };
+use crate::api::retention::RetentionRequest;
 use crate::api::service::JobOrder;
 use crate::api::text::parse_job_id;
 
@@ -53,6 +56,7 @@ pub(super) fn router(guard: Arc<Guard>) -> Router {
         .method_not_allowed_fallback(no_method)
         .layer(from_fn_with_state(Arc::clone(&guard), bound))
         .layer(from_fn(no_store))
+        .layer(from_fn_with_state(Arc::clone(&guard), meter::count))
         .with_state(guard)
 }
 
@@ -73,12 +77,14 @@ fn handler(operation: Operation, method: MethodFilter) -> MethodRouter<Arc<Guard
         Operation::PauseJob => on(method, pause),
         Operation::ResumeJob => on(method, resume),
         Operation::CancelJob => on(method, cancel),
+        Operation::BudgetJob => on(method, set_budget),
         Operation::ReportJob => on(method, report),
         Operation::ShowCluster => on(method, cluster),
         Operation::CreateToken => on(method, create_token),
         Operation::RemoveNode => on(method, remove_node),
         Operation::TransferLeader => on(method, transfer_leader),
         Operation::LimitCluster => on(method, limit),
+        Operation::RetainJobs => on(method, set_retention),
         Operation::ListApiTokens => on(method, access::list),
         Operation::CreateApiToken => on(method, access::create),
         Operation::RevokeApiToken => on(method, access::revoke),
@@ -177,6 +183,17 @@ async fn order(client: &Client, path: JobPath, order: JobOrder) -> Answer {
     json(&client.0.order(job_id(path)?, order).await?)
 }
 
+async fn set_budget(
+    State(guard): State<Arc<Guard>>,
+    Extension(client): Extension<Client>,
+    path: JobPath,
+    body: Body,
+) -> Answer {
+    let job = job_id(path)?;
+    let request: BudgetRequest = read(body, &guard).await?;
+    json(&client.0.set_budget(job, request).await?)
+}
+
 /// From which line a report is wanted.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -266,7 +283,20 @@ async fn limit(
     body: Body,
 ) -> Answer {
     let request: LimitRequest = read(body, &guard).await?;
-    json(&client.0.limit(request.check()?).await?)
+    // Refused here already, before anybody is asked.
+    request.bandwidth()?;
+    json(&client.0.limit(request).await?)
+}
+
+async fn set_retention(
+    State(guard): State<Arc<Guard>>,
+    Extension(client): Extension<Client>,
+    body: Body,
+) -> Answer {
+    let request: RetentionRequest = read(body, &guard).await?;
+    // Refused here already, before anybody is asked.
+    request.retention()?;
+    json(&client.0.set_retention(request).await?)
 }
 
 type JobPath = Result<Path<String>, PathRejection>;
@@ -290,8 +320,13 @@ pub(super) async fn read<T: DeserializeOwned>(body: Body, guard: &Guard) -> Resu
         let text = format!("the body broke off, or is longer than the {most} bytes allowed");
         ApiError::new(ApiCode::TooLarge, text)
     })?;
-    serde_json::from_slice(&bytes)
-        .map_err(|error| ApiError::invalid(format!("the body is not what is asked for: {error}")))
+    let wrong =
+        |why: &dyn Display| ApiError::invalid(format!("the body is not what is asked for: {why}"));
+    // A list of values without names would be read as well, by the order in which we have the fields.
+    if bytes.trim_ascii_start().first().is_some_and(|first| *first != b'{') {
+        return Err(wrong(&"it is no JSON object"));
+    }
+    serde_json::from_slice(&bytes).map_err(|error| wrong(&error))
 }
 
 pub(super) fn json(value: &impl Serialize) -> Answer {

@@ -6,10 +6,12 @@ use std::time::Duration;
 use airlift_protocol::location::Location;
 use reqwest::Url;
 
+use crate::api::budget::BudgetRequest;
 use crate::api::client::{Client, ClientErrorKind, Patience, Secret};
 use crate::api::error::{ApiCode, ApiError};
 use crate::api::fake::{self, Fake, JOB, TOKEN};
 use crate::api::request::{LeaderRequest, LimitRequest, SubmitRequest, TokenRequest};
+use crate::api::retention::RetentionRequest;
 use crate::api::server::Limits;
 use crate::api::service::JobOrder;
 use crate::api::text::ByteText;
@@ -59,7 +61,11 @@ async fn every_method_reaches_the_service_and_comes_back() {
     // A name is a part of the path, whatever it looks like.
     client.remove_node("../a b/?").await.unwrap();
     client.transfer_leader(&LeaderRequest { node: Some("paris".into()) }).await.unwrap();
-    client.limit(&LimitRequest { bandwidth_bytes_per_second: Some(7) }).await.unwrap();
+    let limit = LimitRequest { bandwidth_bytes_per_second: Some(7), bandwidth_schedule: None };
+    client.limit(&limit).await.unwrap();
+    let budget = BudgetRequest { bytes: Some(9), ..BudgetRequest::default() };
+    assert_eq!(client.set_budget(JOB, &budget).await.unwrap(), fake::ended());
+    client.set_retention(&RetentionRequest { age_seconds: None, count: Some(5) }).await.unwrap();
     let orders = [
         "pause",
         "resume",
@@ -68,6 +74,8 @@ async fn every_method_reaches_the_service_and_comes_back() {
         "remove ../a b/?",
         "transfer Some(\"paris\")",
         "limit Some(7)",
+        "budget Some(9)",
+        "keep Some(5)",
     ];
     assert_eq!(*fake.0.orders.lock().unwrap(), orders);
 }

@@ -122,6 +122,7 @@ async fn a_job_has_its_json_form() {
         "ended_at": "2026-11-21T12:00:03Z",
         "elapsed_ms": 3000,
         "outcome": "incomplete",
+        "budget": null,
         "single": null,
         "nodes": [],
         "links": [],
@@ -135,6 +136,7 @@ async fn a_job_has_its_json_form() {
         "failure": null,
         "priority": 10,
         "bandwidth_bytes_per_second": 4000,
+        "bandwidth_schedule": null,
         "ranges": [],
         "retry_seconds": null,
         "throttles": [],
@@ -156,6 +158,8 @@ async fn a_cluster_has_its_json_form() {
         json!({
             "id": "c0ffee", "leader": "berlin", "term": 7, "commit_index": 1234,
             "has_quorum": true, "is_current": true, "nodes": [], "format": 5, "bandwidth_bytes_per_second": 5000,
+            "bandwidth_schedule": "08:00-18:00 5000; UTC",
+            "retention": { "age_seconds": 60, "count": null },
         })
     );
     assert_eq!(
@@ -208,6 +212,7 @@ async fn wrong_requests_are_told_what_is_wrong() {
     let body = |value: &str| value.to_owned();
     let cases = [
         (Method::POST, "/api/v1/jobs", body("{"), 400, "invalid"),
+        (Method::POST, "/api/v1/cluster/limit", body("[null, null]"), 400, "invalid"),
         (Method::POST, "/api/v1/jobs", body(r#"{"mode":"cp","source":"a:/x"}"#), 400, "invalid"),
         (
             Method::POST,

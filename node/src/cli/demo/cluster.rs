@@ -217,6 +217,8 @@ mod tests {
             is_current: true,
             format: Some(5),
             bandwidth_bytes_per_second: None,
+            bandwidth_schedule: None,
+            retention: Default::default(),
             nodes: ["oslo", "paris-1"].map(node).to_vec(),
         }
     }

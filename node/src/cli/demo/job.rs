@@ -79,7 +79,11 @@ impl Job {
             source: at(SOURCE, source),
             target: at(TARGET, target),
             filters: Filters::default(),
-            policy: Policy { links: LinkPolicy::Copy, bandwidth: Some(rate), ..Policy::default() },
+            policy: Policy {
+                links: LinkPolicy::Copy,
+                bandwidth: Some(rate.into()),
+                ..Policy::default()
+            },
         };
         let request = SubmitRequest::from(&submission);
         let submitted = cluster

@@ -163,9 +163,15 @@ fn parts(view: &JobView) -> Vec<(Bottleneck, u64)> {
 fn paused(view: &JobView) -> Option<CliError> {
     let failure = view.failure.as_ref().filter(|_| view.job.state == JobState::Paused)?;
     let (id, reason) = (view.job.id, show::plain(&failure.reason));
-    Some(CliError::cannot_run(format!(
-        "job {id} is paused: {reason}; nothing is lost: put that right, and airlift job resume {id} goes on with it"
-    )))
+    let way_out = match failure.code {
+        // Resumed, it would use more of what it has used up.
+        ErrorCode::OverBudget => format!(
+            "airlift job budget {id} with --bytes, --requests or --money raises a bound, or lifts it with off, and \
+             goes on with it"
+        ),
+        _ => format!("put that right, and airlift job resume {id} goes on with it"),
+    };
+    Some(CliError::cannot_run(format!("job {id} is paused: {reason}; nothing is lost: {way_out}")))
 }
 
 async fn look(cluster: &Cluster, job: JobId, pause: Duration) -> Result<JobView, ClientError> {
@@ -313,4 +319,26 @@ fn end(view: &JobView) -> JobEnd {
         }
     };
     JobEnd { outcome, totals: view.job.totals() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::fake;
+    use crate::api::view::FailureView;
+
+    #[test]
+    fn a_job_that_rests_names_the_command_that_goes_on_with_it() {
+        let told = |code| {
+            let mut view = fake::begun();
+            view.failure = Some(FailureView { code, reason: "why".to_owned() });
+            assert!(paused(&view).is_none(), "it does not rest");
+            view.job.state = JobState::Paused;
+            paused(&view).unwrap().message
+        };
+        let denied = told(ErrorCode::Unauthorized);
+        assert!(denied.contains("airlift job resume"), "{denied}");
+        let over = told(ErrorCode::OverBudget);
+        assert!(over.contains("airlift job budget") && !over.contains("resume"), "{over}");
+    }
 }

@@ -11,6 +11,7 @@ use crate::api::throttle::ThrottleView;
 use crate::api::view::{
     EndView, JobList, JobMode, JobNodeView, JobRole, JobState, JobSummary, JobView, RangeView,
 };
+use crate::cli::budget;
 use crate::cli::format::{clock, count};
 use crate::cli::table::{self, Row};
 
@@ -85,9 +86,8 @@ pub(super) fn page(view: &JobView) -> String {
         Some(at) => lines.push(format!("ended       {at}")),
         None => lines.push(format!("rate        {}", pace(job))),
     }
-    if let Some(limit) = view.bandwidth_bytes_per_second {
-        lines.push(format!("limit       {}", ByteRate(limit)));
-    }
+    lines.extend(limit(view));
+    lines.extend(job.budget.iter().flat_map(budget::lines));
     if view.priority != Priority::NORMAL.weight() {
         lines.push(format!("priority    {}", view.priority));
     }
@@ -111,6 +111,19 @@ pub(super) fn page(view: &JobView) -> String {
         .extend(view.deletes_refused.iter().map(|reason| format!("deletes     {}", plain(reason))));
     lines.extend(troubles(view));
     lines.join("\n")
+}
+
+fn limit(view: &JobView) -> Option<String> {
+    let now = view.bandwidth_bytes_per_second.map(|rate| ByteRate(rate).to_string());
+    let schedule = view.bandwidth_schedule.as_deref().map(plain);
+    match (now, schedule) {
+        (Some(now), None) => Some(format!("limit       {now}")),
+        (now, Some(schedule)) => {
+            let now = now.unwrap_or_else(|| "none".to_owned());
+            Some(format!("limit       {now} now, by {schedule}"))
+        }
+        (None, None) => None,
+    }
 }
 
 /// What became of them, as far as anything has.

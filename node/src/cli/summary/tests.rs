@@ -103,6 +103,13 @@ fn a_stopped_job_says_why_and_how_to_go_on() {
     );
     assert_eq!((json["exit_code"].as_u64(), json["code"].as_str()), (Some(3), Some("no_space")));
     assert_eq!(json["resume"], RESUME);
+    let over = Outcome::Stopped(Failure::new(ErrorCode::OverBudget, "enough"));
+    let (lines, json) = check(&spec(Mode::Sync), over, std::iter::empty());
+    assert!(lines[0].ends_with("run the same command with a higher budget to resume"), "{lines:?}");
+    assert_eq!(
+        (json["resume"].as_str(), json["code"].as_str()),
+        (Some(RAISE), Some("over_budget"))
+    );
     let cancelled = Outcome::Stopped(Failure::new(ErrorCode::Cancelled, "interrupted"));
     let (lines, json) = check(&spec(Mode::Copy), cancelled, std::iter::empty());
     assert_eq!(lines[0], "airlift cp: interrupted; run the same command again to resume");

@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 use super::{FrameWriter, Serve};
 use crate::pipeline::budget::Budget;
 use crate::pipeline::meter::Meter;
+use crate::pipeline::requests::counted;
 use crate::pipeline::source::{CompressedObject, Source};
 use crate::store::{Restored, StoreError};
 
@@ -93,17 +94,30 @@ impl Serve for SourceServer {
         }
         tracing::debug!(?peer, job = %order.job, assignment = order.assignment.0, "serves");
         let served = self.shelf.source(order.job).await?;
+        let meter = Arc::clone(&served.meter);
+        counted(meter, self.answer(&served, request, frames)).await
+    }
+}
+
+impl SourceServer {
+    /// Answers a request about the source of a job.
+    async fn answer(
+        &self,
+        served: &Served,
+        request: Request,
+        frames: &mut FrameWriter,
+    ) -> Result<(), Failure> {
         let _order = served.meter.order();
         frames.count_in(Arc::clone(&served.meter));
         let source = &served.source;
         match request {
-            Request::Range { entry, range } => send_range(&served, entry, range, frames).await,
+            Request::Range { entry, range } => send_range(served, entry, range, frames).await,
             Request::Pack { entries } => {
                 let bytes = entries.iter().map(|entry| entry.size).sum();
                 let waits = served.meter.wait(Stage::Memory);
                 let _permit = self.budget.take(bytes).await;
                 drop(waits);
-                send_pack(&served, entries, frames).await
+                send_pack(served, entries, frames).await
             }
             Request::Stat { key } => {
                 let info = source.stat(&key).await?;

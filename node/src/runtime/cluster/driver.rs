@@ -554,6 +554,10 @@ impl Driver {
     }
 
     fn beat(&mut self, boot: Boot, held: Vec<AssignmentId>) {
+        // What is said in turn must not miss its turn by a word that is not sent.
+        if self.is_beating && !self.is_leader() {
+            return;
+        }
         let heartbeat = Heartbeat {
             boot,
             addresses: self.parts.addresses.clone(),
@@ -566,14 +570,12 @@ impl Driver {
             figures: self.parts.workshop.figures(),
             shares: None,
             gates: self.parts.workshop.gates(),
+            spent: self.parts.workshop.spent(),
         };
         let said = Term::now();
         if self.is_leader() {
             self.extend_term(said);
             return self.beat_here(heartbeat);
-        }
-        if self.is_beating {
-            return;
         }
         let leader = self.leader.filter(|leader| *leader != self.parts.node);
         let Some(asked) = leader.or_else(|| self.another_voter(self.asked_last)) else { return };

@@ -12,6 +12,7 @@ use airlift_protocol::raft::LogPayload;
 use airlift_protocol::time::Timestamp;
 use tokio::time::Instant;
 
+use super::courier::Deliveries;
 use super::directory::Directory;
 use super::service::Meters;
 use super::work::Workshop;
@@ -134,6 +135,7 @@ pub(super) struct NodeMeters {
     pub(super) started: Instant,
     /// The same, as a wall clock tells it.
     pub(super) started_at: Timestamp,
+    pub(super) deliveries: Deliveries,
 }
 
 impl Meters for NodeMeters {
@@ -179,6 +181,7 @@ impl Meters for NodeMeters {
         }
         self.workshop.measure(&mut measured);
         self.figures.measure(&mut measured);
+        measured.webhooks = self.deliveries.figures();
         measured
     }
 

@@ -36,7 +36,6 @@ use airlift_protocol::id::{JobId, NodeId};
 use airlift_protocol::job::JobSpec;
 use airlift_protocol::location::Location;
 use airlift_protocol::once::SubmitKey;
-use airlift_protocol::units::ByteRate;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
@@ -45,6 +44,7 @@ use serde_json::Value;
 
 use self::access::{Caller, no_token};
 use self::call::{Call, Granted};
+pub(super) use self::jobs::summary_of;
 use self::members::Known;
 use self::report::{Batch, LINES_MAX, Reader};
 pub(crate) use self::report::{Line, Place, Records, Start};
@@ -52,11 +52,13 @@ use super::api_token::{self, Shown};
 use super::ask::{Asker, Gone, Sight};
 use super::token::JoinTokenText;
 use crate::api::access::{ApiTokenList, ApiTokenRequest, ApiTokenView, AuditPage, CreatedApiToken};
+use crate::api::budget::BudgetRequest;
 use crate::api::client::Secret;
 use crate::api::error::{ApiCode, ApiError};
 use crate::api::request::{
     Found, LeaderRequest, LimitRequest, Submission, SubmitRequest, TokenRequest,
 };
+use crate::api::retention::RetentionRequest;
 use crate::api::service::{Admitted, JobOrder, ReportLines, Service};
 use crate::api::survey::Survey;
 use crate::api::view::{
@@ -321,9 +323,13 @@ impl ClusterService {
             Call::TransferLeader(request) => {
                 self.transfer_here(request, by).await.map(|()| Value::Null)
             }
+            Call::SetRetention(request) => {
+                let retention = request.retention()?;
+                self.request(Request::SetRetention(retention), by).await.map(|()| Value::Null)
+            }
+            Call::SetBudget(job, request) => self.set_budget_here(job, request, by).await,
             Call::Limit(request) => {
-                let bandwidth = request.check()?.bandwidth_bytes_per_second.map(ByteRate);
-                self.request(Request::Limit(bandwidth), by).await.map(|()| Value::Null)
+                self.request(Request::Limit(request.bandwidth()?), by).await.map(|()| Value::Null)
             }
             Call::CreateApiToken(request) => {
                 call::write(&self.create_api_token_here(&request, by).await?)
@@ -404,8 +410,11 @@ impl ClusterService {
     }
 
     async fn run(&self, job: JobId) -> Result<u32, ApiError> {
-        let run = self.look_leading(move |leading| Some(leading.state().jobs.get(&job)?.run));
-        run.await?.ok_or_else(|| jobs::missing(job))
+        let run = self.look_leading(move |leading| {
+            let state = leading.state();
+            state.jobs.get(&job).map(|it| it.run).ok_or_else(|| jobs::gone(state, job))
+        });
+        run.await?
     }
 
     async fn job_here(&self, job: JobId) -> Result<JobView, ApiError> {
@@ -418,6 +427,24 @@ impl ClusterService {
         let (records, objects) = (Arc::clone(&self.records), shown.nameless.clone());
         let keys = blocking(move || records.keys(&objects)).await;
         Ok(shown.name(keys))
+    }
+
+    /// Gives a job another budget, by the prices that it has where none are given.
+    async fn set_budget_here(
+        &self,
+        job: JobId,
+        request: BudgetRequest,
+        by: Actor,
+    ) -> Result<Value, ApiError> {
+        let before = self.look_leading(move |leading| {
+            let state = leading.state();
+            let found = state.jobs.get(&job).map(|it| it.spec.policy.budget);
+            found.ok_or_else(|| jobs::gone(state, job))
+        });
+        let before = before.await??;
+        let budget = request.budget(before.money.as_ref().map(|(_, prices)| prices))?;
+        self.request(Request::SetBudget(job, budget), by).await?;
+        call::write(&self.job_here(job).await?)
     }
 
     async fn order_here(&self, job: JobId, order: Request, by: Actor) -> Result<Value, ApiError> {
@@ -623,6 +650,15 @@ impl Service for ClusterService {
 
     async fn transfer_leader(&self, request: LeaderRequest) -> Result<ClusterView, ApiError> {
         self.call_admitted::<()>(&Call::TransferLeader(request)).await?;
+        self.cluster().await
+    }
+
+    async fn set_budget(&self, job: JobId, request: BudgetRequest) -> Result<JobView, ApiError> {
+        self.call_admitted(&Call::SetBudget(job, request)).await
+    }
+
+    async fn set_retention(&self, request: RetentionRequest) -> Result<ClusterView, ApiError> {
+        self.call_admitted::<()>(&Call::SetRetention(request)).await?;
         self.cluster().await
     }
 

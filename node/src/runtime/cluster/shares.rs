@@ -31,7 +31,7 @@ pub(super) struct Limited {
 
 impl From<&Assignment> for Limited {
     fn from(order: &Assignment) -> Self {
-        Self { job: order.job, own: order.bandwidth.is_some(), total: order.is_total_limited }
+        Self { job: order.job, own: order.is_limited, total: order.is_total_limited }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod gates;
 mod opened;
+mod spending;
 mod timing;
 
 pub(super) use self::timing::name;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use airlift_coordinator::AgentInput;
 use airlift_protocol::assignment::{Assignment, End, Work};
+use airlift_protocol::budget::Spent;
 use airlift_protocol::codec;
 use airlift_protocol::control::{ControlAnswer, ControlMessage, Members};
 use airlift_protocol::error::{ErrorCode, Failure};
@@ -30,6 +32,7 @@ use tokio::sync::{OnceCell, mpsc};
 use tokio::time::Instant;
 
 use self::opened::Opened;
+use self::spending::Spending;
 use self::timing::Timing;
 use super::archive::Archive;
 use super::ask::Asker;
@@ -49,6 +52,7 @@ use crate::pipeline::compress::{Compression, Encoder};
 use crate::pipeline::local::LocalSource;
 use crate::pipeline::meter::{JobMeters, Tally};
 use crate::pipeline::places::Places;
+use crate::pipeline::requests::counted;
 use crate::pipeline::rivals::{self, Rivals};
 use crate::pipeline::slots::{Slots, takes_slot};
 use crate::pipeline::source::Source;
@@ -103,6 +107,8 @@ pub(super) struct Workshop {
     jobs: Mutex<BTreeMap<JobId, Arc<Job>>>,
     /// What was counted of jobs that were let go. Locked after the jobs.
     let_go: Mutex<Tally>,
+    /// What was said of budgets.
+    spending: Mutex<Spending>,
     timing: Timing,
     /// Jobs with a directory here, worked on by this process or not.
     on_disk: Mutex<BTreeSet<JobId>>,
@@ -162,6 +168,7 @@ impl Workshop {
             leader: Mutex::new(None),
             jobs: Mutex::new(BTreeMap::new()),
             let_go: Mutex::default(),
+            spending: Mutex::default(),
             timing: Timing::new(),
             shares: ShareBook::new(),
             archive: OnceLock::new(),
@@ -213,6 +220,15 @@ impl Workshop {
         let idle = idle.map(|id| (*id, 0));
         let sent = |job: &Job| job.meters.moving.sent.load(Ordering::Relaxed);
         jobs.iter().map(|(id, job)| (*id, sent(job))).chain(idle).collect()
+    }
+
+    /// What the next sign of life says of what was used of budgets since the process, or a job's work here,
+    /// began.
+    pub(super) fn spent(&self) -> Vec<Spent> {
+        let jobs = locked(&self.jobs);
+        let words = jobs.iter().map(|(id, job)| job.meters.spent(*id)).collect();
+        drop(jobs);
+        locked(&self.spending).choose(words, clock::now())
     }
 
     /// Lets go of jobs that are over, unless a later run has been heard of. May block.
@@ -372,12 +388,12 @@ impl Workshop {
         let store =
             locate::open(&here(location), job.id, handling, job.fence.clone(), &self.setup.stores)
                 .await?;
-        if let Some(access) = access {
-            store.preflight(access).await?;
-        }
         job.meters.moving.watch(end, &*store);
         if end == End::Source {
             job.meters.serving.watch(end, &*store);
+        }
+        if let Some(access) = access {
+            counted(Arc::clone(&job.meters.moving), store.preflight(access)).await?;
         }
         Ok(store)
     }
@@ -419,7 +435,13 @@ impl Workshop {
         let (directory, id) = (self.setup.directory.clone(), job.id);
         let scratch = blocking(move || directory.job(id)).await?;
         let stores = &self.setup.stores;
-        Inventory::open(file.form, &location, source, job.id, scratch, stores).await.map(Some)
+        let opening = Inventory::open(file.form, &location, source, job.id, scratch, stores);
+        let inventory = counted(Arc::clone(&job.meters.moving), opening).await?;
+        // It stands for the listing of the source, wherever it lies.
+        for meter in [&job.meters.moving, &job.meters.serving] {
+            meter.watch(End::Source, &*inventory.store);
+        }
+        Ok(Some(inventory))
     }
 
     async fn target_store(&self, job: &Job) -> Result<Arc<dyn Store>, StoreError> {
@@ -482,7 +504,16 @@ impl Workshop {
         if let Work::List { end: End::Source, .. } = &assignment.work {
             let source = Some(self.source_store(&job).await?);
             let inventory = self.inventory(&job).await?;
-            return Ok(Executor { spec, transfer: None, source, inventory, filter, outcomes });
+            let meter = Arc::clone(&job.meters.moving);
+            return Ok(Executor {
+                spec,
+                transfer: None,
+                source,
+                inventory,
+                filter,
+                meter,
+                outcomes,
+            });
         }
         let limit = self.shares.limit(assignment.into());
         let (budget, meter) = (self.receiving.clone(), Arc::clone(&job.meters.moving));
@@ -493,10 +524,10 @@ impl Workshop {
             target: self.target_store(&job).await?,
             journal: self.journal(&job).await?,
             bounds,
-            meter,
+            meter: Arc::clone(&meter),
         };
         let transfer = Some(transfer);
-        Ok(Executor { spec, transfer, source: None, inventory: None, filter, outcomes })
+        Ok(Executor { spec, transfer, source: None, inventory: None, filter, meter, outcomes })
     }
 
     async fn source(

@@ -22,7 +22,15 @@ fn executor(store: MemoryStore, outcomes: mpsc::Sender<AgentInput>, filters: Fil
     };
     let filter = Arc::new(Filter::new(&spec.filters).unwrap());
     let source: Option<Arc<dyn Store>> = Some(Arc::new(store));
-    Executor { spec: Arc::new(spec), transfer: None, source, inventory: None, filter, outcomes }
+    Executor {
+        spec: Arc::new(spec),
+        transfer: None,
+        source,
+        inventory: None,
+        filter,
+        meter: Arc::default(),
+        outcomes,
+    }
 }
 
 fn filled(keys: impl IntoIterator<Item = String>) -> MemoryStore {

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::control::{Control, End, Started};
 use crate::pipeline::meter::Stopwatch;
 use crate::pipeline::places::{Place, Places};
+use crate::pipeline::requests;
 use crate::runtime::clock;
 use crate::store::StoreError;
 
@@ -98,6 +99,7 @@ impl Gate {
         async move {
             let place = self.places.take().await;
             self.wait_for_turn().await;
+            requests::count(self);
             let passage = Passage::begin(self, place, bytes);
             let result = request.await;
             let error = result.as_ref().err();

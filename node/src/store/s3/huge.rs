@@ -201,6 +201,7 @@ fn begin() -> Site {
         shares: None,
         gates: Vec::new(),
         formats: Formats::BUILD,
+        spent: Vec::new(),
     };
     site.feed(Input::Heartbeat { node: NODE, heartbeat, at: NOW });
     site

@@ -147,5 +147,6 @@ pub(super) fn heartbeat(boot: u64, held: Vec<AssignmentId>) -> Heartbeat {
         shares: None,
         gates: Vec::new(),
         formats: Formats::BUILD,
+        spent: Vec::new(),
     }
 }

@@ -79,14 +79,18 @@ impl Caller {
             | Call::Pause(job)
             | Call::Resume(job)
             | Call::Cancel(job)
+            | Call::SetBudget(job, _)
             | Call::Report { job, .. } => match state.jobs.get(job) {
                 Some(found) if !self.sees(found) => Err(jobs::missing(*job)),
+                // Where it was is not known any more: it may have been anybody's.
+                None if state.removed.contains_key(job) => Err(jobs::missing(*job)),
                 _ => Ok(()),
             },
             Call::CreateToken(_)
             | Call::RemoveNode(_)
             | Call::TransferLeader(_)
             | Call::Limit(_)
+            | Call::SetRetention(_)
             | Call::CreateApiToken(_)
             | Call::ApiTokens
             | Call::RevokeApiToken(_)
@@ -178,5 +182,37 @@ pub(super) fn no_token(text: &str) -> ApiError {
              of `airlift token create`",
         ),
         false => wrong_token(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use airlift_coordinator::state::Removed;
+    use airlift_protocol::access::ApiTokenName;
+    use airlift_protocol::id::JobId;
+
+    use super::*;
+
+    #[test]
+    fn whoever_is_limited_cannot_tell_a_job_that_was_removed_from_one_that_never_was() {
+        let (removed, never) = (JobId([1; 16]), JobId([2; 16]));
+        let mut state = State::default();
+        state.removed.insert(removed, Removed { run: 1, ended_at: Timestamp(5) });
+        let token = ApiToken {
+            name: ApiTokenName::parse("team").unwrap(),
+            secret_hash: [0; 32],
+            role: ApiRole::Submitter,
+            locations: vec![Location::Path("/team".into())],
+            created_at: Timestamp(1),
+            expires_at: None,
+        };
+        let caller = |limit| Caller { by: Actor::Root, permission: Permission::Operate, limit };
+        for call in [Call::Job(removed), Call::Cancel(removed)] {
+            let refused = caller(Some(token.clone())).check(&call, &state).unwrap_err();
+            assert_eq!(refused, jobs::missing(removed));
+            assert_eq!(caller(None).check(&call, &state), Ok(()));
+        }
+        // Of one that it has not heard of yet, another node may know more.
+        assert_eq!(caller(Some(token)).check(&Call::Job(never), &state), Ok(()));
     }
 }

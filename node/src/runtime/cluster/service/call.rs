@@ -12,8 +12,10 @@ use serde_json::Value;
 use super::access::Caller;
 use super::report::Place;
 use crate::api::access::ApiTokenRequest;
+use crate::api::budget::BudgetRequest;
 use crate::api::error::{ApiCode, ApiError, Problem};
 use crate::api::request::{LeaderRequest, LimitRequest, SubmitRequest, TokenRequest};
+use crate::api::retention::RetentionRequest;
 use crate::api::service::{JobOrder, Permission};
 use crate::network::control::RequestError;
 
@@ -77,6 +79,10 @@ pub(super) enum Call {
         /// The number of the first.
         from: u64,
     },
+    /// A job is to have another budget.
+    SetBudget(JobId, BudgetRequest),
+    /// So much is to be kept of jobs that have ended.
+    SetRetention(RetentionRequest),
 }
 
 impl Call {
@@ -102,14 +108,16 @@ impl Call {
             | Self::SubmitOnce(..)
             | Self::Pause(_)
             | Self::Resume(_)
-            | Self::Cancel(_) => Permission::Operate,
+            | Self::Cancel(_)
+            | Self::SetBudget(..) => Permission::Operate,
             Self::CreateToken(_)
             | Self::RemoveNode(_)
             | Self::TransferLeader(_)
             | Self::Limit(_)
             | Self::CreateApiToken(_)
             | Self::ApiTokens
-            | Self::RevokeApiToken(_) => Permission::Administer,
+            | Self::RevokeApiToken(_)
+            | Self::SetRetention(_) => Permission::Administer,
         }
     }
 
@@ -134,7 +142,9 @@ impl Call {
             | Self::Limit(_)
             | Self::ApiTokens
             | Self::RevokeApiToken(_)
-            | Self::Audit { .. } => true,
+            | Self::Audit { .. }
+            | Self::SetBudget(..)
+            | Self::SetRetention(_) => true,
         }
     }
 
@@ -313,6 +323,7 @@ pub(super) fn refused(failure: &Failure) -> ApiError {
         | ErrorCode::Io
         | ErrorCode::Cancelled
         | ErrorCode::Malformed
+        | ErrorCode::OverBudget
         | ErrorCode::LeaseLost => ApiCode::Conflict,
     };
     ApiError::new(code, failure.detail())
@@ -322,6 +333,8 @@ pub(super) fn refused(failure: &Failure) -> ApiError {
 mod tests {
     use airlift_protocol::assignment::End;
     use airlift_protocol::id::{NodeId, PageId, Position};
+    use airlift_protocol::schedule::Bandwidth;
+    use airlift_protocol::units::ByteRate;
 
     use super::*;
     use crate::api::access::ApiRoleText;
@@ -346,6 +359,7 @@ mod tests {
             allow_empty_source: false,
             max_delete: None,
             bandwidth_bytes_per_second: Some(u64::MAX),
+            bandwidth_schedule: None,
             priority: Some(1),
             tags: Default::default(),
             storage_class: Some("keep".to_owned()),
@@ -354,6 +368,7 @@ mod tests {
             keys: Default::default(),
             inventory: None,
             server_side: Default::default(),
+            budget: None,
         }))
     }
 
@@ -371,6 +386,7 @@ mod tests {
             locations: vec![ByteText(b"berlin:/\xff".to_vec())],
             ttl_seconds: Some(60),
         };
+        let limit = LimitRequest::from(Some(&Bandwidth::Fixed(ByteRate(7))));
         let named = LeaderRequest { node: Some("paris".to_owned()) };
         vec![
             (Call::Authorize, Read, true),
@@ -388,7 +404,13 @@ mod tests {
             (Call::RemoveNode("paris".to_owned()), Administer, true),
             (Call::TransferLeader(named), Administer, true),
             (Call::TransferLeader(LeaderRequest::default()), Administer, false),
-            (Call::Limit(LimitRequest { bandwidth_bytes_per_second: Some(7) }), Administer, true),
+            (Call::Limit(limit), Administer, true),
+            (Call::SetRetention(RetentionRequest::default()), Administer, true),
+            (
+                Call::SetBudget(JOB, BudgetRequest { bytes: Some(7), ..Default::default() }),
+                Operate,
+                true,
+            ),
             (Call::CreateApiToken(api_token), Administer, false),
             (Call::ApiTokens, Administer, true),
             (Call::RevokeApiToken("ci".to_owned()), Administer, true),

@@ -6,14 +6,16 @@ use std::collections::BTreeMap;
 use airlift_coordinator::Coordinator;
 use airlift_coordinator::scheduler::bottleneck::{self, Bottleneck};
 use airlift_coordinator::scheduler::figures::Recent;
-use airlift_coordinator::state::{FailedObject, Job, LargeObject, Lease, Phase, Task};
+use airlift_coordinator::state::{FailedObject, Job, LargeObject, Lease, Phase, State, Task};
 use airlift_protocol::assignment::End;
 use airlift_protocol::cluster::Member;
 use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::id::{JobId, LogIndex, NodeId, Position};
 use airlift_protocol::key::Key;
+use airlift_protocol::schedule::Bandwidth;
 use airlift_protocol::time::Timestamp;
 
+use crate::api::budget::BudgetView;
 use crate::api::error::ApiError;
 use crate::api::line::JsonKey;
 use crate::api::text::ByteText;
@@ -43,6 +45,16 @@ pub(super) fn list(
     JobList { jobs: jobs.into_iter().map(show).collect() }
 }
 
+/// One job as a list shows it, if it is on record.
+pub(in crate::runtime::cluster) fn summary_of(
+    coordinator: &Coordinator,
+    id: JobId,
+    wall: Timestamp,
+) -> Option<JobSummary> {
+    let job = coordinator.state().jobs.get(&id)?;
+    Some(summary(id, job, &measured(coordinator, id), wall))
+}
+
 /// A job, but for what is on disk of it.
 pub(super) struct Shown {
     view: JobView,
@@ -69,7 +81,7 @@ pub(super) fn show(
     (now, wall): (Timestamp, Timestamp),
 ) -> Result<Shown, ApiError> {
     let state = coordinator.state();
-    let job = state.jobs.get(&id).ok_or_else(|| missing(id))?;
+    let job = state.jobs.get(&id).ok_or_else(|| gone(state, id))?;
     let nobody = BTreeMap::new();
     let members = state.cluster.as_ref().map_or(&nobody, |cluster| &cluster.members);
     let mut view = view(id, job, members, &measured(coordinator, id), wall);
@@ -122,6 +134,18 @@ pub(super) fn missing(id: JobId) -> ApiError {
     ApiError::not_found(format!("there is no job {id}"))
 }
 
+/// The answer about a job that is not on record, or not any more.
+pub(super) fn gone(state: &State, id: JobId) -> ApiError {
+    match state.removed.get(&id) {
+        None => missing(id),
+        Some(removed) => ApiError::not_found(format!(
+            "job {id} ended at {}, and what is known of it was removed since, its report too (airlift \
+             cluster keep-finished says how long that is kept)",
+            utc(removed.ended_at)
+        )),
+    }
+}
+
 /// Whether a user has ended the job, and that is over.
 pub(super) fn is_cancelled(job: &Job) -> bool {
     job.phase == Phase::Stopped
@@ -157,6 +181,7 @@ fn summary(id: JobId, job: &Job, measured: &Measured, wall: Timestamp) -> JobSum
         ended_at: job.ended_at.map(utc),
         elapsed_ms: job.ended_at.unwrap_or(wall).since(job.submitted_at),
         outcome: outcome(job),
+        budget: BudgetView::of(&job.spec.policy.budget, job.used()),
     }
 }
 
@@ -222,11 +247,25 @@ fn view(
         failure: failure
             .map(|failure| FailureView { code: failure.code, reason: failure.detail().to_owned() }),
         priority: job.spec.policy.priority.weight(),
-        bandwidth_bytes_per_second: job.spec.policy.bandwidth.map(|rate| rate.0),
+        bandwidth_bytes_per_second: limit_now(job.spec.policy.bandwidth.as_ref(), wall),
+        bandwidth_schedule: schedule_text(job.spec.policy.bandwidth.as_ref()),
         ranges: ranges(job),
         time: time(job, measured),
         retry_seconds: None,
         throttles: Vec::new(),
+    }
+}
+
+/// Bytes a second that a limit allows at `wall`.
+pub(super) fn limit_now(bandwidth: Option<&Bandwidth>, wall: Timestamp) -> Option<u64> {
+    Some(bandwidth?.limit_at(wall)?.0)
+}
+
+/// A limit that depends on the time of the week, as it is written.
+pub(super) fn schedule_text(bandwidth: Option<&Bandwidth>) -> Option<String> {
+    match bandwidth? {
+        Bandwidth::Fixed(_) => None,
+        schedule @ Bandwidth::Schedule(_) => Some(schedule.to_string()),
     }
 }
 
@@ -581,7 +620,7 @@ mod tests {
     #[test]
     fn a_limit_is_shown_with_what_each_node_has_of_it() {
         let mut job = job();
-        job.spec.policy.bandwidth = Some(airlift_protocol::units::ByteRate(90));
+        job.spec.policy.bandwidth = Some(airlift_protocol::units::ByteRate(90).into());
         let mut view = shown(&job, &BTreeMap::new());
         assert_eq!((view.bandwidth_bytes_per_second, view.priority), (Some(90), 10));
         show_shares(&mut view, &BTreeMap::from([(PARIS, 60)]));

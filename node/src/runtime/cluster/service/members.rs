@@ -4,16 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use airlift_coordinator::Coordinator;
 use airlift_coordinator::consensus::{Role as ConsensusRole, Status};
+use airlift_coordinator::state::Retention;
 use airlift_protocol::cluster::{ClusterId, Member, Role};
 use airlift_protocol::control::Members;
 use airlift_protocol::id::NodeId;
 use airlift_protocol::limits::{HEARTBEAT_MS, LEASE_MS};
 use airlift_protocol::raft::RaftId;
-use airlift_protocol::units::ByteRate;
+use airlift_protocol::schedule::Bandwidth;
 
+use super::jobs::{limit_now, schedule_text};
 use crate::api::error::{ApiCode, ApiError};
+use crate::api::retention::RetentionView;
 use crate::api::view::{ClusterView, NodeRole, NodeState, NodeView};
 use crate::network::identity::peer_id;
+use crate::runtime::clock;
 use crate::runtime::cluster::ask::Sight;
 
 /// Milliseconds without a sign of life after which a node is shown as silent: one was lost, and its
@@ -42,7 +46,9 @@ pub(super) struct Known {
     /// Nodes to which this one has a connection.
     connected: BTreeSet<NodeId>,
     /// What all jobs together may move, as far as a voter knows.
-    bandwidth: Option<ByteRate>,
+    bandwidth: Option<Bandwidth>,
+    /// How long jobs that have ended stay on record, as far as a voter knows.
+    retention: Retention,
     /// The format in force, as far as a voter knows.
     format: Option<u16>,
     /// What each node may move of that; at the leader.
@@ -73,7 +79,10 @@ impl Known {
             status: consensus.map(|consensus| consensus.status()),
             signs: signs.collect(),
             connected,
-            bandwidth: sight.coordinator.and_then(|coordinator| coordinator.state().bandwidth),
+            bandwidth: sight
+                .coordinator
+                .and_then(|coordinator| coordinator.state().bandwidth.clone()),
+            retention: sight.coordinator.map(|it| it.state().retention).unwrap_or_default(),
             format: sight.coordinator.map(|coordinator| coordinator.state().format.0),
             shares: sight.members.members.iter().filter_map(share).collect(),
         }
@@ -94,7 +103,9 @@ impl Known {
             is_current: true,
             nodes,
             format: self.format,
-            bandwidth_bytes_per_second: self.bandwidth.map(|rate| rate.0),
+            bandwidth_bytes_per_second: limit_now(self.bandwidth.as_ref(), clock::wall()),
+            bandwidth_schedule: schedule_text(self.bandwidth.as_ref()),
+            retention: RetentionView::from(self.retention),
         }
     }
 
@@ -303,6 +314,7 @@ mod tests {
             signs: (2..=voters).map(|number| (node(number), sign(number))).collect(),
             connected: BTreeSet::new(),
             bandwidth: None,
+            retention: Retention::default(),
             format: Some(5),
             shares: BTreeMap::new(),
         }
@@ -311,7 +323,7 @@ mod tests {
     #[test]
     fn the_limit_is_shown_with_what_each_node_has_of_it() {
         let mut known = known(2, &[2]);
-        known.bandwidth = Some(ByteRate(900));
+        known.bandwidth = Some(airlift_protocol::units::ByteRate(900).into());
         known.shares = [(node(1), 600), (node(3), 0)].into();
         let view = known.view();
         assert_eq!(view.bandwidth_bytes_per_second, Some(900));

@@ -22,6 +22,8 @@ struct Inside {
     raft: Option<Raft>,
     jobs: Option<JobList>,
     throttles: Vec<ThrottleView>,
+    over_budget: Option<u64>,
+    events_waiting: Option<u64>,
 }
 
 impl Inside {
@@ -42,6 +44,11 @@ impl Inside {
             throttles: leading.map_or_else(Vec::new, |leading| {
                 leading.throttles().throttled().map(ThrottleView::from).collect()
             }),
+            over_budget: leading.map(|leading| {
+                let jobs = leading.state().jobs.values();
+                jobs.filter(|job| job.is_running() && job.is_over_budget()).count() as u64
+            }),
+            events_waiting: leading.map(|leading| leading.state().outbox.len() as u64),
         }
     }
 }
@@ -65,8 +72,18 @@ impl ClusterService {
         let meters = Arc::clone(&self.meters);
         let (figures, measured) = blocking(move || (meters.read(), meters.measure())).await;
         let cluster = self.known().await?.view();
-        let Inside { readiness, raft, jobs, throttles } =
-            self.look(|sight| Inside::of(&sight)).await?;
-        Ok(Snapshot { figures, measured, cluster, readiness, raft, jobs, throttles })
+        let inside = self.look(|sight| Inside::of(&sight)).await?;
+        let Inside { readiness, raft, jobs, throttles, over_budget, events_waiting } = inside;
+        Ok(Snapshot {
+            figures,
+            measured,
+            cluster,
+            readiness,
+            raft,
+            jobs,
+            throttles,
+            over_budget,
+            events_waiting,
+        })
     }
 }

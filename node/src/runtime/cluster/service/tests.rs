@@ -273,6 +273,8 @@ fn submission(target: &str) -> Submission {
         allow_empty_source: false,
         max_delete: None,
         bandwidth_bytes_per_second: None,
+        bandwidth_schedule: None,
+        budget: None,
         priority: None,
         tags: TagsText::default(),
         storage_class: None,
