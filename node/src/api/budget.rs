@@ -163,7 +163,8 @@ impl PricesText {
 
 impl PriceText {
     fn parse(&self) -> Result<Price, ApiError> {
-        let amount = |text: &Option<String>| text.as_deref().map_or(Ok(Money::default()), money);
+        let amount =
+            |text: &Option<String>| text.as_deref().map_or_else(|| Ok(Money::default()), money);
         Ok(Price {
             egress_per_gb: amount(&self.egress_per_gb)?,
             requests_per_1000: amount(&self.requests_per_1000)?,

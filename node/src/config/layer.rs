@@ -126,9 +126,8 @@ pub(super) fn merge(sources: &Sources) -> Result<Merged, ConfigError> {
     };
     let mut values: Vec<Value> = SETTINGS.iter().map(value).collect();
     anchor_paths(&mut values, sources);
-    let File { path, stores, prices, webhooks, .. } = match file {
-        Some(file) => file,
-        None => return Ok(Merged { values, ..Merged::default() }),
+    let Some(File { path, stores, prices, webhooks, .. }) = file else {
+        return Ok(Merged { values, ..Merged::default() });
     };
     Ok(Merged { values, stores, prices, webhooks, file: Some(path) })
 }

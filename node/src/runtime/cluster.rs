@@ -339,12 +339,7 @@ async fn serve(options: ClusterOptions, networks: Networks, rest: Rest) -> Resul
     let (coordinator, file) = replica(&directory, &record, boot, &options)?.unzip();
     lend(&directory, file.as_ref(), &records, &workshop);
     let lines = lines(&asker, &control, file.as_ref(), &records);
-    let probe = Prober {
-        asker: asker.clone(),
-        control: Arc::clone(&control),
-        stores: options.stores.clone(),
-        directory: directory.clone(),
-    };
+    let probe = prober(&asker, &control, &options, &directory);
     let figures = Arc::new(Figures::default());
     let (courier, deliveries) = courier(&record, &asker, options.webhooks)?;
     let meters = NodeMeters {
@@ -400,6 +395,20 @@ async fn serve(options: ClusterOptions, networks: Networks, rest: Rest) -> Resul
     spans::Sending::end(sending).await;
     control.shutdown().await;
     ended
+}
+
+fn prober(
+    asker: &Asker,
+    control: &Arc<ControlNetwork>,
+    options: &ClusterOptions,
+    directory: &Directory,
+) -> Prober {
+    Prober {
+        asker: asker.clone(),
+        control: Arc::clone(control),
+        stores: options.stores.clone(),
+        directory: directory.clone(),
+    }
 }
 
 /// This start of the node, as no other is called.

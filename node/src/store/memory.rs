@@ -540,7 +540,7 @@ impl Upload for MemoryUpload {
         let part = chunks.first().map_or(0, VerifiedChunk::offset);
         let end = part + chunks.iter().map(|chunk| chunk.payload().len()).sum::<u64>();
         let whole = (pending.bytes.len() as u64).min(part + self.store.part_bytes);
-        if part % self.store.part_bytes != 0 || end != whole {
+        if !part.is_multiple_of(self.store.part_bytes) || end != whole {
             let text = format!("{}: {part}..{end} is no part of the upload", self.key);
             return Err(StoreError::new(ErrorCode::Bug, text));
         }

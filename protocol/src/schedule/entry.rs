@@ -199,6 +199,7 @@ fn name_days(entry: Entry) -> String {
 /// A rate in the largest unit of which it is a whole number, to be read back as it is.
 pub(super) fn exact(rate: ByteRate) -> String {
     let units = [("P", 50), ("T", 40), ("G", 30), ("M", 20), ("K", 10)];
-    let fitting = units.into_iter().find(|(_, shift)| rate.0 > 0 && rate.0 % (1 << shift) == 0);
+    let fitting =
+        units.into_iter().find(|(_, shift)| rate.0 > 0 && rate.0.is_multiple_of(1 << shift));
     fitting.map_or_else(|| rate.0.to_string(), |(unit, shift)| format!("{}{unit}", rate.0 >> shift))
 }

@@ -193,7 +193,7 @@ proptest! {
     fn between_two_edges_the_limit_is_one(schedule in schedules(), at in 0u64..(100 * 366 * DAY_MS)) {
         let of = Bandwidth::Schedule(schedule);
         let at = Timestamp(at);
-        let end = of.next_edge(at).unwrap_or(at.plus(3 * DAY_MS));
+        let end = of.next_edge(at).unwrap_or_else(|| at.plus(3 * DAY_MS));
         prop_assert!(end > at);
         let held = of.limit_at(at);
         let step = (end.since(at) / 50).max(1);
@@ -220,7 +220,7 @@ proptest! {
     fn what_is_printed_is_read_back(schedule in schedules()) {
         prop_assume!(!schedule.entries.is_empty());
         let of = Bandwidth::Schedule(schedule);
-        prop_assert_eq!(bandwidth(&of.to_string()), of.clone());
+        prop_assert_eq!(&bandwidth(&of.to_string()), &of);
         let bytes = codec::encode(&of);
         prop_assert_eq!(codec::decode::<Bandwidth>(&bytes, 4096).unwrap(), of);
     }

@@ -283,7 +283,7 @@ impl World {
 
     fn limit(&mut self) {
         let rate = self.nemesis.prng.below(3) * (8 << 20);
-        let limit = (rate > 0).then(|| Bandwidth::Fixed(ByteRate(rate)));
+        let limit = (rate > 0).then_some(Bandwidth::Fixed(ByteRate(rate)));
         self.operator.want(Intent::Limit(limit));
     }
 

@@ -299,7 +299,7 @@ fn at_an_edge_of_a_schedule_nothing_is_lent_that_exceeds_the_new_limit() {
             let demand = shares.demand(&state, Timestamp(now));
             // Of four nodes, one does not hear what it is told around the edge.
             let said = shares.tell(Timestamp(now), node(n), held.as_ref(), &demand);
-            let is_heard = n > 0 || now < EDGE - SHARE_MS || now > EDGE + 2 * SHARE_MS;
+            let is_heard = n > 0 || !(EDGE - SHARE_MS..=EDGE + 2 * SHARE_MS).contains(&now);
             if let Some(said) = said.filter(|_| is_heard) {
                 model.hear(now, now, said);
             }

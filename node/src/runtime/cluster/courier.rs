@@ -159,12 +159,9 @@ impl Courier {
                 // Another leader tells it as well.
                 Ok(None) | Err(Gone) => return false,
             }
-            let error = match told.sender.send(&waiting.message).await {
-                Ok(_) => {
-                    told.delivered.fetch_add(1, Ordering::Relaxed);
-                    return true;
-                }
-                Err(error) => error,
+            let Err(error) = told.sender.send(&waiting.message).await else {
+                told.delivered.fetch_add(1, Ordering::Relaxed);
+                return true;
             };
             told.failed.fetch_add(1, Ordering::Relaxed);
             if patience.is_over(&error, clock::wall()) {

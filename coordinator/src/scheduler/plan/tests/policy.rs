@@ -144,7 +144,7 @@ fn a_job_that_used_its_budget_goes_on_with_more_of_it_only() {
         assert!(site.state.jobs[&job].is_over_budget());
         assert_eq!(site.state.jobs[&job].spec, spec);
     }
-    let mut raised = spec.clone();
+    let mut raised = spec;
     raised.policy.budget.requests = Some(11);
     site.apply(Command::Submit { spec: Box::new(raised), at: site.now });
     assert!(site.state.jobs[&job].is_active());
