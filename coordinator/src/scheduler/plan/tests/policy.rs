@@ -178,3 +178,18 @@ fn what_a_service_copies_by_itself_counts_as_read() {
     site.report(job, id, Completion::PackMoved(results));
     assert_eq!(site.state.jobs[&job].used().source_bytes, bytes);
 }
+
+#[test]
+fn shards_are_given_out_in_order_whatever_the_budget_has_room_for() {
+    let mut site = Site::new(3);
+    let budget = Budget { bytes: Some(60 << 20), ..Budget::default() };
+    let policy = Policy { budget, ..Policy::default() };
+    // Of its shards only the third, of 50 MiB, is within what is left.
+    let job = site.job_of([bucket("source"), bucket("target")], policy, &[178 << 20]);
+    for id in site.follow() {
+        assert!(matches!(site.lease(job, id).task, Task::Open(..)));
+        site.report(job, id, Completion::Opened(UploadToken("upload".into())));
+    }
+    assert!(site.follow().is_empty());
+    assert_eq!(site.plan().exhausted, [(job, 1, 64 << 20)]);
+}
