@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use airlift_coordinator::consensus::Role;
+use airlift_coordinator::event::Event;
 use airlift_coordinator::log::Batch;
 use airlift_coordinator::origin::Actor;
 use airlift_coordinator::{
@@ -366,6 +367,13 @@ impl Driver {
         self.parts.coordinator.as_ref().is_some_and(Coordinator::is_deciding)
     }
 
+    fn on_event(&mut self, event: &Event) {
+        tracing::info!(?event, "job");
+        if let Event::JobStarted { job, run } = *event {
+            self.enqueue(Write::ForgetBefore(job, run));
+        }
+    }
+
     fn carry_out(&mut self, effect: Effect) {
         match effect {
             Effect::Persist { number, batch: Batch::Consensus(persists) } => {
@@ -408,7 +416,7 @@ impl Driver {
             Effect::SnapshotTooLarge { bytes } => {
                 tracing::error!(bytes, "a node waits to join, but the state is too large to copy");
             }
-            Effect::Emit(event) => tracing::info!(?event, "job"),
+            Effect::Emit(event) => self.on_event(&event),
         }
     }
 

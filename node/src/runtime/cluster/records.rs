@@ -129,6 +129,16 @@ impl RecordFile {
         })
     }
 
+    /// Forgets what became of the objects of a job in runs before `run`: whose next run has begun has no report
+    /// but that of the next run.
+    pub(crate) fn forget_before(&self, job: JobId, run: u32) -> Result<(), StoreError> {
+        let earlier = (job.0, 0, 0, 0, 0)..(job.0, run, 0, 0, 0);
+        self.database.write(|transaction| {
+            transaction.open_table(FACTS)?.retain_in(earlier, |_, _| false)?;
+            Ok(())
+        })
+    }
+
     /// How many records there are of one page of one run.
     pub(crate) fn count_of_page(
         &self,
@@ -242,6 +252,16 @@ mod tests {
         file.forget(JobId([1; 16])).unwrap();
         let left = all(&file, 1 << 20);
         assert_eq!(left.iter().map(|(key, _)| key.job).collect::<Vec<_>>(), [kept.job]);
+    }
+
+    #[test]
+    fn of_a_job_that_runs_again_only_the_earlier_runs_are_forgotten() {
+        let (_directory, file) = file();
+        let runs = [(1, 1), (1, 2), (1, 3), (2, 1)];
+        file.keep(&runs.map(|(job, run)| record(job, run, End::Target, 7, u16::MAX))).unwrap();
+        file.forget_before(JobId([1; 16]), 3).unwrap();
+        let left = all(&file, 1 << 20).into_iter().map(|(key, _)| (key.job.0[0], key.run));
+        assert_eq!(left.collect::<Vec<_>>(), [(1, 3), (2, 1)]);
     }
 
     #[test]

@@ -32,6 +32,8 @@ pub(super) enum Write {
     Node(Box<NodeRecord>),
     /// That the objects of this job need not be remembered.
     Forget(JobId),
+    /// Nor those of its runs before this one.
+    ForgetBefore(JobId, u32),
 }
 
 impl Driver {
@@ -59,6 +61,13 @@ impl Driver {
                 let file = Arc::clone(&self.parts.records);
                 self.on_disk(move || {
                     file.forget(job)?;
+                    Ok(Done::Written(None))
+                });
+            }
+            Write::ForgetBefore(job, run) => {
+                let file = Arc::clone(&self.parts.records);
+                self.on_disk(move || {
+                    file.forget_before(job, run)?;
                     Ok(Done::Written(None))
                 });
             }
