@@ -33,7 +33,7 @@ pub struct Message {
     pub at: String,
     /// Why, where there is a reason.
     pub reason: Option<FailureView>,
-    /// The job as it is when this is sent; `None` when it is not on record any more.
+    /// The job as it is when this is first sent; `None` when it is not on record any more.
     pub job: Option<JobSummary>,
 }
 
