@@ -5,6 +5,8 @@
 //! an answer like any other: it is caught, kept off the terminal, and reported as damage.
 
 use std::cell::Cell;
+use std::fs::{File, TryLockError};
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Once;
@@ -28,7 +30,7 @@ pub(crate) struct NodeDatabase {
 impl NodeDatabase {
     /// Opens or creates the database at `path`; a second process at the same file is refused.
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
-        let opened = guarded(|| Database::builder().set_cache_size(CACHE_BYTES).create(path));
+        let opened = guarded(|| open_or_create(path));
         let database = match opened {
             Ok(Ok(database)) => database,
             Ok(Err(redb::DatabaseError::DatabaseAlreadyOpen)) => return Err(in_use(path)),
@@ -85,6 +87,35 @@ impl Drop for NodeDatabase {
     }
 }
 
+/// Opens the database at `path`, or makes one that has its name only when it can be opened again:
+/// `redb` takes a file whose first writes were cut short for one of another program.
+fn open_or_create(path: &Path) -> Result<Database, redb::DatabaseError> {
+    let mut builder = Database::builder();
+    builder.set_cache_size(CACHE_BYTES);
+    if path.try_exists()? {
+        return builder.open(path);
+    }
+    let staged = path.with_extension("new");
+    let mut options = File::options();
+    let file = options.read(true).write(true).create(true).truncate(false).open(&staged)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(redb::DatabaseError::DatabaseAlreadyOpen),
+        // As in `redb`: such a file system keeps nobody out.
+        Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
+        Err(TryLockError::Error(error)) => return Err(error.into()),
+    }
+    // Whoever had the lock before may have finished this very file, and given it its name.
+    if path.try_exists()? {
+        return builder.open(path);
+    }
+    file.set_len(0)?;
+    let database = builder.create_file(file)?;
+    std::fs::rename(&staged, path)?;
+    File::open(path.parent().unwrap_or(path))?.sync_all()?;
+    Ok(database)
+}
+
 fn in_use(path: &Path) -> StoreError {
     let text = format!(
         "another airlift process works on this job ({} is in use): wait for it, or stop it",
@@ -137,4 +168,42 @@ pub(crate) fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
     let result = catch_unwind(AssertUnwindSafe(work));
     IS_GUARDED.set(before);
     result.map_err(|_| Panicked)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_whose_making_was_cut_short_is_made_anew() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log.redb");
+        // What a process leaves that is killed while `redb` writes its first page.
+        std::fs::write(directory.path().join("log.new"), [0; 8192]).unwrap();
+        drop(NodeDatabase::open(&path).unwrap());
+        assert!(path.exists());
+        assert!(!directory.path().join("log.new").exists());
+        drop(NodeDatabase::open(&path).unwrap());
+    }
+
+    #[test]
+    fn a_database_that_another_process_is_making_is_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let staged = directory.path().join("log.new");
+        let other = File::create_new(&staged).unwrap();
+        std::fs::write(&staged, "begun").unwrap();
+        other.lock().unwrap();
+        let refused = NodeDatabase::open(&directory.path().join("log.redb")).unwrap_err();
+        assert_eq!(refused.code, ErrorCode::Conflict);
+        assert_eq!(std::fs::read(&staged).unwrap(), b"begun");
+    }
+
+    #[test]
+    fn a_file_that_is_empty_is_damage_not_a_new_database() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log.redb");
+        std::fs::write(&path, "").unwrap();
+        let refused = NodeDatabase::open(&path).unwrap_err();
+        assert_eq!(refused.code, ErrorCode::CorruptState);
+    }
 }
