@@ -13,7 +13,7 @@ use std::time::Duration;
 use airlift_protocol::error::Failure;
 use quinn::Connection;
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use super::carrier::Carrier;
 use super::peer::Peer;
@@ -26,11 +26,11 @@ pub(super) const NEAR_RTT: Duration = Duration::from_millis(3);
 /// Time for TCP to answer where QUIC has, over a short way.
 pub(super) const LINE_GRACE: Duration = Duration::from_millis(250);
 
-/// Time for QUIC to answer where TCP has, over a long way: several round trips.
-pub(super) const QUIC_GRACE: Duration = Duration::from_millis(700);
+/// Time for the one to answer where the other has, over a long way: several round trips, and machines
+/// that are busy.
+pub(super) const FAR_GRACE: Duration = Duration::from_millis(700);
 
-/// Time for TCP to answer where QUIC has, over a long way, in round trips: it needs one more than
-/// QUIC.
+/// The same for TCP at least, in round trips: it needs one more than QUIC.
 pub(super) const LINE_ROUND_TRIPS: u32 = 3;
 
 /// Time after which both are tried again: ways change.
@@ -207,14 +207,14 @@ impl Choice {
         self.end_race(&mut state, now);
     }
 
-    /// Waits until streams of `carrier` are to go on by the other, for ever where it is fast enough.
-    pub(super) fn outpaced(&self, carrier: Carrier) -> impl Future<Output = ()> + use<> {
-        let mut outpaced = self.outpaced.subscribe();
-        async move {
-            if outpaced.wait_for(|outpaced| *outpaced == Some(carrier)).await.is_err() {
-                // The node is none of the members any more: its streams end in other ways.
-                std::future::pending::<()>().await;
-            }
+    /// When the race is over that goes on.
+    fn race_ends(&self) -> Option<Instant> {
+        if !self.is_racing.load(Ordering::Relaxed) {
+            return None;
+        }
+        match self.state().made? {
+            Made::Racing(race) => Some(race.ends()),
+            Made::Chosen(..) => None,
         }
     }
 
@@ -226,6 +226,28 @@ impl Choice {
     /// Remembers how long a round trip over TCP took.
     pub(super) fn measured(&self, rtt: Duration) {
         *self.rtt.lock().unwrap_or_else(PoisonError::into_inner) = Some(rtt);
+    }
+}
+
+/// Waits until streams of `peer` that go by `carrier` are to go on by the other, for ever where it is
+/// fast enough. Ends a race in its time: what is very slow lets nothing arrive that would.
+pub(super) fn outpaced(peer: &Arc<Peer>, carrier: Carrier) -> impl Future<Output = ()> + use<> {
+    let peer = Arc::clone(peer);
+    let mut outpaced = peer.choice.outpaced.subscribe();
+    async move {
+        while *outpaced.borrow_and_update() != Some(carrier) {
+            let ends = peer.choice.race_ends();
+            let ended = async {
+                match ends {
+                    Some(ends) => sleep_until(ends).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                changed = outpaced.changed() => changed.expect("invariant: the peer is held here"),
+                () = ended => drop(peer.choice.get(clock::now())),
+            }
+        }
     }
 }
 
@@ -269,9 +291,9 @@ mod tests {
         Arc::new(Peer::new(NodeId([1; 32])))
     }
 
-    fn is_outpaced(choice: &Choice, carrier: Carrier) -> bool {
+    fn is_outpaced(peer: &Arc<Peer>, carrier: Carrier) -> bool {
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-        std::pin::pin!(choice.outpaced(carrier)).poll(&mut context).is_ready()
+        std::pin::pin!(outpaced(peer, carrier)).poll(&mut context).is_ready()
     }
 
     #[tokio::test(start_paused = true)]
@@ -315,15 +337,31 @@ mod tests {
             tokio::time::sleep(RACE * 3 / 4).await;
             peer.choice.arrived(Carrier::Tcp, tcp);
             peer.choice.arrived(Carrier::Quic, 100 * MIB);
-            assert!(!is_outpaced(&peer.choice, Carrier::Quic));
+            assert!(!is_outpaced(&peer, Carrier::Quic));
             tokio::time::sleep(RACE / 4).await;
             assert_eq!(peer.choice.get(clock::now()), Some((Carrier::Tcp, Stands::Yes)));
-            assert_eq!(is_outpaced(&peer.choice, Carrier::Quic), is_clear);
-            assert!(!is_outpaced(&peer.choice, Carrier::Tcp));
+            assert_eq!(is_outpaced(&peer, Carrier::Quic), is_clear);
+            assert!(!is_outpaced(&peer, Carrier::Tcp));
             // After another try nothing of that is true any more.
             peer.choice.set(Carrier::Quic, None);
-            assert!(!is_outpaced(&peer.choice, Carrier::Quic));
+            assert!(!is_outpaced(&peer, Carrier::Quic));
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_race_ends_in_its_time_even_when_nothing_arrives_any_more() {
+        let peer = peer();
+        let waits = outpaced(&peer, Carrier::Quic);
+        peer.choice.race(clock::now(), None, Duration::ZERO);
+        let ride = Ride::begin(&peer, Carrier::Tcp);
+        let _slow = Ride::begin(&peer, Carrier::Quic);
+        tokio::time::sleep(RACE / 2).await;
+        // The other one has brought all that it had.
+        peer.choice.arrived(Carrier::Tcp, 100 << 20);
+        drop(ride);
+        let begun = clock::now();
+        tokio::time::timeout(RACE, waits).await.unwrap();
+        assert_eq!(clock::now().duration_since(begun), RACE / 2);
     }
 
     #[tokio::test(start_paused = true)]

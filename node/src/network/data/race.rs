@@ -138,9 +138,14 @@ impl Race {
         tally.bytes += bytes;
     }
 
+    /// When the time is up.
+    pub(super) fn ends(&self) -> Instant {
+        self.begun + RACE
+    }
+
     /// Whether the time is up.
     pub(super) fn is_over(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.begun) >= RACE
+        now >= self.ends()
     }
 
     /// What came of it until now; nothing when one of them had no stream, or too little arrived. When the

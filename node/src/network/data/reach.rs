@@ -13,7 +13,9 @@ use quinn::Connection;
 use tokio::time::timeout;
 
 use super::carrier::{ByteReader, Carrier};
-use super::choice::{LINE_GRACE, LINE_ROUND_TRIPS, QUIC_GRACE, Ride, Stands, TRIED_FOR, Transport};
+use super::choice::{
+    FAR_GRACE, LINE_GRACE, LINE_ROUND_TRIPS, Ride, Stands, TRIED_FOR, Transport, outpaced,
+};
 use super::peer::Peer;
 use super::session::Dialled;
 use super::shared::{ADDRESSES_MAX, BECKON_TIMEOUT, HEAD_START, Shared, no_address, unavailable};
@@ -43,7 +45,7 @@ impl Shared {
         let carrier = self.carrier(peer, addresses).await?;
         let opened = tokio::select! {
             opened = self.open_by(carrier, peer, addresses, request.clone()) => opened,
-            () = peer.choice.outpaced(carrier) => {
+            () = outpaced(peer, carrier) => {
                 return self.open_by(carrier.other(), peer, addresses, request).await;
             }
         };
@@ -249,16 +251,19 @@ impl Shared {
                 },
                 Ok(connection) => {
                     let rtt = connection.rtt();
-                    match timeout(LINE_GRACE.max(rtt * LINE_ROUND_TRIPS), line).await {
+                    let is_near = rtt <= self.options.near_rtt;
+                    let grace = if is_near { LINE_GRACE } else { FAR_GRACE };
+                    match timeout(grace.max(rtt * LINE_ROUND_TRIPS), line).await {
                         Ok(Ok(line)) => both(connection, line),
-                        Ok(Err(_)) | Err(_) => Found::QuicOnly,
+                        Ok(Err(_)) => Found::QuicOnly,
+                        Err(_) => Found::QuicFirst,
                     }
                 }
             },
             line = &mut line => match line {
                 Err(_) => quic.await.map(|_| Found::QuicOnly)?,
                 Ok(line) if line.rtt <= self.options.near_rtt => Found::Near,
-                Ok(line) => match timeout(QUIC_GRACE, quic).await {
+                Ok(line) => match timeout(FAR_GRACE, quic).await {
                     Ok(Ok(connection)) => both(connection, line),
                     Ok(Err(_)) | Err(_) => Found::TcpOnly,
                 },
@@ -269,6 +274,7 @@ impl Shared {
         match found {
             Found::Near => peer.choice.set(Carrier::Tcp, None),
             Found::QuicOnly => peer.choice.set(Carrier::Quic, None),
+            Found::QuicFirst => peer.choice.set(Carrier::Quic, Some(now + TRIED_FOR)),
             Found::TcpOnly => peer.choice.set(Carrier::Tcp, Some(now + TRIED_FOR)),
             Found::Far(session, rtt) => peer.choice.race(now, Some(session), rtt),
         }
@@ -313,6 +319,9 @@ enum Found {
     Near,
     /// A long way, with QUIC and without lines that could be dialled.
     QuicOnly,
+    /// QUIC, and lines have not answered yet: perhaps they are let through nowhere, perhaps a machine is
+    /// busy.
+    QuicFirst,
     /// A long way over which datagrams do not pass.
     TcpOnly,
     /// A long way with both, and the time of a round trip.

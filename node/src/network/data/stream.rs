@@ -14,7 +14,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 use super::carrier::{ByteReader, ByteWriter};
-use super::choice::Ride;
+use super::choice::{Ride, outpaced};
 use super::peer::Peer;
 use crate::pipeline::chunk::Payload;
 use crate::pipeline::compress::{CompressedChunk, Encoding};
@@ -102,7 +102,7 @@ impl FrameStream {
     /// Waits until the rest of the answer should be asked for anew, because it would arrive much
     /// sooner by the other carrier.
     pub(super) fn outpaced(&self) -> impl Future<Output = ()> + use<> {
-        self.peer.choice.outpaced(self.ride.carrier)
+        outpaced(&self.peer, self.ride.carrier)
     }
 
     /// Counts what arrives in `arrivals` too.
