@@ -2,14 +2,15 @@
 //! costs, with many connections at once.
 //!
 //! ```text
-//! load [--seconds N] [--connections N] [--jobs N] [--smoke]
+//! load [--smoke] [--seconds N] [--connections N] [--jobs N]
 //! ```
 //!
 //! It runs a cluster of its own and asks one node of it, the leader and then one that forwards. Each
 //! connection sends one request after the other; none is opened anew.
 
-#![expect(clippy::print_stdout, reason = "a command line tool speaks on its standard output")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool speaks")]
 
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use airlift_tests::airlift::fast_directory;
@@ -20,6 +21,42 @@ use tokio::task::JoinSet;
 /// What is asked.
 const PATHS: [&str; 4] = ["/healthz", "/api/v1/cluster", "/api/v1/jobs", "/metrics"];
 
+/// How to write what is wanted.
+const USAGE: &str = "load [--smoke] [--seconds N] [--connections N] [--jobs N]";
+
+/// How much is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Options {
+    /// For how long, of each path.
+    time: Duration,
+    /// By how many at once.
+    connections: u64,
+    /// Jobs on record meanwhile.
+    jobs: u64,
+}
+
+impl Options {
+    /// Reads the words of a command line.
+    fn parse(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
+        let mut options = Self { time: Duration::from_secs(10), connections: 64, jobs: 100 };
+        while let Some(word) = words.next() {
+            if word == "--smoke" {
+                options = Self { time: Duration::from_secs(1), connections: 8, jobs: 2 };
+                continue;
+            }
+            let number = words.next().and_then(|value| value.parse().ok());
+            let number = number.ok_or_else(|| format!("{word} wants a number, or is unknown"))?;
+            match word.as_str() {
+                "--seconds" => options.time = Duration::from_secs(number),
+                "--connections" => options.connections = number,
+                "--jobs" => options.jobs = number,
+                other => return Err(format!("'{other}' is unknown")),
+            }
+        }
+        Ok(options)
+    }
+}
+
 /// Answers so far of one connection.
 #[derive(Debug, Default)]
 struct Tally {
@@ -28,29 +65,33 @@ struct Tally {
     bytes: u64,
 }
 
-fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let is_smoke = arguments.iter().any(|argument| argument == "--smoke");
-    let number = |name: &str, usual: u64| {
-        let at = arguments.iter().position(|argument| argument == name);
-        at.and_then(|at| arguments.get(at + 1)?.parse().ok()).unwrap_or(usual)
-    };
-    let seconds = Duration::from_secs(number("--seconds", if is_smoke { 1 } else { 10 }));
-    let connections = number("--connections", if is_smoke { 8 } else { 64 });
-    let jobs = number("--jobs", if is_smoke { 2 } else { 100 });
+fn main() -> ExitCode {
+    match Options::parse(std::env::args().skip(1)) {
+        Ok(options) => {
+            measure(options);
+            ExitCode::SUCCESS
+        }
+        Err(text) => {
+            eprintln!("{text}; {USAGE}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn measure(Options { time, connections, jobs }: Options) {
     let mut cluster = Cluster::start(&[Role::Voter, Role::Voter, Role::Voter]);
     submit(&cluster, jobs);
     let leader = cluster.leader().expect("a leader");
     let token = std::fs::read_to_string(cluster.data_dir(0).join("admin.token")).expect("a token");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.expect("a runtime");
-    println!("{connections} connections, {jobs} jobs on record, {} s each", seconds.as_secs());
+    println!("{connections} connections, {jobs} jobs on record, {} s each", time.as_secs());
     for (who, index) in [("leader", leader), ("follower", (leader + 1) % 3)] {
         let (_, before) = cluster.memory(index);
         for path in PATHS {
             let url = format!("{}{path}", cluster.url(index));
             let started = Instant::now();
-            let tally = runtime.block_on(ask(&url, token.trim(), connections, seconds));
+            let tally = runtime.block_on(ask(&url, token.trim(), connections, time));
             report(&format!("{who} {path}"), tally, started.elapsed());
         }
         let (most, after) = cluster.memory(index);
@@ -129,4 +170,21 @@ fn report(title: &str, mut tally: Tally, took: Duration) {
         at(1000),
         tally.refused
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_unknown_is_refused() {
+        let parse = |text: &str| Options::parse(text.split_whitespace().map(str::to_owned));
+        let usual = parse("").unwrap();
+        assert_eq!((usual.time.as_secs(), usual.connections, usual.jobs), (10, 64, 100));
+        let smoke = parse("--smoke --jobs 3").unwrap();
+        assert_eq!((smoke.time.as_secs(), smoke.connections, smoke.jobs), (1, 8, 3));
+        for wrong in ["--help", "--seconds", "--seconds x", "--clients 5", "5"] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
 }
