@@ -266,6 +266,11 @@ pub enum Command {
         /// Up to this number.
         through: u64,
     },
+    /// Another token is the root token from now on, and the present one opens nothing any more.
+    ReplaceRoot {
+        /// Hash of it.
+        hash: [u8; 32],
+    },
 }
 
 /// What a listing reports of one key range, pages above all, is counted; each counts once, in its turn.
@@ -286,7 +291,7 @@ pub struct Founding {
     pub cluster: ClusterId,
     /// Its first voter.
     pub founder: Member,
-    /// BLAKE3 hash of the administrator's API token.
+    /// Hash of the root token.
     pub admin: [u8; 32],
 }
 
@@ -374,6 +379,8 @@ mod tests {
         assert_eq!(codec::encode(&Command::SetRetention(retention)), [29, 1, 7, 0]);
         assert_eq!(codec::encode(&Command::Forget { at }), [30, 5]);
         assert_eq!(codec::encode(&Command::Told { through: 7 }), [31, 7]);
+        let root = codec::encode(&Command::ReplaceRoot { hash: [6; 32] });
+        assert_eq!((root[0], &root[1..]), (32, &[6; 32][..]));
         let budget = Budget { bytes: Some(7), ..Budget::default() };
         let set = codec::encode(&Command::SetBudget { job, budget });
         assert_eq!((set[0], &set[17..]), (28, &[1, 7, 0, 0][..]));

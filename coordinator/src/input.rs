@@ -63,6 +63,8 @@ pub enum Request {
     SetBudget(JobId, Budget),
     /// So much is to be kept of jobs that have ended.
     SetRetention(Retention),
+    /// The token of this hash is to be the root token.
+    ReplaceRoot([u8; 32]),
     /// What has happened up to this number was told to all who want to know it.
     Told(u64),
 }

@@ -56,6 +56,7 @@ impl Coordinator {
             Request::HandOver(to) => Command::HandOver { to },
             Request::SetBudget(job, budget) => Command::SetBudget { job, budget },
             Request::SetRetention(retention) => Command::SetRetention(retention),
+            Request::ReplaceRoot(hash) => Command::ReplaceRoot { hash },
             Request::Told(through) => Command::Told { through },
             Request::Read => return Ok(None),
         }))

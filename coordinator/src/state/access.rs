@@ -155,6 +155,7 @@ fn concern(command: &Command) -> Concern<'_> {
         | Command::SetRetention(_)
         | Command::CreateApiToken { .. }
         | Command::RevokeApiToken { .. }
+        | Command::ReplaceRoot { .. }
         | Command::HandOver { .. } => Concern::Cluster,
         Command::Format(_)
         | Command::VoidLeases { .. }

@@ -87,8 +87,16 @@ pub(super) fn apply(state: &mut State, index: LogIndex, command: Command) -> Vec
         Command::TryAgain { job } => with_job(state, job, try_again),
         Command::CreateApiToken { id, token } => refused(state.access.create(id, *token)),
         Command::RevokeApiToken { id } => refused(state.access.revoke(id)),
+        Command::ReplaceRoot { hash } => replace_root(state, hash),
         Command::HandOver { .. } => Vec::new(),
     }
+}
+
+fn replace_root(state: &mut State, hash: [u8; 32]) -> Vec<Fact> {
+    if let Some(cluster) = &mut state.cluster {
+        cluster.admin = hash;
+    }
+    Vec::new()
 }
 
 /// What is set for jobs, and what follows from it.

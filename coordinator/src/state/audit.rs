@@ -147,9 +147,9 @@ fn describe(state: &State, origin: &Origin, command: &Command) -> Option<Describ
         | Command::Join(_)
         | Command::RemoveMember { .. }
         | Command::HandOver { .. } => describe_members(state, origin, command),
-        Command::CreateApiToken { .. } | Command::RevokeApiToken { .. } => {
-            describe_tokens(state, command)
-        }
+        Command::CreateApiToken { .. }
+        | Command::RevokeApiToken { .. }
+        | Command::ReplaceRoot { .. } => describe_tokens(state, command),
         Command::Format(_)
         | Command::VoidLeases { .. }
         | Command::Page { .. }
@@ -255,6 +255,10 @@ fn describe_tokens(state: &State, command: &Command) -> Option<Described> {
             let token = tokens.get(id)?;
             let detail = format!("{} {id}", token.role.as_str());
             Some(("token.revoke", token.name.to_string(), detail))
+        }
+        Command::ReplaceRoot { hash } => {
+            let is_new = state.cluster.as_ref()?.admin != *hash;
+            is_new.then(|| ("root-token.replace", "root".to_owned(), String::new()))
         }
         _ => None,
     }

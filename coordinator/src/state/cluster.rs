@@ -37,7 +37,7 @@ pub struct Cluster {
     pub members: BTreeMap<NodeId, Member>,
     /// Tokens that were issued.
     pub tokens: BTreeMap<TokenId, JoinToken>,
-    /// Hash of the administrator's API token.
+    /// Hash of the root token.
     pub admin: [u8; 32],
     /// The log entry that changed the members last.
     pub version: LogIndex,

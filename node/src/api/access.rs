@@ -2,6 +2,7 @@
 
 use airlift_protocol::access::{ApiRole, ApiToken, ApiTokenId, ApiTokenName};
 use airlift_protocol::audit::{AuditEntry, Chain};
+use airlift_protocol::cluster::Secret;
 use airlift_protocol::id::LogIndex;
 use airlift_protocol::location::Location;
 use airlift_protocol::time::Timestamp;
@@ -103,6 +104,34 @@ impl ApiTokenRequest {
         };
         token.check().map_err(|error| invalid(&error))?;
         Ok(token)
+    }
+}
+
+/// A root token to come, of which the cluster never sees more than this.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RootTokenRequest {
+    /// BLAKE3 of its 32 bytes by the key derivation for `airlift 2026-11 token secret`, as 64 lower-case
+    /// hexadecimal digits.
+    #[schemars(schema_with = "schema::root_token_hash")]
+    pub hash: String,
+}
+
+impl RootTokenRequest {
+    /// Asks for the token of this secret.
+    pub fn of(secret: &Secret) -> Self {
+        Self { hash: HEXLOWER.encode(&secret.hash()) }
+    }
+
+    /// The hash.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn hash(&self) -> Result<[u8; 32], ApiError> {
+        let bytes = HEXLOWER.decode(self.hash.as_bytes()).ok();
+        bytes.and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| {
+            ApiError::invalid("the hash of a root token has 64 lower-case hexadecimal digits")
+        })
     }
 }
 

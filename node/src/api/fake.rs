@@ -17,6 +17,7 @@ use futures::StreamExt;
 
 use super::access::{
     ApiTokenList, ApiTokenRequest, ApiTokenView, AuditLine, AuditPage, CreatedApiToken,
+    RootTokenRequest,
 };
 use super::budget::{BudgetRequest, BudgetView, Part};
 use super::error::{ApiCode, ApiError};
@@ -471,6 +472,15 @@ impl Service for Fake {
         self.answer().await?;
         self.order_of(format!("revoke {token}"));
         Ok(ApiTokenList::default())
+    }
+
+    async fn replace_root_token(
+        &self,
+        request: RootTokenRequest,
+    ) -> Result<RootTokenRequest, ApiError> {
+        self.answer().await?;
+        self.order_of(format!("root {}", &request.hash[..2]));
+        Ok(request)
     }
 
     async fn audit(&self, from: u64) -> Result<AuditPage, ApiError> {

@@ -42,6 +42,8 @@ pub enum Operation {
     CreateApiToken,
     /// A token is to open nothing any more.
     RevokeApiToken,
+    /// Another token is to be the root token.
+    ReplaceRootToken,
     /// Who changed what.
     ShowAudit,
     /// What the node that is asked has done.
@@ -202,7 +204,7 @@ const WATCHED: Parameter = Parameter {
 
 impl Operation {
     /// Every operation, in the order in which they are described.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::ListJobs,
         Self::SubmitJob,
         Self::ShowJob,
@@ -220,6 +222,7 @@ impl Operation {
         Self::ListApiTokens,
         Self::CreateApiToken,
         Self::RevokeApiToken,
+        Self::ReplaceRootToken,
         Self::ShowAudit,
         Self::ShowNode,
         Self::ShowNodes,
@@ -254,9 +257,11 @@ impl Operation {
             | Self::TransferLeader
             | Self::LimitCluster
             | Self::RetainJobs => self.about_cluster(),
-            Self::ListApiTokens | Self::CreateApiToken | Self::RevokeApiToken | Self::ShowAudit => {
-                self.about_access()
-            }
+            Self::ListApiTokens
+            | Self::CreateApiToken
+            | Self::RevokeApiToken
+            | Self::ReplaceRootToken
+            | Self::ShowAudit => self.about_access(),
             Self::ShowNode
             | Self::ShowNodes
             | Self::WatchEvents
@@ -401,6 +406,16 @@ impl Operation {
                     "/api/v1/tokens/{token}",
                     "Revoke a token of this API, at once and everywhere",
                     schema::api_tokens,
+                )
+            },
+            Self::ReplaceRootToken => About {
+                body: Some(schema::root_token_request),
+                refusals: &[Invalid, TooLarge],
+                ..order(
+                    Method::Post,
+                    "/api/v1/cluster/root-token",
+                    "Put another root token in force; the present one opens nothing any more",
+                    schema::root_token_request,
                 )
             },
             Self::ShowAudit => About {

@@ -7,7 +7,7 @@ use airlift_protocol::once::SubmitKey;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 
-use super::access::{ApiTokenList, ApiTokenRequest, AuditPage, CreatedApiToken};
+use super::access::{ApiTokenList, ApiTokenRequest, AuditPage, CreatedApiToken, RootTokenRequest};
 use super::budget::BudgetRequest;
 use super::error::ApiError;
 use super::request::{LeaderRequest, LimitRequest, Submission, TokenRequest};
@@ -193,6 +193,15 @@ pub trait Service: Send + Sync + 'static {
     /// # Errors
     /// When there is none, or the cluster cannot decide now.
     async fn revoke_api_token(&self, token: &str) -> Result<ApiTokenList, ApiError>;
+
+    /// Has another token be the root token, in place of the present one; answers what is in force.
+    ///
+    /// # Errors
+    /// When its hash is none, or the cluster cannot decide now.
+    async fn replace_root_token(
+        &self,
+        request: RootTokenRequest,
+    ) -> Result<RootTokenRequest, ApiError>;
 
     /// Entries of the audit log from number `from` on, as many as go into one answer.
     ///

@@ -1,8 +1,11 @@
 //! `token`: API tokens, by which people and programs use a cluster. Tokens by which nodes join are made by
 //! `cluster token`.
 
+mod root;
+
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -13,7 +16,9 @@ use super::console::Console;
 use super::exit::{CliError, ExitCode};
 use super::job::print;
 use super::{duration, table};
-use crate::api::access::{ApiRoleText, ApiTokenList, ApiTokenRequest, ApiTokenView};
+use crate::api::access::{
+    ApiRoleText, ApiTokenList, ApiTokenRequest, ApiTokenView, RootTokenRequest,
+};
 use crate::api::text::ByteText;
 use crate::config::Config;
 
@@ -43,6 +48,17 @@ of its name: only its id is sent.
 Examples:
   airlift token revoke ci";
 
+const REPLACE_ROOT_EXAMPLES: &str = "\
+Makes a new root token, keeps it in FILE (for its owner only), and puts it in force. The one before opens
+nothing any more, wherever it is. The cluster is told a hash only. When it is not known whether that was
+done, one of the two is in force: ask with FILE as the --token-file, or again with --existing.
+
+Needs the root token, or a token of an admin: so one that is lost is replaced too.
+
+Examples:
+  airlift token replace-root /safe/root.token
+  airlift token replace-root /safe/root.token --existing";
+
 /// `token`.
 #[derive(Clone, Debug, Subcommand)]
 pub enum TokenCommand {
@@ -55,6 +71,9 @@ pub enum TokenCommand {
     /// Revoke an API token, at once and everywhere
     #[command(after_help = REVOKE_EXAMPLES)]
     Revoke(RevokeArgs),
+    /// Put another root token in force
+    #[command(after_help = REPLACE_ROOT_EXAMPLES)]
+    ReplaceRoot(ReplaceRootArgs),
 }
 
 /// What a token allows.
@@ -122,6 +141,20 @@ pub struct RevokeArgs {
     pub cluster: ClusterArgs,
 }
 
+/// `token replace-root`.
+#[derive(Clone, Debug, Args)]
+pub struct ReplaceRootArgs {
+    /// File that is made for the new token
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Put the token in force that FILE has already
+    #[arg(long)]
+    pub existing: bool,
+    /// Which cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+}
+
 fn parse_life(text: &str) -> Result<Life, String> {
     match text {
         "never" => Ok(Life::Unlimited),
@@ -139,6 +172,7 @@ impl TokenCommand {
             Self::Create(args) => args.cluster.settings(),
             Self::List(cluster) => cluster.settings(),
             Self::Revoke(args) => args.cluster.settings(),
+            Self::ReplaceRoot(args) => args.cluster.settings(),
         }
     }
 }
@@ -171,6 +205,12 @@ pub(super) async fn run(
         TokenCommand::Revoke(args) => {
             let list = client.revoke_api_token(name_of(&args.token)).await?;
             print(&list, rows(&list), global, console)
+        }
+        TokenCommand::ReplaceRoot(args) => {
+            let secret = root::secret(&args.file, args.existing)?;
+            let view = client.replace_root_token(&RootTokenRequest::of(&secret)).await?;
+            let text = format!("the root token is the one in {}", args.file.display());
+            print(&view, text, global, console)
         }
     }
 }

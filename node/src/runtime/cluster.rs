@@ -6,7 +6,7 @@
 //!  other nodes ◀──▶ data network ◀──▶ work ◀──────┘  └──▶ consensus file, records
 //! ```
 
-mod api_token;
+pub(crate) mod api_token;
 mod archive;
 mod ask;
 mod certificate;
@@ -38,7 +38,7 @@ use airlift_coordinator::Coordinator;
 use airlift_coordinator::consensus::{Compaction, Config, Consensus, Durable};
 use airlift_coordinator::state::State;
 use airlift_protocol::attributes::AttributeSet;
-use airlift_protocol::cluster::{Addresses, Boot, ClusterId, Member, NodeName, Role, Secret};
+use airlift_protocol::cluster::{Addresses, Boot, ClusterId, Member, NodeName, Role};
 use airlift_protocol::codec;
 use airlift_protocol::error::ErrorCode;
 use airlift_protocol::id::NodeId;
@@ -49,7 +49,6 @@ use airlift_protocol::raft::{RaftId, snapshot_digest};
 use airlift_protocol::time::Timestamp;
 use airlift_protocol::version::Formats;
 use async_trait::async_trait;
-use data_encoding::HEXLOWER;
 use tokio::sync::{mpsc, watch};
 
 use self::archive::Archive;
@@ -178,8 +177,7 @@ pub fn begin(beginning: &Beginning) -> Result<Begun, RunError> {
     let state = codec::encode(&State::default());
     let digest = snapshot_digest(&state);
     let durable = Durable::found(RaftId(1), digest, state.len() as u64);
-    let admin = Secret(random());
-    let token = HEXLOWER.encode(&admin.0);
+    let (admin, token) = api_token::draw_root();
     directory.write_snapshot(&digest, &state)?;
     directory.write_admin_token(&token)?;
     create_log(&directory, cluster, RaftId(1), &durable)?;

@@ -223,6 +223,17 @@ fn no_secret_is_in_a_log_a_state_an_answer_or_a_report() {
         seen.said(&words.join(" "), &cluster.ask(words.iter().copied()).expect(0));
     }
     seen.said("token revoke", &cluster.ask(["token", "revoke", &token]).expect(0));
+    let file = fast_directory();
+    let file = file.path().join("root.token");
+    let words = ["token", "replace-root", file.to_str().unwrap()];
+    seen.said("token replace-root", &cluster.ask(words).expect(0));
+    let later = std::fs::read_to_string(&file).unwrap();
+    // The file that was there before opens nothing any more, and the new one everything.
+    let refused = cluster.ask(["cluster", "status"]).expect(3);
+    assert!(refused.stderr.contains("token"), "{refused:?}");
+    seen.said("a refusal of the root token", &refused);
+    let status = ["cluster", "status", "--cluster", &url, "--token-file", file.to_str().unwrap()];
+    seen.said("cluster status", &Airlift::new().run(status).expect(0));
     for node in 0..=joined {
         assert!(cluster.stop(node).success());
         seen.0.push((format!("what node{node} said"), cluster.said(node).into_bytes()));
@@ -244,6 +255,7 @@ fn no_secret_is_in_a_log_a_state_an_answer_or_a_report() {
         Canary::of("the decoded Azure signature", b"canary/signature+0123456789"),
         Canary::of("the API token", &of(&token, 2)),
         Canary::of("the join token", &of(&join, 4)),
+        Canary::of("the later root token", &HEXLOWER.decode(later.trim().as_bytes()).unwrap()),
         Canary::of("the root token", &HEXLOWER.decode(root.trim().as_bytes()).unwrap()),
     ]);
 }

@@ -96,7 +96,7 @@ fn each_role_may_do_what_it_is_for_and_no_more() {
     let outside = || spec("berlin:/data/a", "s3://b/y").id();
     let member = || Command::RemoveMember { node: NodeId([5; 32]) };
     let budget = |job| Command::SetBudget { job, budget: Budget::default() };
-    let commands: [(Command, [bool; 4]); 12] = [
+    let commands: [(Command, [bool; 4]); 13] = [
         (submit("berlin:/data/a", "s3://b/x/a"), [false, true, true, true]),
         (submit("berlin:/data/a", "s3://b/y"), [false, false, true, true]),
         (submit("berlin:/other", "s3://b/x/a"), [false, false, true, true]),
@@ -106,6 +106,7 @@ fn each_role_may_do_what_it_is_for_and_no_more() {
         (budget(inside()), [false, true, true, true]),
         (budget(outside()), [false, false, true, true]),
         (Command::SetRetention(Retention::default()), [false, false, false, true]),
+        (Command::ReplaceRoot { hash: [6; 32] }, [false, false, false, true]),
         (Command::RevokeApiToken { id: ApiTokenId([9; 8]) }, [false, false, false, true]),
         (member(), [false, false, false, true]),
         (Command::VoidLeases { node: NODE }, [false; 4]),

@@ -68,6 +68,9 @@ fn every_change_is_told_with_who_made_it() {
     root(&mut state, Command::HandOver { to: None });
     root(&mut state, Command::RemoveMember { node: PARIS });
     root(&mut state, Command::RevokeApiToken { id: CI });
+    root(&mut state, Command::ReplaceRoot { hash: [6; 32] });
+    assert_eq!(state.cluster.as_ref().unwrap().admin, [6; 32]);
+    root(&mut state, Command::ReplaceRoot { hash: [6; 32] });
     let (job, paris) = (job(), PARIS);
     let cluster = state.cluster.as_ref().unwrap();
     let (founder, cluster) = (cluster.members.keys().next().unwrap(), cluster.id);
@@ -88,6 +91,7 @@ fn every_change_is_told_with_who_made_it() {
         "11 root: lead.move any voter: ".to_owned(),
         format!("12 root: node.remove paris: {paris}"),
         "13 root: token.revoke ci: operator 0707070707070707".to_owned(),
+        "14 root: root-token.replace root: ".to_owned(),
     ];
     assert_eq!(lines(&state), expected);
     holds(&state.audit);

@@ -3,7 +3,9 @@
 use reqwest::Method;
 
 use super::{Call, Client, ClientError, Repeat};
-use crate::api::access::{ApiTokenList, ApiTokenRequest, AuditPage, CreatedApiToken};
+use crate::api::access::{
+    ApiTokenList, ApiTokenRequest, AuditPage, CreatedApiToken, RootTokenRequest,
+};
 
 impl Client {
     /// Makes a token that opens the API.
@@ -31,6 +33,18 @@ impl Client {
     /// As [`create_api_token`](Self::create_api_token).
     pub async fn revoke_api_token(&self, token: &str) -> Result<ApiTokenList, ClientError> {
         self.ask(&Call::order(Method::DELETE, &["tokens", token], Repeat::IfNotDone)).await
+    }
+
+    /// Has another token be the root token, in place of the present one.
+    ///
+    /// # Errors
+    /// As [`create_api_token`](Self::create_api_token).
+    pub async fn replace_root_token(
+        &self,
+        request: &RootTokenRequest,
+    ) -> Result<RootTokenRequest, ClientError> {
+        let path = ["cluster", "root-token"];
+        self.ask(&Call::order(Method::POST, &path, Repeat::Freely).with(request)).await
     }
 
     /// Entries of the audit log from number `from` on, as many as go into one answer.

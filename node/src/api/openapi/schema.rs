@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::api::access::{
     API_TOKEN_LIFE_SECONDS_MAX, ApiTokenList, ApiTokenRequest, AuditPage, CreatedApiToken,
+    RootTokenRequest,
 };
 use crate::api::budget::BudgetRequest;
 use crate::api::error::Problem;
@@ -102,6 +103,16 @@ pub fn api_token_request(generator: &mut SchemaGenerator) -> Schema {
 /// That token.
 pub fn created_api_token(generator: &mut SchemaGenerator) -> Schema {
     generator.subschema_for::<CreatedApiToken>()
+}
+
+/// What is asked of a new root token.
+pub fn root_token_request(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<RootTokenRequest>()
+}
+
+/// The hash of a root token.
+pub fn root_token_hash(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "pattern": "^[0-9a-f]{64}$" })
 }
 
 /// All API tokens.

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::guard::{Client, Guard};
 use super::routes::{Answer, json, read, refuse_key};
-use crate::api::access::ApiTokenRequest;
+use crate::api::access::{ApiTokenRequest, RootTokenRequest};
 use crate::api::error::ApiError;
 
 /// From which entry on the audit log is wanted.
@@ -51,4 +51,15 @@ pub(super) async fn revoke(
 ) -> Answer {
     let Path(token) = path.map_err(|error| ApiError::invalid(error.body_text()))?;
     json(&client.0.revoke_api_token(&token).await?)
+}
+
+pub(super) async fn replace_root(
+    State(guard): State<Arc<Guard>>,
+    Extension(client): Extension<Client>,
+    body: Body,
+) -> Answer {
+    let request: RootTokenRequest = read(body, &guard).await?;
+    // Refused here already, before anybody is asked.
+    request.hash()?;
+    json(&client.0.replace_root_token(request).await?)
 }

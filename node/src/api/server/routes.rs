@@ -88,6 +88,7 @@ fn handler(operation: Operation, method: MethodFilter) -> MethodRouter<Arc<Guard
         Operation::ListApiTokens => on(method, access::list),
         Operation::CreateApiToken => on(method, access::create),
         Operation::RevokeApiToken => on(method, access::revoke),
+        Operation::ReplaceRootToken => on(method, access::replace_root),
         Operation::ShowAudit => on(method, access::audit),
         Operation::ShowNode => on(method, node),
         Operation::ShowNodes => on(method, nodes),

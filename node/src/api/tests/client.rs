@@ -6,6 +6,7 @@ use std::time::Duration;
 use airlift_protocol::location::Location;
 use reqwest::Url;
 
+use crate::api::access::RootTokenRequest;
 use crate::api::budget::BudgetRequest;
 use crate::api::client::{Client, ClientErrorKind, Patience, Secret};
 use crate::api::error::{ApiCode, ApiError};
@@ -66,6 +67,9 @@ async fn every_method_reaches_the_service_and_comes_back() {
     let budget = BudgetRequest { bytes: Some(9), ..BudgetRequest::default() };
     assert_eq!(client.set_budget(JOB, &budget).await.unwrap(), fake::ended());
     client.set_retention(&RetentionRequest { age_seconds: None, count: Some(5) }).await.unwrap();
+    let root = RootTokenRequest::of(&airlift_protocol::cluster::Secret([7; 32]));
+    client.replace_root_token(&root).await.unwrap();
+    let root = format!("root {}", &root.hash[..2]);
     let orders = [
         "pause",
         "resume",
@@ -76,6 +80,7 @@ async fn every_method_reaches_the_service_and_comes_back() {
         "limit Some(7)",
         "budget Some(9)",
         "keep Some(5)",
+        &root,
     ];
     assert_eq!(*fake.0.orders.lock().unwrap(), orders);
 }

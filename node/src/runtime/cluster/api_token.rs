@@ -1,5 +1,5 @@
-//! What clients show: API tokens as text, `airlift-api1.ID.SECRET`, and the token that a cluster was founded
-//! with, 64 hexadecimal digits.
+//! What clients show: API tokens as text, `airlift-api1.ID.SECRET`, and the root token, 64
+//! hexadecimal digits.
 
 use airlift_protocol::access::ApiTokenId;
 use airlift_protocol::cluster::Secret;
@@ -14,7 +14,7 @@ const VERSION: &str = "airlift-api1";
 /// What a client has shown, read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Shown {
-    /// The token that the cluster was founded with.
+    /// The root token.
     Root(Secret),
     /// An API token.
     Api(ApiTokenId, Secret),
@@ -38,6 +38,21 @@ impl Shown {
         let id = HEXLOWER.decode(id.as_bytes()).ok()?.try_into().ok()?;
         let secret = BASE64URL_NOPAD.decode(secret.as_bytes()).ok()?.try_into().ok()?;
         Some(Self::Api(ApiTokenId(id), Secret(secret)))
+    }
+}
+
+/// A new root token, and its text.
+pub(crate) fn draw_root() -> (Secret, String) {
+    let secret = Secret(random());
+    let text = HEXLOWER.encode(&secret.0);
+    (secret, text)
+}
+
+/// The secret of a root token; `None` when the text is none.
+pub(crate) fn parse_root(text: &str) -> Option<Secret> {
+    match Shown::parse(text) {
+        Some(Shown::Root(secret)) => Some(secret),
+        Some(Shown::Api(..)) | None => None,
     }
 }
 

@@ -51,7 +51,9 @@ pub(crate) use self::report::{Line, Place, Records, Start};
 use super::api_token::{self, Shown};
 use super::ask::{Asker, Gone, Sight};
 use super::token::JoinTokenText;
-use crate::api::access::{ApiTokenList, ApiTokenRequest, ApiTokenView, AuditPage, CreatedApiToken};
+use crate::api::access::{
+    ApiTokenList, ApiTokenRequest, ApiTokenView, AuditPage, CreatedApiToken, RootTokenRequest,
+};
 use crate::api::budget::BudgetRequest;
 use crate::api::client::Secret;
 use crate::api::error::{ApiCode, ApiError};
@@ -327,6 +329,10 @@ impl ClusterService {
                 let retention = request.retention()?;
                 self.request(Request::SetRetention(retention), by).await.map(|()| Value::Null)
             }
+            Call::ReplaceRoot(request) => {
+                self.request(Request::ReplaceRoot(request.hash()?), by).await?;
+                call::write(&request)
+            }
             Call::SetBudget(job, request) => self.set_budget_here(job, request, by).await,
             Call::Limit(request) => {
                 self.request(Request::Limit(request.bandwidth()?), by).await.map(|()| Value::Null)
@@ -569,7 +575,7 @@ impl Service for ClusterService {
                 self.call::<Granted>(&Call::Authorize, token).await?
             }
             // This voter may not have heard yet that the token was made.
-            (Err(error), Shown::Api(..)) if error.code == ApiCode::Unauthorized => {
+            (Err(error), _) if error.code == ApiCode::Unauthorized => {
                 self.call::<Granted>(&Call::Authorize, token).await?
             }
             (Err(error), _) => return Err(error),
@@ -681,6 +687,14 @@ impl Service for ClusterService {
     async fn revoke_api_token(&self, token: &str) -> Result<ApiTokenList, ApiError> {
         self.call_admitted::<()>(&Call::RevokeApiToken(token.to_owned())).await?;
         self.api_tokens().await
+    }
+
+    async fn replace_root_token(
+        &self,
+        request: RootTokenRequest,
+    ) -> Result<RootTokenRequest, ApiError> {
+        // Nothing more is asked: whoever asked may have no token any more.
+        self.call_admitted(&Call::ReplaceRoot(request)).await
     }
 
     async fn audit(&self, from: u64) -> Result<AuditPage, ApiError> {

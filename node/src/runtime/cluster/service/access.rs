@@ -91,6 +91,7 @@ impl Caller {
             | Call::TransferLeader(_)
             | Call::Limit(_)
             | Call::SetRetention(_)
+            | Call::ReplaceRoot(_)
             | Call::CreateApiToken(_)
             | Call::ApiTokens
             | Call::RevokeApiToken(_)

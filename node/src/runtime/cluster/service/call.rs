@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::access::Caller;
 use super::report::Place;
-use crate::api::access::ApiTokenRequest;
+use crate::api::access::{ApiTokenRequest, RootTokenRequest};
 use crate::api::budget::BudgetRequest;
 use crate::api::error::{ApiCode, ApiError, Problem};
 use crate::api::request::{LeaderRequest, LimitRequest, SubmitRequest, TokenRequest};
@@ -83,6 +83,8 @@ pub(super) enum Call {
     SetBudget(JobId, BudgetRequest),
     /// So much is to be kept of jobs that have ended.
     SetRetention(RetentionRequest),
+    /// Another token is to be the root token.
+    ReplaceRoot(RootTokenRequest),
 }
 
 impl Call {
@@ -117,7 +119,8 @@ impl Call {
             | Self::CreateApiToken(_)
             | Self::ApiTokens
             | Self::RevokeApiToken(_)
-            | Self::SetRetention(_) => Permission::Administer,
+            | Self::SetRetention(_)
+            | Self::ReplaceRoot(_) => Permission::Administer,
         }
     }
 
@@ -144,7 +147,8 @@ impl Call {
             | Self::RevokeApiToken(_)
             | Self::Audit { .. }
             | Self::SetBudget(..)
-            | Self::SetRetention(_) => true,
+            | Self::SetRetention(_)
+            | Self::ReplaceRoot(_) => true,
         }
     }
 

@@ -22,13 +22,14 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::api::access::ApiRoleText;
+use crate::api::access::{ApiRoleText, RootTokenRequest};
 use crate::api::request::{AclText, ComparisonText, KeysText, LinksText, TagsText, submit_key};
 use crate::api::service::Permission;
 use crate::api::text::ByteText;
 use crate::api::view::{JobMode, JobState};
 use crate::network::control::{ControlOptions, Incoming, Member as Contact};
 use crate::network::identity::Identity;
+use crate::runtime::cluster::api_token::draw_root;
 use crate::runtime::cluster::ask::Ask;
 use crate::store::locate::Probe as Kind;
 
@@ -582,6 +583,30 @@ async fn a_revoked_token_opens_nothing_anywhere_and_who_did_what_is_on_record() 
     assert_eq!((page.first, page.last), (1, 3));
     assert_eq!(root.audit(3).await.unwrap().entries, page.entries[2..]);
     assert!(root.audit(4).await.unwrap().entries.is_empty());
+}
+
+#[tokio::test]
+async fn a_root_token_that_was_replaced_opens_nothing_anywhere() {
+    let (berlin, paris) = pair().await;
+    let before = paris.open().await;
+    let (secret, text) = draw_root();
+    // Asked for twice, as by somebody whose first answer was lost: what is in force stays in force.
+    let admin = made(&*before, "ann", ApiRoleText::Admin, &[]).await;
+    for service in [before.clone(), berlin.open_with(&admin).await.unwrap().service] {
+        service.replace_root_token(RootTokenRequest::of(&secret)).await.unwrap();
+    }
+    assert_eq!(before.jobs().await.unwrap_err().code, ApiCode::Unauthorized);
+    for node in [&berlin, &paris] {
+        assert_eq!(node.open_with(&token()).await.err().unwrap().code, ApiCode::Unauthorized);
+        let root = node.open_with(&text).await.unwrap().service;
+        let page = root.audit(0).await.unwrap();
+        let told: Vec<&str> = page.entries.iter().map(|line| line.action.as_str()).collect();
+        assert_eq!(told, ["token.create", "root-token.replace"]);
+    }
+    let wrong = RootTokenRequest { hash: "AB".repeat(32) };
+    let root = paris.open_with(&text).await.unwrap().service;
+    assert_eq!(root.replace_root_token(wrong).await.unwrap_err().code, ApiCode::Invalid);
+    assert!(root.jobs().await.is_ok());
 }
 
 #[tokio::test]
