@@ -107,6 +107,8 @@ fn open_or_create(path: &Path) -> Result<Database, redb::DatabaseError> {
     }
     // Whoever had the lock before may have finished this very file, and given it its name.
     if path.try_exists()? {
+        // It would be in the way of the lock that opening takes.
+        drop(file);
         return builder.open(path);
     }
     file.set_len(0)?;
