@@ -9,6 +9,7 @@
 
 mod directories;
 pub(super) mod folding;
+mod lanes;
 mod list;
 mod names;
 mod read;
@@ -16,6 +17,7 @@ mod remove;
 mod root;
 mod small;
 mod status;
+mod turns;
 mod upload;
 mod write;
 

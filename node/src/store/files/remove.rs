@@ -2,13 +2,13 @@
 
 use airlift_protocol::error::ErrorCode;
 use airlift_protocol::manifest::{Entry, Kind};
-use rustix::fs::{AtFlags, Dir, unlinkat};
+use rustix::fs::{AtFlags, unlinkat};
 use rustix::io::Errno;
 
 use super::directories::Directories;
+use super::lanes;
 use super::list::link_text;
 use super::root::Root;
-use super::write::remove_staged;
 use crate::store::StoreError;
 use crate::store::path::KeyPath;
 
@@ -70,7 +70,7 @@ fn delete_one(
     Ok(())
 }
 
-/// Removes the staging directory with the files and links in it.
+/// Removes the staging directory with what is in it.
 pub(super) fn clean(root: &Root) -> Result<(), StoreError> {
     root.fence().check()?;
     let staging = match root.find_staging() {
@@ -79,17 +79,7 @@ pub(super) fn clean(root: &Root) -> Result<(), StoreError> {
         Err(error) if error.code == ErrorCode::LocationMissing => return Ok(()),
         Err(error) => return Err(error),
     };
-    let error = |error: Errno| StoreError::io("list", root.show_staging(), &error.into());
-    let mut names = Vec::new();
-    for found in Dir::read_from(&staging).map_err(error)? {
-        let found = found.map_err(error)?;
-        let name = found.file_name().to_bytes();
-        if !matches!(name, b"." | b"..") {
-            names.push(name.to_vec());
-        }
-    }
-    for name in names {
-        remove_staged(root, &staging, &name)?;
-    }
+    root.lanes().forget();
+    lanes::empty(root, &staging)?;
     root.remove_staging()
 }

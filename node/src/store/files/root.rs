@@ -16,6 +16,8 @@ use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, openat, unlinkat};
 use rustix::io::Errno;
 
+use super::lanes::Lanes;
+use super::turns::Turns;
 use crate::store::StoreError;
 use crate::store::fence::Fence;
 use crate::store::path::staging_name;
@@ -40,6 +42,10 @@ pub(super) struct Root {
     folding: OnceLock<Folding>,
     /// The same, as far as it was seen without trying.
     seen_folding: OnceLock<Folding>,
+    /// Who writes into which staged file.
+    turns: Turns,
+    /// Where small objects are staged.
+    lanes: Lanes,
 }
 
 impl Root {
@@ -60,6 +66,8 @@ impl Root {
             staged: AtomicU64::new(0),
             folding: OnceLock::new(),
             seen_folding: OnceLock::new(),
+            turns: Turns::default(),
+            lanes: Lanes::default(),
         }
     }
 
@@ -82,6 +90,16 @@ impl Root {
         look: impl FnOnce() -> Result<Folding, StoreError>,
     ) -> Result<Folding, StoreError> {
         once(&self.seen_folding, look)
+    }
+
+    /// Who writes into which staged file.
+    pub(super) fn turns(&self) -> &Turns {
+        &self.turns
+    }
+
+    /// Where small objects are staged.
+    pub(super) fn lanes(&self) -> &Lanes {
+        &self.lanes
     }
 
     /// What is asked before anything becomes visible.

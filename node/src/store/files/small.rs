@@ -20,12 +20,17 @@ pub(super) fn put(
     objects: &[(NewObject, VerifiedObject)],
 ) -> Vec<Result<(), StoreError>> {
     // Opened before anything is written, so that they see every error of writing back.
-    let opened = root.staging().and_then(|staging| {
+    let opened = root.lanes().take(root).and_then(|lane| {
         let directories = Directories::for_writing(root)?;
-        Ok((staging, directories))
+        Ok((lane, directories))
     });
     match opened {
-        Ok((staging, directories)) => Batch { root, staging, directories }.put(objects),
+        Ok((lane, directories)) => {
+            let mut batch = Batch { root, lane, directories };
+            let results = batch.put(objects);
+            root.lanes().give_back(batch.lane);
+            results
+        }
         Err(error) => objects.iter().map(|_| Err(error.clone())).collect(),
     }
 }
@@ -34,13 +39,14 @@ pub(super) fn put(
 enum Step {
     /// A directory to be made.
     Directory,
-    /// A file or link of this name in the staging directory.
+    /// A file or link of this name in the lane.
     Staged(String),
 }
 
 struct Batch<'a> {
     root: &'a Root,
-    staging: OwnedFd,
+    /// Where the objects are staged, and nobody else's.
+    lane: OwnedFd,
     directories: Directories<'a>,
 }
 
@@ -67,7 +73,7 @@ impl Batch<'_> {
         results
     }
 
-    /// Writes an object into the staging directory.
+    /// Writes an object into the lane.
     fn stage(
         &self,
         object: &NewObject,
@@ -83,7 +89,7 @@ impl Batch<'_> {
         let name = format!("small-{}", self.root.unique());
         let staged = match &object.entry.kind {
             Kind::Object if !path.is_directory => {
-                StagedFile::create(&self.staging, &name, object, 0, shown)
+                StagedFile::create(&self.lane, &name, object, 0, shown)
                     .and_then(|file| fill(&file, object, payload, is_synced))
             }
             Kind::Symlink(text) if !path.is_directory => self.link(&name, text, object, &shown),
@@ -114,10 +120,10 @@ impl Batch<'_> {
         object: &NewObject,
         shown: &str,
     ) -> Result<(), StoreError> {
-        symlinkat(text, &self.staging, name)
+        symlinkat(text, &self.lane, name)
             .map_err(|error| StoreError::io("create the link", shown, &error.into()))?;
         let Some(mtime_ns) = mtime_ns(object) else { return Ok(()) };
-        utimensat(&self.staging, name, &timestamps(mtime_ns), AtFlags::SYMLINK_NOFOLLOW)
+        utimensat(&self.lane, name, &timestamps(mtime_ns), AtFlags::SYMLINK_NOFOLLOW)
             .map_err(|error| StoreError::io("set the time of", shown, &error.into()))
     }
 
@@ -127,8 +133,7 @@ impl Batch<'_> {
         match step {
             Step::Directory => self.directories.create(path.whole).map(drop),
             Step::Staged(name) => {
-                let published =
-                    publish(self.root, &mut self.directories, &self.staging, &name, &path);
+                let published = publish(self.root, &mut self.directories, &self.lane, &name, &path);
                 if published.is_err() {
                     self.unstage(&name);
                 }
@@ -151,7 +156,7 @@ impl Batch<'_> {
     /// Removes a staged file after an error, which is the one to report: what cannot be removed
     /// now is removed when the job is cleaned up, and that says so when it cannot.
     fn unstage(&self, name: &str) {
-        if let Err(error) = remove_staged(self.root, &self.staging, name.as_bytes()) {
+        if let Err(error) = remove_staged(self.root, &self.lane, name.as_bytes()) {
             tracing::debug!(%error, "a staged file stays until the job is cleaned up");
         }
     }

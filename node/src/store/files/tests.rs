@@ -66,14 +66,17 @@ impl Tree {
         FileStore::open(&self.root, JOB, FileOptions { links }).unwrap()
     }
 
+    /// Names of what is staged, whether in a lane or beside them.
     fn staged(&self) -> Vec<String> {
+        let names_in = |directory: &Path| -> Vec<String> {
+            let found = fs::read_dir(directory).into_iter().flatten();
+            found.map(|name| name.unwrap().file_name().to_string_lossy().into_owned()).collect()
+        };
         let staging = self.root.join(format!(".airlift-{JOB}"));
-        match fs::read_dir(staging) {
-            Ok(names) => {
-                names.map(|name| name.unwrap().file_name().to_string_lossy().into_owned()).collect()
-            }
-            Err(_) => Vec::new(),
-        }
+        let (lanes, mut staged): (Vec<String>, Vec<String>) =
+            names_in(&staging).into_iter().partition(|name| name.starts_with("lane-"));
+        staged.extend(lanes.iter().flat_map(|lane| names_in(&staging.join(lane))));
+        staged
     }
 
     fn assert_outside_is_untouched(&self) {

@@ -20,6 +20,7 @@ use super::directories::Directories;
 use super::read::PinnedFile;
 use super::root::Root;
 use super::status::Status;
+use super::turns::Turn;
 use super::write::{StagedFile, publish, remove_staged, write_at, write_error, zero_at};
 use crate::pipeline::chunk::{Payload, VerifiedChunk};
 use crate::store::path::KeyPath;
@@ -65,7 +66,8 @@ pub(super) fn access(
     let shown = root.show(KeyPath::of(&object.entry.key)?.whole);
     let staging = root.find_staging()?.ok_or_else(|| lost(&shown))?;
     let file = find(root, &staging, token, object)?.ok_or_else(|| lost(&shown))?;
-    Ok(FileUpload(Arc::new(Staged { file, size: object.entry.size, shown })))
+    let staged = Arc::new(Staged { file, size: object.entry.size, shown });
+    Ok(FileUpload { staged, turn: root.turns().of(token) })
 }
 
 /// Makes the upload `token` visible; if it is not there any more, reads what is.
@@ -201,7 +203,10 @@ struct Staged {
 
 /// An upload into a staged file.
 #[derive(Debug)]
-pub(super) struct FileUpload(Arc<Staged>);
+pub(super) struct FileUpload {
+    staged: Arc<Staged>,
+    turn: Arc<Turn>,
+}
 
 #[async_trait]
 impl Upload for FileUpload {
@@ -212,16 +217,22 @@ impl Upload for FileUpload {
     /// All of it: what was written is known by the journal alone, whose rows of this token are
     /// about this file and no other.
     async fn present(&self) -> Result<Vec<ByteRange>, StoreError> {
-        Ok(vec![ByteRange::new(0, self.0.size)])
+        Ok(vec![ByteRange::new(0, self.staged.size)])
     }
 
     async fn write(&self, chunks: Vec<VerifiedChunk>) -> Result<(), StoreError> {
-        let staged = Arc::clone(&self.0);
-        blocking(move || chunks.iter().try_for_each(|chunk| staged.write(chunk))).await
+        let staged = Arc::clone(&self.staged);
+        // Goes with the work, which runs on when nobody waits for it any more.
+        let turn = Arc::clone(&self.turn).lock_owned().await;
+        blocking(move || {
+            let _turn = turn;
+            chunks.iter().try_for_each(|chunk| staged.write(chunk))
+        })
+        .await
     }
 
     async fn sync(&self) -> Result<(), StoreError> {
-        let staged = Arc::clone(&self.0);
+        let staged = Arc::clone(&self.staged);
         blocking(move || {
             let file = staged.file.as_fd();
             fdatasync(file).map_err(|error| write_error("sync", &staged.shown, file, error))

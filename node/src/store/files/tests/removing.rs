@@ -72,6 +72,8 @@ async fn clean_removes_what_this_job_left_and_no_other_job() {
     let staging = format!(".airlift-{JOB}");
     let other = ".airlift-00000000000000000000000000000000/upload-x";
     tree.write(format!("{staging}/small-dead-1"), "left by a process that died");
+    tree.write(format!("{staging}/lane-dead-2/small-dead-3"), "the same, of a batch");
+    tree.link(format!("{staging}/lane-dead-2/link"), &tree.outside);
     tree.link(format!("{staging}/link"), &tree.outside);
     tree.write(other, "of another job");
     let store = tree.store(LinkPolicy::Copy);
@@ -79,6 +81,21 @@ async fn clean_removes_what_this_job_left_and_no_other_job() {
     assert!(!tree.path(&staging).exists());
     assert!(tree.path(other).exists());
     tree.assert_outside_is_untouched();
+}
+
+#[tokio::test]
+async fn batches_go_on_after_what_they_stage_in_was_removed() {
+    let tree = Tree::new();
+    let staging = format!(".airlift-{JOB}");
+    let store = tree.store(LinkPolicy::Copy);
+    for key in ["a", "b", "c"] {
+        store.put_small(vec![object(key, b"bytes")]).await.remove(0).unwrap();
+        assert_eq!(fs::read_dir(tree.path(&staging)).unwrap().count(), 1, "one lane, used again");
+        fs::remove_dir_all(tree.path(&staging)).unwrap();
+    }
+    store.put_small(vec![object("d", b"bytes"), object("e", b"bytes")]).await.remove(1).unwrap();
+    store.clean().await.unwrap();
+    assert_eq!(fs::read_dir(&tree.root).unwrap().count(), 5);
 }
 
 #[tokio::test]
