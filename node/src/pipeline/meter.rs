@@ -73,10 +73,14 @@ impl Meter {
 
     /// Counts a request that passes a gate. A store at both ends counts as the source: it has one price.
     pub(super) fn add_request(&self, gate: &Gate) {
-        let paces = self.paces.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_of =
-            |pace: &Pace| std::ptr::eq(&pace.reads, gate) || std::ptr::eq(&pace.writes, gate);
-        if let Some((end, _)) = paces.iter().find(|(_, pace)| is_of(pace)) {
+        let mut paces = self.paces.lock().unwrap_or_else(PoisonError::into_inner);
+        if !paces.iter().any(|(_, pace)| pace.owns(gate)) {
+            // The first request to a prefix: how it is throttled is the job's from now on.
+            let with = |(end, whole): &(End, Arc<Pace>)| Some((*end, whole.prefix_with(gate)?));
+            let prefixes: Vec<(End, Arc<Pace>)> = paces.iter().filter_map(with).collect();
+            paces.extend(prefixes);
+        }
+        if let Some((end, _)) = paces.iter().find(|(_, pace)| pace.owns(gate)) {
             self.requests[*end as usize].fetch_add(1, Ordering::Relaxed);
         }
     }

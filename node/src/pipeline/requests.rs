@@ -50,6 +50,9 @@ mod tests {
             ask(&target.writes).await;
             tokio::join!(ask(&source.reads), ask(&target.writes));
             counted(Arc::clone(&other), ask(&source.reads)).await;
+            let prefix = target.of_prefix("p/", || "http://a/y/p/".to_owned());
+            ask(&prefix.writes).await;
+            assert!(one.watches(&prefix) && !other.watches(&prefix));
         })
         .await;
         ask(&source.reads).await;
@@ -57,7 +60,7 @@ mod tests {
             let Usage { source_requests, target_requests, .. } = meter.usage();
             (source_requests, target_requests)
         };
-        assert_eq!((requests(&one), requests(&other)), ((2, 3), (1, 0)));
+        assert_eq!((requests(&one), requests(&other)), ((2, 4), (1, 0)));
         assert!(MemoryStore::default().pace().is_none());
     }
 }

@@ -31,6 +31,8 @@ pub struct Seen {
     pub at_once_max: usize,
     /// Requests for the bytes of an object, or of a range of one.
     pub bodies: usize,
+    /// When the last one was let through.
+    pub last: Option<Instant>,
 }
 
 /// Stands before a server. Clones are the same.
@@ -38,6 +40,8 @@ pub struct Seen {
 pub struct Front {
     reads: Arc<Lane>,
     writes: Arc<Lane>,
+    /// Writes below a path that have a rule of their own.
+    below: Option<(String, Arc<Lane>)>,
 }
 
 #[derive(Debug, Default)]
@@ -58,7 +62,14 @@ impl Front {
     /// Treats what reads, lists or describes by one rule, and what changes something by the other.
     pub fn new(reads: Rule, writes: Rule) -> Self {
         let lane = |rule| Arc::new(Lane { rule, state: Mutex::default() });
-        Self { reads: lane(reads), writes: lane(writes) }
+        Self { reads: lane(reads), writes: lane(writes), below: None }
+    }
+
+    /// Treats what changes something below `path`, such as `/bucket/prefix/`, by a rule of its own.
+    #[must_use]
+    pub fn with_writes_below(self, path: &str, rule: Rule) -> Self {
+        let lane = Arc::new(Lane { rule, state: Mutex::default() });
+        Self { below: Some((path.to_owned(), lane)), ..self }
     }
 
     /// What was seen of requests that read, list or describe.
@@ -71,18 +82,37 @@ impl Front {
         self.writes.lock().seen.clone()
     }
 
+    /// What was seen of those that change something below the path with a rule of its own.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn writes_below(&self) -> Seen {
+        let (_, lane) = self.below.as_ref().expect("a path with a rule of its own");
+        lane.lock().seen.clone()
+    }
+
+    fn lane(&self, request: &Request<Incoming>) -> &Arc<Lane> {
+        if [Method::GET, Method::HEAD].contains(request.method()) {
+            return &self.reads;
+        }
+        match &self.below {
+            Some((path, lane)) if request.uri().path().starts_with(path.as_str()) => lane,
+            _ => &self.writes,
+        }
+    }
+
     /// Lets a request pass when its time has come, or answers it. It is on its way until what this
     /// returns is dropped.
     pub(super) async fn admit(
         &self,
         request: &Request<Incoming>,
     ) -> Result<OnItsWay, HttpResponse> {
-        let is_read = [Method::GET, Method::HEAD].contains(request.method());
-        let lane = Arc::clone(if is_read { &self.reads } else { &self.writes });
+        let lane = Arc::clone(self.lane(request));
         if !lane.lets_pass() {
             return Err(slow_down());
         }
         lane.lock().seen.bodies += usize::from(asks_for_bytes(request));
+        lane.lock().seen.last = Some(Instant::now());
         let has_bytes = [Method::GET, Method::PUT].contains(request.method());
         let on_its_way = OnItsWay::begin(&lane, has_bytes);
         let length = request.headers().get("content-length");

@@ -34,6 +34,13 @@ fn upload(front: &Front, (count, bytes): (u64, usize), flags: &[&str]) -> Value 
     copied
 }
 
+/// What is said of the writes to the place whose name begins so.
+fn writes<'a>(stores: &'a Value, place: &str) -> &'a Value {
+    let of_place = |store: &&Value| store["store"].as_str().unwrap().starts_with(place);
+    let found = stores.as_array().unwrap().iter().find(of_place);
+    &found.unwrap_or_else(|| panic!("{place} is not in {stores}"))["writes"]
+}
+
 fn refused(seen: &[bool]) -> usize {
     seen.iter().filter(|refused| **refused).count()
 }
@@ -49,11 +56,39 @@ fn a_store_that_refuses_what_is_too_much_is_soon_asked_for_what_it_grants() {
     assert!(refused(ramp) > 0, "it was never too much");
     let (too_much, all) = (refused(later), later.len());
     assert!(too_much * 50 < all, "{too_much} of {all} were too much after the ramp");
-    let writes = &copied["explanation"]["stores"][0]["writes"];
+    let writes = writes(&copied["explanation"]["stores"], "s3://bucket/up/ at ");
     assert_eq!(writes["throttled"].as_u64().unwrap() as usize, refused(&seen), "{copied}");
     assert_eq!(writes["requests"].as_u64().unwrap() as usize, seen.len(), "{copied}");
     let rate = writes["requests_per_second"].as_f64().unwrap();
     assert!(rate < 2.0 * f64::from(PER_SECOND), "{copied}");
+}
+
+#[test]
+fn a_prefix_that_is_refused_holds_up_no_other() {
+    const PER_SECOND: u32 = 40;
+    let bound = Rule { per_second: Some(PER_SECOND), ..Rule::default() };
+    let front = Front::default().with_writes_below("/bucket/up/1-slow/", bound);
+    let server = S3Server::with_bucket_behind(&front, "bucket");
+    let source = fast_directory();
+    plant(&source.path().join("1-slow"), 200, 100);
+    plant(&source.path().join("2-fast"), 600, 100);
+    let from = source.path().to_str().unwrap();
+    let airlift = Airlift::new().with_s3(server.access());
+    let copied = airlift.run(["cp", from, "s3://bucket/up", "--json", "--explain"]);
+    let copied = copied.expect(0).json();
+    assert_eq!(server.keys("bucket").len(), 800);
+    let stores = &copied["explanation"]["stores"];
+    let (slow, fast) =
+        (writes(stores, "s3://bucket/up/1-slow/"), writes(stores, "s3://bucket/up/2-fast/"));
+    assert!(
+        slow["throttled"].as_u64() > Some(0) && slow["requests_per_second"].is_number(),
+        "{stores}"
+    );
+    assert_eq!((&fast["throttled"], &fast["requests_per_second"]), (&Value::from(0), &Value::Null));
+    assert!(
+        front.writes().last < front.writes_below().last,
+        "all waited for what one prefix grants"
+    );
 }
 
 #[test]
@@ -102,11 +137,13 @@ fn nodes_of_a_cluster_share_what_a_bucket_grants_and_the_job_says_so() {
         if view["throttles"][0]["nodes"].as_u64() > shared["nodes"].as_u64() {
             shared = view["throttles"][0].clone();
             let text = cluster.ask(["job", "show", &id]).stdout;
-            assert!(text.contains("throttled   writes of s3://bucket at "), "{text}");
+            assert!(text.contains("throttled   writes of s3://bucket/up/ at "), "{text}");
         }
         let own = cluster.ask(["cluster", "status", "--json"]).json();
-        let writes = &own["self"]["stores"][0]["writes"];
-        parts = writes["share_per_second"].as_f64().unwrap_or(parts);
+        let stores = own["self"]["stores"].as_array().unwrap();
+        let mut shares =
+            stores.iter().filter_map(|store| store["writes"]["share_per_second"].as_f64());
+        parts = shares.next().unwrap_or(parts);
     }
     assert_eq!(copying.wait().code(), Some(0));
     assert_eq!(server.keys("bucket").len(), 1_000);

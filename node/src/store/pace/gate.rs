@@ -1,10 +1,10 @@
 //! What every request of one kind passes on its way to a store.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use airlift_protocol::error::ErrorCode;
-use tokio::sync::Mutex as Turn;
+use tokio::sync::{Mutex as Turn, Semaphore};
 use tokio::time::Instant;
 
 use super::control::{Control, End, Started};
@@ -41,12 +41,21 @@ pub struct Gate {
     /// Names the gate to people.
     name: String,
     places: Places,
+    /// Places of all gates that are parts of one, or of it alone.
+    all: Arc<All>,
     /// Held while a request waits for the second in which it may begin.
     turn: Turn<()>,
     control: Mutex<Control>,
     begun: Instant,
     /// Time in which a request waited because the store had asked for fewer.
     spared: Stopwatch,
+}
+
+/// What may be on its way through the parts of a gate together.
+#[derive(Debug)]
+struct All {
+    limit_max: usize,
+    free: Semaphore,
 }
 
 /// A gate as it is now, with counts since the process began.
@@ -72,10 +81,22 @@ pub struct GateFigures {
 impl Gate {
     /// A gate for at most `limit_max` requests at once.
     pub(super) fn new(name: String, limit_max: usize) -> Self {
-        let control = Control::new(limit_max);
+        let free = Semaphore::new(limit_max.clamp(1, Semaphore::MAX_PERMITS));
+        Self::within(name, Arc::new(All { limit_max, free }))
+    }
+
+    /// A gate for a part of what passes this one: with a rate of its own, and no more at once through both
+    /// than may pass this one.
+    pub(super) fn part(&self, name: String) -> Self {
+        Self::within(name, Arc::clone(&self.all))
+    }
+
+    fn within(name: String, all: Arc<All>) -> Self {
+        let control = Control::new(all.limit_max);
         Self {
             name,
             places: Places::new(control.limit()),
+            all,
             turn: Turn::default(),
             control: Mutex::new(control),
             begun: clock::now(),
@@ -99,6 +120,9 @@ impl Gate {
         async move {
             let place = self.places.take().await;
             self.wait_for_turn().await;
+            // Last, so that nobody has it who waits for a store that wants fewer.
+            let free = self.all.free.acquire().await;
+            let _one_of_all = free.expect("invariant: the semaphore is never closed");
             requests::count(self);
             let passage = Passage::begin(self, place, bytes);
             let result = request.await;
@@ -122,6 +146,12 @@ impl Gate {
             let _spared = self.spared.enter();
             tokio::time::sleep_until(due).await;
         }
+    }
+
+    /// Requests on their way through this gate and all that share its bound.
+    #[cfg(test)]
+    pub(super) fn on_their_way(&self) -> usize {
+        self.all.limit_max - self.all.free.available_permits()
     }
 
     /// The gate as it is.

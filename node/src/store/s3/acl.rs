@@ -104,7 +104,7 @@ impl Bucket {
     pub(super) async fn confirm_acl(&self, key: &Key, acl: Option<&Acl>) -> Result<(), StoreError> {
         let Some(acl) = acl else { return Ok(()) };
         let asked = async {
-            let held = self.pace.reads.pass(0, self.read_acl(key)).await?;
+            let held = self.pace_of(key).reads.pass(0, self.read_acl(key)).await?;
             Ok::<_, StoreError>((held, self.owner().await?))
         };
         match asked.await {

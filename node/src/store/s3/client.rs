@@ -25,7 +25,8 @@ use super::credentials::CredentialSource;
 use super::error::{Response, Service, store_error};
 use super::keys::Names;
 use super::provider::{
-    ACCOUNT_VARIABLES, Endpoint, Missing, Preferred, Provider, Region as KnownRegion, Styles,
+    ACCOUNT_VARIABLES, Counts, Endpoint, Missing, Preferred, Provider, Region as KnownRegion,
+    Styles,
 };
 use super::refusal::KeepBack;
 use super::{Addressing, Checksums, S3Options};
@@ -83,7 +84,7 @@ pub(super) struct Bucket {
     pub(super) compares_deletes: bool,
     /// What is asked before anything becomes visible.
     pub(super) fence: Fence,
-    /// What every request passes; those to other prefixes of the bucket pass it too.
+    /// What requests about the bucket, or about many objects, pass.
     pub(super) pace: Arc<Pace>,
     /// Requests of a kind that may ever be on their way at once.
     pub(super) requests_max: usize,
@@ -122,7 +123,7 @@ impl Bucket {
         let is_elsewhere = endpoint.is_some();
         let is_path_style = is_path_style(&options, is_elsewhere);
         let place = endpoint.clone().unwrap_or_else(|| format!("AWS S3 in {region}"));
-        let pace = options.paces.of(&format!("{}://{} at {place}", options.scheme, options.bucket));
+        let pace = options.paces.of(&pace_name(&options.scheme, &options.bucket, &place));
         let skew = pace.skew();
         let refusal = Arc::new(OnceLock::new());
         let client = |read_timeout| {
@@ -216,6 +217,20 @@ impl Bucket {
         self.echoes_checksums.store(true, Ordering::Relaxed);
     }
 
+    /// What a request about the object `key` passes: the gates of its prefix, where the service counts by
+    /// prefix.
+    pub(super) fn pace_of(&self, key: &Key) -> Arc<Pace> {
+        let prefix = match self.service.provider.counts {
+            Counts::ByPrefix => self.names.counted(key),
+            Counts::ByBucket => None,
+        };
+        let Some(prefix) = prefix else { return Arc::clone(&self.pace) };
+        self.pace.of_prefix(&prefix, || {
+            let within = format!("{}/{}", self.name, Key::from(prefix.as_str()));
+            pace_name(&self.scheme, &within, &self.service.endpoint)
+        })
+    }
+
     /// The bucket's key for `key`.
     pub(super) fn full(&self, key: &Key) -> Result<String, StoreError> {
         self.names.full(key)
@@ -254,6 +269,11 @@ impl Bucket {
     pub(super) fn complaint(&self, code: ErrorCode, key: &Key, text: &str) -> StoreError {
         StoreError::new(code, format!("{}: {text}", self.name_of(key)))
     }
+}
+
+/// What the gates of a bucket, or of a prefix in it, are called.
+fn pace_name(scheme: &str, within: &str, endpoint: &str) -> String {
+    format!("{scheme}://{within} at {endpoint}")
 }
 
 async fn load(options: &S3Options) -> Result<SdkConfig, StoreError> {

@@ -118,7 +118,7 @@ impl Bucket {
             }
         };
         // The store goes through all of it.
-        self.pace.writes.pass(bytes, commit).await
+        self.pace_of(key).writes.pass(bytes, commit).await
     }
 
     /// Compares what the store now holds with the sum of the whole, or with its parts, each of which was

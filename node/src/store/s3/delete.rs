@@ -51,7 +51,7 @@ impl Bucket {
                 Err(error) => Err(self.error("delete", key, &error)),
             }
         };
-        self.pace.writes.pass(0, delete).await
+        self.pace_of(key).writes.pass(0, delete).await
     }
 
     /// How a batch names `entry`; `None` where it cannot, or where nothing could be compared.
@@ -83,7 +83,7 @@ impl Bucket {
             let answer = request.send().await;
             answer.map_err(|error| self.error("delete", &first.key, &error))
         };
-        match self.pace.writes.pass(0, delete).await {
+        match self.pace_of(&first.key).writes.pass(0, delete).await {
             Ok(answer) => batch.iter().map(|each| self.outcome(each, &answer)).collect(),
             Err(error) => batch.iter().map(|_| Some(Err(error.clone()))).collect(),
         }

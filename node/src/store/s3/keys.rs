@@ -15,6 +15,9 @@ pub(super) struct Names {
     provider: &'static Provider,
 }
 
+/// Longest prefix that is told apart: what holds it up is told with its name.
+const COUNTED_BYTES_MAX: usize = 256;
+
 impl Names {
     pub(super) fn new(prefix: Vec<u8>, provider: &'static Provider) -> Result<Self, StoreError> {
         let prefix = String::from_utf8(prefix).map_err(|error| {
@@ -27,6 +30,15 @@ impl Names {
 
     pub(super) fn prefix(&self) -> &str {
         &self.prefix
+    }
+
+    /// The prefix by which requests for `key` are counted: that of the location, and the first name below it
+    /// if it is one of a directory; `None` for what lies in the bucket itself.
+    pub(super) fn counted(&self, key: &Key) -> Option<String> {
+        let text = key.as_str()?;
+        let below = text.find('/').map_or("", |at| &text[..=at]);
+        let counted = format!("{}{below}", self.prefix);
+        (!counted.is_empty() && counted.len() <= COUNTED_BYTES_MAX).then_some(counted)
     }
 
     /// The bucket's key for `key`.
@@ -112,6 +124,24 @@ mod tests {
             mtime_ns: None,
             version: Version::None,
             is_archived: false,
+        }
+    }
+
+    #[test]
+    fn requests_count_for_the_first_directory_below_the_location() {
+        let long = format!("{}/x", "n".repeat(COUNTED_BYTES_MAX));
+        for (prefix, key, counted) in [
+            ("", "x", None),
+            ("", "a/x", Some("a/")),
+            ("", "a/b/x", Some("a/")),
+            ("", "/x", Some("/")),
+            ("data/", "x", Some("data/")),
+            ("data/", "a/b/x", Some("data/a/")),
+            ("data", "x", Some("data")),
+            ("", &long, None),
+        ] {
+            let names = Names::new(prefix.into(), Provider::s3()).unwrap();
+            assert_eq!(names.counted(&key.into()).as_deref(), counted, "{prefix} {key}");
         }
     }
 

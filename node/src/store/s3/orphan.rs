@@ -112,7 +112,7 @@ impl Bucket {
             let dropped = request.send().await;
             dropped.map_err(|error| self.error("drop the upload of", key, &error))
         };
-        match self.pace.writes.pass(0, drop).await {
+        match self.pace_of(key).writes.pass(0, drop).await {
             Ok(_) => Ok(()),
             Err(gone) if is_gone(&gone) => Ok(()),
             Err(error) => Err(error),
@@ -136,7 +136,7 @@ impl Bucket {
             let list = async {
                 request.send().await.map_err(|error| self.error("list the uploads of", key, &error))
             };
-            let page = self.pace.reads.pass(0, list).await?;
+            let page = self.pace_of(key).reads.pass(0, list).await?;
             let next = (decoded(&page, page.next_key_marker()), page.next_upload_id_marker.clone());
             let is_last = page.is_truncated != Some(true)
                 || next.0.is_none()

@@ -27,6 +27,8 @@ pub struct Provider {
     pub limits: Limits,
     /// Which keys it holds as they are.
     pub keys: KeyRules,
+    /// What it grants so many requests a second for.
+    pub counts: Counts,
     /// The variables in which its users have their credentials, the first set that is there counts.
     pub credentials: &'static [Credentials],
     /// What else a user should know of it, for the documents.
@@ -64,6 +66,15 @@ pub enum Styles {
     Path,
     /// Either way: in the host at AWS itself, in the path at a configured endpoint.
     Auto,
+}
+
+/// What a service grants so many requests a second for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counts {
+    /// Each prefix of a bucket.
+    ByPrefix,
+    /// A bucket, or more than that.
+    ByBucket,
 }
 
 /// Which checksum a service is sent unless its user says another one.

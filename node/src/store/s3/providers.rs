@@ -6,7 +6,7 @@
 
 use super::Checksums;
 use super::provider::{
-    Credentials, Endpoint, KeyRules, Limits, Preferred, Provider, Region, Styles,
+    Counts, Credentials, Endpoint, KeyRules, Limits, Preferred, Provider, Region, Styles,
 };
 
 const MIB: u64 = 1 << 20;
@@ -47,6 +47,9 @@ const S3: Provider = Provider {
     crc64_header: None,
     limits: LIMITS,
     keys: KEYS,
+    // docs.aws.amazon.com/AmazonS3/latest/userguide/optimizing-performance.html: at least 3,500 writes and
+    // 5,500 reads a second for each partitioned prefix.
+    counts: Counts::ByPrefix,
     // The chain of the AWS tools, which is asked in any case.
     credentials: &[],
     notes: "also any server that speaks S3, with `AWS_ENDPOINT_URL`",
@@ -75,6 +78,7 @@ pub const PROVIDERS: &[Provider] = &[
         limits: Limits { part_bytes_min: 100 << 10, ..LIMITS },
         // www.alibabacloud.com/help/en/oss/user-guide/object-naming-conventions
         keys: KeyRules { bytes_max: 1023, not_first: &["/", "\\"], ..KEYS },
+        counts: Counts::ByBucket,
         // alibabacloud.com/help/en/oss/developer-reference/oss-java-configure-access-credentials;
         // the second set is that of the general SDKs of the service.
         credentials: &[
@@ -115,6 +119,7 @@ pub const PROVIDERS: &[Provider] = &[
             not_characters: &[('\u{18}', '\u{1b}')],
             ..KEYS
         },
+        counts: Counts::ByBucket,
         credentials: &[
             Credentials {
                 id: "COS_SECRET_ID",
@@ -140,6 +145,7 @@ pub const PROVIDERS: &[Provider] = &[
         // support.huaweicloud.com/intl/en-us/productdesc-obs/obs_03_0360.html: 48.8 TB in parts;
         // .../api-obs/obs_04_0099.html: parts of 100 KB to 5 GB, 10,000 of them.
         limits: Limits { part_bytes_min: 100 << 10, ..LIMITS },
+        counts: Counts::ByBucket,
         credentials: &[
             Credentials {
                 id: "OBS_ACCESS_KEY_ID",
@@ -170,6 +176,7 @@ pub const PROVIDERS: &[Provider] = &[
         // The same page: 1,024 bytes; developers.cloudflare.com/r2/reference/unicode-interoperability:
         // keys are stored in NFC.
         keys: KeyRules { is_composed: true, ..KEYS },
+        counts: Counts::ByBucket,
         credentials: &[Credentials {
             id: "R2_ACCESS_KEY_ID",
             secret: "R2_SECRET_ACCESS_KEY",
@@ -192,6 +199,7 @@ pub const PROVIDERS: &[Provider] = &[
             not_segments: &[".", ".."],
             ..KEYS
         },
+        counts: Counts::ByBucket,
         credentials: &[
             Credentials { id: "MINIO_ACCESS_KEY", secret: "MINIO_SECRET_KEY", token: None },
             Credentials { id: "MINIO_ROOT_USER", secret: "MINIO_ROOT_PASSWORD", token: None },
@@ -208,6 +216,7 @@ pub const PROVIDERS: &[Provider] = &[
         checksums: Preferred::Always(Checksums::Md5),
         // docs.ceph.com/en/latest/radosgw/config-ref (rgw_max_put_size, rgw_multipart_part_upload_limit):
         // 5 GiB a part, 10,000 parts.
+        counts: Counts::ByBucket,
         notes: "",
         ..S3
     },
@@ -230,6 +239,7 @@ pub const PROVIDERS: &[Provider] = &[
             not_characters: &[('\0', '\u{1f}'), ('\u{7f}', '\u{7f}')],
             ..KEYS
         },
+        counts: Counts::ByBucket,
         // www.backblaze.com/docs/cloud-storage-command-line-tools
         credentials: &[Credentials {
             id: "B2_APPLICATION_KEY_ID",
@@ -250,6 +260,7 @@ pub const PROVIDERS: &[Provider] = &[
         checksums: Preferred::Always(Checksums::Md5),
         // The same guide: objects of at most 5 TB.
         limits: Limits { object_bytes_max: 5_000_000_000_000, ..LIMITS },
+        counts: Counts::ByBucket,
         credentials: &[Credentials {
             id: "WASABI_ACCESS_KEY_ID",
             secret: "WASABI_SECRET_ACCESS_KEY",
@@ -277,6 +288,7 @@ pub const PROVIDERS: &[Provider] = &[
             not_whole: &[".", ".."],
             ..KEYS
         },
+        counts: Counts::ByBucket,
         credentials: &[Credentials {
             id: "GS_ACCESS_KEY_ID",
             secret: "GS_SECRET_ACCESS_KEY",

@@ -144,7 +144,7 @@ impl Bucket {
             };
             sent.map_err(|error| self.error("write", key, &error))
         };
-        self.pace.writes.pass(body.len() as u64, write).await
+        self.pace_of(key).writes.pass(body.len() as u64, write).await
     }
 
     /// Reads an object back and compares it with the hash it should have.
@@ -152,7 +152,7 @@ impl Bucket {
         let request = self.client().get_object().bucket(&self.name).key(self.sendable(key)?);
         let read =
             async { request.send().await.map_err(|error| self.error("read back", key, &error)) };
-        let answer = self.pace.reads.pass(0, read).await?;
+        let answer = self.pace_of(key).reads.pass(0, read).await?;
         let mut body = answer.body;
         let mut hasher = blake3::Hasher::new();
         let mut pending = Vec::with_capacity(2 * HASH_BYTES);

@@ -42,7 +42,7 @@ impl Bucket {
                 Err(error) => Err(self.undescribed(key, &error).await),
             }
         };
-        self.pace.reads.pass(0, describe).await
+        self.pace_of(key).reads.pass(0, describe).await
     }
 
     /// The error of a description. Its answer has no body, so that it cannot say whether the credentials
@@ -80,7 +80,7 @@ impl Bucket {
         let entry = self.described(key, &answer)?;
         let tags = self.tags_of(key, answer.tag_count()).await?;
         let acl = match self.acl {
-            AclPolicy::Copy => self.pace.reads.pass(0, self.acl_of(key)).await?,
+            AclPolicy::Copy => self.pace_of(key).reads.pass(0, self.acl_of(key)).await?,
             AclPolicy::None | AclPolicy::BucketOwnerFullControl => None,
         };
         let headers = Headers {
@@ -181,7 +181,7 @@ impl Bucket {
 
     /// A small object. Nobody else is waited for until its last byte is there.
     async fn read_whole(&self, entry: &Entry) -> Result<(Payload, Attributes), StoreError> {
-        self.pace.reads.pass(entry.size, self.fetch_whole(entry)).await
+        self.pace_of(&entry.key).reads.pass(entry.size, self.fetch_whole(entry)).await
     }
 
     async fn fetch_whole(&self, entry: &Entry) -> Result<(Payload, Attributes), StoreError> {
@@ -258,7 +258,10 @@ pub(super) async fn read_range(
         true => ByteStream::default(),
         // The bytes come as fast as they are taken, which may depend on others that have to pass: the
         // gate is for the question, and for the begin of its answer.
-        false => bucket.pace.reads.pass(0, bucket.get(object, range)).await?.body,
+        false => {
+            let pace = bucket.pace_of(&object.key);
+            pace.reads.pass(0, bucket.get(object, range)).await?.body
+        }
     };
     Ok(Box::new(S3RangeReader {
         bucket: Arc::clone(bucket),

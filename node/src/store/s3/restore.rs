@@ -86,6 +86,6 @@ impl Bucket {
                 Err(error) => Err(self.error("restore", key, &error)),
             }
         };
-        self.pace.writes.pass(0, ask).await
+        self.pace_of(key).writes.pass(0, ask).await
     }
 }

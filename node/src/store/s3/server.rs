@@ -141,7 +141,7 @@ impl S3Copier {
             let answer = request.send().await;
             answer.map_err(|error| target.error("have the service copy to", key, &error))
         };
-        let answer = target.pace.writes.pass(0, copy).await?;
+        let answer = target.pace_of(key).writes.pass(0, copy).await?;
         Ok(answer.copy_object_result.and_then(|result| result.e_tag))
     }
 
@@ -156,7 +156,7 @@ impl S3Copier {
             let answer = request.send().await;
             answer.map_err(|error| source.error("describe the first part of", key, &error))
         };
-        let answer = source.pace.reads.pass(0, describe).await?;
+        let answer = source.pace_of(key).reads.pass(0, describe).await?;
         Ok(answer.content_length().and_then(|length| u64::try_from(length).ok()))
     }
 
@@ -185,7 +185,7 @@ impl S3Copier {
             let answer = request.send().await;
             answer.map_err(|error| target.error("have the service copy a part to", key, &error))
         };
-        target.pace.writes.pass(0, copy).await.map(drop)
+        target.pace_of(key).writes.pass(0, copy).await.map(drop)
     }
 
     /// Compares the sums of the whole that the service has of both.

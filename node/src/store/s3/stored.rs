@@ -47,7 +47,7 @@ impl Bucket {
                 Err(error) => Err(self.undescribed(key, &error).await),
             }
         };
-        let answer = self.pace.reads.pass(0, describe).await?;
+        let answer = self.pace_of(key).reads.pass(0, describe).await?;
         let crc64_xz = header.and_then(|header| header.value()?.parse().ok()).map(Sum::Crc64Xz);
         Ok(answer.map(|answer| Described { answer, crc64_xz }))
     }

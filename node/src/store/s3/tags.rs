@@ -56,7 +56,7 @@ impl Bucket {
         if tags.is_empty() {
             return Ok(());
         }
-        match self.pace.reads.pass(0, self.read_tags(key)).await {
+        match self.pace_of(key).reads.pass(0, self.read_tags(key)).await {
             Ok(held) if held == *tags => Ok(()),
             Ok(_) => {
                 let text = format!("the store did not keep the object's tags: {WAY_OUT}");

@@ -200,7 +200,7 @@ impl Bucket {
             self.fence.check()?;
             request.send().await.map_err(|error| self.error("begin the upload of", key, &error))
         };
-        let answer = self.pace.writes.pass(0, begin).await?;
+        let answer = self.pace_of(key).writes.pass(0, begin).await?;
         match answer.upload_id {
             Some(id) if !id.is_empty() => Ok(id),
             _ => {
@@ -227,7 +227,7 @@ impl Bucket {
         let list = async {
             request.send().await.map_err(|error| self.error("list the parts of", key, &error))
         };
-        self.pace.reads.pass(0, list).await
+        self.pace_of(key).reads.pass(0, list).await
     }
 
     /// The parts that the store holds of an upload, by number.
@@ -349,7 +349,7 @@ impl Upload for S3Upload {
             };
             sent.map_err(|error| bucket.error("write a part of", &self.key, &error))
         };
-        let answer = bucket.pace.writes.pass(length, write).await?;
+        let answer = bucket.pace_of(&self.key).writes.pass(length, write).await?;
         let echo = Echo {
             crc64_nvme: answer.checksum_crc64_nvme(),
             crc32c: answer.checksum_crc32_c(),
