@@ -5,12 +5,12 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, Dir, Mode, fstat, mkdirat, openat, unlinkat};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{AtFlags, Mode, fstat, mkdirat, openat, unlinkat};
 use rustix::io::Errno;
 
 use super::root::{OPEN_DIRECTORY, Root};
-use super::write::remove_staged;
+use super::write::{remove_staged, staged_names, write_error};
 use crate::store::StoreError;
 
 /// How names of lanes begin.
@@ -34,7 +34,8 @@ impl Lanes {
         let name = format!("{PREFIX}{}", root.unique());
         let made = mkdirat(&staging, &name, Mode::RWXU)
             .and_then(|()| openat(&staging, &name, OPEN_DIRECTORY, Mode::empty()));
-        made.map_err(|error| failed(root, "create a directory in", error))
+        let shown = root.show_staging();
+        made.map_err(|error| write_error("create a directory in", &shown, staging.as_fd(), error))
     }
 
     /// Takes back the lane of a batch that is through.
@@ -58,7 +59,7 @@ impl Lanes {
 
 /// Removes all that is in `staging`, lanes of any process included.
 pub(super) fn empty(root: &Root, staging: &OwnedFd) -> Result<(), StoreError> {
-    for name in names_in(root, staging)? {
+    for name in staged_names(root, staging)? {
         match name.starts_with(PREFIX.as_bytes()) {
             true => remove_lane(root, staging, &name)?,
             false => drop(remove_staged(root, staging, &name)?),
@@ -73,25 +74,13 @@ fn remove_lane(root: &Root, staging: &OwnedFd, name: &[u8]) -> Result<(), StoreE
         Err(Errno::NOENT) => return Ok(()),
         Err(error) => return Err(failed(root, "open a directory in", error)),
     };
-    for name in names_in(root, &lane)? {
+    for name in staged_names(root, &lane)? {
         remove_staged(root, &lane, &name)?;
     }
     match unlinkat(staging, name, AtFlags::REMOVEDIR) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
         Err(error) => Err(failed(root, "remove a directory from", error)),
     }
-}
-
-fn names_in(root: &Root, directory: &OwnedFd) -> Result<Vec<Vec<u8>>, StoreError> {
-    let mut names = Vec::new();
-    for found in Dir::read_from(directory).map_err(|error| failed(root, "list", error))? {
-        let found = found.map_err(|error| failed(root, "list", error))?;
-        let name = found.file_name().to_bytes();
-        if !matches!(name, b"." | b"..") {
-            names.push(name.to_vec());
-        }
-    }
-    Ok(names)
 }
 
 fn failed(root: &Root, action: &str, error: Errno) -> StoreError {

@@ -12,7 +12,7 @@ use airlift_protocol::limits::CHUNK_BYTES;
 use airlift_protocol::units::ByteRange;
 use async_trait::async_trait;
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{Dir, FileType, Mode, OFlags, fdatasync, fstat, openat};
+use rustix::fs::{FileType, Mode, OFlags, fdatasync, fstat, openat};
 use rustix::io::Errno;
 
 use super::blocking;
@@ -21,7 +21,9 @@ use super::read::PinnedFile;
 use super::root::Root;
 use super::status::Status;
 use super::turns::Turn;
-use super::write::{StagedFile, publish, remove_staged, write_at, write_error, zero_at};
+use super::write::{
+    StagedFile, publish, remove_staged, staged_names, write_at, write_error, zero_at,
+};
 use crate::pipeline::chunk::{Payload, VerifiedChunk};
 use crate::store::path::KeyPath;
 use crate::store::staged::{is_token_of, is_token_of_key, key_prefix, mtime_ns, token_prefix};
@@ -147,19 +149,12 @@ fn remove_uploads(
     key: &Key,
     keep: Option<&UploadToken>,
 ) -> Result<(), StoreError> {
-    let error = |error: Errno| StoreError::io("list", root.show_staging(), &error.into());
     let prefix = key_prefix(key);
-    let mut names = Vec::new();
-    for found in Dir::read_from(staging).map_err(error)? {
-        let found = found.map_err(error)?;
-        let name = found.file_name().to_bytes();
-        if name.starts_with(prefix.as_bytes()) && keep.is_none_or(|keep| keep.0.as_bytes() != name)
-        {
-            names.push(name.to_vec());
+    for name in staged_names(root, staging)? {
+        let is_kept = keep.is_some_and(|keep| keep.0.as_bytes() == name);
+        if name.starts_with(prefix.as_bytes()) && !is_kept {
+            remove_staged(root, staging, &name)?;
         }
-    }
-    for name in names {
-        remove_staged(root, staging, &name)?;
     }
     Ok(())
 }

@@ -5,8 +5,8 @@ use airlift_protocol::limits::CHUNK_BYTES;
 use airlift_protocol::units::ByteCount;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{
-    AtFlags, FallocateFlags, Mode, OFlags, SeekFrom, fallocate, fchmod, fstat, fstatvfs, ftruncate,
-    futimens, openat, renameat, seek, unlinkat,
+    AtFlags, Dir, FallocateFlags, Mode, OFlags, SeekFrom, fallocate, fchmod, fstat, fstatvfs,
+    ftruncate, futimens, openat, renameat, seek, unlinkat,
 };
 use rustix::io::{Errno, pwrite, retry_on_intr};
 
@@ -205,6 +205,20 @@ pub(super) fn publish(
         ),
         error => write_error("rename to", &shown, parent.as_fd(), error),
     })
+}
+
+/// Names of what is in `directory`, which is the staging directory or within it.
+pub(super) fn staged_names(root: &Root, directory: &OwnedFd) -> Result<Vec<Vec<u8>>, StoreError> {
+    let error = |error: Errno| StoreError::io("list", root.show_staging(), &error.into());
+    let mut names = Vec::new();
+    for found in Dir::read_from(directory).map_err(error)? {
+        let found = found.map_err(error)?;
+        let name = found.file_name().to_bytes();
+        if !matches!(name, b"." | b"..") {
+            names.push(name.to_vec());
+        }
+    }
+    Ok(names)
 }
 
 /// Removes `name` from `staging`; whether it was there.
