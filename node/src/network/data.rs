@@ -253,6 +253,11 @@ impl DataNetwork {
         Ok(FrameStream::new(opened, peer, permit))
     }
 
+    /// How long a round trip takes to the farthest of those who are being asked for something now.
+    pub fn farthest(&self) -> Option<Duration> {
+        self.shared.peers().iter().filter_map(|peer| peer.way()).max()
+    }
+
     /// What is going on.
     pub fn status(&self) -> DataStatus {
         let peers = self.shared.peers().into_iter().map(|peer| {

@@ -6,6 +6,9 @@
 //! fast as before; a step down stays where it costs next to nothing, so that what chance has let stay goes
 //! again. Rates are noisy: they are taken over a second and 32 MiB at least, twice, and not right after a
 //! step.
+//!
+//! Of one thing it is known before: an order that reads from a node far away does nothing for a round trip or
+//! two, and small objects are moved in less. There more orders are worked on from the beginning.
 
 use std::time::Duration;
 
@@ -13,6 +16,13 @@ use airlift_protocol::assignment::Work;
 
 /// Orders at once at the beginning, and the least: enough for what is near by.
 pub const SLOTS_START: usize = 4;
+
+/// Length of the way to the source's node for which one order more is worked on. A pack of small files takes
+/// some 10 ms of a core.
+const WAY_PER_SLOT: Duration = Duration::from_millis(8);
+
+/// Orders at once, from the beginning, over the longest way: each takes memory, and streams.
+const SLOTS_FAR: usize = 24;
 
 /// The least time of a window.
 const WINDOW: Duration = Duration::from_secs(1);
@@ -59,6 +69,8 @@ struct Watch {
 #[derive(Clone, Debug)]
 pub struct Slots {
     most: usize,
+    /// At the beginning, over the way there is.
+    least: usize,
     at: usize,
     watch: Watch,
     /// Whether what runs still shows the number before.
@@ -72,9 +84,11 @@ pub struct Slots {
 impl Slots {
     /// At most so many, from [`SLOTS_START`] on.
     pub fn new(most: usize) -> Self {
+        let least = SLOTS_START.min(most);
         Self {
             most,
-            at: SLOTS_START.min(most),
+            least,
+            at: least,
             watch: Watch::default(),
             is_settling: true,
             trial: None,
@@ -87,6 +101,28 @@ impl Slots {
     /// Orders to work on at once.
     pub fn now(&self) -> usize {
         self.at
+    }
+
+    /// Takes note of a round trip to the node that is read from, the farthest one. A little more or less is
+    /// the same way. Returns whether the number has changed.
+    pub fn set_way(&mut self, round_trip: Duration) -> bool {
+        let more = round_trip.as_millis() / WAY_PER_SLOT.as_millis();
+        let more = usize::try_from(more).unwrap_or(usize::MAX);
+        let least = SLOTS_START.saturating_add(more).min(SLOTS_FAR).min(self.most);
+        if least * 3 <= self.least * 4 && self.least * 3 <= least * 4 {
+            return false;
+        }
+        let before = self.at;
+        self.at = if least > self.least {
+            self.at.max(least)
+        } else {
+            // What was there for the way alone goes with it.
+            self.at.saturating_sub(self.least - least).max(least)
+        };
+        self.least = least;
+        self.trial = None;
+        (self.watch, self.is_settling) = (Watch { windows: 0, sum: 0, ..self.watch }, true);
+        self.at != before
     }
 
     /// Takes note of the bytes that were verified so far, and of the orders in work. Returns whether the
@@ -167,7 +203,7 @@ impl Slots {
 
     fn step(&mut self, rate: u64) {
         let up = (self.at + self.at.div_ceil(2)).min(self.most);
-        let down = (self.at * 2).div_ceil(3).max(SLOTS_START.min(self.most));
+        let down = (self.at * 2).div_ceil(3).max(self.least);
         if (self.is_upward && up == self.at) || (!self.is_upward && down == self.at) {
             self.is_upward = !self.is_upward;
             self.pause = self.pause_next;
@@ -256,6 +292,35 @@ mod tests {
             let mean = mean(&numbers);
             assert!((11.5..15.0).contains(&mean), "{mean}");
         }
+    }
+
+    #[test]
+    fn over_a_long_way_there_are_more_from_the_beginning() {
+        let mut slots = Slots::new(32);
+        let way = |slots: &mut Slots, millis| {
+            let has_changed = slots.set_way(Duration::from_millis(millis));
+            (slots.now(), has_changed)
+        };
+        assert_eq!(way(&mut slots, 1), (SLOTS_START, false));
+        assert_eq!(way(&mut slots, 80), (14, true));
+        // A queue on the way makes it no other one.
+        assert_eq!(way(&mut slots, 90), (14, false));
+        assert_eq!(way(&mut slots, 70), (14, false));
+        assert_eq!(way(&mut slots, 300), (SLOTS_FAR, true));
+        assert_eq!(way(&mut slots, 1), (SLOTS_START, true));
+        assert_eq!(Slots::new(3).set_way(Duration::from_secs(1)), false, "the user says so");
+    }
+
+    #[test]
+    fn what_was_found_out_beyond_the_way_stays_without_it() {
+        let mut node = Node::new(64, 0.0, |at| 30.0 * MIB * (at as f64).min(30.0));
+        assert!(node.slots.set_way(Duration::from_millis(80)));
+        let numbers = node.work(120, |at| at);
+        assert!(numbers.iter().all(|at| *at >= 14));
+        let found = node.slots.now();
+        assert!(found > 20, "{found}");
+        assert!(node.slots.set_way(Duration::ZERO));
+        assert_eq!(node.slots.now(), found - 10);
     }
 
     #[test]

@@ -214,6 +214,15 @@ impl Peer {
         self.opening.available_permits() == STREAMS_MAX as usize
     }
 
+    /// How long a round trip takes to a peer that is being asked, as far as it is known.
+    pub(super) fn way(&self) -> Option<Duration> {
+        if self.asks_nothing() {
+            return None;
+        }
+        let session = self.live().map(|session| session.rtt());
+        session.into_iter().chain(self.choice.rtt()).min()
+    }
+
     /// Bytes of frames sent and received.
     pub(super) fn bytes(&self) -> (u64, u64) {
         (self.sent.load(Ordering::Relaxed), self.received.load(Ordering::Relaxed))

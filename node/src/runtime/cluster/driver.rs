@@ -237,7 +237,7 @@ impl Driver {
 
     /// Tells the leader at once when another number of orders is wanted than before.
     fn look_at_slots(&mut self) {
-        if self.parts.workshop.look_at_slots() {
+        if self.parts.workshop.look_at_slots(self.parts.data.farthest()) {
             let now = self.now();
             self.agent.handle(now, AgentInput::Beat);
         }

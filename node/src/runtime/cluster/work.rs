@@ -200,15 +200,16 @@ impl Workshop {
         locked(&self.slots).now()
     }
 
-    /// Works on more orders at once where that moves more, and on fewer where it does not. Returns
-    /// whether another number is wanted than before.
-    pub(super) fn look_at_slots(&self) -> bool {
+    /// Works on more orders at once where that moves more, and on fewer where it does not; `way` is a round
+    /// trip to the farthest node that is read from now. Returns whether another number is wanted than before.
+    pub(super) fn look_at_slots(&self, way: Option<Duration>) -> bool {
         let verified = |job: &Arc<Job>| job.meters.moving.verified();
         let bytes = locked(&self.jobs).values().map(verified).sum();
         let mut slots = locked(&self.slots);
+        let has_way_changed = way.is_some_and(|way| slots.set_way(way));
         let has_changed = slots.look(clock::now() - self.begun, bytes, self.turns.taken());
         self.turns.set(slots.now());
-        has_changed
+        has_way_changed || has_changed
     }
 
     /// Bytes verified and written since the process started, by job: of every job of which there is
