@@ -12,7 +12,7 @@ use airlift_tests::server;
 use serde_json::{Value, json};
 
 /// Flags of other programs that these files run.
-const FOREIGN_FLAGS: [&str; 29] = [
+const FOREIGN_FLAGS: [&str; 30] = [
     "--bin",
     "--build",
     "--chmod",
@@ -26,6 +26,7 @@ const FOREIGN_FLAGS: [&str; 29] = [
     "--locked",
     "--mount",
     "--namespace",
+    "--no-create-home",
     "--no-deps",
     "--no-install-recommends",
     "--now",

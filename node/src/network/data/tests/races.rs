@@ -1,7 +1,7 @@
 //! Over a long way the faster carrier is found, and takes over.
 
 use super::super::carrier::Carrier;
-use super::way::Way;
+use super::way::{DELAY, Way};
 use super::*;
 use crate::runtime::clock;
 use tokio::time::timeout;
@@ -88,4 +88,22 @@ async fn objects_of_a_pack_that_are_under_way_by_the_slow_one_are_asked_for_anew
     assert_eq!(chosen(&target), Some(Carrier::Tcp));
     let carried = way.quic.carried();
     assert!((MIB / 64..12 * MIB).contains(&carried), "{carried}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_farthest_node_is_one_that_is_asked_now() {
+    let store = MemoryStore::new();
+    store.insert("a", bytes(24 * MIB), 1);
+    let entry = entry_of(&store, "a").await;
+    // The way answers itself who connects by TCP.
+    let (target, node) = pair_over(Transport::Quic, local(store));
+    let way = Way::to(node.address(), FAST, FAST).await;
+    assert_eq!(target.network.farthest(), None, "nobody is asked");
+    let request = header(Request::Range { range: ByteRange::new(0, entry.size), entry });
+    let stream = target.network.open(node.id(), &[way.gate], &request).await.unwrap();
+    let farthest = target.network.farthest().unwrap();
+    assert!(farthest >= DELAY * 2, "{farthest:?}");
+    drop(stream);
+    assert_eq!(target.network.farthest(), None, "no more");
+    assert_eq!(node.network.farthest(), None, "who answers asks nothing");
 }

@@ -16,7 +16,7 @@ use super::LOOPBACK;
 use crate::runtime::clock;
 
 /// Time for one direction.
-const DELAY: Duration = Duration::from_millis(25);
+pub(super) const DELAY: Duration = Duration::from_millis(25);
 
 /// Datagrams that wait; others are lost.
 const QUEUE_MAX: usize = 200;
