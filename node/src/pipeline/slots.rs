@@ -308,7 +308,7 @@ mod tests {
         assert_eq!(way(&mut slots, 70), (14, false));
         assert_eq!(way(&mut slots, 300), (SLOTS_FAR, true));
         assert_eq!(way(&mut slots, 1), (SLOTS_START, true));
-        assert_eq!(Slots::new(3).set_way(Duration::from_secs(1)), false, "the user says so");
+        assert!(!Slots::new(3).set_way(Duration::from_secs(1)), "the user says so");
     }
 
     #[test]
