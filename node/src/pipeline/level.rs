@@ -10,7 +10,8 @@
 use std::time::Duration;
 
 /// Levels of zstd, from the cheapest on. Less than the first is not done: what crosses may cost money.
-/// Each of the others takes about twice the time of the one before, and spares less and less.
+/// How much more time each of the others takes, and what it spares, depends on the bytes;
+/// docs/performance.md has it for text.
 const STEPS: [i32; 7] = [-5, -1, 1, 3, 5, 7, 9];
 
 /// Where it begins: level 1 keeps up with most networks.
@@ -175,7 +176,7 @@ mod tests {
         assert_eq!(look(&mut control, 500, LINK), -1);
     }
 
-    /// Text through a CPU that takes twice the time for each step, and a link; many streams wait for it,
+    /// Text through a CPU that takes 1.6 times the time for each step, and a link; many streams wait for it,
     /// whatever holds them up. The rates of the last half of `looks`, and the level at which most were.
     fn steady(cpu: f64, link: f64, looks: u64) -> (f64, i32) {
         let ratios = [0.45, 0.35, 0.30, 0.26, 0.25, 0.245, 0.24];
