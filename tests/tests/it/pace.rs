@@ -47,12 +47,13 @@ fn refused(seen: &[bool]) -> usize {
 
 #[test]
 fn a_store_that_refuses_what_is_too_much_is_soon_asked_for_what_it_grants() {
-    const PER_SECOND: u32 = 150;
+    // Far less than the slowest machine asks for.
+    const PER_SECOND: u32 = 60;
     let bound = Rule { per_second: Some(PER_SECOND), ..Rule::default() };
     let front = Front::new(Rule::default(), bound);
-    let copied = upload(&front, (1_500, 100), &[]);
+    let copied = upload(&front, (700, 100), &[]);
     let Seen { refused: seen, .. } = front.writes();
-    let (ramp, later) = seen.split_at(500);
+    let (ramp, later) = seen.split_at(250);
     assert!(refused(ramp) > 0, "it was never too much");
     let (too_much, all) = (refused(later), later.len());
     assert!(too_much * 50 < all, "{too_much} of {all} were too much after the ramp");
@@ -131,12 +132,15 @@ fn large_objects_on_a_slow_way_are_moved_by_more_orders_than_at_the_begin() {
 
 #[test]
 fn nodes_of_a_cluster_share_what_a_bucket_grants_and_the_job_says_so() {
-    const PER_SECOND: u32 = 120;
+    // Far less than the slowest machine asks for.
+    const PER_SECOND: u32 = 50;
+    // A pack for each node.
+    const OBJECTS: u64 = 800;
     let bound = Rule { per_second: Some(PER_SECOND), ..Rule::default() };
     let front = Front::new(Rule::default(), bound);
     let server = S3Server::with_bucket_behind(&front, "bucket");
     let source = fast_directory();
-    plant(source.path(), 1_000, 100);
+    plant(source.path(), OBJECTS, 100);
     let airlift = Airlift::new().with_s3(server.access());
     let cluster = Cluster::start_with(airlift, &[Role::Voter, Role::Worker, Role::Worker]);
     let from = format!("node0:{}", source.path().to_str().unwrap());
@@ -156,14 +160,16 @@ fn nodes_of_a_cluster_share_what_a_bucket_grants_and_the_job_says_so() {
         let mut shares =
             stores.iter().filter_map(|store| store["writes"]["share_per_second"].as_f64());
         parts = shares.next().unwrap_or(parts);
+        // Asking takes the processor from those who copy.
+        std::thread::sleep(Duration::from_millis(250));
     }
     assert_eq!(copying.wait().code(), Some(0));
-    assert_eq!(server.keys("bucket").len(), 1_000);
+    assert_eq!(server.keys("bucket").len() as u64, OBJECTS);
     assert_eq!((shared["kind"].as_str(), shared["nodes"].as_u64()), (Some("writes"), Some(3)));
     let rate = shared["requests_per_second"].as_u64().unwrap();
-    assert!((30..=240).contains(&rate), "{shared}");
+    assert!((12..=100).contains(&rate), "{shared}");
     assert!(parts > 0.0 && parts < f64::from(PER_SECOND), "{parts}");
     let Seen { refused: seen, .. } = front.writes();
-    let (too_much, all) = (refused(&seen[400..]), seen.len() - 400);
+    let (too_much, all) = (refused(&seen[200..]), seen.len() - 200);
     assert!(too_much * 20 < all, "{too_much} of {all} were too much after the ramp");
 }
