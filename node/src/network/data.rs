@@ -24,6 +24,7 @@ mod congestion;
 mod lines;
 mod peer;
 pub mod pieces;
+mod quic;
 mod race;
 mod reach;
 mod reactor;
@@ -97,7 +98,9 @@ pub trait Serve: Debug + Send + Sync {
 #[derive(Clone, Debug)]
 pub struct DataOptions {
     /// Time after which a session on which nothing is asked is closed by who dialled.
-    pub idle_close: Duration,
+    pub session_idle_max: Duration,
+    /// The same for a line, of which there may be many.
+    pub line_idle_max: Duration,
     /// Streams of others that are served at once.
     pub serving_max: usize,
     /// Which carrier takes the streams that this node opens.
@@ -109,7 +112,9 @@ pub struct DataOptions {
 impl Default for DataOptions {
     fn default() -> Self {
         Self {
-            idle_close: Duration::from_secs(60),
+            // The next run of a job that follows its source finds what is known of the way.
+            session_idle_max: Duration::from_secs(600),
+            line_idle_max: Duration::from_secs(60),
             serving_max: 256,
             transport: Transport::Auto,
             near_rtt: NEAR_RTT,
@@ -182,7 +187,7 @@ impl DataNetwork {
         let tls = Arc::new(identity.server()?);
         let listener = Listener { tcp: TcpListener::from_std(tcp).map_err(cannot)?, tls };
         let (dialled, sessions) = mpsc::channel(DIALLED_MAX);
-        let ends = Ends { identity, transport, endpoint, dialled };
+        let ends = Ends { identity, transport, endpoint, reactor: reactor.handle(), dialled };
         let shared = Arc::new(Shared::new(ends, serve, options));
         let mut driver = JoinSet::new();
         driver.spawn(drive(Arc::clone(&shared), listener, sessions));

@@ -36,6 +36,9 @@ pub(super) const LINE_ROUND_TRIPS: u32 = 3;
 /// Time after which both are tried again: ways change.
 pub(super) const TRIED_FOR: Duration = Duration::from_secs(60);
 
+/// The same at most, after races that all had one outcome: each costs a part of the rate while it goes on.
+const TRIED_FOR_MAX: Duration = Duration::from_secs(960);
+
 /// The same after a race that had no outcome.
 const UNDECIDED_FOR: Duration = Duration::from_secs(10);
 
@@ -90,6 +93,8 @@ impl Open {
 #[derive(Debug, Default)]
 struct State {
     made: Option<Made>,
+    /// Who won the last race, and for how long that stands.
+    won: Option<(Carrier, Duration)>,
     open: Open,
     /// The session of the last race, and the shortest round trip that was seen before any.
     session: Option<Connection>,
@@ -101,6 +106,14 @@ impl State {
     fn is_crowded(&self) -> bool {
         let (Some(session), Some(shortest)) = (&self.session, self.shortest) else { return false };
         session.rtt() > shortest * QUEUED_PERCENT / 100
+    }
+
+    /// Takes note of who has won. For how long that stands: twice as long as it did when it was so before.
+    fn wins(&mut self, winner: Carrier) -> Duration {
+        let before = self.won.filter(|(carrier, _)| *carrier == winner);
+        let stands = before.map_or(TRIED_FOR, |(_, stood)| (2 * stood).min(TRIED_FOR_MAX));
+        self.won = Some((winner, stands));
+        stands
     }
 }
 
@@ -163,7 +176,9 @@ impl Choice {
             return;
         }
         let (winner, outpaced, stands_for) = match race.outcome(now, state.is_crowded()) {
-            Some(end) => (end.winner, end.is_clear.then(|| end.winner.other()), TRIED_FOR),
+            Some(end) => {
+                (end.winner, end.is_clear.then(|| end.winner.other()), state.wins(end.winner))
+            }
             None => (Carrier::Quic, None, UNDECIDED_FOR),
         };
         tracing::debug!(?race, ?winner, ?outpaced, "a race of carriers has ended");
@@ -190,6 +205,7 @@ impl Choice {
     pub(super) fn failed(&self, carrier: Carrier, now: Instant) -> bool {
         let mut state = self.state();
         let is_racing = matches!(state.made, Some(Made::Racing(_)));
+        state.won = None;
         let made = is_racing.then(|| Made::Chosen(carrier.other(), Some(now + TRIED_FOR)));
         self.make(&mut state, made, None);
         is_racing
@@ -374,6 +390,34 @@ mod tests {
         assert_eq!(peer.choice.get(clock::now()), Some((Carrier::Quic, Stands::Yes)));
         tokio::time::sleep(UNDECIDED_FOR).await;
         assert_eq!(peer.choice.get(clock::now()), Some((Carrier::Quic, Stands::TryAgain)));
+    }
+
+    /// Runs a race that `winner` wins. Seconds until there is another.
+    async fn race(peer: &Arc<Peer>, winner: Carrier) -> u64 {
+        peer.choice.race(clock::now(), None, Duration::ZERO);
+        let _rides = [Carrier::Quic, Carrier::Tcp].map(|it| Ride::begin(peer, it));
+        tokio::time::sleep(RACE * 3 / 4).await;
+        peer.choice.arrived(winner, 100 << 20);
+        tokio::time::sleep(RACE / 4).await;
+        let ended = clock::now();
+        while peer.choice.get(clock::now()) == Some((winner, Stands::Yes)) {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        assert_eq!(peer.choice.get(clock::now()), Some((winner, Stands::TryAgain)));
+        clock::now().duration_since(ended).as_secs()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_races_show_again_and_again_stands_longer() {
+        let peer = peer();
+        for stands in [60, 120, 240, 480, 960, 960] {
+            assert_eq!(race(&peer, Carrier::Quic).await, stands);
+        }
+        // The other one wins, and fails.
+        assert_eq!(race(&peer, Carrier::Tcp).await, 60);
+        assert_eq!(race(&peer, Carrier::Tcp).await, 120);
+        peer.choice.failed(Carrier::Tcp, clock::now());
+        assert_eq!(race(&peer, Carrier::Tcp).await, 60);
     }
 
     #[tokio::test(start_paused = true)]

@@ -50,9 +50,9 @@ impl Lines {
         self.open.iter().filter(|handle| handle.strong_count() > 0).count()
     }
 
-    /// Closes those that were idle for `idle_close`, or that the other end has closed.
-    pub(super) fn sweep(&mut self, now: Instant, idle_close: Duration) {
-        self.idle.retain(|line| line.is_quiet() && now - line.idle_since < idle_close);
+    /// Closes those that were idle for `idle_max`, or that the other end has closed.
+    pub(super) fn sweep(&mut self, now: Instant, idle_max: Duration) {
+        self.idle.retain(|line| line.is_quiet() && now - line.idle_since < idle_max);
         self.open.retain(|handle| handle.strong_count() > 0);
     }
 

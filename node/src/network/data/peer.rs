@@ -181,9 +181,9 @@ impl Peer {
         }
     }
 
-    /// Closes lines on which nothing was asked for `idle_close`.
-    pub(super) fn sweep_lines(&self, idle_close: Duration) {
-        self.lines().sweep(clock::now(), idle_close);
+    /// Closes lines on which nothing was asked for `idle_max`.
+    pub(super) fn sweep_lines(&self, idle_max: Duration) {
+        self.lines().sweep(clock::now(), idle_max);
     }
 
     /// Takes in a session; the oldest makes room for it.

@@ -17,6 +17,7 @@ use super::choice::{
     FAR_GRACE, LINE_GRACE, LINE_ROUND_TRIPS, Ride, Stands, TRIED_FOR, Transport, outpaced,
 };
 use super::peer::Peer;
+use super::quic::QuicReader;
 use super::session::Dialled;
 use super::shared::{ADDRESSES_MAX, BECKON_TIMEOUT, HEAD_START, Shared, no_address, unavailable};
 use super::stream::broken;
@@ -103,7 +104,7 @@ impl Shared {
                 connection.open_bi().await.map_err(|error| broken(peer, error))?;
             send.write_chunk(request).await.map_err(|error| broken(peer, error))?;
             send.finish().map_err(|error| broken(peer, error))?;
-            Ok::<_, Failure>(ByteReader::quic(receive, connection.rtt()))
+            Ok::<_, Failure>(ByteReader::Quic(QuicReader::new(receive, self.reactor.clone())))
         };
         let late = |_| broken(peer, "allows no more streams");
         timeout(OPEN_TIMEOUT, opened).await.map_err(late)?

@@ -52,6 +52,11 @@ impl Reactor {
         Arc::new(OnReactor(self.handle.clone()))
     }
 
+    /// Where tasks for it are spawned.
+    pub(super) fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
     /// Ends the thread once the connections of `endpoint`, which are closed, are over.
     pub(super) fn end(&mut self, endpoint: Endpoint) {
         if let Some(end) = self.end.take() {

@@ -27,6 +27,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::carrier::{ByteReader, ByteWriter};
 use super::peer::{Close, Peer};
+use super::quic::QuicReader;
 use super::shared::Shared;
 use super::stream::{FrameWriter, in_time, read_preamble, read_request};
 use super::tcp::{self, Line, Role};
@@ -44,6 +45,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Time between looks at the sessions that are to be kept.
 const KEEP_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Longest time between two looks whether a session is used.
+const CHECK_EVERY_MAX: Duration = Duration::from_secs(15);
 
 /// A connection whose other end is known to be a member.
 #[derive(Debug)]
@@ -118,8 +122,8 @@ pub(super) async fn drive(
                 finished(done);
             }
             _ = keep.tick(), if dials.is_empty() => {
-                let idle_close = shared.options.idle_close;
-                shared.peers().iter().for_each(|peer| peer.sweep_lines(idle_close));
+                let idle_max = shared.options.line_idle_max;
+                shared.peers().iter().for_each(|peer| peer.sweep_lines(idle_max));
                 for (node, addresses) in shared.kept() {
                     dials.spawn(keep_session(Arc::clone(&shared), node, addresses));
                 }
@@ -199,10 +203,10 @@ async fn serve(shared: Arc<Shared>, session: Dialled) {
 async fn serve_session(shared: Arc<Shared>, session: Session) {
     let Session { peer, connection, is_dialled } = session;
     let mut streams: JoinSet<()> = JoinSet::new();
-    let idle_close = shared.options.idle_close;
-    let mut check = interval((idle_close / 4).max(Duration::from_millis(10)));
+    let idle_max = shared.options.session_idle_max;
+    let mut check = interval((idle_max / 4).clamp(Duration::from_millis(10), CHECK_EVERY_MAX));
     check.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut busy_at = clock::now();
+    let (mut busy_at, mut passed) = (clock::now(), peer.bytes());
     loop {
         tokio::select! {
             opened = connection.accept_bi() => {
@@ -217,10 +221,11 @@ async fn serve_session(shared: Arc<Shared>, session: Session) {
                 finished(done);
             }
             _ = check.tick() => {
-                let is_idle = is_dialled && streams.is_empty() && peer.asks_nothing();
-                if !is_idle || peer.is_kept.load(Ordering::Relaxed) {
+                let before = std::mem::replace(&mut passed, peer.bytes());
+                let is_quiet = streams.is_empty() && peer.asks_nothing() && passed == before;
+                if !(is_dialled && is_quiet) || peer.is_kept.load(Ordering::Relaxed) {
                     busy_at = clock::now();
-                } else if clock::now() - busy_at >= idle_close {
+                } else if clock::now() - busy_at >= idle_max {
                     Close::Idle.close(&connection);
                     break;
                 }
@@ -234,7 +239,7 @@ async fn serve_stream(shared: Arc<Shared>, peer: Arc<Peer>, send: SendStream, re
     // The peer's own share first: who waits for it must not hold what others could use.
     let own = peer.serving.acquire().await;
     let all = shared.serving.acquire().await;
-    let mut reader = ByteReader::quic(receive, Duration::ZERO);
+    let mut reader = ByteReader::Quic(QuicReader::new(receive, shared.reactor.clone()));
     let request = async {
         let preamble = in_time(&peer, read_preamble(&peer, &mut reader)).await?;
         read_request(&peer, &mut reader, preamble).await

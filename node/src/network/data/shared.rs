@@ -11,6 +11,7 @@ use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::id::NodeId;
 use futures::stream::{FuturesUnordered, StreamExt};
 use quinn::{Connection, Endpoint, TransportConfig};
+use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{sleep_until, timeout};
 
@@ -48,6 +49,8 @@ pub(super) struct Shared {
     pub(super) identity: Identity,
     transport: Arc<TransportConfig>,
     pub(super) endpoint: Endpoint,
+    /// The runtime on which it lives.
+    pub(super) reactor: Handle,
     pub(super) serve: Arc<dyn Serve>,
     pub(super) options: DataOptions,
     /// Streams that are served at once, over all peers.
@@ -70,16 +73,28 @@ pub(super) struct Ends {
     pub(super) identity: Identity,
     pub(super) transport: Arc<TransportConfig>,
     pub(super) endpoint: Endpoint,
+    pub(super) reactor: Handle,
     pub(super) dialled: mpsc::Sender<Dialled>,
 }
 
 impl Shared {
     pub(super) fn new(ends: Ends, serve: Arc<dyn Serve>, options: DataOptions) -> Self {
-        let Ends { identity, transport, endpoint, dialled } = ends;
+        let Ends { identity, transport, endpoint, reactor, dialled } = ends;
         let own = identity.node();
         let serving = Semaphore::new(options.serving_max);
         let membership = Mutex::default();
-        Self { own, identity, transport, endpoint, serve, options, serving, membership, dialled }
+        Self {
+            own,
+            identity,
+            transport,
+            endpoint,
+            reactor,
+            serve,
+            options,
+            serving,
+            membership,
+            dialled,
+        }
     }
 
     fn membership(&self) -> MutexGuard<'_, Membership> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use airlift_protocol::error::Failure;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
-use quinn::{ClientConfig, ServerConfig, TransportConfig, VarInt};
+use quinn::{AckFrequencyConfig, ClientConfig, ServerConfig, TransportConfig, VarInt};
 
 use super::certificate::unusable;
 use super::congestion::MeasuredFactory;
@@ -35,10 +35,24 @@ pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(8);
 /// Time between signs of life: several may be lost before a peer is taken to be gone.
 const KEEP_ALIVE: Duration = Duration::from_secs(2);
 
+/// Packets that are acknowledged together. One that is missing is told at once.
+const ACKED_EVERY: VarInt = VarInt::from_u32(64);
+
+/// How long one waits for that at most: little beside a long way's round trip, and datagrams are for those.
+const ACKED_AFTER: Duration = Duration::from_millis(8);
+
 const _: () = {
     assert!(STREAM_WINDOW_BYTES <= 1024 * 1280);
     assert!(KEEP_ALIVE.as_millis() * 3 < IDLE_TIMEOUT.as_millis());
 };
+
+/// How often the other end is asked to acknowledge. Where each round trip brings thousands of packets, one in
+/// so many says as much as every other one, and both ends have less to do.
+fn acks() -> AckFrequencyConfig {
+    let mut acks = AckFrequencyConfig::default();
+    acks.ack_eliciting_threshold(ACKED_EVERY).max_ack_delay(Some(ACKED_AFTER));
+    acks
+}
 
 /// The transport of every session. Segmentation offload and MTU discovery are on by default.
 pub(super) fn config() -> Arc<TransportConfig> {
@@ -52,6 +66,7 @@ pub(super) fn config() -> Arc<TransportConfig> {
         .send_window(u64::from(CONNECTION_WINDOW_BYTES))
         .max_idle_timeout(Some(idle))
         .keep_alive_interval(Some(KEEP_ALIVE))
+        .ack_frequency_config(Some(acks()))
         .congestion_controller_factory(Arc::new(MeasuredFactory))
         .datagram_receive_buffer_size(None);
     Arc::new(transport)

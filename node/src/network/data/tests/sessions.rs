@@ -7,6 +7,7 @@ use airlift_protocol::frame::Frame;
 use super::*;
 use crate::network::data::FrameStream;
 use crate::pipeline::compress::CompressedChunk;
+use crate::runtime::clock;
 
 /// The same for each carrier.
 macro_rules! over_both_carriers {
@@ -133,10 +134,37 @@ async fn a_node_that_only_dials_out_serves_on_its_own_session() {
     assert!(nowhere.stat(&entry.key).await.unwrap().is_some());
 }
 
+#[tokio::test]
+async fn a_session_that_is_used_now_and_then_is_no_idle_one() {
+    let (source, entry) = large().await;
+    let idle = Duration::from_millis(1_500);
+    let transport = Transport::Quic;
+    let options = DataOptions { session_idle_max: idle, transport, ..DataOptions::default() };
+    let target = Node::with_options(Arc::new(local(MemoryStore::new())), options);
+    let node = Node::start(Arc::new(source));
+    introduce(&[&target, &node]);
+    let remote = target.remote(&node);
+    let session = || target.network.shared.peer(node.id()).unwrap().live().map(|it| it.stable_id());
+    assert!(remote.stat(&entry.key).await.unwrap().is_some());
+    let (begun, first) = (clock::now(), session());
+    // Each question is answered long before anybody looks whether one is open.
+    while begun.elapsed() < 2 * idle {
+        tokio::time::sleep(idle / 25).await;
+        assert!(remote.stat(&entry.key).await.unwrap().is_some());
+    }
+    assert_eq!(session(), first);
+    eventually("idle", || session().is_none()).await;
+}
+
 async fn idle_sessions_end_and_begin_again(transport: Transport) {
     let (source, entry) = large().await;
-    let options =
-        DataOptions { idle_close: Duration::from_millis(40), transport, ..DataOptions::default() };
+    let idle = Duration::from_millis(40);
+    let options = DataOptions {
+        session_idle_max: idle,
+        line_idle_max: idle,
+        transport,
+        ..DataOptions::default()
+    };
     let target = Node::with_options(Arc::new(local(MemoryStore::new())), options);
     let node = Node::start(Arc::new(source));
     introduce(&[&target, &node]);
