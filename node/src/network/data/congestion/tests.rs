@@ -14,6 +14,7 @@ use quinn_proto::{TransportConfig, VarInt};
 use self::link::{LinkOptions, Loss};
 use self::world::World;
 use super::MeasuredFactory;
+use crate::network::data::transport::acks;
 use crate::runtime::clock;
 
 const STREAMS: usize = 16;
@@ -28,6 +29,7 @@ fn transport() -> TransportConfig {
         .stream_receive_window(VarInt::from_u32(1280 << 10))
         .receive_window(VarInt::from_u32(40 << 20))
         .send_window(40 << 20)
+        .ack_frequency_config(Some(acks()))
         .congestion_controller_factory(Arc::new(MeasuredFactory));
     transport
 }
