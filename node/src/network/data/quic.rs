@@ -49,10 +49,14 @@ impl QuicReader {
             let mut gathering = JoinSet::new();
             gathering.spawn_on(gather(stream, length), &self.reactor);
             let gathered = gathering.join_next().await.ok_or(GIVEN_UP)?;
-            gathered.map_err(|_| GIVEN_UP)??
+            match gathered {
+                Ok(gathered) => gathered?,
+                Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+                Err(_) => return Err(GIVEN_UP.to_owned()),
+            }
         };
         self.stream = Some(stream);
-        Ok(joined(pieces, length))
+        Ok(joined(&pieces, length))
     }
 }
 
@@ -68,10 +72,8 @@ async fn gather(mut stream: RecvStream, length: usize) -> Result<(RecvStream, Ve
     Ok((stream, pieces))
 }
 
-fn joined(mut pieces: Vec<Bytes>, length: usize) -> Bytes {
-    if pieces.len() == 1 {
-        return pieces.remove(0);
-    }
+/// In a buffer of their own: a piece keeps all that arrived with it, which belongs to other streams too.
+fn joined(pieces: &[Bytes], length: usize) -> Bytes {
     let mut bytes = BytesMut::with_capacity(length);
     pieces.iter().for_each(|piece| bytes.extend_from_slice(piece));
     bytes.freeze()
