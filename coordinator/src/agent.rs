@@ -31,7 +31,8 @@ pub enum AgentInput {
         assignment: AssignmentId,
         /// Which attempt, as [`AgentEffect::Start`] numbered it.
         attempt: u32,
-        /// How.
+        /// How. A listing hands in its next part when [`AgentEffect::Recorded`] is heard of the one before,
+        /// so that whoever goes on in its place repeats one at most.
         result: Result<Completion, Failure>,
         /// Bytes of other nodes' answers that arrived for it; 0 for a page of a listing.
         wire_bytes: u64,
@@ -60,6 +61,8 @@ pub enum AgentEffect {
     },
     /// Stop working on an order.
     Cancel(AssignmentId),
+    /// What was handed in of a listing is on record: it may go on.
+    Recorded(AssignmentId),
     /// Answer the leader.
     Report(Box<Report>),
     /// Tell the leader that this node lives.
@@ -111,9 +114,13 @@ impl Agent {
                     self.effects.push_back(AgentEffect::Cancel(id));
                 }
             }
-            AgentInput::Order(Order::Settle(id)) => self.unsettled.end(now, id),
+            AgentInput::Order(Order::Settle(id)) => {
+                self.unsettled.end(now, id);
+                self.let_go_on(id);
+            }
             AgentInput::Order(Order::SettlePages(id, next)) => {
                 self.unsettled.settle_pages(id, next);
+                self.let_go_on(id);
             }
             AgentInput::Outcome { assignment, attempt, result, wire_bytes } => {
                 self.on_outcome(now, (assignment, attempt), result, wire_bytes);
@@ -152,6 +159,15 @@ impl Agent {
     /// wait until they are, so that what is held stays bounded.
     pub fn is_congested(&self) -> bool {
         self.unsettled.pages() >= PAGES_UNSETTLED_MAX
+    }
+
+    /// Tells a listing that waits for its record that there is nothing left to wait for.
+    fn let_go_on(&mut self, id: AssignmentId) {
+        let Some(running) = self.running.get_mut(&id) else { return };
+        if running.is_waiting && !self.unsettled.has_pages(id) {
+            running.is_waiting = false;
+            self.effects.push_back(AgentEffect::Recorded(id));
+        }
     }
 
     /// Drops all work. What was on its way to this node since then is void as well: it goes on as if

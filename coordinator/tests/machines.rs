@@ -425,6 +425,38 @@ fn a_listing_that_breaks_off_goes_on_after_its_last_page() {
 }
 
 #[test]
+fn a_listing_goes_on_when_what_it_told_is_on_record() {
+    let mut agent = Agent::new(Timestamp(0), 1, BOOT);
+    let (end, after, until, next) = (End::Source, None, None, PageId(0));
+    let work = Work::List { end, after, next, until, cuts: 15, pages: 16 };
+    let assignment = Assignment { work, ..pack_of(&[]) };
+    let id = assignment.id;
+    agent.handle(Timestamp(0), AgentInput::Order(Order::Assign(Box::new(assignment))));
+    effects(&mut agent);
+    let mut hear = |input| {
+        agent.handle(Timestamp(0), input);
+        effects(&mut agent)
+    };
+    let order = AgentInput::Order;
+    let tell = |number, key| {
+        let result = Ok(listed(number, vec![entry(key, 1)]));
+        AgentInput::Outcome { assignment: id, attempt: 1, result, wire_bytes: 0 }
+    };
+    assert_eq!(hear(order(Order::SettlePages(id, PageId(0)))), [], "it has told nothing");
+    assert!(matches!(hear(tell(0, "a"))[..], [AgentEffect::Report(_)]));
+    assert_eq!(hear(order(Order::SettlePages(id, PageId(0)))), [], "not this one");
+    let recorded = [AgentEffect::Recorded(id)];
+    assert_eq!(hear(order(Order::SettlePages(id, PageId(1)))), recorded);
+    assert_eq!(hear(order(Order::SettlePages(id, PageId(1)))), [], "once is enough");
+    hear(tell(1, "b"));
+    // Nobody waits for it any more: the order is taken back next.
+    assert_eq!(hear(order(Order::Settle(id))), recorded);
+    hear(tell(2, "c"));
+    assert_eq!(hear(order(Order::Revoke(id))), [AgentEffect::Cancel(id)]);
+    assert_eq!(hear(order(Order::SettlePages(id, PageId(3)))), []);
+}
+
+#[test]
 fn what_the_agent_did_not_hear_is_said_again_and_what_it_should_not_have_is_taken_back() {
     let mut desk = Desk::begin(Vec::new());
     let pack = desk.up_to_pack();

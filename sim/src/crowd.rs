@@ -198,6 +198,8 @@ impl Desk {
                 self.coordinator.handle(self.now, beat);
             }
             AgentEffect::Cancel(id) => self.listers.retain(|lister| lister.order.0 != id),
+            // Whatever is handed in is on record before the next is.
+            AgentEffect::Recorded(_) => {}
         }
     }
 

@@ -19,6 +19,8 @@ pub(super) struct Running {
     pub(super) due: Option<Timestamp>,
     /// Bytes of other nodes' answers that arrived for it, in all attempts.
     pub(super) wire_bytes: u64,
+    /// Of a listing: that a part of it was reported, and is not known to be on record.
+    pub(super) is_waiting: bool,
 }
 
 /// The result of one object of an order that has many.
@@ -74,7 +76,7 @@ impl Running {
     pub(super) fn new(assignment: Assignment, attempt: u32, seed: u64) -> Self {
         let retry = Retry::new(seed ^ assignment.id.0);
         let results = vec![None; item_count(&assignment.work)];
-        Self { assignment, attempt, retry, results, due: None, wire_bytes: 0 }
+        Self { assignment, attempt, retry, results, due: None, wire_bytes: 0, is_waiting: false }
     }
 
     /// A part of a listing was reported: another attempt would go on after it, with its full number of
@@ -94,6 +96,7 @@ impl Running {
         };
         let Some((turn, _)) = turn else { return };
         *next = turn.next();
+        self.is_waiting = true;
         self.retry = Retry::new(seed ^ self.assignment.id.0);
     }
 

@@ -75,6 +75,12 @@ impl Unsettled {
         self.kept.values().flatten().filter(|kept| page_of(&kept.report).is_some()).count()
     }
 
+    /// Whether pages of an order wait.
+    pub(super) fn has_pages(&self, id: AssignmentId) -> bool {
+        let kept = self.kept.get(&id);
+        kept.is_some_and(|kept| kept.iter().any(|kept| page_of(&kept.report).is_some()))
+    }
+
     /// Whether an order has its answer here.
     pub(super) fn is_answered(&self, id: AssignmentId) -> bool {
         let kept = self.kept.get(&id);

@@ -647,6 +647,8 @@ impl World {
                 self.schedule(id, after, Ahead::Outcome(assignment, job, attempt, work));
             }
             AgentEffect::Cancel(_) => self.nodes.get_mut(&id).unwrap().cancelled += 1,
+            // A listing of these nodes has one part.
+            AgentEffect::Recorded(_) => {}
             AgentEffect::Report(report) => {
                 self.nodes.get_mut(&id).unwrap().reports += 1;
                 self.tell_leader(id, Packet::Report(report));

@@ -68,6 +68,7 @@ use self::work::{Setup, Workshop};
 use super::blocking::blocking;
 use super::clock;
 use super::embedded::RunError;
+use super::executor::HandedIn;
 use crate::api::error::{ApiCode, ApiError};
 use crate::api::request::Found;
 use crate::api::server::{ApiServer, Limits, ServerOptions, StartError};
@@ -320,7 +321,7 @@ struct Rest {
     record: NodeRecord,
     addresses: Addresses,
     workshop: Arc<Workshop>,
-    outcomes: mpsc::Receiver<airlift_coordinator::AgentInput>,
+    outcomes: mpsc::Receiver<HandedIn>,
     asker: Asker,
     asks: mpsc::Receiver<ask::Ask>,
     exporter: Option<Exporter>,

@@ -29,14 +29,14 @@ use airlift_protocol::time::Timestamp;
 use airlift_protocol::version::Formats;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use self::state::StateDir;
 use super::again::again;
 use super::clock;
-use super::executor::Executor;
+use super::executor::{Executor, HandedIn};
 use super::filter::Filter;
 use crate::inventory::Inventory;
 use crate::pipeline::bounds::Bounds;
@@ -283,6 +283,8 @@ struct Driver {
 struct Task {
     handle: JoinHandle<Option<ErrorCode>>,
     takes_slot: bool,
+    /// Of a listing: whom to tell that what it handed in is on record.
+    recorded: Option<oneshot::Sender<()>>,
 }
 
 impl Driver {
@@ -318,7 +320,7 @@ impl Driver {
     async fn run(
         &mut self,
         spec: JobSpec,
-        mut outcomes: mpsc::Receiver<AgentInput>,
+        mut outcomes: mpsc::Receiver<HandedIn>,
         mut stop: watch::Receiver<bool>,
     ) -> Result<JobEnd, RunError> {
         let job = spec.id();
@@ -336,7 +338,7 @@ impl Driver {
                 biased;
                 Some(answer) = self.disk.next() => self.feed(answer?).await?,
                 Some(outcome) = outcomes.recv(), if !self.is_congested() => {
-                    self.feed_agent(outcome).await?;
+                    self.take(outcome).await?;
                 }
                 changed = stop.changed(), if !is_stopping => {
                     // The sender going away means nobody can ask for a stop any more.
@@ -408,6 +410,15 @@ impl Driver {
         self.drain().await
     }
 
+    /// Hands on what an attempt has handed in.
+    async fn take(&mut self, handed: HandedIn) -> Result<(), RunError> {
+        let HandedIn { assignment, attempt, result, wire_bytes, recorded } = handed;
+        if let Some(task) = self.tasks.get_mut(&assignment) {
+            task.recorded = recorded;
+        }
+        self.feed_agent(AgentInput::Outcome { assignment, attempt, result, wire_bytes }).await
+    }
+
     /// Carries out effects until neither machine has any. Ends, since each effect that feeds the
     /// other machine answers an order, and orders come only from what the disk made durable.
     async fn drain(&mut self) -> Result<(), RunError> {
@@ -457,12 +468,19 @@ impl Driver {
                 let executor = self.executor.clone();
                 let (id, takes_slot) = (assignment.id, takes_slot(&assignment.work));
                 let handle = tokio::spawn(executor.run(id, attempt, assignment.work));
-                self.tasks.insert(id, Task { handle, takes_slot });
+                self.tasks.insert(id, Task { handle, takes_slot, recorded: None });
                 self.tasks.retain(|_, task| !task.handle.is_finished());
             }
             AgentEffect::Cancel(assignment) => {
                 if let Some(task) = self.tasks.remove(&assignment) {
                     task.handle.abort();
+                }
+            }
+            AgentEffect::Recorded(assignment) => {
+                let task = self.tasks.get_mut(&assignment);
+                if let Some(recorded) = task.and_then(|task| task.recorded.take()) {
+                    // It may have ended meanwhile.
+                    let _ = recorded.send(());
                 }
             }
             AgentEffect::Report(report) => {

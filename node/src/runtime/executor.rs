@@ -3,7 +3,6 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use airlift_coordinator::AgentInput;
 use airlift_protocol::assignment::{End, Object, UploadToken, Work};
 use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::id::AssignmentId;
@@ -12,7 +11,7 @@ use airlift_protocol::report::Completion;
 use airlift_protocol::time::Timestamp;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::filter::Filter;
 use super::lister::Range;
@@ -35,6 +34,18 @@ pub(super) async fn caught<T>(
     })
 }
 
+/// What an attempt came to, or a part of a listing, on its way to the agent.
+#[derive(Debug)]
+pub(super) struct HandedIn {
+    pub(super) assignment: AssignmentId,
+    pub(super) attempt: u32,
+    pub(super) result: Result<Completion, Failure>,
+    /// Bytes of other nodes' answers that arrived for it.
+    pub(super) wire_bytes: u64,
+    /// Whom to tell when it is on record; dropped when it never will be.
+    pub(super) recorded: Option<oneshot::Sender<()>>,
+}
+
 /// Works on the assignments of one job.
 #[derive(Clone, Debug)]
 pub(super) struct Executor {
@@ -49,7 +60,7 @@ pub(super) struct Executor {
     /// Where its requests to stores count.
     pub(super) meter: Arc<Meter>,
     /// Where outcomes go: the agent.
-    pub(super) outcomes: mpsc::Sender<AgentInput>,
+    pub(super) outcomes: mpsc::Sender<HandedIn>,
 }
 
 impl Executor {
@@ -68,18 +79,29 @@ impl Executor {
     }
 
     /// Hands in an outcome. When nobody takes it, the job has ended.
-    pub(super) async fn hand_in(
+    async fn hand_in(
         &self,
         assignment: AssignmentId,
         attempt: u32,
         result: Result<Completion, Failure>,
-    ) -> bool {
-        let goes_on = result.as_ref().is_ok_and(|completion| completion.turn().is_some());
-        let transfer = self.transfer.as_ref().filter(|_| !goes_on);
+    ) {
         // Each attempt has a source of its own, which has counted for it alone.
-        let wire_bytes = transfer.map_or(0, |transfer| transfer.source.wire_bytes());
-        let outcome = AgentInput::Outcome { assignment, attempt, result, wire_bytes };
-        self.outcomes.send(outcome).await.is_ok()
+        let wire_bytes = self.transfer.as_ref().map_or(0, |transfer| transfer.source.wire_bytes());
+        let outcome = HandedIn { assignment, attempt, result, wire_bytes, recorded: None };
+        let _ = self.outcomes.send(outcome).await;
+    }
+
+    /// Hands in a part of a listing; what is answered is told when it is on record. `None` when nobody
+    /// takes it.
+    pub(super) async fn hand_in_turn(
+        &self,
+        (assignment, attempt): (AssignmentId, u32),
+        turn: Completion,
+    ) -> Option<oneshot::Receiver<()>> {
+        let (recorded, record) = oneshot::channel();
+        let (result, recorded) = (Ok(turn), Some(recorded));
+        let turn = HandedIn { assignment, attempt, result, wire_bytes: 0, recorded };
+        self.outcomes.send(turn).await.ok().map(|()| record)
     }
 
     async fn work(

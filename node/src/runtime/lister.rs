@@ -12,7 +12,7 @@ use airlift_protocol::limits::{LIST_PASSED_MAX, OBJECT_BYTES_MAX};
 use airlift_protocol::manifest::{Entry, PageBuilder};
 use airlift_protocol::report::{Completion, ListingEnd, Unreadable};
 use airlift_protocol::units::ByteCount;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::cut;
 use super::executor::{Executor, not_here};
@@ -79,7 +79,7 @@ impl Executor {
         let is_missing_target =
             |error: &StoreError| range.end == End::Target && compare::is_absence(&self.spec, error);
         let cuttable = inventory.is_none() && store.capabilities().lists_ranges;
-        let lister = Lister {
+        let mut lister = Lister {
             executor: self,
             attempt,
             store: cuttable.then_some(store.as_ref()),
@@ -93,15 +93,27 @@ impl Executor {
             told: 0,
             unreadable: Unreadable::default(),
             behind: Unreadable::default(),
+            record: None,
         };
-        let (outcome, (stop, end)) = tokio::join!(list, lister.run(listed));
+        let (outcome, stop) = tokio::join!(list, lister.run(listed));
+        let end = lister.end();
         match stop {
             // What was read ahead does not matter any more.
-            Stop::Reached | Stop::Unwanted => Ok(Completion::Listed(end)),
+            Stop::Reached => Ok(Completion::Listed(end)),
+            // Whatever was not taken is missing: this is not the end of the range.
+            Stop::Unwanted => {
+                let text = "what was listed is not taken any more";
+                Err(Failure::new(ErrorCode::LeaseLost, text))
+            }
             Stop::Rest => Ok(Completion::PartListed(end)),
             Stop::Exhausted => match outcome {
                 Err(error) if is_missing_target(&error) => Ok(Completion::Listed(end)),
-                outcome => outcome.map(|()| Completion::Listed(end)).map_err(Failure::from),
+                Err(error) => {
+                    // Another attempt goes on after what is on record by then.
+                    let _ = lister.wait_for_record().await;
+                    Err(error.into())
+                }
+                Ok(()) => Ok(Completion::Listed(end)),
             },
         }
     }
@@ -126,7 +138,7 @@ impl Executor {
             }
             let (page, entries, unreadable) = (PageId(0), vec![entry], Unreadable::default());
             let page = Completion::Page { page, entries, unreadable };
-            self.hand_in(attempt.0, attempt.1, Ok(page)).await;
+            let _ = self.hand_in_turn(attempt, page).await;
         }
         let pages = PageId(1);
         Ok(Completion::Listed(ListingEnd { pages, unreadable: Vec::new(), unreadable_count: 0 }))
@@ -156,11 +168,13 @@ struct Lister<'a> {
     unreadable: Unreadable,
     /// Those behind it.
     behind: Unreadable,
+    /// Tells when what was handed in last is on record.
+    record: Option<oneshot::Receiver<()>>,
 }
 
 impl<'a> Lister<'a> {
     /// Takes in what is found until there is no more, or enough.
-    async fn run(mut self, mut listed: mpsc::Receiver<Listed>) -> (Stop, ListingEnd) {
+    async fn run(&mut self, mut listed: mpsc::Receiver<Listed>) -> Stop {
         let mut search: Option<Cuts<'a>> = None;
         let stop = loop {
             let searched = async {
@@ -196,15 +210,23 @@ impl<'a> Lister<'a> {
         drop(listed);
         if stop == Stop::Exhausted || stop == Stop::Reached {
             let rest = std::mem::take(&mut self.builder).finish();
-            if let Some(rest) = rest {
-                self.hand_in_page(rest).await;
+            if let Some(rest) = rest
+                && let Err(unwanted) = self.hand_in_page(rest).await
+            {
+                return unwanted;
             }
         } else {
             // Whoever goes on finds it again.
             self.behind = Unreadable::default();
         }
-        let Unreadable { named: unreadable, count: unreadable_count } = self.behind;
-        (stop, ListingEnd { pages: self.next, unreadable, unreadable_count })
+        stop
+    }
+
+    /// What is said at the end, after [`Self::run`].
+    fn end(&mut self) -> ListingEnd {
+        let Unreadable { named: unreadable, count: unreadable_count } =
+            std::mem::take(&mut self.behind);
+        ListingEnd { pages: self.next, unreadable, unreadable_count }
     }
 
     /// A cut may have come between.
@@ -212,7 +234,11 @@ impl<'a> Lister<'a> {
         self.until.as_ref().is_some_and(|until| key > until)
     }
 
+    /// Whoever takes over from a node that died lists again what was found behind the last page on record.
+    /// So nothing more is taken in until the one that was handed in is: no more than that, and what the
+    /// store has answered ahead, is ever listed twice.
     async fn take(&mut self, entries: Vec<Entry>) -> Result<(), Stop> {
+        self.wait_for_record().await?;
         for entry in entries {
             if self.is_beyond(&entry.key) {
                 return Err(Stop::Reached);
@@ -246,9 +272,9 @@ impl<'a> Lister<'a> {
     }
 
     async fn page(&mut self, entries: Vec<Entry>) -> Result<(), Stop> {
-        let is_taken = self.hand_in_page(entries).await;
+        self.hand_in_page(entries).await?;
         self.told = self.seen;
-        self.go_on(is_taken).await
+        self.go_on().await
     }
 
     /// Says how far the listing got, although nothing was found that is to be moved.
@@ -258,14 +284,11 @@ impl<'a> Lister<'a> {
         let unreadable = std::mem::take(&mut self.unreadable);
         self.told = self.seen;
         let passed = Completion::Passed { page: self.next, up_to, unreadable };
-        let is_taken = self.hand_in(passed).await;
-        self.go_on(is_taken).await
+        self.hand_in(passed).await?;
+        self.go_on().await
     }
 
-    async fn go_on(&mut self, is_taken: bool) -> Result<(), Stop> {
-        if !is_taken {
-            return Err(Stop::Unwanted);
-        }
+    async fn go_on(&mut self) -> Result<(), Stop> {
         self.pages = self.pages.saturating_sub(1);
         if self.pages == 0 && self.can_rest().await { Err(Stop::Rest) } else { Ok(()) }
     }
@@ -279,14 +302,24 @@ impl<'a> Lister<'a> {
         can
     }
 
-    async fn hand_in_page(&mut self, entries: Vec<Entry>) -> bool {
+    async fn hand_in_page(&mut self, entries: Vec<Entry>) -> Result<(), Stop> {
         let unreadable = std::mem::take(&mut self.unreadable);
         self.hand_in(Completion::Page { page: self.next, entries, unreadable }).await
     }
 
-    async fn hand_in(&mut self, turn: Completion) -> bool {
+    async fn hand_in(&mut self, turn: Completion) -> Result<(), Stop> {
+        self.wait_for_record().await?;
         self.next = self.next.next();
-        self.executor.hand_in(self.attempt.0, self.attempt.1, Ok(turn)).await
+        self.record = self.executor.hand_in_turn(self.attempt, turn).await;
+        if self.record.is_some() { Ok(()) } else { Err(Stop::Unwanted) }
+    }
+
+    /// Waits until what was handed in last is on record.
+    async fn wait_for_record(&mut self) -> Result<(), Stop> {
+        match self.record.take() {
+            Some(record) => record.await.map_err(|_| Stop::Unwanted),
+            None => Ok(()),
+        }
     }
 
     /// Looks where to cut what is left of the range, once, while the listing goes on.
@@ -318,7 +351,7 @@ impl<'a> Lister<'a> {
         let Some(first) = at.first().cloned() else { return Ok(()) };
         let page = self.next;
         self.until = Some(first);
-        if self.hand_in(Completion::Cut { page, at }).await { Ok(()) } else { Err(Stop::Unwanted) }
+        self.hand_in(Completion::Cut { page, at }).await
     }
 }
 

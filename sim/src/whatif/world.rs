@@ -100,6 +100,8 @@ struct World {
     job: JobSpec,
     /// Who lists the source, while it is listed.
     lister: Option<(usize, Attempt)>,
+    /// Whether its last page is on its way to the record.
+    is_page_under_way: bool,
     /// Of the writes that wait, the last.
     unwritten: Option<u64>,
     is_writing: Option<u64>,
@@ -227,6 +229,7 @@ impl World {
             nodes: (0..nodes).map(|place| (id_of(place), place)).collect(),
             job: spec(scenario),
             lister: None,
+            is_page_under_way: false,
             unwritten: None,
             is_writing: None,
             commit_ms,
@@ -476,6 +479,11 @@ impl World {
                     self.lister = None;
                 }
             }
+            AgentEffect::Recorded(id) => {
+                if self.lister.is_some_and(|(_, (listing, _))| listing == id) {
+                    self.is_page_under_way = false;
+                }
+            }
             AgentEffect::Report(report) => self.queue.push(at, Ahead::Report(place, report)),
             AgentEffect::Heartbeat { boot, held } => {
                 let heartbeat = self.heartbeat(place, boot, held);
@@ -507,7 +515,7 @@ impl World {
         let life = self.lives[place];
         self.control.orders += 1;
         if let Work::List { next, .. } = assignment.work {
-            self.lister = Some((place, attempt));
+            (self.lister, self.is_page_under_way) = (Some((place, attempt)), false);
             return self.ask_for_page(place, attempt, next);
         }
         let now_us = self.now * 1_000;
@@ -568,7 +576,7 @@ impl World {
         }
         let is_congested =
             self.processes[place].as_ref().is_some_and(|process| process.agent.is_congested());
-        if is_congested {
+        if is_congested || (page < self.listing.pages() && self.is_page_under_way) {
             let again = Ahead::Page(place, life, attempt, page);
             return self.queue.push(self.now + CONGESTED_MS, again);
         }
@@ -583,6 +591,7 @@ impl World {
                 Completion::Listed(ListingEnd { pages, unreadable, unreadable_count })
             }
         };
+        self.is_page_under_way = page < pages;
         let (assignment, number) = attempt;
         let result = Ok(result);
         let outcome = AgentInput::Outcome { assignment, attempt: number, result, wire_bytes: 0 };

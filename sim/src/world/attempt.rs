@@ -31,6 +31,8 @@ pub(crate) struct Attempt {
     pub(crate) term: u64,
     /// Of a listing: how far it got.
     pub(crate) listed: Listed,
+    /// Of a listing: that the record of what it told is waited for.
+    pub(crate) is_waiting: bool,
     /// Of a pack: what became of the objects before the next one.
     pub(crate) moved: Vec<ObjectResult>,
     /// What was read, and is let go next.
@@ -56,6 +58,8 @@ pub(crate) enum Step {
     Answer(Answer),
     /// The next step follows.
     Next,
+    /// A part of a listing is told; the next step follows when it is on record.
+    Tell(Completion),
     /// A change is on its way; the attempt goes on when it has landed.
     Let(Change),
 }
@@ -83,6 +87,7 @@ impl World {
             assignment,
             term,
             listed,
+            is_waiting: false,
             moved: Vec::new(),
             ready: None,
             deleted: Vec::new(),
@@ -94,6 +99,16 @@ impl World {
     pub(crate) fn cancel(&mut self, place: usize, id: AssignmentId) {
         if let Some(process) = &mut self.nodes[place].process {
             process.attempts.remove(&id);
+        }
+    }
+
+    /// What a listing told is on record: it goes on.
+    pub(crate) fn go_on(&mut self, place: usize, id: AssignmentId) {
+        let Some(process) = &mut self.nodes[place].process else { return };
+        let Some(attempt) = process.attempts.get_mut(&id) else { return };
+        if std::mem::take(&mut attempt.is_waiting) {
+            let number = attempt.number;
+            self.step_later(place, id, number);
         }
     }
 
@@ -142,6 +157,7 @@ impl World {
             step => {
                 let job = attempt.assignment.job;
                 let life = self.nodes[place].life;
+                let attempt = Attempt { is_waiting: matches!(step, Step::Tell(_)), ..attempt };
                 if let Some(process) = &mut self.nodes[place].process {
                     process.attempts.insert(id, attempt);
                 }
@@ -152,10 +168,16 @@ impl World {
                         let landing = Ahead::Land(job, Box::new(change), caller);
                         self.queue.push(self.now + after, landing);
                     }
+                    Step::Tell(completion) => self.tell(place, (id, number), Ok(completion)),
                     _ => self.step_later(place, id, number),
                 }
             }
         }
+    }
+
+    fn tell(&mut self, place: usize, (assignment, attempt): (AssignmentId, u32), result: Answer) {
+        let outcome = AgentInput::Outcome { assignment, attempt, result, wire_bytes: 0 };
+        self.feed_agent(place, outcome);
     }
 
     /// An attempt ends with an answer, which may get lost on its way from the store.
@@ -168,8 +190,7 @@ impl World {
         };
         let (assignment, number) = (attempt.assignment.id, attempt.number);
         self.note([5, place as u64, assignment.0, u64::from(result.is_ok())]);
-        let outcome = AgentInput::Outcome { assignment, attempt: number, result, wire_bytes: 0 };
-        self.feed_agent(place, outcome);
+        self.tell(place, (assignment, number), result);
     }
 
     fn is_fence_open(&self, place: usize, term: u64) -> bool {
@@ -252,7 +273,7 @@ impl World {
         let reader = reader.unwrap_or(place);
         let work = attempt.assignment.work.clone();
         match work {
-            Work::List { end, .. } => self.list(place, attempt, end),
+            Work::List { end, .. } => self.list(attempt, end),
             Work::Clean => Step::Answer(Ok(Completion::Cleaned)),
             Work::Compare { page } => {
                 Step::Answer(self.compare((place, reader), job, &page.entries))

@@ -308,6 +308,7 @@ impl World {
         match effect {
             AgentEffect::Start { assignment, attempt } => self.begin(place, assignment, attempt),
             AgentEffect::Cancel(id) => self.cancel(place, id),
+            AgentEffect::Recorded(id) => self.go_on(place, id),
             AgentEffect::Report(report) => {
                 self.say(Weight::Work, || describe::report(place, &report));
                 let leader = self.nodes[place].process.as_ref().and_then(|process| process.leader);

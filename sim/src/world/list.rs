@@ -1,7 +1,6 @@
 //! Listings of the simulated stores, range by range: page after page of random length, with cuts at
 //! random keys where the order allows them.
 
-use airlift_coordinator::AgentInput;
 use airlift_protocol::assignment::{End, Work};
 use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::id::PageId;
@@ -73,7 +72,7 @@ impl Listed {
 
 impl World {
     /// One page, a cut, or the end.
-    pub(super) fn list(&mut self, place: usize, attempt: &mut Attempt, end: End) -> Step {
+    pub(super) fn list(&mut self, attempt: &mut Attempt, end: End) -> Step {
         let completion = match self.cut(attempt, end) {
             Some(at) => {
                 let listed = &mut attempt.listed;
@@ -91,11 +90,7 @@ impl World {
                     let page = listed.next;
                     (listed.after, listed.next) = (Some(up_to.clone()), page.next());
                     let unreadable = listed.take_unreadable();
-                    return self.tell_turn(
-                        place,
-                        attempt,
-                        Completion::Passed { page, up_to, unreadable },
-                    );
+                    return Step::Tell(Completion::Passed { page, up_to, unreadable });
                 }
                 let entries = self.next_entries(attempt, end);
                 if self.faults.chance(self.options.unreadable) {
@@ -110,15 +105,7 @@ impl World {
                 Completion::Page { page, entries, unreadable: listed.take_unreadable() }
             }
         };
-        self.tell_turn(place, attempt, completion)
-    }
-
-    fn tell_turn(&mut self, place: usize, attempt: &Attempt, completion: Completion) -> Step {
-        let (assignment, number) = (attempt.assignment.id, attempt.number);
-        let result = Ok(completion);
-        let outcome = AgentInput::Outcome { assignment, attempt: number, result, wire_bytes: 0 };
-        self.feed_agent(place, outcome);
-        Step::Next
+        Step::Tell(completion)
     }
 
     /// A key right behind the last one, up to which there can be no other.

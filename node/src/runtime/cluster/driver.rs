@@ -49,6 +49,7 @@ use crate::network::data::remote::Route;
 use crate::runtime::blocking::blocking;
 use crate::runtime::clock;
 use crate::runtime::embedded::RunError;
+use crate::runtime::executor::HandedIn;
 use crate::storage::consensus::ConsensusFile;
 use crate::store::StoreError;
 use crate::store::fence::Term;
@@ -113,13 +114,20 @@ pub(super) struct Parts {
     pub(super) started: Instant,
 }
 
+/// An attempt that is carried out.
+struct Task {
+    handle: AbortHandle,
+    /// Of a listing: whom to tell that what it handed in is on record.
+    recorded: Option<oneshot::Sender<()>>,
+}
+
 pub(super) struct Driver {
     parts: Parts,
     agent: Agent,
     members: Members,
     leader: Option<NodeId>,
     done: FuturesUnordered<BoxFuture<'static, Done>>,
-    tasks: BTreeMap<AssignmentId, AbortHandle>,
+    tasks: BTreeMap<AssignmentId, Task>,
     work: JoinSet<()>,
     writes: Writes,
     is_writing: bool,
@@ -151,7 +159,7 @@ pub(super) struct Driver {
 pub(super) struct Sources {
     pub(super) incoming: mpsc::Receiver<Incoming>,
     pub(super) asks: mpsc::Receiver<Ask>,
-    pub(super) outcomes: mpsc::Receiver<AgentInput>,
+    pub(super) outcomes: mpsc::Receiver<HandedIn>,
     pub(super) stop: watch::Receiver<bool>,
 }
 
@@ -218,9 +226,7 @@ impl Driver {
                 Some(incoming) = sources.incoming.recv() => self.on_incoming(incoming),
                 Some(ask) = sources.asks.recv() => self.on_ask(ask),
                 Some(outcome) = sources.outcomes.recv(), if !self.agent.is_congested() => {
-                    self.count_failures(&outcome);
-                    let now = self.now();
-                    self.agent.handle(now, outcome);
+                    self.take(outcome);
                 }
                 Some(ended) = self.work.join_next() => {
                     if let Err(error) = ended
@@ -537,7 +543,14 @@ impl Driver {
             AgentEffect::Start { assignment, attempt } => self.start(*assignment, attempt),
             AgentEffect::Cancel(id) => {
                 if let Some(task) = self.tasks.remove(&id) {
-                    task.abort();
+                    task.handle.abort();
+                }
+            }
+            AgentEffect::Recorded(id) => {
+                let task = self.tasks.get_mut(&id);
+                if let Some(recorded) = task.and_then(|task| task.recorded.take()) {
+                    // It may have ended meanwhile.
+                    let _ = recorded.send(());
                 }
             }
             AgentEffect::Report(report) => {
@@ -556,9 +569,21 @@ impl Driver {
         self.ask_for_share(&assignment);
         let workshop = Arc::clone(&self.parts.workshop);
         let data = Arc::clone(&self.parts.data);
-        let task = self.work.spawn(workshop.carry_out(data, assignment, attempt));
-        self.tasks.insert(id, task);
-        self.tasks.retain(|_, task| !task.is_finished());
+        let handle = self.work.spawn(workshop.carry_out(data, assignment, attempt));
+        self.tasks.insert(id, Task { handle, recorded: None });
+        self.tasks.retain(|_, task| !task.handle.is_finished());
+    }
+
+    /// Hands on what an attempt has handed in.
+    fn take(&mut self, handed: HandedIn) {
+        let HandedIn { assignment, attempt, result, wire_bytes, recorded } = handed;
+        if let Some(task) = self.tasks.get_mut(&assignment) {
+            task.recorded = recorded;
+        }
+        self.count_failures(&result);
+        let now = self.now();
+        let outcome = AgentInput::Outcome { assignment, attempt, result, wire_bytes };
+        self.agent.handle(now, outcome);
     }
 
     fn beat(&mut self, boot: Boot, held: Vec<AssignmentId>) {

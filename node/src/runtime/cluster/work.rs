@@ -14,7 +14,6 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use airlift_coordinator::AgentInput;
 use airlift_protocol::assignment::{Assignment, End, Work};
 use airlift_protocol::budget::Spent;
 use airlift_protocol::codec;
@@ -58,7 +57,7 @@ use crate::pipeline::slots::{Slots, takes_slot};
 use crate::pipeline::source::Source;
 use crate::runtime::blocking::blocking;
 use crate::runtime::clock;
-use crate::runtime::executor::{Executor, caught};
+use crate::runtime::executor::{Executor, HandedIn, caught};
 use crate::runtime::filter::Filter;
 use crate::storage::journal::Journal;
 use crate::store::fence::{Fence, Term};
@@ -85,7 +84,7 @@ pub(super) struct Setup {
     pub(super) slots: usize,
     /// Bytes that the pipeline may hold at once.
     pub(super) memory_bytes: u64,
-    pub(super) outcomes: mpsc::Sender<AgentInput>,
+    pub(super) outcomes: mpsc::Sender<HandedIn>,
     /// Takes what is done as spans.
     pub(super) tracer: Tracer,
 }
@@ -487,7 +486,8 @@ impl Workshop {
             Err(failure) => {
                 span.fail(failure.code.as_str());
                 let (assignment, result) = (id, Err(failure));
-                let outcome = AgentInput::Outcome { assignment, attempt, result, wire_bytes: 0 };
+                let outcome =
+                    HandedIn { assignment, attempt, result, wire_bytes: 0, recorded: None };
                 // Nobody takes it when the node is stopping.
                 let _ = self.setup.outcomes.send(outcome).await;
             }

@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use airlift_coordinator::AgentInput;
 use airlift_protocol::job::{Filters, JobSpec, Mode, Policy};
 use airlift_protocol::limits::{LIST_PAGES_MAX, LIST_PASSED_MAX, PAGE_ENTRIES_MAX};
 use airlift_protocol::location::Location;
 
 use super::*;
+use crate::runtime::executor::HandedIn;
 use crate::runtime::filter::Filter;
 use crate::store::memory::MemoryStore;
 
-fn executor(store: MemoryStore, outcomes: mpsc::Sender<AgentInput>, filters: Filters) -> Executor {
+fn executor(store: MemoryStore, outcomes: mpsc::Sender<HandedIn>, filters: Filters) -> Executor {
     let spec = JobSpec {
         mode: Mode::Copy,
         source: Location::Path(b"/a".to_vec()),
@@ -47,9 +47,10 @@ async fn order(executor: &Executor, range: Range) -> (Vec<Completion>, Completio
     let list = async move { executor.list(attempt, range).await };
     let take = async {
         let mut turns = Vec::new();
-        while let Some(input) = taken.recv().await {
-            let AgentInput::Outcome { result, .. } = input else { continue };
+        while let Some(HandedIn { result, recorded, .. }) = taken.recv().await {
             turns.push(result.unwrap());
+            // Of the last one nobody waits to hear.
+            let _ = recorded.unwrap().send(());
         }
         turns
     };
@@ -170,4 +171,51 @@ async fn what_is_left_out_is_cut_nevertheless_and_the_first_page_does_not_wait()
     assert!(entries.len() < PAGE_ENTRIES_MAX / 2, "{} entries", entries.len());
     let (listed, _) = list_all(&executor, 9).await;
     assert_eq!(listed.len(), 10_000);
+}
+
+/// The log may be as slow as it likes: nothing that would have to be listed again is taken in meanwhile.
+#[tokio::test(start_paused = true)]
+async fn a_page_waits_until_the_one_before_is_on_record() {
+    let count = 5 * PAGE_ENTRIES_MAX;
+    let store = filled((0..count).map(|it| format!("{it:06}")));
+    let (outcomes, mut taken) = mpsc::channel(100);
+    let executor = executor(store, outcomes, Filters::default());
+    let end = End::Source;
+    let range = Range { end, after: None, until: None, next: PageId(0), cuts: 3, pages: 9 };
+    let list = async move { executor.list((AssignmentId(1), 1), range).await.unwrap() };
+    let take = async {
+        let mut keys = 0;
+        while let Some(HandedIn { result, recorded, .. }) = taken.recv().await {
+            if let Completion::Page { entries, .. } = result.unwrap() {
+                keys += entries.len();
+            }
+            // Longer than anything that goes on by itself takes, since time is not what it waits for.
+            tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+            let next = taken.try_recv();
+            assert!(next.is_err(), "behind {keys} keys that are on no record: {next:?}");
+            let _ = recorded.unwrap().send(());
+        }
+        keys
+    };
+    let (ended, keys) = tokio::join!(list, take);
+    assert!(matches!(ended, Completion::Listed(_)), "{ended:?}");
+    assert!(keys < count, "the range was cut");
+}
+
+#[tokio::test]
+async fn a_listing_whose_order_is_taken_back_ends_without_an_end() {
+    let store = filled((0..2 * PAGE_ENTRIES_MAX).map(|it| format!("{it:06}")));
+    let (outcomes, mut taken) = mpsc::channel(1);
+    let executor = executor(store, outcomes, Filters::default());
+    let end = End::Source;
+    let range = Range { end, after: None, until: None, next: PageId(0), cuts: 0, pages: 9 };
+    let list = async move { executor.list((AssignmentId(1), 1), range).await };
+    let take = async {
+        let first = taken.recv().await;
+        drop(first);
+        taken.recv().await
+    };
+    let (ended, second) = tokio::join!(list, take);
+    assert!(second.is_none(), "{second:?}");
+    assert_eq!(ended.unwrap_err().code, ErrorCode::LeaseLost);
 }

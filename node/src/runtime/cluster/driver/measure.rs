@@ -2,9 +2,8 @@
 
 use std::collections::VecDeque;
 
-use airlift_coordinator::AgentInput;
 use airlift_coordinator::consensus::{Consensus, Persist, Role};
-use airlift_protocol::error::ErrorCode;
+use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::id::LogIndex;
 use airlift_protocol::report::{Comparison, Completion, ObjectResult, Verdict};
 use tokio::time::Instant;
@@ -50,13 +49,11 @@ impl Commits {
 
 impl Driver {
     /// Counts what went wrong in an attempt.
-    pub(super) fn count_failures(&self, input: &AgentInput) {
-        if let AgentInput::Outcome { result, .. } = input {
-            let mut count = |code| self.parts.figures.failed(code);
-            match result {
-                Ok(completion) => failures(completion, &mut count),
-                Err(failure) => count(failure.code),
-            }
+    pub(super) fn count_failures(&self, result: &Result<Completion, Failure>) {
+        let mut count = |code| self.parts.figures.failed(code);
+        match result {
+            Ok(completion) => failures(completion, &mut count),
+            Err(failure) => count(failure.code),
         }
     }
 }
