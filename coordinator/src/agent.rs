@@ -114,10 +114,10 @@ impl Agent {
                     self.effects.push_back(AgentEffect::Cancel(id));
                 }
             }
-            AgentInput::Order(Order::Settle(id)) => {
-                self.unsettled.end(now, id);
-                self.let_go_on(id);
-            }
+            // A listing under way has told parts of itself. Whoever settles all of it does not know of it, or
+            // not yet, or not any more: it is taken back, or another leader has its parts on record.
+            AgentInput::Order(Order::Settle(id)) if self.running.contains_key(&id) => {}
+            AgentInput::Order(Order::Settle(id)) => self.unsettled.end(now, id),
             AgentInput::Order(Order::SettlePages(id, next)) => {
                 self.unsettled.settle_pages(id, next);
                 self.let_go_on(id);

@@ -448,9 +448,11 @@ fn a_listing_goes_on_when_what_it_told_is_on_record() {
     let recorded = [AgentEffect::Recorded(id)];
     assert_eq!(hear(order(Order::SettlePages(id, PageId(1)))), recorded);
     assert_eq!(hear(order(Order::SettlePages(id, PageId(1)))), [], "once is enough");
-    hear(tell(1, "b"));
-    // Nobody waits for it any more: the order is taken back next.
-    assert_eq!(hear(order(Order::Settle(id))), recorded);
+    let told = hear(tell(1, "b"));
+    // A leader that was cut off did not know the order; this one takes it back, or has what was told.
+    assert_eq!(hear(order(Order::Settle(id))), []);
+    assert_eq!(hear(AgentInput::LeaderChanged).last(), told.last(), "it is told again");
+    assert_eq!(hear(order(Order::SettlePages(id, PageId(2)))), recorded);
     hear(tell(2, "c"));
     assert_eq!(hear(order(Order::Revoke(id))), [AgentEffect::Cancel(id)]);
     assert_eq!(hear(order(Order::SettlePages(id, PageId(3)))), []);

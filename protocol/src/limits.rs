@@ -220,7 +220,7 @@ pub const AUDIT_TEXT_BYTES_MAX: usize = 512;
 /// Milliseconds between the clocks of a node that joins and of the leader that are tolerated.
 pub const CLOCK_SKEW_MS_MAX: u64 = 10 * 60 * 1000;
 
-/// Pages of one listing that a node may have reported before the first of them is settled.
+/// Pages of all its listings that a node may have reported before the first of them is settled.
 pub const PAGES_UNSETTLED_MAX: usize = 4;
 
 /// Milliseconds without a sign of life after which a node's leases end.

@@ -281,6 +281,7 @@ struct Driver {
 
 /// An attempt that is carried out.
 struct Task {
+    attempt: u32,
     handle: JoinHandle<Option<ErrorCode>>,
     takes_slot: bool,
     /// Of a listing: whom to tell that what it handed in is on record.
@@ -413,7 +414,8 @@ impl Driver {
     /// Hands on what an attempt has handed in.
     async fn take(&mut self, handed: HandedIn) -> Result<(), RunError> {
         let HandedIn { assignment, attempt, result, wire_bytes, recorded } = handed;
-        if let Some(task) = self.tasks.get_mut(&assignment) {
+        let task = self.tasks.get_mut(&assignment).filter(|task| task.attempt == attempt);
+        if let Some(task) = task {
             task.recorded = recorded;
         }
         self.feed_agent(AgentInput::Outcome { assignment, attempt, result, wire_bytes }).await
@@ -468,7 +470,7 @@ impl Driver {
                 let executor = self.executor.clone();
                 let (id, takes_slot) = (assignment.id, takes_slot(&assignment.work));
                 let handle = tokio::spawn(executor.run(id, attempt, assignment.work));
-                self.tasks.insert(id, Task { handle, takes_slot, recorded: None });
+                self.tasks.insert(id, Task { attempt, handle, takes_slot, recorded: None });
                 self.tasks.retain(|_, task| !task.handle.is_finished());
             }
             AgentEffect::Cancel(assignment) => {

@@ -183,8 +183,22 @@ impl<'a> Lister<'a> {
                     None => pending().await,
                 }
             };
+            let is_at_rest = self.record.is_none();
+            let recorded = async {
+                match &mut self.record {
+                    Some(record) => record.await,
+                    None => pending().await,
+                }
+            };
+            // Whoever takes over from a node that died lists again what was found behind the last page on
+            // record. So nothing more is taken in until the one that was handed in is there: no more than that,
+            // and what the store has answered ahead, is ever listed twice.
             let is_wanted = tokio::select! {
-                finding = listed.recv() => match finding {
+                is_recorded = recorded => {
+                    self.record = None;
+                    is_recorded.map_err(|_| Stop::Unwanted)
+                }
+                finding = listed.recv(), if is_at_rest => match finding {
                     None => break Stop::Exhausted,
                     // Whoever has what is behind a cut finds it too.
                     Some(Listed::Unreadable(key, _)) if self.is_beyond(&key) => Err(Stop::Reached),
@@ -234,11 +248,7 @@ impl<'a> Lister<'a> {
         self.until.as_ref().is_some_and(|until| key > until)
     }
 
-    /// Whoever takes over from a node that died lists again what was found behind the last page on record.
-    /// So nothing more is taken in until the one that was handed in is: no more than that, and what the
-    /// store has answered ahead, is ever listed twice.
     async fn take(&mut self, entries: Vec<Entry>) -> Result<(), Stop> {
-        self.wait_for_record().await?;
         for entry in entries {
             if self.is_beyond(&entry.key) {
                 return Err(Stop::Reached);

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use airlift_protocol::assignment::UploadToken;
 use airlift_protocol::chunk::Root;
@@ -43,6 +44,8 @@ pub struct MemoryStore {
     part_bytes: u64,
     /// The kind of sum by which a commit compares the whole.
     compares: Option<SumKind>,
+    /// How long an answer of a listing takes.
+    answer_time: Duration,
     contents: Arc<Mutex<Contents>>,
 }
 
@@ -101,9 +104,14 @@ impl MemoryStore {
             keeps: AttributeKind::ALL.into_iter().collect(),
             classes: Classes::S3,
         };
-        let (folding, part_bytes, compares) = (Folding::NONE, CHUNK_BYTES, None);
-        let contents = Arc::default();
-        Self { capabilities, folding, part_bytes, compares, contents }
+        Self {
+            capabilities,
+            folding: Folding::NONE,
+            part_bytes: CHUNK_BYTES,
+            compares: None,
+            answer_time: Duration::ZERO,
+            contents: Arc::default(),
+        }
     }
 
     /// An empty store that says of itself that it takes names for one. It does not do so: what would
@@ -120,6 +128,11 @@ impl MemoryStore {
     /// An empty store that compares a sum of the whole when an upload is committed, as some services do.
     pub fn with_sums(kind: SumKind) -> Self {
         Self { compares: Some(kind), ..Self::new() }
+    }
+
+    /// This store, as if each answer of a listing took so long.
+    pub fn answering_after(self, answer_time: Duration) -> Self {
+        Self { answer_time, ..self }
     }
 
     /// The sums that came with commits, in order.
@@ -285,6 +298,9 @@ impl Store for MemoryStore {
     ) -> Result<(), StoreError> {
         let ListRequest { mut after, until } = request;
         loop {
+            if !self.answer_time.is_zero() {
+                tokio::time::sleep(self.answer_time).await;
+            }
             let batch = self.contents().after(after.as_ref(), until.as_ref());
             let Some(last) = batch.last() else { return Ok(()) };
             after = Some(last.key.clone());

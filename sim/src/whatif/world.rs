@@ -44,9 +44,6 @@ const MESSAGE_MS: u64 = 1;
 /// Milliseconds after which the job is submitted: all nodes have been heard by then.
 const SUBMIT_MS: u64 = 10_000;
 
-/// Milliseconds after which a lister whose pages are not taken up looks again.
-const CONGESTED_MS: u64 = 100;
-
 /// Years after which a job is given up.
 const YEARS_MAX: u64 = 10;
 
@@ -75,6 +72,17 @@ enum Ahead {
 
 type Attempt = (AssignmentId, u32);
 
+/// Who lists the source.
+#[derive(Clone, Copy, Debug)]
+struct Lister {
+    place: usize,
+    attempt: Attempt,
+    /// Whether its last page is on its way to the record.
+    is_waiting: bool,
+    /// What has arrived meanwhile.
+    next: Option<PageId>,
+}
+
 /// What runs on a node.
 #[derive(Debug)]
 struct Process {
@@ -99,9 +107,7 @@ struct World {
     nodes: BTreeMap<NodeId, usize>,
     job: JobSpec,
     /// Who lists the source, while it is listed.
-    lister: Option<(usize, Attempt)>,
-    /// Whether its last page is on its way to the record.
-    is_page_under_way: bool,
+    lister: Option<Lister>,
     /// Of the writes that wait, the last.
     unwritten: Option<u64>,
     is_writing: Option<u64>,
@@ -229,7 +235,6 @@ impl World {
             nodes: (0..nodes).map(|place| (id_of(place), place)).collect(),
             job: spec(scenario),
             lister: None,
-            is_page_under_way: false,
             unwritten: None,
             is_writing: None,
             commit_ms,
@@ -427,7 +432,7 @@ impl World {
     fn die(&mut self, place: usize) {
         if self.processes[place].take().is_some() {
             self.control.deaths += 1;
-            if self.lister.is_some_and(|(lister, _)| lister == place) {
+            if self.lister.is_some_and(|lister| lister.place == place) {
                 self.lister = None;
             }
             let after = 1_000 * self.failures.node_restart_s;
@@ -475,15 +480,11 @@ impl World {
         match effect {
             AgentEffect::Start { assignment, attempt } => self.begin(place, &assignment, attempt),
             AgentEffect::Cancel(id) => {
-                if self.lister.is_some_and(|(_, (listing, _))| listing == id) {
+                if self.lister.is_some_and(|lister| lister.attempt.0 == id) {
                     self.lister = None;
                 }
             }
-            AgentEffect::Recorded(id) => {
-                if self.lister.is_some_and(|(_, (listing, _))| listing == id) {
-                    self.is_page_under_way = false;
-                }
-            }
+            AgentEffect::Recorded(id) => self.list_on(id),
             AgentEffect::Report(report) => self.queue.push(at, Ahead::Report(place, report)),
             AgentEffect::Heartbeat { boot, held } => {
                 let heartbeat = self.heartbeat(place, boot, held);
@@ -515,7 +516,7 @@ impl World {
         let life = self.lives[place];
         self.control.orders += 1;
         if let Work::List { next, .. } = assignment.work {
-            (self.lister, self.is_page_under_way) = (Some((place, attempt)), false);
+            self.lister = Some(Lister { place, attempt, is_waiting: false, next: None });
             return self.ask_for_page(place, attempt, next);
         }
         let now_us = self.now * 1_000;
@@ -571,16 +572,16 @@ impl World {
     }
 
     fn on_page(&mut self, place: usize, life: u64, attempt: Attempt, page: PageId) {
-        if self.lister != Some((place, attempt)) || self.lives[place] != life {
+        let Some(lister) = &mut self.lister else { return };
+        if (lister.place, lister.attempt) != (place, attempt) || self.lives[place] != life {
             return;
         }
-        let is_congested =
-            self.processes[place].as_ref().is_some_and(|process| process.agent.is_congested());
-        if is_congested || (page < self.listing.pages() && self.is_page_under_way) {
-            let again = Ahead::Page(place, life, attempt, page);
-            return self.queue.push(self.now + CONGESTED_MS, again);
-        }
         let pages = self.listing.pages();
+        if page < pages && lister.is_waiting {
+            lister.next = Some(page);
+            return;
+        }
+        lister.is_waiting = page < pages;
         let entries = self.listing.page(page).entries;
         let result = match page < pages {
             true => Completion::Page { page, entries, unreadable: Unreadable::default() },
@@ -591,13 +592,26 @@ impl World {
                 Completion::Listed(ListingEnd { pages, unreadable, unreadable_count })
             }
         };
-        self.is_page_under_way = page < pages;
         let (assignment, number) = attempt;
         let result = Ok(result);
         let outcome = AgentInput::Outcome { assignment, attempt: number, result, wire_bytes: 0 };
         self.feed_agent(place, outcome);
         if page < pages {
             self.ask_for_page(place, attempt, page.next());
+        }
+    }
+
+    /// The last page is on record: what has arrived meanwhile is told.
+    fn list_on(&mut self, id: AssignmentId) {
+        let Some(lister) = &mut self.lister else { return };
+        if lister.attempt.0 != id {
+            return;
+        }
+        lister.is_waiting = false;
+        if let Some(page) = lister.next.take() {
+            let (place, attempt) = (lister.place, lister.attempt);
+            let next = Ahead::Page(place, self.lives[place], attempt, page);
+            self.queue.push(self.now, next);
         }
     }
 

@@ -71,6 +71,9 @@ pub(crate) type Caller = (usize, u64, AssignmentId, u32);
 /// whoever may write need not have the right to.
 const STAYS: u64 = 8;
 
+/// Chances in a thousand that a lister does not wait for the record of what it told: there are builds that never do.
+const HASTE: u64 = 100;
+
 /// Work that changes at once what others may be at, and shows nothing.
 fn is_fenced(work: &Work) -> bool {
     matches!(work, Work::Open { .. } | Work::Discard { .. } | Work::Clean)
@@ -125,9 +128,9 @@ impl World {
             process.attempts.insert(id, attempt);
             return;
         }
-        let is_waiting =
+        let is_held =
             process.agent.is_congested() && matches!(attempt.assignment.work, Work::List { .. });
-        if is_waiting {
+        if is_held {
             process.attempts.insert(id, attempt);
             return self.step_later(place, id, number);
         }
@@ -157,7 +160,8 @@ impl World {
             step => {
                 let job = attempt.assignment.job;
                 let life = self.nodes[place].life;
-                let attempt = Attempt { is_waiting: matches!(step, Step::Tell(_)), ..attempt };
+                let is_waiting = matches!(step, Step::Tell(_)) && !self.timing.chance(HASTE);
+                let attempt = Attempt { is_waiting, ..attempt };
                 if let Some(process) = &mut self.nodes[place].process {
                     process.attempts.insert(id, attempt);
                 }
@@ -168,7 +172,12 @@ impl World {
                         let landing = Ahead::Land(job, Box::new(change), caller);
                         self.queue.push(self.now + after, landing);
                     }
-                    Step::Tell(completion) => self.tell(place, (id, number), Ok(completion)),
+                    Step::Tell(completion) => {
+                        self.tell(place, (id, number), Ok(completion));
+                        if !is_waiting {
+                            self.step_later(place, id, number);
+                        }
+                    }
                     _ => self.step_later(place, id, number),
                 }
             }

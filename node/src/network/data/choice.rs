@@ -3,7 +3,7 @@
 //!
 //! Over a short way nothing is lost, and TCP costs half the work for the CPU: the system cuts and
 //! joins segments. Over a long way it depends: on what is lost, on what the system does about that,
-//! on who is in the way and slows datagrams down. There both are used for a while (see `race`). What
+//! on who is in the way and slows datagrams down. There one is used after the other for a while (see `race`). What
 //! is there is found out when the first stream is opened, and again when it was lost.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,13 +11,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use airlift_protocol::error::Failure;
-use quinn::Connection;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::carrier::Carrier;
 use super::peer::Peer;
-use super::race::Race;
+use super::race::{Outcome, Progress, Race};
 use crate::runtime::clock;
 
 /// Round trips up to which a way is short.
@@ -36,14 +35,12 @@ pub(super) const LINE_ROUND_TRIPS: u32 = 3;
 /// Time after which both are tried again: ways change.
 pub(super) const TRIED_FOR: Duration = Duration::from_secs(60);
 
-/// The same at most, after races that all had one outcome: each costs a part of the rate while it goes on.
-const TRIED_FOR_MAX: Duration = Duration::from_secs(960);
+/// The same at most, after races that all had one outcome: each costs a part of the rate while it goes on. Also where
+/// there is only one carrier, for reasons that may pass.
+pub(super) const TRIED_FOR_MAX: Duration = Duration::from_secs(960);
 
 /// The same after a race that had no outcome.
 const UNDECIDED_FOR: Duration = Duration::from_secs(10);
-
-/// In percent of the shortest round trip, one from which on packets wait in a queue.
-const QUEUED_PERCENT: u32 = 125;
 
 /// How carriers are chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -96,18 +93,9 @@ struct State {
     /// Who won the last race, and for how long that stands.
     won: Option<(Carrier, Duration)>,
     open: Open,
-    /// The session of the last race, and the shortest round trip that was seen before any.
-    session: Option<Connection>,
-    shortest: Option<Duration>,
 }
 
 impl State {
-    /// Whether packets wait in a queue.
-    fn is_crowded(&self) -> bool {
-        let (Some(session), Some(shortest)) = (&self.session, self.shortest) else { return false };
-        session.rtt() > shortest * QUEUED_PERCENT / 100
-    }
-
     /// Takes note of who has won. For how long that stands: twice as long as it did when it was so before.
     fn wins(&mut self, winner: Carrier) -> Duration {
         let before = self.won.filter(|(carrier, _)| *carrier == winner);
@@ -154,7 +142,7 @@ impl Choice {
     /// By what the next stream goes.
     pub(super) fn get(&self, now: Instant) -> Option<(Carrier, Stands)> {
         let mut state = self.state();
-        self.end_race(&mut state, now);
+        self.advance(&mut state, now);
         match state.made? {
             Made::Chosen(carrier, until) => {
                 let is_over = until.is_some_and(|until| until <= now);
@@ -170,18 +158,28 @@ impl Choice {
         self.outpaced.send_replace(outpaced);
     }
 
-    fn end_race(&self, state: &mut State, now: Instant) {
-        let Some(Made::Racing(race)) = state.made else { return };
-        if !race.is_over(now) {
-            return;
+    /// Lets a race go on to what `now` brings.
+    fn advance(&self, state: &mut State, now: Instant) {
+        let Some(Made::Racing(race)) = &mut state.made else { return };
+        match race.advance(now) {
+            Progress::GoesOn => {}
+            Progress::Second { is_slow } => {
+                self.outpaced.send_replace(is_slow.then_some(Carrier::Quic));
+            }
+            Progress::Over(outcome) => {
+                tracing::debug!(?race, ?outcome, "a race of carriers has ended");
+                self.end_race(state, outcome, now);
+            }
         }
-        let (winner, outpaced, stands_for) = match race.outcome(now, state.is_crowded()) {
+    }
+
+    fn end_race(&self, state: &mut State, outcome: Option<Outcome>, now: Instant) {
+        let (winner, outpaced, stands_for) = match outcome {
             Some(end) => {
                 (end.winner, end.is_clear.then(|| end.winner.other()), state.wins(end.winner))
             }
             None => (Carrier::Quic, None, UNDECIDED_FOR),
         };
-        tracing::debug!(?race, ?winner, ?outpaced, "a race of carriers has ended");
         self.make(state, Some(Made::Chosen(winner, Some(now + stands_for))), outpaced);
     }
 
@@ -190,14 +188,11 @@ impl Choice {
         self.make(&mut self.state(), Some(Made::Chosen(carrier, until)), None);
     }
 
-    /// Both carriers are there: which of them is faster is to be seen. `session` is that of QUIC, and
-    /// `rtt` a round trip before it is put to use.
-    pub(super) fn race(&self, now: Instant, session: Option<Connection>, rtt: Duration) {
+    /// Both carriers are there, over a way of `rtt`: which of them is faster is to be seen.
+    pub(super) fn race(&self, now: Instant, rtt: Duration) {
         let mut state = self.state();
-        state.session = session;
-        state.shortest = Some(state.shortest.map_or(rtt, |shortest| shortest.min(rtt)));
         let Open { quic, tcp } = state.open;
-        self.make(&mut state, Some(Made::Racing(Race::new(now, quic, tcp))), None);
+        self.make(&mut state, Some(Made::Racing(Race::new(now, (quic, tcp), rtt))), None);
     }
 
     /// No stream could be opened by `carrier`: what was chosen is forgotten. Whether the other one,
@@ -217,13 +212,16 @@ impl Choice {
             return;
         }
         let (mut state, now) = (self.state(), clock::now());
-        if let Some(Made::Racing(race)) = &mut state.made {
-            race.arrived(carrier, bytes, now);
+        self.advance(&mut state, now);
+        if let Some(Made::Racing(race)) = &mut state.made
+            && race.arrived(carrier, bytes, now)
+        {
+            // Who waits for its end learns when that is.
+            self.outpaced.send_modify(|_| {});
         }
-        self.end_race(&mut state, now);
     }
 
-    /// When the race is over that goes on.
+    /// When what goes on of a race is over.
     fn race_ends(&self) -> Option<Instant> {
         if !self.is_racing.load(Ordering::Relaxed) {
             return None;
@@ -300,7 +298,7 @@ impl Drop for Ride {
 mod tests {
     use airlift_protocol::id::NodeId;
 
-    use super::super::race::RACE;
+    use super::super::race::{LEG, SLOW, START_BYTES, UNUSED};
     use super::*;
 
     fn peer() -> Arc<Peer> {
@@ -327,66 +325,70 @@ mod tests {
         assert_eq!(choice.get(clock::now()), None);
     }
 
+    const MIB: u64 = 1 << 20;
+
+    /// A leg in which `carrier`, whose turn it is, brings so much.
+    async fn leg(peer: &Arc<Peer>, carrier: Carrier, bytes: u64) {
+        assert_eq!(peer.choice.get(clock::now()), Some((carrier, Stands::Yes)));
+        peer.choice.arrived(carrier, START_BYTES);
+        tokio::time::sleep(LEG * 3 / 4).await;
+        peer.choice.arrived(carrier, bytes);
+        tokio::time::sleep(LEG / 4).await;
+    }
+
     #[tokio::test(start_paused = true)]
-    async fn streams_are_shared_out_while_carriers_race() {
-        let peer = peer();
-        peer.choice.race(clock::now(), None, Duration::ZERO);
-        let mut rides = Vec::new();
-        for _ in 0..4 {
-            let (carrier, _) = peer.choice.get(clock::now()).unwrap();
-            rides.push(Ride::begin(&peer, carrier));
+    async fn one_carrier_is_used_after_the_other_and_then_the_faster_one() {
+        for (tcp, winner) in [(120 * MIB, Carrier::Quic), (140 * MIB, Carrier::Tcp)] {
+            let peer = peer();
+            peer.choice.race(clock::now(), Duration::ZERO);
+            let _rides = [Carrier::Quic, Carrier::Tcp].map(|it| Ride::begin(&peer, it));
+            leg(&peer, Carrier::Quic, 100 * MIB).await;
+            leg(&peer, Carrier::Tcp, tcp).await;
+            assert_eq!(peer.choice.get(clock::now()), Some((winner, Stands::Yes)));
+            assert!(!is_outpaced(&peer, winner.other()), "the difference is small");
         }
-        let by_tcp = rides.iter().filter(|ride| ride.carrier == Carrier::Tcp).count();
-        assert_eq!(by_tcp, 2);
-        // Whoever has fewer streams gets the next one.
-        rides.retain(|ride| ride.carrier == Carrier::Tcp);
-        assert_eq!(peer.choice.get(clock::now()), Some((Carrier::Quic, Stands::Yes)));
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_winner_of_a_race_takes_what_is_under_way_when_it_is_much_faster() {
-        const MIB: u64 = 1 << 20;
-        for (tcp, is_clear) in [(100 * MIB, false), (200 * MIB, true)] {
-            let peer = peer();
-            peer.choice.race(clock::now(), None, Duration::ZERO);
-            let _rides = [Carrier::Quic, Carrier::Tcp].map(|it| Ride::begin(&peer, it));
-            tokio::time::sleep(RACE * 3 / 4).await;
-            peer.choice.arrived(Carrier::Tcp, tcp);
-            peer.choice.arrived(Carrier::Quic, 100 * MIB);
-            assert!(!is_outpaced(&peer, Carrier::Quic));
-            tokio::time::sleep(RACE / 4).await;
-            assert_eq!(peer.choice.get(clock::now()), Some((Carrier::Tcp, Stands::Yes)));
-            assert_eq!(is_outpaced(&peer, Carrier::Quic), is_clear);
-            assert!(!is_outpaced(&peer, Carrier::Tcp));
-            // After another try nothing of that is true any more.
-            peer.choice.set(Carrier::Quic, None);
-            assert!(!is_outpaced(&peer, Carrier::Quic));
-        }
+        let peer = peer();
+        peer.choice.race(clock::now(), Duration::ZERO);
+        let _rides = [Carrier::Quic, Carrier::Tcp].map(|it| Ride::begin(&peer, it));
+        leg(&peer, Carrier::Quic, 100 * MIB).await;
+        assert!(!is_outpaced(&peer, Carrier::Quic));
+        leg(&peer, Carrier::Tcp, 200 * MIB).await;
+        assert_eq!(peer.choice.get(clock::now()), Some((Carrier::Tcp, Stands::Yes)));
+        assert!(is_outpaced(&peer, Carrier::Quic));
+        assert!(!is_outpaced(&peer, Carrier::Tcp));
+        // After another try nothing of that is true any more.
+        peer.choice.set(Carrier::Quic, None);
+        assert!(!is_outpaced(&peer, Carrier::Quic));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_race_ends_in_its_time_even_when_nothing_arrives_any_more() {
+    async fn a_leg_ends_in_its_time_even_when_nothing_arrives_any_more() {
         let peer = peer();
-        let waits = outpaced(&peer, Carrier::Quic);
-        peer.choice.race(clock::now(), None, Duration::ZERO);
-        let ride = Ride::begin(&peer, Carrier::Tcp);
+        peer.choice.race(clock::now(), Duration::ZERO);
         let _slow = Ride::begin(&peer, Carrier::Quic);
-        tokio::time::sleep(RACE / 2).await;
-        // The other one has brought all that it had.
-        peer.choice.arrived(Carrier::Tcp, 100 << 20);
-        drop(ride);
+        let waits = tokio::spawn(outpaced(&peer, Carrier::Quic));
         let begun = clock::now();
-        tokio::time::timeout(RACE, waits).await.unwrap();
-        assert_eq!(clock::now().duration_since(begun), RACE / 2);
+        tokio::time::timeout(2 * SLOW, waits).await.unwrap().unwrap();
+        assert_eq!(clock::now().duration_since(begun), SLOW);
+        // Those who come after it use the other one.
+        let _ride = Ride::begin(&peer, Carrier::Tcp);
+        leg(&peer, Carrier::Tcp, MIB).await;
+        assert_eq!(peer.choice.get(clock::now()), Some((Carrier::Tcp, Stands::Yes)));
+        assert!(is_outpaced(&peer, Carrier::Quic));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_race_without_an_outcome_is_run_again_soon() {
         let peer = peer();
-        peer.choice.race(clock::now(), None, Duration::ZERO);
+        peer.choice.race(clock::now(), Duration::ZERO);
         let _ride = Ride::begin(&peer, Carrier::Quic);
-        tokio::time::sleep(RACE).await;
-        peer.choice.arrived(Carrier::Quic, 100);
+        leg(&peer, Carrier::Quic, 100 * MIB).await;
+        assert_eq!(peer.choice.get(clock::now()), Some((Carrier::Tcp, Stands::Yes)));
+        tokio::time::sleep(UNUSED).await;
         assert_eq!(peer.choice.get(clock::now()), Some((Carrier::Quic, Stands::Yes)));
         tokio::time::sleep(UNDECIDED_FOR).await;
         assert_eq!(peer.choice.get(clock::now()), Some((Carrier::Quic, Stands::TryAgain)));
@@ -394,11 +396,11 @@ mod tests {
 
     /// Runs a race that `winner` wins. Seconds until there is another.
     async fn race(peer: &Arc<Peer>, winner: Carrier) -> u64 {
-        peer.choice.race(clock::now(), None, Duration::ZERO);
+        peer.choice.race(clock::now(), Duration::ZERO);
         let _rides = [Carrier::Quic, Carrier::Tcp].map(|it| Ride::begin(peer, it));
-        tokio::time::sleep(RACE * 3 / 4).await;
-        peer.choice.arrived(winner, 100 << 20);
-        tokio::time::sleep(RACE / 4).await;
+        for carrier in [Carrier::Quic, Carrier::Tcp] {
+            leg(peer, carrier, if carrier == winner { 100 * MIB } else { MIB }).await;
+        }
         let ended = clock::now();
         while peer.choice.get(clock::now()) == Some((winner, Stands::Yes)) {
             tokio::time::sleep(Duration::from_secs(1)).await;
@@ -423,7 +425,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_cannot_be_used_has_lost() {
         let choice = Choice::default();
-        choice.race(clock::now(), None, Duration::ZERO);
+        choice.race(clock::now(), Duration::ZERO);
         assert!(choice.failed(Carrier::Tcp, clock::now()));
         assert_eq!(choice.get(clock::now()), Some((Carrier::Quic, Stands::Yes)));
         assert!(!choice.failed(Carrier::Quic, clock::now()));

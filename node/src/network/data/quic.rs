@@ -2,7 +2,8 @@
 //!
 //! Over a long way a chunk comes a few packets at a time. Were each of them to wake who waits for the chunk,
 //! on another thread, that would cost more than the packets; so it is gathered where QUIC lives, and handed
-//! over as a whole.
+//! over as a whole. In a buffer of its own: what arrived with a piece lies in one buffer with it, belongs to
+//! other streams too, and would stay as long as the piece.
 
 use bytes::{Bytes, BytesMut};
 use quinn::{ReadExactError, RecvStream};
@@ -43,7 +44,7 @@ impl QuicReader {
     /// The next `length` bytes. Dropping this before its end stops the sender.
     pub(super) async fn take(&mut self, length: usize) -> Result<Bytes, String> {
         let stream = self.stream.take().ok_or(GIVEN_UP)?;
-        let (stream, pieces) = if length < GATHERED_BYTES_MIN {
+        let (stream, bytes) = if length < GATHERED_BYTES_MIN {
             gather(stream, length).await?
         } else {
             let mut gathering = JoinSet::new();
@@ -56,25 +57,17 @@ impl QuicReader {
             }
         };
         self.stream = Some(stream);
-        Ok(joined(&pieces, length))
+        Ok(bytes)
     }
 }
 
-/// Reads `length` bytes in the pieces in which they arrived.
-async fn gather(mut stream: RecvStream, length: usize) -> Result<(RecvStream, Vec<Bytes>), String> {
-    let (mut pieces, mut missing) = (Vec::new(), length);
-    while missing > 0 {
-        let read = stream.read_chunk(missing, true).await;
-        let piece = read.map_err(|error| error.to_string())?.ok_or(BROKEN_OFF)?.bytes;
-        missing -= piece.len();
-        pieces.push(piece);
-    }
-    Ok((stream, pieces))
-}
-
-/// In a buffer of their own: a piece keeps all that arrived with it, which belongs to other streams too.
-fn joined(pieces: &[Bytes], length: usize) -> Bytes {
+/// Reads `length` bytes as they arrive.
+async fn gather(mut stream: RecvStream, length: usize) -> Result<(RecvStream, Bytes), String> {
     let mut bytes = BytesMut::with_capacity(length);
-    pieces.iter().for_each(|piece| bytes.extend_from_slice(piece));
-    bytes.freeze()
+    while bytes.len() < length {
+        let read = stream.read_chunk(length - bytes.len(), true).await;
+        let piece = read.map_err(|error| error.to_string())?.ok_or(BROKEN_OFF)?;
+        bytes.extend_from_slice(&piece.bytes);
+    }
+    Ok((stream, bytes.freeze()))
 }

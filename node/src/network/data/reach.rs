@@ -14,7 +14,8 @@ use tokio::time::timeout;
 
 use super::carrier::{ByteReader, Carrier};
 use super::choice::{
-    FAR_GRACE, LINE_GRACE, LINE_ROUND_TRIPS, Ride, Stands, TRIED_FOR, Transport, outpaced,
+    FAR_GRACE, LINE_GRACE, LINE_ROUND_TRIPS, Ride, Stands, TRIED_FOR, TRIED_FOR_MAX, Transport,
+    outpaced,
 };
 use super::peer::Peer;
 use super::quic::QuicReader;
@@ -235,12 +236,12 @@ impl Shared {
     ) -> Result<Carrier, Failure> {
         let mut quic = pin!(self.connection(peer, addresses));
         let mut line = pin!(self.first_line(peer, addresses));
-        let both = |connection: Connection, line: FirstLine| {
+        let both = |connection: &Connection, line: FirstLine| {
             let rtt = connection.rtt().min(line.rtt);
             match (rtt <= self.options.near_rtt, line.is_offered) {
                 (true, _) => Found::Near,
                 (false, true) => Found::QuicOnly,
-                (false, false) => Found::Far(connection, rtt),
+                (false, false) => Found::Far(rtt),
             }
         };
         let found = tokio::select! {
@@ -255,7 +256,7 @@ impl Shared {
                     let is_near = rtt <= self.options.near_rtt;
                     let grace = if is_near { LINE_GRACE } else { FAR_GRACE };
                     match timeout(grace.max(rtt * LINE_ROUND_TRIPS), line).await {
-                        Ok(Ok(line)) => both(connection, line),
+                        Ok(Ok(line)) => both(&connection, line),
                         Ok(Err(_)) => Found::QuicOnly,
                         Err(_) => Found::QuicFirst,
                     }
@@ -265,7 +266,7 @@ impl Shared {
                 Err(_) => quic.await.map(|_| Found::QuicOnly)?,
                 Ok(line) if line.rtt <= self.options.near_rtt => Found::Near,
                 Ok(line) => match timeout(FAR_GRACE, quic).await {
-                    Ok(Ok(connection)) => both(connection, line),
+                    Ok(Ok(connection)) => both(&connection, line),
                     Ok(Err(_)) | Err(_) => Found::TcpOnly,
                 },
             },
@@ -274,10 +275,10 @@ impl Shared {
         let now = clock::now();
         match found {
             Found::Near => peer.choice.set(Carrier::Tcp, None),
-            Found::QuicOnly => peer.choice.set(Carrier::Quic, None),
+            Found::QuicOnly => peer.choice.set(Carrier::Quic, Some(now + TRIED_FOR_MAX)),
             Found::QuicFirst => peer.choice.set(Carrier::Quic, Some(now + TRIED_FOR)),
             Found::TcpOnly => peer.choice.set(Carrier::Tcp, Some(now + TRIED_FOR)),
-            Found::Far(session, rtt) => peer.choice.race(now, Some(session), rtt),
+            Found::Far(rtt) => peer.choice.race(now, rtt),
         }
         Ok(peer.choice.get(now).map_or(Carrier::Quic, |(carrier, _)| carrier))
     }
@@ -326,7 +327,7 @@ enum Found {
     /// A long way over which datagrams do not pass.
     TcpOnly,
     /// A long way with both, and the time of a round trip.
-    Far(Connection, Duration),
+    Far(Duration),
 }
 
 /// What was chosen before, if what it was chosen for is still there.

@@ -23,8 +23,12 @@ use crate::pipeline::meter::{Arrivals, Meter};
 /// Time that a peer has to send its request once it opened a stream.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Time after which a peer that takes nothing of an answer loses it.
-const STALL_TIMEOUT: Duration = Duration::from_secs(120);
+/// Time after which a peer that takes nothing of an answer loses it: less than [`STEP_BYTES`], that is. Where
+/// many streams share a slow way, or a limit of the bandwidth, the turn of each comes late.
+const STALL_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// Bytes that are written at a time, within that.
+const STEP_BYTES: usize = 256 << 10;
 
 /// Bytes of frames that are gathered before they are handed to the transport.
 const GATHERED_BYTES: usize = 64 << 10;
@@ -285,21 +289,21 @@ impl FrameWriter {
             .map_err(|error| Failure::new(ErrorCode::TooLarge, format!("an answer: {error}")))
     }
 
-    async fn write(&mut self, bytes: Bytes) -> Result<(), Failure> {
-        let length = bytes.len() as u64;
+    async fn write(&mut self, mut bytes: Bytes) -> Result<(), Failure> {
         let _busy = self.meter.as_ref().map(|meter| meter.busy(Stage::Link));
         self.is_broken = true;
-        match timeout(STALL_TIMEOUT, self.writer.write(bytes)).await {
-            Ok(Ok(())) => {
-                self.is_broken = false;
-                self.peer.sent.fetch_add(length, Ordering::Relaxed);
-                if let Some(meter) = &self.meter {
-                    meter.add_bytes(Stage::Link, length);
-                }
-                Ok(())
+        while !bytes.is_empty() {
+            let step = bytes.split_to(bytes.len().min(STEP_BYTES));
+            let length = step.len() as u64;
+            let late = |_| broken(&self.peer, "takes nothing of what it asked for");
+            let written = timeout(STALL_TIMEOUT, self.writer.write(step)).await.map_err(late)?;
+            written.map_err(|error| broken(&self.peer, error))?;
+            self.peer.sent.fetch_add(length, Ordering::Relaxed);
+            if let Some(meter) = &self.meter {
+                meter.add_bytes(Stage::Link, length);
             }
-            Ok(Err(error)) => Err(broken(&self.peer, error)),
-            Err(_) => Err(broken(&self.peer, "takes nothing of what it asked for")),
         }
+        self.is_broken = false;
+        Ok(())
     }
 }

@@ -41,9 +41,10 @@ const PROBE_AFTER: Duration = Duration::from_secs(2);
 const PROBE_EVERY: Duration = Duration::from_secs(2);
 const PROBES_MAX: u32 = 3;
 
-/// Time after which a request that nobody acknowledges ends the line: the system does not ask while
-/// something is under way. Where this node serves, a reader may be slow for longer than that.
-const UNACKNOWLEDGED_MS_MAX: u32 = 30_000;
+/// Time after which a request that nobody acknowledges ends the line on which this node asks: the system sends
+/// no questions while something is under way. It counts for those, too, whatever their number is; so it is
+/// theirs. Where this node serves, a reader may be slow for longer than that.
+const UNACKNOWLEDGED_MS_MAX: u32 = 8_000;
 
 /// What a dialled line is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +102,12 @@ impl Line {
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
         let is_silent = matches!(recv(&self.handle.0, &mut [0; 1], flags), Err(Errno::AGAIN));
         is_silent && self.stream.get_ref().0.buffer().is_empty()
+    }
+
+    /// For how long the system waits for an acknowledgement.
+    #[cfg(test)]
+    pub(super) fn unacknowledged_max(&self) -> Duration {
+        Duration::from_millis(sockopt::tcp_user_timeout(&self.handle.0).unwrap().into())
     }
 
     /// Writes all of `bytes`, to the socket.
@@ -170,7 +177,7 @@ pub(super) async fn dial(
         let rtt = clock::now() - begun;
         prepare(&socket)?;
         if role == Role::Ask {
-            sockopt::set_tcp_user_timeout(&socket, UNACKNOWLEDGED_MS_MAX)?;
+            expect_answers(&socket)?;
         }
         let name = ServerName::try_from(SERVER_NAME).map_err(io::Error::other)?;
         let connector = TlsConnector::from(Arc::new(config));
@@ -199,7 +206,10 @@ pub(super) async fn accept(acceptor: TlsAcceptor, socket: TcpStream) -> io::Resu
         line.read(&mut role).await?;
         match role {
             [0] => Ok((line, Role::Ask)),
-            [1] => Ok((line, Role::Offer)),
+            [1] => {
+                expect_answers(&line.handle.0)?;
+                Ok((line, Role::Offer))
+            }
             [other] => Err(io::Error::other(format!("{other} is no role"))),
         }
     };
@@ -210,6 +220,11 @@ async fn in_time<T>(handshake: impl Future<Output = io::Result<T>>) -> io::Resul
     timeout(HANDSHAKE_TIMEOUT, handshake).await.unwrap_or_else(|_| {
         Err(io::Error::new(io::ErrorKind::TimedOut, "the handshake took too long"))
     })
+}
+
+/// Prepares the end of a line on which this node asks.
+fn expect_answers(socket: &impl AsFd) -> io::Result<()> {
+    Ok(sockopt::set_tcp_user_timeout(socket, UNACKNOWLEDGED_MS_MAX)?)
 }
 
 fn prepare(socket: &TcpStream) -> io::Result<()> {

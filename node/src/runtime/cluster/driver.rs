@@ -116,6 +116,7 @@ pub(super) struct Parts {
 
 /// An attempt that is carried out.
 struct Task {
+    attempt: u32,
     handle: AbortHandle,
     /// Of a listing: whom to tell that what it handed in is on record.
     recorded: Option<oneshot::Sender<()>>,
@@ -570,14 +571,15 @@ impl Driver {
         let workshop = Arc::clone(&self.parts.workshop);
         let data = Arc::clone(&self.parts.data);
         let handle = self.work.spawn(workshop.carry_out(data, assignment, attempt));
-        self.tasks.insert(id, Task { handle, recorded: None });
+        self.tasks.insert(id, Task { attempt, handle, recorded: None });
         self.tasks.retain(|_, task| !task.handle.is_finished());
     }
 
     /// Hands on what an attempt has handed in.
     fn take(&mut self, handed: HandedIn) {
         let HandedIn { assignment, attempt, result, wire_bytes, recorded } = handed;
-        if let Some(task) = self.tasks.get_mut(&assignment) {
+        let task = self.tasks.get_mut(&assignment).filter(|task| task.attempt == attempt);
+        if let Some(task) = task {
             task.recorded = recorded;
         }
         self.count_failures(&result);

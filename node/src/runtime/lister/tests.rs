@@ -1,6 +1,7 @@
 //! Orders to list, one after the other, as the control plane would give them.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use airlift_protocol::job::{Filters, JobSpec, Mode, Policy};
 use airlift_protocol::limits::{LIST_PAGES_MAX, LIST_PASSED_MAX, PAGE_ENTRIES_MAX};
@@ -190,7 +191,7 @@ async fn a_page_waits_until_the_one_before_is_on_record() {
                 keys += entries.len();
             }
             // Longer than anything that goes on by itself takes, since time is not what it waits for.
-            tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+            tokio::time::sleep(Duration::from_secs(60)).await;
             let next = taken.try_recv();
             assert!(next.is_err(), "behind {keys} keys that are on no record: {next:?}");
             let _ = recorded.unwrap().send(());
@@ -200,6 +201,34 @@ async fn a_page_waits_until_the_one_before_is_on_record() {
     let (ended, keys) = tokio::join!(list, take);
     assert!(matches!(ended, Completion::Listed(_)), "{ended:?}");
     assert!(keys < count, "the range was cut");
+}
+
+/// A slow log must not keep others from listing beside it.
+#[tokio::test(start_paused = true)]
+async fn where_to_cut_is_found_out_while_a_page_waits() {
+    let count = 20 * PAGE_ENTRIES_MAX;
+    let store = filled((0..count).map(|it| format!("{it:06}")));
+    let store = store.answering_after(Duration::from_millis(10));
+    let (outcomes, mut taken) = mpsc::channel(1);
+    let executor = executor(store, outcomes, Filters::default());
+    let end = End::Source;
+    let range = Range { end, after: None, until: None, next: PageId(0), cuts: 3, pages: 16 };
+    let list = async move { executor.list((AssignmentId(1), 1), range).await };
+    let take = async {
+        let mut pages = 0;
+        while let Some(HandedIn { result, recorded, .. }) = taken.recv().await {
+            if let Completion::Cut { .. } = result.unwrap() {
+                break;
+            }
+            pages += 1;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let _ = recorded.unwrap().send(());
+        }
+        pages
+    };
+    let (_, pages) = tokio::join!(list, take);
+    // Behind the first, which has a thousand keys, and the second, during which it begins to look.
+    assert_eq!(pages, 2);
 }
 
 #[tokio::test]

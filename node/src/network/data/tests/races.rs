@@ -50,7 +50,7 @@ async fn file_over(quic: f64, tcp: f64) -> (Node, Way) {
 async fn where_datagrams_are_slow_tcp_takes_over() {
     let (target, way) = file_over(SLOW, FAST).await;
     assert_eq!(chosen(&target), Some(Carrier::Tcp));
-    // Two streams of it had four megabytes each, and did not bring them all.
+    // Of 64 megabytes; four streams had up to four each, and did not bring them all.
     let carried = way.quic.carried();
     assert!((MIB..7 * MIB).contains(&carried), "{carried}");
 }
@@ -59,8 +59,9 @@ async fn where_datagrams_are_slow_tcp_takes_over() {
 async fn where_connections_are_slow_quic_takes_over() {
     let (target, way) = file_over(FAST, SLOW).await;
     assert_eq!(chosen(&target), Some(Carrier::Quic));
+    // Two megabytes wait in the queue of each of four connections.
     let carried = way.tcp.carried();
-    assert!((MIB..7 * MIB).contains(&carried), "{carried}");
+    assert!((MIB..16 * MIB).contains(&carried), "{carried}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -76,7 +77,7 @@ async fn objects_of_a_pack_that_are_under_way_by_the_slow_one_are_asked_for_anew
     let (target, node) = far_pair(local(store));
     let way = Way::to(node.address(), CRAWL, FAST).await;
     let remote = target.remote_at(&node, vec![way.gate]);
-    // Two at once, which fit into the memory of the source together: so either carrier has one.
+    // Two at once, which fit into the memory of the source together.
     let (first, second) = entries.split_at(entries.len() / 2);
     let packs = async { tokio::join!(read_pack(&remote, first), read_pack(&remote, second)) };
     let (first, second) = timeout(Duration::from_secs(60), packs).await.expect("TCP takes over");
