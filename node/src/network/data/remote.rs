@@ -43,13 +43,9 @@ use crate::store::{Attributes, ObjectInfo, Restored, StoreError};
 /// them.
 const BATCH_BYTES_MAX: usize = REQUEST_BYTES_MAX / 2;
 
-/// Bytes of a range that one request is for: enough for a few windows of a stream, and few enough that all pieces
-/// fit into memory.
+/// Bytes of a range that one request is for when several are under way at a time: enough for a few
+/// windows of a stream, and few enough that all pieces fit into memory.
 const PIECE_BYTES: u64 = 4 << 20;
-
-/// Pieces of one range that are under way at a time, also over the shortest way: while one arrives, the next is
-/// asked for.
-const PIECES_MIN: usize = 2;
 
 /// Length of the way for which one more stream is needed: a stream moves a window in each round trip,
 /// which at 20 ms are 500 Mbit/s.
@@ -162,14 +158,15 @@ impl RemoteSource {
         part_bytes: u64,
         link: &mpsc::Sender<InFlight>,
     ) -> Result<(), Failure> {
-        let width = self.width().await?.max(PIECES_MIN);
+        let width = self.width().await?;
+        if width == 1 {
+            return self.read_chunks(entry, range, part_bytes, link).await;
+        }
         self.read_pieces(entry, range, (width, part_bytes), link).await
     }
 
     /// Reads `width` pieces of `range` at a time, and sends their chunks in order. Memory is taken in
-    /// the order of pieces: the first one never waits for what later ones hold. And it is taken before a piece is
-    /// asked for: what the source has read for a stream that nobody reads is in the way of those whose memory is
-    /// there, and were all of it for such streams, both ends would wait for ever.
+    /// the order of pieces: the first one never waits for what later ones hold.
     pub(super) async fn read_pieces(
         &self,
         entry: &Entry,
@@ -264,6 +261,27 @@ impl RemoteSource {
             Frame::End => Ok(()),
             _ => Err(stream.unexpected()),
         }
+    }
+
+    async fn read_chunks(
+        &self,
+        entry: &Entry,
+        range: ByteRange,
+        part_bytes: u64,
+        link: &mpsc::Sender<InFlight>,
+    ) -> Result<(), Failure> {
+        let mut memory = self.bounds.memory_of_parts(range.len(), part_bytes);
+        let mut stream = self.open_range(entry, range).await?;
+        for chunk in shard::chunks(range) {
+            self.bounds.wait_for_bandwidth(chunk.len()).await;
+            let permit = memory.wait(chunk.len()).await;
+            let rest = ByteRange::new(chunk.start, range.end);
+            let chunk = self.read_next(&mut stream, entry, chunk, rest).await?;
+            if link.send((chunk, permit)).await.is_err() {
+                return Ok(());
+            }
+        }
+        self.read_end(&mut stream).await
     }
 
     /// Reads the objects of one request into `found`; those that are left when the answer breaks

@@ -25,7 +25,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Time after which a peer that takes nothing of an answer loses it: less than [`STEP_BYTES`], that is. Where
 /// many streams share a slow way, or a limit of the bandwidth, the turn of each comes late.
-const STALL_TIMEOUT: Duration = Duration::from_secs(300);
+const STALL_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Bytes that are written at a time, within that.
 const STEP_BYTES: usize = 256 << 10;

@@ -50,7 +50,7 @@ async fn file_over(quic: f64, tcp: f64) -> (Node, Way) {
 async fn where_datagrams_are_slow_tcp_takes_over() {
     let (target, way) = file_over(SLOW, FAST).await;
     assert_eq!(chosen(&target), Some(Carrier::Tcp));
-    // Of 64 megabytes; four streams had up to four each, and did not bring them all.
+    // Of 64 megabytes: what it brought in its turn, and what was on its way.
     let carried = way.quic.carried();
     assert!((MIB..7 * MIB).contains(&carried), "{carried}");
 }
@@ -59,7 +59,7 @@ async fn where_datagrams_are_slow_tcp_takes_over() {
 async fn where_connections_are_slow_quic_takes_over() {
     let (target, way) = file_over(FAST, SLOW).await;
     assert_eq!(chosen(&target), Some(Carrier::Quic));
-    // Two megabytes wait in the queue of each of four connections.
+    // The same, and two megabytes wait in the queue of each connection.
     let carried = way.tcp.carried();
     assert!((MIB..16 * MIB).contains(&carried), "{carried}");
 }
