@@ -63,6 +63,7 @@ pub(super) enum Stands {
     TryAgain,
 }
 
+#[expect(clippy::large_enum_variant, reason = "there is one for each peer")]
 #[derive(Clone, Copy, Debug)]
 enum Made {
     /// This one, to be chosen again at a time.
