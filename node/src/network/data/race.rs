@@ -63,7 +63,6 @@ impl Tally {
 /// The time in which one carrier is used.
 #[derive(Clone, Copy, Debug)]
 struct Leg {
-    created: Instant,
     /// When it had brought enough to begin.
     begun: Option<Instant>,
     warm_up: Duration,
@@ -81,7 +80,7 @@ impl Leg {
     fn new(now: Instant, open: u32, warm_up: Duration) -> Self {
         let none = Tally::default();
         let (before, at_first, after) = (none, none, none);
-        Self { created: now, begun: None, warm_up, open, at: now, before, at_first, after }
+        Self { begun: None, warm_up, open, at: now, before, at_first, after }
     }
 
     /// Counts the time until `now`.
@@ -120,7 +119,7 @@ impl Leg {
         match self.begun {
             Some(begun) => begun + self.warm_up + COUNTED,
             None if self.open > 0 => self.at + SLOW.saturating_sub(self.before.active),
-            None => self.created.max(self.at) + UNUSED,
+            None => self.at + UNUSED,
         }
     }
 
@@ -223,6 +222,8 @@ impl Race {
         }
         self.leg.pass(now);
         match self.first {
+            // Who had nothing to compare with would be tried in vain.
+            None if self.leg.rate().is_none() => Progress::Over(None),
             None => {
                 let first = self.leg;
                 self.leg = Leg::new(now, self.open, first.warm_up);
@@ -330,8 +331,7 @@ mod tests {
     async fn there_is_no_outcome_without_two_runners() {
         let now = clock::now();
         let mut race = Race::new(now, (0, 0), Duration::ZERO);
-        assert_eq!(race.advance(now + UNUSED), Progress::Second { is_slow: false });
-        assert_eq!(race.advance(now + 2 * UNUSED), Progress::Over(None));
+        assert_eq!(race.advance(now + UNUSED), Progress::Over(None));
         let mut race = Race::new(now, (1, 0), Duration::ZERO);
         assert_eq!(run(&mut race, now, [1, 1]), Progress::Second { is_slow: false });
         assert_eq!(race.next(), Carrier::Tcp);
