@@ -69,9 +69,21 @@ impl Moto {
     /// # Panics
     /// As [`shared`](Self::shared).
     pub async fn watched(log: PathBuf) -> Option<Self> {
+        let said = move || Stdio::from(File::create(&log).expect("a file for what it says"));
+        Self::started(said).await
+    }
+
+    /// A server of its own. `None` as for [`shared`](Self::shared).
+    ///
+    /// # Panics
+    /// As [`shared`](Self::shared).
+    pub async fn alone() -> Option<Self> {
+        Self::started(Stdio::null).await
+    }
+
+    async fn started(said: impl Fn() -> Stdio + Send + 'static) -> Option<Self> {
         let started = tokio::task::spawn_blocking(move || {
             let program = server::program("AIRLIFT_TEST_MOTO", "moto_server", WAY_OUT)?;
-            let said = || Stdio::from(File::create(&log).expect("a file for what it says"));
             Some(Self::start(&program, said))
         });
         let started = started.await.expect("a server or none")?;
@@ -100,6 +112,23 @@ impl Moto {
         let request = self.access.client().create_bucket().bucket(&name);
         request.send().await.expect("a new bucket");
         name
+    }
+
+    /// Whether what comes out of an archive is at hand at once, as it is at first, or in an hour: from now on, and
+    /// for what has been asked for.
+    ///
+    /// # Panics
+    /// When the server refuses.
+    pub async fn restores_at_once(&self, at_once: bool) {
+        let transition = match at_once {
+            true => serde_json::json!({"progression": "immediate"}),
+            false => serde_json::json!({"progression": "time", "seconds": 3600}),
+        };
+        let wanted = serde_json::json!({"model_name": "s3::keyrestore", "transition": transition});
+        let address = format!("{}/moto-api/state-manager/set-transition", self.access.endpoint);
+        let answer = reqwest::Client::new().post(address).body(wanted.to_string()).send().await;
+        let answer = answer.and_then(reqwest::Response::error_for_status);
+        answer.expect("a server that takes its time");
     }
 
     /// How to reach the server.
