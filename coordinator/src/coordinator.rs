@@ -11,6 +11,7 @@ mod rest;
 mod retain;
 mod snapshot;
 mod spend;
+mod submit;
 mod tell;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -20,9 +20,10 @@ use airlift_protocol::cluster::{Addresses, ClusterId, Member, NodeName, Role, Se
 use airlift_protocol::control::JoinRequest;
 use airlift_protocol::error::ErrorCode;
 use airlift_protocol::id::{JobId, NodeId};
-use airlift_protocol::job::{Filters, JobSpec, Mode, Policy};
+use airlift_protocol::job::{DeleteLimit, Filters, JobSpec, Mode, Policy, Priority};
 use airlift_protocol::key::Key;
 use airlift_protocol::location::Location;
+use airlift_protocol::once::SubmitKey;
 use airlift_protocol::raft::RaftId;
 use airlift_protocol::time::Timestamp;
 use airlift_protocol::version::Formats;
@@ -121,22 +122,26 @@ fn submit(world: &mut World, target: &str) -> JobId {
 }
 
 fn submit_with(world: &mut World, target: &str, mode: Mode, filters: Filters) -> JobId {
+    let spec = spec(target, mode, filters);
+    let id = spec.id();
+    assert_eq!(world.ask(&Request::Submit(Box::new(spec))), Answer::Done);
+    id
+}
+
+fn spec(target: &str, mode: Mode, filters: Filters) -> JobSpec {
     let bucket = |bucket: &str| Location::Bucket {
         scheme: "s3".to_owned(),
         bucket: bucket.to_owned(),
         prefix: Key::default(),
     };
-    let spec = JobSpec {
+    JobSpec {
         mode,
         source: bucket("source"),
         target: bucket(target),
         single: None,
         filters,
         policy: Policy::default(),
-    };
-    let id = spec.id();
-    assert_eq!(world.ask(&Request::Submit(Box::new(spec))), Answer::Done);
-    id
+    }
 }
 
 fn has_ended(world: &World, job: JobId) -> bool {
@@ -523,4 +528,35 @@ fn no_read_is_stale() {
         }
     }
     assert!(confirmed > 0);
+}
+
+#[test]
+fn a_job_that_has_not_ended_takes_no_other_options() {
+    let mut world = founded(1);
+    let wanted = spec("target", Mode::Sync, Filters::default());
+    let submit = |spec: &JobSpec| Request::Submit(Box::new(spec.clone()));
+    assert_eq!(world.ask(&submit(&wanted)), Answer::Done);
+    let mut other = wanted.clone();
+    other.policy.max_delete = Some(DeleteLimit::Count(1));
+    other.policy.priority = Priority::LOW;
+    let once = |key| Request::SubmitOnce(Box::new(other.clone()), key);
+    let key = SubmitKey { name: [1; 16], of: [2; 16] };
+    for request in [submit(&other), once(key)] {
+        let Answer::Refused(failure) = world.ask(&request) else { panic!("{request:?}") };
+        assert_eq!(failure.code, ErrorCode::Conflict);
+        assert!(failure.detail().contains("(deletions, priority)"), "{failure}");
+    }
+    assert_eq!(world.job(wanted.id()).unwrap().spec.policy.max_delete, None);
+    // The same is watched, and a budget is the job's from then on.
+    assert_eq!(world.ask(&submit(&wanted)), Answer::Done);
+    let mut bounded = wanted.clone();
+    bounded.policy.budget.bytes = Some(1 << 40);
+    assert_eq!(world.ask(&submit(&bounded)), Answer::Done);
+    assert_eq!(world.job(wanted.id()).unwrap().spec.policy.budget.bytes, Some(1 << 40));
+    // Once it has ended, its next run is another matter; and whoever repeats that is told what came of it.
+    assert_eq!(world.ask(&Request::Cancel(wanted.id())), Answer::Done);
+    world.run_until(60_000, "the job is cancelled", |world| has_ended(world, wanted.id()));
+    assert_eq!(world.ask(&once(key)), Answer::Done);
+    assert_eq!(world.ask(&once(key)), Answer::Done);
+    assert_eq!(world.job(wanted.id()).unwrap().run, 2);
 }

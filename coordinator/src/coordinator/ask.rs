@@ -3,9 +3,7 @@
 use airlift_protocol::control::JoinRequest;
 use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::id::NodeId;
-use airlift_protocol::job::JobSpec;
 use airlift_protocol::limits::CLOCK_SKEW_MS_MAX;
-use airlift_protocol::location::Location;
 use airlift_protocol::time::Timestamp;
 
 use super::Coordinator;
@@ -35,11 +33,14 @@ impl Coordinator {
     fn command(&self, request: Request, at: Timestamp) -> Result<Option<Command>, Failure> {
         Ok(Some(match request {
             Request::Submit(spec) => {
-                self.check_locations(&spec)?;
+                self.check_submission(&spec)?;
                 Command::Submit { spec, at }
             }
             Request::SubmitOnce(spec, key) => {
-                self.check_locations(&spec)?;
+                // What is submitted a second time with one key is not judged by what came of the first.
+                if matches!(self.state.submission(&key), Ok(None)) {
+                    self.check_submission(&spec)?;
+                }
                 Command::SubmitOnce { spec, at, key }
             }
             Request::Stop(job, failure) => Command::Stop { job, failure, at },
@@ -60,24 +61,6 @@ impl Coordinator {
             Request::Told(through) => Command::Told { through },
             Request::Read => return Ok(None),
         }))
-    }
-
-    /// A job's paths are on nodes that there are.
-    fn check_locations(&self, spec: &JobSpec) -> Result<(), Failure> {
-        let Some(cluster) = &self.state.cluster else { return Ok(()) };
-        for location in [&spec.source, &spec.target] {
-            let text = match location {
-                Location::Node { node, .. } if cluster.named(node).is_none() => {
-                    format!("{location}: no node of this cluster is named {node}")
-                }
-                Location::Path(_) => {
-                    format!("{location}: say on which node that is, as in NODE:/path")
-                }
-                Location::Node { .. } | Location::Bucket { .. } => continue,
-            };
-            return Err(Failure::new(ErrorCode::LocationMissing, text));
-        }
-        Ok(())
     }
 
     /// What a stranger shows, checked as far as the log cannot check it.

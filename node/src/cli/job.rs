@@ -25,7 +25,8 @@ use crate::api::view::Submitted;
 use crate::config::Config;
 
 const SUBMIT_EXAMPLES: &str = "\
-Prints the job's id and does not wait. The same job submitted again is the same job.
+Prints the job's id and does not wait. The same job submitted again is the same job; with other options it is
+refused until that has ended.
 
 Examples:
   airlift job submit berlin:/data s3://bucket/data
