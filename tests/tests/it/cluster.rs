@@ -412,3 +412,46 @@ fn who_does_not_belong_is_refused_by_name() {
     let outcome = user.run(["cluster", "status", "--cluster", &cluster.url(0)]);
     assert!(matches!(outcome.code, Some(2 | 3)), "no token, no answer: {outcome:?}");
 }
+
+#[test]
+fn a_node_s_own_files_are_no_inventory() {
+    let cluster = Cluster::start(&[Role::Voter]);
+    let (source, target) = (fast_directory(), fast_directory());
+    tree::write(source.path(), "a", b"a");
+    let own = cluster.data_dir(0).join("admin.token");
+    let token = std::fs::read_to_string(&own).unwrap();
+    let link = target.path().join("list");
+    std::os::unix::fs::symlink(&own, &link).unwrap();
+    let (from, to) = (on("node0", source.path()), on("node0", &target.path().join("to")));
+    let refused = |list: &Path| {
+        let words = ["cp", "--dry-run", "--files-from", &on("node0", list), &from, &to];
+        let ended = cluster.ask(words).expect(3);
+        assert!(!ended.stderr.contains(token.trim()) && !ended.stdout.contains(token.trim()));
+        ended.stderr
+    };
+    for list in [&own, &link] {
+        let said = refused(list);
+        assert!(said.contains("lies in the node's own directory"), "{said}");
+    }
+    let said = refused(&target.path().join("none"));
+    assert!(said.contains("there is no inventory at"), "{said}");
+}
+
+#[test]
+fn a_job_under_way_takes_no_other_options() {
+    let mut cluster = Cluster::start(&[Role::Voter]);
+    let (source, target) = (fast_directory(), fast_directory());
+    tree::write(source.path(), "large", &tree::noise(1, 8 << 20));
+    tree::write(target.path(), "extra", b"stays");
+    let (from, to) = (on("node0", source.path()), on("node0", target.path()));
+    let words = ["sync", "--bwlimit", "1M", &from, &to];
+    let mut first = cluster.begin(words);
+    wait_for_bytes(target.path());
+    let bounded = ["sync", "--bwlimit", "1M", "--max-delete", "0", &from, &to];
+    let said = cluster.ask(bounded).expect(3).stderr;
+    assert!(said.contains("begun with other options (deletions)"), "{said}");
+    // The same words watch the job that there is.
+    let _ = cluster.ask(words).expect(0);
+    assert!(first.wait().success());
+    assert_same(source.path(), target.path());
+}

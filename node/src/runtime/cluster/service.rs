@@ -71,6 +71,7 @@ use crate::network::control::ControlNetwork;
 use crate::network::control::limit::REQUEST_BYTES_MAX;
 use crate::runtime::blocking::blocking;
 use crate::runtime::clock;
+use crate::store::locate;
 
 /// How long a call is asked again, and the pause before each time: an election takes a few seconds.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -379,10 +380,16 @@ impl ClusterService {
         if let Some(begun) = self.submitted_before(key, caller).await? {
             return Ok(begun);
         }
-        let (source, target) = tokio::join!(
+        let mut submission = submission;
+        let inventory = submission.policy.inventory.as_ref().map(|file| file.location.clone());
+        let (source, target, inventory) = tokio::join!(
             self.probe.probe(&submission.source),
-            self.probe.probe(&submission.target)
+            self.probe.probe(&submission.target),
+            self.find_inventory(inventory.as_ref())
         );
+        if let (Some(file), Some(found)) = (&mut submission.policy.inventory, inventory?) {
+            file.location = found;
+        }
         let spec = submission.spec(source?, target?)?;
         caller.check_found(&spec)?;
         let (id, cannot_hold) = (spec.id(), self.probe.lost(&spec));
@@ -393,6 +400,20 @@ impl ClusterService {
         };
         self.request(Request::SubmitOnce(spec, key), caller.by).await?;
         self.submitted_before(Some(key), caller).await?.ok_or_else(|| jobs::missing(id))
+    }
+
+    /// Where an inventory is, without links and dots: a node's own files are none, whoever names them. What lies in
+    /// a bucket is there as it was written.
+    async fn find_inventory(
+        &self,
+        written: Option<&Location>,
+    ) -> Result<Option<Location>, ApiError> {
+        let Some(location @ Location::Node { .. }) = written else { return Ok(None) };
+        let found = self.probe.probe(location).await?;
+        if found.kind == locate::Probe::Missing {
+            return Err(ApiError::invalid(format!("there is no inventory at {location}")));
+        }
+        Ok(Some(found.location))
     }
 
     /// What came of the submission with this key, when there was one.

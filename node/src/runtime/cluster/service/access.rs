@@ -3,7 +3,7 @@
 use airlift_coordinator::origin::Actor;
 use airlift_coordinator::state::{Job, State, out_of_reach, reaches_job};
 use airlift_protocol::access::{ApiRole, ApiToken};
-use airlift_protocol::job::JobSpec;
+use airlift_protocol::job::{JobSpec, Policy};
 use airlift_protocol::location::Location;
 use airlift_protocol::time::Timestamp;
 use data_encoding::HEXLOWER;
@@ -111,16 +111,16 @@ impl Caller {
     /// # Errors
     /// When it does.
     pub(super) fn check_written(&self, submission: &Submission) -> Result<(), ApiError> {
-        let inventory = submission.policy.inventory.as_ref().map(|file| &file.location);
-        self.check_all([&submission.source, &submission.target].into_iter().chain(inventory))
+        let Submission { source, target, policy, .. } = submission;
+        self.check_all(locations(source, target, policy))
     }
 
-    /// Refuses a job whose ends, without links and dots, are elsewhere than they were written.
+    /// Refuses a job whose ends or inventory, without links and dots, are elsewhere than they were written.
     ///
     /// # Errors
     /// When they are.
     pub(super) fn check_found(&self, spec: &JobSpec) -> Result<(), ApiError> {
-        self.check_all([&spec.source, &spec.target].into_iter())
+        self.check_all(locations(&spec.source, &spec.target, &spec.policy))
     }
 
     fn check_all<'a>(
@@ -136,6 +136,16 @@ impl Caller {
             None => Ok(()),
         }
     }
+}
+
+/// All places that a job reads or writes.
+fn locations<'a>(
+    source: &'a Location,
+    target: &'a Location,
+    policy: &'a Policy,
+) -> impl Iterator<Item = &'a Location> {
+    let inventory = policy.inventory.as_ref().map(|file| &file.location);
+    [source, target].into_iter().chain(inventory)
 }
 
 /// All API tokens, by name.
