@@ -3,8 +3,9 @@
 //! The pipeline is followed against its direction. What writes at the target is held up by the
 //! target, works itself (decompressing, verifying), or has nothing to write; only in the last case
 //! is it due to what lies before, and that is asked the same: was it the limit, the reading, the
-//! hashing, or the other node, which again reads, hashes or sends? So each moment of the writing end
-//! is put down to one stage, and the stage with most of them is named, if it has a good part of all.
+//! hashing, or the other node, which again reads, hashes or sends? While that node had nothing to answer, the
+//! bytes were on their way: buffers of the system take in what the way has not passed on yet. So each moment of the
+//! writing end is put down to one stage, and the stage with most of them is named, if it has a good part of all.
 //! A stage before the one that holds up the others waits too, but nobody waits for it.
 //!
 //! Of the time that goes to a store, the part in which requests to it waited because it had asked for
@@ -102,16 +103,16 @@ fn at_work(nodes: &[Recent]) -> Shares {
         let each = nodes.iter().map(|node| spared(of(&node.figures), node.elapsed_ms));
         each.fold(Figures::default(), Figures::plus)
     };
-    let served = serving(&sum(|figures| figures.serving));
+    let served = Served::new(&sum(|figures| figures.serving));
     moving(&sum(|figures| figures.moving), &served)
 }
 
 /// The busiest stage of one node's work on a job, as far as it can tell by itself.
 pub fn of_node(node: &Recent) -> Bottleneck {
     let (moved, served) = (node.figures.moving, node.figures.serving);
-    let mut shares = moving(&spared(moved, node.elapsed_ms), &none());
-    let served = serving(&spared(served, node.elapsed_ms));
-    for (share, (_, served)) in shares.iter_mut().zip(served) {
+    let mut shares = moving(&spared(moved, node.elapsed_ms), &Served::default());
+    let served = Served::new(&spared(served, node.elapsed_ms));
+    for (share, (_, served)) in shares.iter_mut().zip(served.shares) {
         share.1 = share.1.saturating_add(served);
     }
     largest(&shares)
@@ -177,16 +178,41 @@ fn divide(shares: &mut Shares, time_us: u64, weights: &Shares) -> bool {
     sum > 0
 }
 
-/// The time of the nodes that read for others: they send, or have nothing to send because of the
-/// reading or the hashing.
-fn serving(served: &Figures) -> Shares {
-    let mut shares = none();
-    add(&mut shares, Bottleneck::Link, served[Stage::Link].busy_us);
-    let mut before = none();
-    add_source(&mut before, served);
-    add(&mut before, Bottleneck::Cpu, served[Stage::Encode].busy_us);
-    divide(&mut shares, served[Stage::Link].wait_us, &before);
-    shares
+/// The time of the nodes that read for others.
+struct Served {
+    /// Microseconds in which answers were being made and sent, as sums over all of them.
+    answering_us: u64,
+    /// They send, or have nothing to send because of the reading or the hashing.
+    shares: Shares,
+}
+
+impl Default for Served {
+    fn default() -> Self {
+        Self { answering_us: 0, shares: none() }
+    }
+}
+
+impl Served {
+    fn new(served: &Figures) -> Self {
+        let mut shares = none();
+        let link = served[Stage::Link];
+        add(&mut shares, Bottleneck::Link, link.busy_us);
+        let mut before = none();
+        add_source(&mut before, served);
+        add(&mut before, Bottleneck::Cpu, served[Stage::Encode].busy_us);
+        divide(&mut shares, link.wait_us, &before);
+        let answering_us = [link.busy_us, link.wait_us, served[Stage::Memory].wait_us];
+        Self { answering_us: answering_us.into_iter().fold(0, u64::saturating_add), shares }
+    }
+
+    /// Adds what others had to wait for, who waited for `wait_us`.
+    fn add_wait(&self, shares: &mut Shares, wait_us: u64) {
+        let answering_us = wait_us.min(self.answering_us);
+        add(shares, Bottleneck::Link, wait_us - answering_us);
+        if !divide(shares, answering_us, &self.shares) {
+            add(shares, Bottleneck::Link, answering_us);
+        }
+    }
 }
 
 fn add_source(shares: &mut Shares, figures: &Figures) {
@@ -195,13 +221,11 @@ fn add_source(shares: &mut Shares, figures: &Figures) {
 }
 
 /// The time of the nodes that write; `served` is that of those they read from.
-fn moving(moved: &Figures, served: &Shares) -> Shares {
+fn moving(moved: &Figures, served: &Served) -> Shares {
     let mut before = none();
     add_source(&mut before, moved);
     add(&mut before, Bottleneck::Cpu, moved[Stage::Encode].busy_us);
-    if !divide(&mut before, moved[Stage::Link].wait_us, served) {
-        add(&mut before, Bottleneck::Link, moved[Stage::Link].wait_us);
-    }
+    served.add_wait(&mut before, moved[Stage::Link].wait_us);
     // Memory is short because of whoever holds it, which is what takes long: writing counts here
     // with all that is written at once.
     let writing_us = moved[Stage::Target].busy_us;
@@ -329,10 +353,15 @@ mod tests {
         let sends: &[Row] = &[(Stage::Source, 5, 85), (Encode, 5, 0), (Stage::Link, 90, 5)];
         let reads: &[Row] = &[(Stage::Source, 85, 0), (Encode, 10, 0), (Stage::Link, 5, 92)];
         let hashes: &[Row] = &[(Stage::Source, 9, 0), (Encode, 88, 0), (Stage::Link, 3, 95)];
+        // All that was asked for is in buffers of the system, and none of it has arrived.
+        let has_sent: &[Row] = &[(Stage::Source, 9, 0), (Encode, 4, 0), (Stage::Link, 1, 12)];
+        let no_memory: &[Row] = &[(Stage::Source, 9, 0), (Stage::Link, 1, 12), (Memory, 0, 80)];
         for (moving, serving, job, target, source) in [
             (waits, sends, Link, Link, Link),
             (waits, reads, Source, Link, Source),
             (waits, hashes, Cpu, Link, Cpu),
+            (waits, has_sent, Link, Link, Source),
+            (waits, no_memory, Source, Link, Source),
             (held_up, sends, Target, Target, Link),
             (limited, sends, Limit, Limit, Link),
         ] {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use airlift_protocol::figures::Stage;
+use airlift_protocol::units::ByteRate;
 
 use super::budget::{Budget, Permit};
 use super::limit::RateLimit;
@@ -27,6 +28,11 @@ impl Bounds {
             limit.pass(bytes).await;
             self.meter.add_bytes(Stage::Limit, bytes);
         }
+    }
+
+    /// What may pass in a second at present; `None` without a limit.
+    pub(crate) fn rate(&self) -> Option<ByteRate> {
+        self.limit.as_ref()?.rate()
     }
 
     /// Waits until `bytes` may be held in memory.

@@ -67,6 +67,16 @@ impl RateLimit {
         *self.flow.borrow()
     }
 
+    /// What may pass in a second at present; `None` for everything.
+    pub fn rate(&self) -> Option<ByteRate> {
+        let own = match self.flow() {
+            Flow::Open => None,
+            Flow::At { rate, .. } => Some(rate),
+        };
+        let wider = self.within.as_ref().and_then(|wider| wider.rate());
+        own.into_iter().chain(wider).min()
+    }
+
     /// Waits until `bytes` may pass.
     pub async fn pass(&self, bytes: u64) {
         self.wait(bytes).await;
@@ -209,7 +219,9 @@ mod tests {
         let part = RateLimit::with(lent(1_000, 60_000), Some(Arc::clone(&total)));
         let ms = passing(&part, 4_000).await;
         assert!((3_800..=4_100).contains(&ms), "{ms} ms");
+        assert_eq!((total.rate(), part.rate()), (None, Some(ByteRate(1_000))));
         total.set(lent(100, 60_000));
+        assert_eq!(part.rate(), Some(ByteRate(100)));
         let ms = passing(&part, 1_000).await;
         assert!(ms >= 9_800, "{ms} ms");
     }

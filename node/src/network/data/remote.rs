@@ -25,7 +25,7 @@ use airlift_protocol::limits::{CHUNK_BYTES, PACK_BYTES_MAX};
 use airlift_protocol::manifest::Entry;
 use airlift_protocol::shard;
 use airlift_protocol::sum::{StoredSum, SumKind};
-use airlift_protocol::units::ByteRange;
+use airlift_protocol::units::{ByteRange, ByteRate};
 use async_trait::async_trait;
 use futures::stream::{self, Stream, StreamExt};
 use serde::Serialize;
@@ -43,9 +43,16 @@ use crate::store::{Attributes, ObjectInfo, Restored, StoreError};
 /// them.
 const BATCH_BYTES_MAX: usize = REQUEST_BYTES_MAX / 2;
 
-/// Bytes of a range that one request is for when several are under way at a time: enough for a few
-/// windows of a stream, and few enough that all pieces fit into memory.
-const PIECE_BYTES: u64 = 4 << 20;
+/// Bytes of a range that one request is for at most: enough for a few windows of a stream, and few enough that all
+/// pieces fit into memory.
+const PIECE_BYTES_MAX: u64 = 4 << 20;
+
+/// Pieces of one range that are under way at a time, also over the shortest way: while one arrives, the next is
+/// asked for.
+const PIECES_MIN: usize = 2;
+
+/// Pieces that a limit of the bandwidth lets pass in a second at least, where those are not less than a chunk.
+const PIECES_A_SECOND_MIN: u64 = 4;
 
 /// Length of the way for which one more stream is needed: a stream moves a window in each round trip,
 /// which at 20 ms are 500 Mbit/s.
@@ -158,15 +165,14 @@ impl RemoteSource {
         part_bytes: u64,
         link: &mpsc::Sender<InFlight>,
     ) -> Result<(), Failure> {
-        let width = self.width().await?;
-        if width == 1 {
-            return self.read_chunks(entry, range, part_bytes, link).await;
-        }
+        let width = self.width().await?.max(PIECES_MIN);
         self.read_pieces(entry, range, (width, part_bytes), link).await
     }
 
     /// Reads `width` pieces of `range` at a time, and sends their chunks in order. Memory is taken in
-    /// the order of pieces: the first one never waits for what later ones hold.
+    /// the order of pieces: the first one never waits for what later ones hold. And it is taken before a piece is
+    /// asked for: what the source has read for a stream that nobody reads is in the way of those whose memory is
+    /// there, and were all of it for such streams, both ends would wait for ever.
     pub(super) async fn read_pieces(
         &self,
         entry: &Entry,
@@ -174,9 +180,11 @@ impl RemoteSource {
         (width, part_bytes): (usize, u64),
         link: &mpsc::Sender<InFlight>,
     ) -> Result<(), Failure> {
-        let memory = self.bounds.memory_of_parts(range.len(), part_bytes.max(PIECE_BYTES));
+        let piece_bytes = piece_bytes(self.bounds.rate());
+        let memory = self.bounds.memory_of_parts(range.len(), part_bytes.max(piece_bytes));
         let read = |(piece, permit)| self.read_piece(entry, piece, permit);
-        let mut pieces = pin!(pieces_in(memory, range).map(read).buffered(width));
+        let pieces = pieces_in(memory, pieces(range, piece_bytes));
+        let mut pieces = pin!(pieces.map(read).buffered(width));
         // Pieces go on while the link is full: what they wait for, others may wait for, too. What
         // is ready has its memory from the budget.
         let (mut ready, mut is_over) = (VecDeque::new(), false);
@@ -261,27 +269,6 @@ impl RemoteSource {
             Frame::End => Ok(()),
             _ => Err(stream.unexpected()),
         }
-    }
-
-    async fn read_chunks(
-        &self,
-        entry: &Entry,
-        range: ByteRange,
-        part_bytes: u64,
-        link: &mpsc::Sender<InFlight>,
-    ) -> Result<(), Failure> {
-        let mut memory = self.bounds.memory_of_parts(range.len(), part_bytes);
-        let mut stream = self.open_range(entry, range).await?;
-        for chunk in shard::chunks(range) {
-            self.bounds.wait_for_bandwidth(chunk.len()).await;
-            let permit = memory.wait(chunk.len()).await;
-            let rest = ByteRange::new(chunk.start, range.end);
-            let chunk = self.read_next(&mut stream, entry, chunk, rest).await?;
-            if link.send((chunk, permit)).await.is_err() {
-                return Ok(());
-            }
-        }
-        self.read_end(&mut stream).await
     }
 
     /// Reads the objects of one request into `found`; those that are left when the answer breaks
@@ -587,13 +574,20 @@ fn from_wire(failure: Failure) -> StoreError {
     StoreError::new(failure.code, failure.detail())
 }
 
-/// The pieces of a range that are read at the same time. Those that begin together are of unlike size:
-/// alike ones would end together too, and the link would be idle until the next are asked for. None
-/// reaches over a multiple of the size of a piece from the beginning.
-fn pieces(range: ByteRange) -> impl Iterator<Item = ByteRange> {
-    let starts = (range.start..range.end).step_by(PIECE_BYTES as usize);
+/// How large a piece may be where bytes pass at `rate`: the bandwidth of one is paid for at once, so
+/// that with a low limit it is less. A power of two times a chunk, as parts are, so that none is in two of those.
+fn piece_bytes(rate: Option<ByteRate>) -> u64 {
+    let in_time = rate.map_or(PIECE_BYTES_MAX, |rate| rate.0 / PIECES_A_SECOND_MIN);
+    1 << in_time.clamp(CHUNK_BYTES, PIECE_BYTES_MAX).ilog2()
+}
+
+/// The pieces of a range that are read at the same time, none larger than `piece_bytes`. Those that begin together
+/// are of unlike size: alike ones would end together too, and the link would be idle until the next are asked for.
+/// None reaches over a multiple of `piece_bytes` from the beginning.
+fn pieces(range: ByteRange, piece_bytes: u64) -> impl Iterator<Item = ByteRange> {
+    let starts = (range.start..range.end).step_by(piece_bytes as usize);
     starts.zip(1..).flat_map(move |(start, place)| {
-        let end = range.end.min(start + PIECE_BYTES);
+        let end = range.end.min(start + piece_bytes);
         let middle = start + CHUNK_BYTES * place;
         let is_cut = middle < end;
         let (first, second) = (start..if is_cut { middle } else { end }, middle..end);
@@ -605,8 +599,11 @@ fn pieces(range: ByteRange) -> impl Iterator<Item = ByteRange> {
 }
 
 /// These pieces, each as soon as it has its memory.
-fn pieces_in(memory: PartMemory, range: ByteRange) -> impl Stream<Item = (ByteRange, Permit)> {
-    stream::unfold((memory, pieces(range)), |(mut memory, mut rest)| async move {
+fn pieces_in(
+    memory: PartMemory,
+    pieces: impl Iterator<Item = ByteRange>,
+) -> impl Stream<Item = (ByteRange, Permit)> {
+    stream::unfold((memory, pieces), |(mut memory, mut rest)| async move {
         let piece = rest.next()?;
         let permit = memory.wait(piece.len()).await;
         Some(((piece, permit), (memory, rest)))
@@ -667,17 +664,35 @@ mod tests {
 
     #[test]
     fn pieces_cover_a_range_in_order_and_begin_with_unlike_ones() {
-        let range = ByteRange::new(CHUNK_BYTES, 5 * PIECE_BYTES + 5);
-        let pieces: Vec<ByteRange> = pieces(range).collect();
+        let range = ByteRange::new(CHUNK_BYTES, 5 * PIECE_BYTES_MAX + 5);
+        let pieces: Vec<ByteRange> = pieces(range, PIECE_BYTES_MAX).collect();
         let sizes: Vec<u64> =
             pieces.iter().map(|piece| piece.len().div_ceil(CHUNK_BYTES)).collect();
         assert_eq!(sizes, [1, 3, 2, 2, 3, 1, 4, 4]);
         assert_eq!((pieces[0].start, pieces[7].end), (range.start, range.end));
         assert!(pieces.windows(2).all(|pair| pair[0].end == pair[1].start));
         assert!(pieces.iter().all(|piece| piece.start % CHUNK_BYTES == 0));
-        let cell = |at: u64| (at - range.start) / PIECE_BYTES;
+        let cell = |at: u64| (at - range.start) / PIECE_BYTES_MAX;
         assert!(pieces.iter().all(|piece| cell(piece.start) == cell(piece.end - 1)));
         let short = ByteRange::new(0, 1);
-        assert_eq!(super::pieces(short).collect::<Vec<_>>(), [short]);
+        assert_eq!(super::pieces(short, PIECE_BYTES_MAX).collect::<Vec<_>>(), [short]);
+    }
+
+    #[test]
+    fn pieces_are_small_where_little_may_pass() {
+        let mib = |mib: u64| Some(ByteRate(mib << 20));
+        for (rate, expected) in [
+            (None, 4 << 20),
+            (mib(1000), 4 << 20),
+            (mib(16), 4 << 20),
+            (mib(15), 2 << 20),
+            (mib(7), 1 << 20),
+            (Some(ByteRate(0)), 1 << 20),
+        ] {
+            assert_eq!(piece_bytes(rate), expected, "{rate:?}");
+        }
+        let range = ByteRange::new(0, 3 * CHUNK_BYTES + 1);
+        let sizes: Vec<u64> = pieces(range, CHUNK_BYTES).map(|piece| piece.len()).collect();
+        assert_eq!(sizes, [CHUNK_BYTES, CHUNK_BYTES, CHUNK_BYTES, 1]);
     }
 }

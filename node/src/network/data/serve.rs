@@ -7,7 +7,6 @@ use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::figures::Stage;
 use airlift_protocol::frame::{CatchUp, Description, Frame, Request, RequestHeader};
 use airlift_protocol::id::{JobId, NodeId};
-use airlift_protocol::key::Key;
 use airlift_protocol::limits::CHUNK_BYTES;
 use airlift_protocol::manifest::Entry;
 use airlift_protocol::units::ByteRange;
@@ -120,25 +119,28 @@ impl SourceServer {
                 send_pack(served, entries, frames).await
             }
             Request::Stat { key } => {
-                let info = source.stat(&key).await?;
+                let info = ready(served, source.stat(&key)).await?;
                 frames.frame(&Frame::Info(info)).await
             }
-            Request::Lookup { keys } => send_lookup(source, keys, frames).await,
+            Request::Lookup { keys } => {
+                let found = ready(served, source.lookup(keys)).await;
+                send_each(found, |place, entry| Frame::Found { place, entry }, frames).await
+            }
             Request::Digests { objects } => {
-                let digests = source.digests(objects).await;
+                let digests = ready(served, source.digests(objects)).await;
                 let to_frame = |place, digest| Frame::ObjectDigest { place, digest };
                 send_each(digests, to_frame, frames).await
             }
             Request::StoredSums { entries } => {
-                let stored = source.stored_sums(entries).await;
+                let stored = ready(served, source.stored_sums(entries)).await;
                 send_each(stored, |place, sums| Frame::ObjectSums { place, sums }, frames).await
             }
             Request::Describe => {
-                let keeps_mtime = source.keeps_mtime().await?;
+                let keeps_mtime = ready(served, source.keeps_mtime()).await?;
                 frames.frame(&Frame::Description(Description { keeps_mtime })).await
             }
             Request::Restore { policy, entries } => {
-                let restored = source.restore(entries, policy).await;
+                let restored = ready(served, source.restore(entries, policy)).await;
                 let frame = |place, restored| Frame::Restored {
                     place,
                     is_readable: restored == Restored::Readable,
@@ -146,7 +148,7 @@ impl SourceServer {
                 send_each(restored, frame, frames).await
             }
             Request::Rivals { folding, keys } => {
-                let found = source.rivals(folding, keys).await;
+                let found = ready(served, source.rivals(folding, keys)).await;
                 send_each(found, |place, names| Frame::Rivals { place, names }, frames).await
             }
             Request::CatchUp(_) => Err(Failure::new(ErrorCode::Bug, "is no question to a source")),
@@ -154,10 +156,10 @@ impl SourceServer {
     }
 }
 
-/// What is to be sent next, and the time until it is there.
-async fn next<T>(served: &Served, arrived: &mut mpsc::Receiver<T>) -> Option<T> {
+/// What is to be sent, for which sending waits.
+async fn ready<T>(served: &Served, made: impl Future<Output = T>) -> T {
     let _waits = served.meter.wait(Stage::Link);
-    arrived.recv().await
+    made.await
 }
 
 async fn send_range(
@@ -169,7 +171,7 @@ async fn send_range(
     let (link, mut arrived) = mpsc::channel(LINK_CHUNKS);
     // Owns its end of the link, so that the reader stops when the stream does.
     let write = async move {
-        while let Some((chunk, permit)) = next(served, &mut arrived).await {
+        while let Some((chunk, permit)) = ready(served, arrived.recv()).await {
             frames.chunk(0, chunk).await?;
             drop(permit);
             if arrived.is_empty() {
@@ -191,7 +193,7 @@ async fn send_pack(
 ) -> Result<(), Failure> {
     let (found, mut arrived) = mpsc::channel(LINK_OBJECTS);
     let write = async move {
-        while let Some((place, outcome)) = next(served, &mut arrived).await {
+        while let Some((place, outcome)) = ready(served, arrived.recv()).await {
             let place = place_of(place)?;
             match outcome {
                 Ok(object) => send_object(place, object, frames).await?,
@@ -226,15 +228,6 @@ async fn send_object(
         frames.chunk(place, chunk).await?;
     }
     Ok(())
-}
-
-async fn send_lookup(
-    source: &Arc<dyn Source>,
-    keys: Vec<Key>,
-    frames: &mut FrameWriter,
-) -> Result<(), Failure> {
-    let found = source.lookup(keys).await;
-    send_each(found, |place, entry| Frame::Found { place, entry }, frames).await
 }
 
 async fn send_each<T>(

@@ -19,6 +19,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv, sockopt};
 use rustls::pki_types::{CertificateDer, ServerName};
+use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
@@ -45,6 +46,11 @@ const PROBES_MAX: u32 = 3;
 /// no questions while something is under way. It counts for those, too, whatever their number is; so it is
 /// theirs. Where this node serves, a reader may be slow for longer than that.
 const UNACKNOWLEDGED_MS_MAX: u32 = 8_000;
+
+/// Bytes that the system takes in of an answer before it has sent them: enough for it to go on while this process
+/// waits for its turn. What more it would take, up to 4 MiB on each of many lines, would be memory that
+/// nobody counts, and time in which a narrow way does not show.
+const UNSENT_BYTES_MAX: u32 = 512 << 10;
 
 /// What a dialled line is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -232,5 +238,6 @@ fn prepare(socket: &TcpStream) -> io::Result<()> {
     sockopt::set_socket_keepalive(socket, true)?;
     sockopt::set_tcp_keepidle(socket, PROBE_AFTER)?;
     sockopt::set_tcp_keepintvl(socket, PROBE_EVERY)?;
-    Ok(sockopt::set_tcp_keepcnt(socket, PROBES_MAX)?)
+    sockopt::set_tcp_keepcnt(socket, PROBES_MAX)?;
+    SockRef::from(socket).set_tcp_notsent_lowat(UNSENT_BYTES_MAX)
 }

@@ -34,7 +34,8 @@ async fn a_line_carries_one_request_after_the_other() {
         // What is refused does not end the line either.
         assert!(remote.stat(&Key::from("none")).await.unwrap().is_none());
     }
-    assert_eq!((sessions(&target), sessions(&node)), (1, 1));
+    // Two pieces at a time.
+    assert_eq!((sessions(&target), sessions(&node)), (2, 2));
 }
 
 #[tokio::test]
@@ -141,50 +142,61 @@ async fn garbage_on_the_port_for_connections_ends_only_itself() {
     read_whole(&target.remote(&node), &entry).await;
 }
 
-#[tokio::test]
-async fn orders_with_many_pieces_each_share_little_memory() {
+/// Reads as a target that holds a part until it is whole.
+async fn read_by_parts(remote: &RemoteSource, entry: &Entry, part_bytes: u64) -> Vec<u8> {
+    let (link, mut arrived) = mpsc::channel::<InFlight>(4);
+    let receive = async move {
+        let (mut read, mut held) = (Vec::new(), Vec::new());
+        while let Some((chunk, permit)) = arrived.recv().await {
+            assert_eq!(chunk.offset, read.len() as u64);
+            held.push(permit);
+            let verified = verify(decompress(chunk).unwrap()).unwrap();
+            read.extend_from_slice(&contiguous(verified.payload()));
+            if (read.len() as u64).is_multiple_of(part_bytes) {
+                held.clear();
+            }
+        }
+        read
+    };
+    let whole = ByteRange::new(0, entry.size);
+    let (sent, read) = tokio::join!(remote.read_range(entry, whole, part_bytes, link), receive);
+    sent.unwrap();
+    read
+}
+
+/// Orders for one object, of which each may hold as much as all of them.
+async fn share_memory(transport: Transport, receiving: u64, serving: u64, parts: &[u64]) {
     let store = MemoryStore::new();
     let content = bytes(24 * MIB + 5);
     store.insert("a", content.clone(), 1);
     let entry = entry_of(&store, "a").await;
-    let (target, node) = pair(local(store));
-    // Room for two pieces, and five times eight that want some.
-    let bounds = Bounds { budget: Budget::new(8 * MIB), ..bounds() };
+    let serving = Bounds { budget: Budget::new(serving), ..bounds() };
+    let (target, node) = pair_over(transport, LocalSource { bounds: serving, ..local(store) });
     let route = Route {
         network: Arc::clone(&target.network),
         node: node.id(),
         addresses: vec![node.address()],
     };
-    let remote = RemoteSource::new(route, order(), bounds);
-    let whole = ByteRange::new(0, entry.size);
-    let read = async |part_bytes| {
-        let (link, mut arrived) = mpsc::channel::<InFlight>(4);
-        let receive = async move {
-            let (mut read, mut held) = (Vec::new(), Vec::new());
-            while let Some((chunk, permit)) = arrived.recv().await {
-                assert_eq!(chunk.offset, read.len() as u64);
-                held.push(permit);
-                let verified = verify(decompress(chunk).unwrap()).unwrap();
-                read.extend_from_slice(&contiguous(verified.payload()));
-                if (read.len() as u64).is_multiple_of(part_bytes) {
-                    held.clear();
-                }
-            }
-            read
-        };
-        let send = async {
-            let link = link;
-            remote.read_pieces(&entry, whole, (8, part_bytes), &link).await
-        };
-        let (sent, read) = tokio::join!(send, receive);
-        sent.unwrap();
-        assert!(read == content);
-    };
-    for part_bytes in [MIB, 4 * MIB, 8 * MIB, 16 * MIB] {
-        let orders = futures::future::join_all((0..5).map(|_| read(part_bytes)));
-        let ended = tokio::time::timeout(Duration::from_secs(60), orders).await;
-        ended.expect("nobody waits for ever");
+    let receiving = Bounds { budget: Budget::new(receiving), ..bounds() };
+    let remote = RemoteSource::new(route, order(), receiving);
+    for &part_bytes in parts {
+        let orders = (0..5).map(|_| read_by_parts(&remote, &entry, part_bytes));
+        let orders = futures::future::join_all(orders);
+        let read = tokio::time::timeout(Duration::from_secs(60), orders).await;
+        assert!(read.expect("nobody waits for ever").iter().all(|read| *read == content));
     }
+}
+
+#[tokio::test]
+async fn orders_with_many_pieces_each_share_little_memory() {
+    // Room for two pieces, and five times two that want some.
+    share_memory(Transport::Auto, 8 * MIB, BUDGET, &[MIB, 4 * MIB, 8 * MIB, 16 * MIB]).await;
+}
+
+#[tokio::test]
+async fn orders_that_wait_for_memory_leave_that_of_the_source_to_others() {
+    share_memory(Transport::Quic, 8 * MIB, 12 * MIB, &[8 * MIB]).await;
+    share_memory(Transport::Tcp, 8 * MIB, 4 * MIB, &[8 * MIB]).await;
 }
 
 #[tokio::test]
