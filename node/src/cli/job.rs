@@ -234,7 +234,7 @@ pub(super) async fn run(
         }
         JobCommand::Report(args) => {
             let path = args.output.as_deref().unwrap_or_else(|| Path::new("-"));
-            copy_report(&cluster, args.job.job, Report::create(path)?).await
+            copy_report(&cluster, args.job.job, Report::open(path)?).await
         }
     }
 }

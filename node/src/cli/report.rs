@@ -1,8 +1,9 @@
 //! The report: one JSON line for each object that came to its end, and a last summary line.
 //!
-//! Lines go to the file as they come, so that an interrupted run leaves a prefix of use.
+//! Lines go to the file as they come, so that an interrupted run leaves a prefix of use. What an earlier run
+//! left goes only when this one begins: one that is refused has nothing to put in its place.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -18,6 +19,8 @@ use crate::api::line::ReportLine;
 pub(super) struct Report {
     name: PathBuf,
     lines: Box<dyn Write + Send>,
+    /// The file that an earlier run may have filled, until this one begins.
+    found: Option<File>,
 }
 
 impl std::fmt::Debug for Report {
@@ -27,26 +30,53 @@ impl std::fmt::Debug for Report {
 }
 
 impl Report {
-    /// Begins a report in a file, or on standard output for `-`.
+    /// Opens a report in a file, or on standard output for `-`. What is in the file stays until the run
+    /// [begins](Self::begin).
     ///
     /// # Errors
-    /// When the file cannot be made.
-    pub(super) fn create(path: &Path) -> Result<Self, CliError> {
-        let lines: Box<dyn Write + Send> = match path == Path::new("-") {
-            true => Box::new(BufWriter::new(io::stdout())),
-            false => Box::new(BufWriter::new(File::create(path).map_err(|error| {
-                let reason = words(&error);
-                CliError::cannot_run(format!("create the report {}: {reason}", path.display()))
-            })?)),
+    /// When the file cannot be made, or another run writes it.
+    pub(super) fn open(path: &Path) -> Result<Self, CliError> {
+        let name = path.to_owned();
+        if path == Path::new("-") {
+            return Ok(Self { name, lines: Box::new(BufWriter::new(io::stdout())), found: None });
+        }
+        let failed = |error: io::Error| {
+            let reason = words(&error);
+            CliError::cannot_run(format!("create the report {}: {reason}", path.display()))
         };
-        Ok(Self { name: path.to_owned(), lines })
+        let opened = File::options().write(true).create(true).truncate(false).open(path);
+        let file = opened.map_err(failed)?;
+        // Pipes and devices have nothing to be emptied, and may serve several runs.
+        let is_file = file.metadata().map_err(failed)?.is_file();
+        if is_file && matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
+            return Err(CliError::cannot_run(format!(
+                "another airlift process writes the report {}: wait for it, or name another file",
+                path.display()
+            )));
+        }
+        // A file system that has no locks keeps nobody out.
+        let found = is_file.then(|| file.try_clone()).transpose().map_err(failed)?;
+        Ok(Self { name, lines: Box::new(BufWriter::new(file)), found })
     }
 
-    /// Adds the line of an event that has one.
+    /// Empties the file: the run for which it was opened takes place.
+    ///
+    /// # Errors
+    /// When it cannot be emptied.
+    pub(super) fn begin(&mut self) -> Result<(), CliError> {
+        match self.found.take() {
+            Some(found) => found.set_len(0).map_err(|error| self.failed(&error)),
+            None => Ok(()),
+        }
+    }
+
+    /// Adds the line of an event that has one. The first of all begins the report, since there are events
+    /// only of a job that has its state to itself.
     ///
     /// # Errors
     /// When the line cannot be written.
     pub(super) fn handle(&mut self, event: &Event) -> Result<(), CliError> {
+        self.begin()?;
         match ReportLine::of_event(event) {
             Some(line) => self.write(&line),
             None => Ok(()),
@@ -116,7 +146,7 @@ mod tests {
     fn every_object_has_a_line_and_the_summary_is_the_last() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("report.jsonl");
-        let mut report = Report::create(&path).unwrap();
+        let mut report = Report::open(&path).unwrap();
         report.handle(&finished(b"a", Status::Done, None)).unwrap();
         let denied = (Some(ErrorCode::PermissionDenied), "open b: permission denied".to_owned());
         report.handle(&finished(b"b\xff", Status::Failed, Some(denied))).unwrap();
@@ -148,11 +178,31 @@ mod tests {
 
     #[test]
     fn a_report_that_cannot_be_written_is_an_error_that_names_it() {
-        let error = Report::create(Path::new("/nowhere/report")).unwrap_err();
+        let error = Report::open(Path::new("/nowhere/report")).unwrap_err();
         assert_eq!(error.message, "create the report /nowhere/report: no such file or directory");
-        let mut report = Report::create(Path::new("/dev/full")).unwrap();
+        let mut report = Report::open(Path::new("/dev/full")).unwrap();
         report.handle(&finished(b"a", Status::Done, None)).unwrap();
         let error = report.flush().unwrap_err();
         assert_eq!(error.message, "write the report /dev/full: no space left on device");
+    }
+
+    /// The file was emptied as soon as it was opened, also by a run that was refused then.
+    #[test]
+    fn what_an_earlier_run_left_stays_until_this_one_begins() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("report.jsonl");
+        std::fs::write(&path, "earlier\n").unwrap();
+        drop(Report::open(&path).unwrap());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "earlier\n");
+        let mut report = Report::open(&path).unwrap();
+        report.handle(&Event::JobStarted { job: JOB, run: 1 }).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "");
+        let error = Report::open(&path).unwrap_err();
+        assert!(error.message.starts_with("another airlift process writes the report "), "{error}");
+        drop(report);
+        assert!(Report::open(&path).is_ok(), "nobody writes it any more");
+        let nowhere = Path::new("/dev/null");
+        let _first = Report::open(nowhere).unwrap();
+        assert!(Report::open(nowhere).is_ok(), "there is nothing to be spoilt");
     }
 }

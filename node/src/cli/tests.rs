@@ -123,6 +123,20 @@ fn the_report_has_the_lines_of_the_cluster_and_a_summary() {
     assert_eq!(bench.fake.0.submitted.lock().unwrap().len(), 1, "nothing begins without it");
 }
 
+/// The file was emptied before the cluster was asked: a wrong token cost yesterday's report.
+#[test]
+fn a_report_outlives_a_command_that_the_cluster_refuses() {
+    let bench = bench(vec![fake::ended()]);
+    std::fs::write(bench.directory.path().join("token"), "unknown").unwrap();
+    let path = bench.directory.path().join("report");
+    std::fs::write(&path, "yesterday\n").unwrap();
+    for command in ["cp berlin:/data s3://bucket/data --report", &format!("job report {JOB} -o")] {
+        let (exit, said) = bench.run(&format!("{command} {}", path.display()));
+        assert_eq!(exit, 3, "{said:?}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "yesterday\n", "{command}");
+    }
+}
+
 #[test]
 fn differences_are_printed_as_the_result() {
     let mut view = fake::ended();

@@ -427,7 +427,7 @@ impl Watcher {
     ) -> Result<Self, CliError> {
         let report = watch.report.as_deref();
         let is_on_stdout = report == Some(Path::new("-"));
-        let report = report.map(Report::create).transpose()?;
+        let report = report.map(Report::open).transpose()?;
         let style = progress_style(global, config);
         let lost = holds::lost(spec, &config.stores);
         let says_more = style != ProgressStyle::None;

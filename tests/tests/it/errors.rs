@@ -116,6 +116,40 @@ fn a_damaged_state_says_what_to_delete() {
     assert_eq!(tree::read(source.path()), tree::read(target.path()));
 }
 
+/// The second of two runs that overlap was refused, and had emptied the report of the first by then.
+#[test]
+fn a_run_that_is_refused_leaves_reports_as_they_are() {
+    let (source, target, reports) = (directory(), directory(), directory());
+    for i in 0..20 {
+        tree::write(source.path(), format!("small/{i}"), &tree::noise(i, 1000));
+    }
+    tree::write(source.path(), "large", &tree::noise(99, 40 << 20));
+    let (first, other) = (reports.path().join("first"), reports.path().join("other"));
+    let [first_name, other_name] = [&first, &other].map(|path| path.to_str().unwrap());
+    fs::write(&first, "yesterday\n".repeat(1000)).unwrap();
+    fs::write(&other, "yesterday\n").unwrap();
+    let ends = [source.path().to_str().unwrap(), target.path().to_str().unwrap()];
+    let words = |report| ["cp", ends[0], ends[1], "--bwlimit", "8M", "--report", report];
+    let airlift = Airlift::new();
+    let mut running = airlift.start(words(first_name));
+    // A line is there once the job has its state, and the small files are at the target.
+    while !fs::read_to_string(&first).unwrap().contains("small/") {
+        assert!(!running.has_ended());
+        std::thread::yield_now();
+    }
+    check(&airlift, &words(first_name), 3, &["report", first_name]);
+    check(&airlift, &words(other_name), 3, &["another airlift process works on this job"]);
+    assert_eq!(fs::read_to_string(&other).unwrap(), "yesterday\n");
+    assert!(!running.has_ended(), "they did not overlap");
+    assert_eq!(running.wait().code(), Some(0));
+    let text = fs::read_to_string(&first).unwrap();
+    let line = |line| serde_json::from_str::<serde_json::Value>(line).unwrap_or_default();
+    let lines: Vec<_> = text.lines().map(line).collect();
+    assert!(lines.iter().all(serde_json::Value::is_object), "{text}");
+    assert_eq!(lines.len(), 22, "21 files and a summary: {text}");
+    assert_eq!(lines[21]["summary"]["objects"]["done"], 21);
+}
+
 /// A file system of a few MiB, if this user may make one.
 struct Mount(TempDir);
 

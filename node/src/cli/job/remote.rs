@@ -61,13 +61,13 @@ impl<'a> Shown<'a> {
         let report = watch.report.as_deref();
         let is_job = !pass.is_preflight();
         let has_result_lines = is_job && !global.json && report != Some(Path::new("-"));
-        let report = report.map(Report::create).transpose()?;
+        let report = report.map(Report::open).transpose()?;
         let explanation = watch.explain.then(Explanation::default);
         Ok(Self { global, console, report, has_result_lines, explanation, pass })
     }
 }
 
-/// Watches a job to its end.
+/// Watches a job to its end. The cluster has it: the report is that of this run from now on.
 ///
 /// # Errors
 /// When no node answers any more, the user has seen enough, or the result cannot be written.
@@ -78,6 +78,7 @@ pub(in crate::cli) async fn watch(
     mut shown: Shown<'_>,
 ) -> Result<Ended, CliError> {
     let mut interrupts = Interrupts::listen()?;
+    shown.report.as_mut().map_or(Ok(()), Report::begin)?;
     let lost = submitted.cannot_hold;
     if progress_style(shown.global, config) != ProgressStyle::None
         && let Some(line) = lost_line(lost)
@@ -259,6 +260,7 @@ pub(super) async fn copy_report(
     mut report: Report,
 ) -> Result<ExitCode, CliError> {
     let view = cluster.client.job(job).await?;
+    report.begin()?;
     let mut lines = cluster.client.report(job);
     while let Some(line) = lines.next().await? {
         report.add(&line)?;
