@@ -18,7 +18,9 @@ use super::console::{Console, unless_closed};
 use super::exit::{CliError, ExitCode};
 use super::report::Report;
 use super::summary::lost_line;
-use super::transfer::{Pass, copy_policy, refuse_two_results, request, sync_policy, verify_policy};
+use super::transfer::{
+    Interrupts, Pass, copy_policy, refuse_two_results, request, sync_policy, verify_policy,
+};
 use crate::api::service::JobOrder;
 use crate::api::text::parse_job_id;
 use crate::api::view::Submitted;
@@ -213,8 +215,10 @@ pub(super) async fn run(
             let run = cluster.client.job(args.job.job).await?.job.run;
             let submitted =
                 Submitted { id: args.job.job, run, cannot_hold: AttributeSet::default() };
-            let shown = Shown::new(global, &args.watch, Pass::Job, console)?;
-            watch(&cluster, submitted, config, shown).await.map(|ended| ended.exit)
+            let shown = Shown::new(global, &args.watch, Pass::Job, console).await?;
+            let mut interrupts = Interrupts::listen()?;
+            let ended = watch(&cluster, submitted, config, shown, &mut interrupts).await?;
+            Ok(ended.exit)
         }
         JobCommand::Pause(args) => order(args, JobOrder::Pause, &cluster, (global, console)).await,
         JobCommand::Resume(args) => {

@@ -1,4 +1,6 @@
 //! From what was written to a job: which ends, one object or all below, and whether that is safe.
+//!
+//! File systems are asked on threads that may block: where one hangs, an interrupt is heard all the same.
 
 mod overlap;
 mod path;
@@ -16,6 +18,7 @@ use airlift_protocol::location::Location;
 use globset::GlobBuilder;
 
 use super::exit::CliError;
+use crate::runtime::blocking::blocking;
 use crate::store::locate::{Probe, settle};
 use crate::store::settings::StoreOptions;
 
@@ -87,12 +90,12 @@ where
     };
     let mut request = request;
     if let Some((form, file)) = request.inventory.take() {
-        let location = inventory_location(&file, stores)?;
+        let location = inventory_location(&file, stores).await?;
         request.policy.inventory = Some(InventoryFile { form, location });
     }
     let spec = match source {
         Source::Container(source) => {
-            let target = container_target(target)?;
+            let target = container_target(target).await?;
             spec_of(request, source, target, None)
         }
         Source::Object { .. } if request.policy.inventory.is_some() => {
@@ -102,19 +105,21 @@ where
             )));
         }
         Source::Object { parent, key, name } => {
-            let (target, target_key) = object_target(target, name)?;
+            let (target, target_key) = object_target(target, name).await?;
             let single = SingleObject { source_key: key, target_key };
             spec_of(request, parent, target, Some(single))
         }
     };
-    overlap::check(&spec, stores)?;
-    Ok(spec)
+    let stores = stores.clone();
+    blocking(move || overlap::check(&spec, &stores).map(|()| spec)).await
 }
 
 /// Where a file that names keys is; one on this machine has to be there.
-fn inventory_location(text: &OsStr, stores: &StoreOptions) -> Result<Location, CliError> {
+async fn inventory_location(text: &OsStr, stores: &StoreOptions) -> Result<Location, CliError> {
     match parse(text, stores)? {
-        Location::Path(path) => path::file(Path::new(OsStr::from_bytes(&path))),
+        Location::Path(path) => {
+            blocking(move || path::file(Path::new(OsStr::from_bytes(&path)))).await
+        }
         location => Ok(location),
     }
 }
@@ -151,7 +156,10 @@ where
     P: AsyncFn(&Location) -> Result<Probe, CliError>,
 {
     match location {
-        Location::Path(path) => path::source(Path::new(OsStr::from_bytes(path)), links),
+        Location::Path(path) => {
+            let path = path.clone();
+            blocking(move || path::source(Path::new(OsStr::from_bytes(&path)), links)).await
+        }
         Location::Bucket { prefix, .. } if prefix.as_bytes().is_empty() => {
             Ok(Some(Source::Container(location.clone())))
         }
@@ -177,19 +185,23 @@ fn spec_of(
 }
 
 /// The target for everything below a directory or prefix.
-fn container_target(target: Location) -> Result<Location, CliError> {
+async fn container_target(target: Location) -> Result<Location, CliError> {
     match target {
-        Location::Path(path) => path::container_target(Path::new(OsStr::from_bytes(&path))),
+        Location::Path(path) => {
+            blocking(move || path::container_target(Path::new(OsStr::from_bytes(&path)))).await
+        }
         bucket => Ok(bucket.into_container()),
     }
 }
 
 /// The target directory or prefix of one object, and its key there.
-fn object_target(target: Location, name: Key) -> Result<(Location, Key), CliError> {
-    match &target {
-        Location::Path(path) => path::object_target(Path::new(OsStr::from_bytes(path)), name),
-        bucket if bucket.is_written_as_container() => Ok((target, name)),
-        _ => Ok(target.split()),
+async fn object_target(target: Location, name: Key) -> Result<(Location, Key), CliError> {
+    match target {
+        Location::Path(path) => {
+            blocking(move || path::object_target(Path::new(OsStr::from_bytes(&path)), name)).await
+        }
+        bucket if bucket.is_written_as_container() => Ok((bucket, name)),
+        bucket => Ok(bucket.split()),
     }
 }
 

@@ -33,6 +33,7 @@ use super::summary::{Findings, RESUME, Summary, lost_line, portion_text, result_
 use crate::config::{Config, ProgressStyle};
 use crate::pipeline::meter::Meter;
 use crate::runtime::again::again;
+use crate::runtime::blocking::blocking;
 use crate::runtime::clock;
 use crate::runtime::embedded::{self, EmbeddedOptions, JobEnd};
 use crate::store::{holds, locate};
@@ -229,11 +230,13 @@ pub(super) async fn run(
     console: &Console,
 ) -> Result<ExitCode, CliError> {
     refuse_two_results(global, transfer.args.watch.report.as_deref())?;
+    // Once for all passes: who has listened once is not ended by a signal any more, whether anybody listens or not.
+    let mut interrupts = Interrupts::listen()?;
     if transfer.preflight {
         let policy = Policy { dry_run: true, ..transfer.policy.clone() };
         let look = Transfer { policy, ..transfer.clone() };
         let kind = Pass::Preflight { restores: transfer.policy.restore.is_some() };
-        let found = pass(&look, kind, global, config.clone(), console).await?.exit;
+        let found = pass(&look, kind, global, config.clone(), console, &mut interrupts).await?.exit;
         if found != ExitCode::Done {
             if !global.quiet {
                 console.note("nothing was moved; without --preflight, what can be moved is");
@@ -246,11 +249,11 @@ pub(super) async fn run(
         let left = transfer.restore_wait.saturating_sub(clock::now() - begun);
         let is_last = transfer.policy.restore.is_none() || left < LOOK_PERIOD_MIN;
         let kind = if is_last { Pass::Job } else { Pass::Look };
-        let ended = pass(transfer, kind, global, config.clone(), console).await?;
+        let ended = pass(transfer, kind, global, config.clone(), console, &mut interrupts).await?;
         let Some(waiting) = ended.waits_for else { return Ok(ended.exit) };
         let waited = clock::now() - begun;
         let pause = (waited / LOOKS_PER_TIME).clamp(LOOK_PERIOD_MIN, LOOK_PERIOD_MAX).min(left);
-        wait(waiting, pause, global, console).await?;
+        wait(waiting, pause, global, console, &mut interrupts).await?;
     }
 }
 
@@ -261,6 +264,7 @@ async fn wait(
     pause: Duration,
     global: &Global,
     console: &Console,
+    interrupts: &mut Interrupts,
 ) -> Result<(), CliError> {
     let what = portion_text(restoring);
     if !global.quiet {
@@ -270,14 +274,10 @@ async fn wait(
         };
         console.note(&format!("being restored: {what}{failed}; looks again in {}", span(pause)));
     }
-    let mut interrupts = Interrupts::listen()?;
-    tokio::select! {
-        () = tokio::time::sleep(pause) => Ok(()),
-        () = interrupts.next() => {
-            let message = format!("stopped waiting for {what} to be restored; {RESUME}");
-            Err(CliError { exit: ExitCode::Interrupted, message })
-        }
-    }
+    interrupts.unless_any(tokio::time::sleep(pause)).await.ok_or_else(|| {
+        let message = format!("stopped waiting for {what} to be restored; {RESUME}");
+        CliError { exit: ExitCode::Interrupted, message }
+    })
 }
 
 /// One pass over the objects of a transfer.
@@ -287,25 +287,48 @@ async fn pass(
     global: &Global,
     config: Config,
     console: &Console,
+    interrupts: &mut Interrupts,
 ) -> Result<Ended, CliError> {
     let request = request(transfer.mode, &transfer.args.work, &transfer.policy, &config)?;
+    let watch = &transfer.args.watch;
     if let Some(cluster) = Cluster::of(&config)? {
-        let shown = Shown::new(global, &transfer.args.watch, pass, console)?;
-        let submitted = cluster.submit(request).await?;
-        return remote::watch(&cluster, submitted, &config, shown).await;
+        let shown = interrupts.unless_any(Shown::new(global, watch, pass, console)).await;
+        let shown = shown.ok_or_else(interrupted)??;
+        let submitted = interrupts.unless_any(cluster.submit(request)).await;
+        let submitted = submitted.ok_or_else(unanswered)??;
+        return remote::watch(&cluster, submitted, &config, shown, interrupts).await;
     }
-    let stores = &config.stores;
-    let probe = async |location: &_| Ok(again(|| locate::probe(location, stores)).await?);
-    let mut spec = resolve(request, stores, probe).await?;
-    if let Some(line) = keep_out_state(&mut spec, &config.state_dir)?
+    let prepared = interrupts.unless_any(prepare(request, &config)).await;
+    let (spec, left_out) = prepared.ok_or_else(interrupted)??;
+    if let Some(line) = left_out
         && !global.quiet
     {
         console.note(&line);
     }
-    let watch = &transfer.args.watch;
-    let mut watcher = Watcher::start(&spec, pass, global, &config, watch, console)?;
-    let end = drive(&spec, config, &mut watcher).await?;
+    let watcher = Watcher::start(&spec, pass, global, &config, watch, console);
+    let mut watcher = interrupts.unless_any(watcher).await.ok_or_else(interrupted)??;
+    let end = drive(&spec, config, &mut watcher, interrupts).await?;
     watcher.finish(&spec, &end)
+}
+
+/// The job that is meant, and the line that says what is left out of it.
+async fn prepare(request: Request, config: &Config) -> Result<(JobSpec, Option<String>), CliError> {
+    let stores = &config.stores;
+    let probe = async |location: &_| Ok(again(|| locate::probe(location, stores)).await?);
+    let mut spec = resolve(request, stores, probe).await?;
+    let state_dir = config.state_dir.clone();
+    blocking(move || keep_out_state(&mut spec, &state_dir).map(|line| (spec, line))).await
+}
+
+/// The end of a command that was interrupted when none of its jobs ran.
+fn interrupted() -> CliError {
+    CliError { exit: ExitCode::Interrupted, message: format!("interrupted; {RESUME}") }
+}
+
+/// The same after the job was sent to a cluster.
+fn unanswered() -> CliError {
+    let message = "interrupted before the cluster has answered: airlift job list shows whether it has the job";
+    CliError { exit: ExitCode::Interrupted, message: message.to_owned() }
 }
 
 pub(super) fn refuse_two_results(global: &Global, report: Option<&Path>) -> Result<(), CliError> {
@@ -318,8 +341,12 @@ pub(super) fn refuse_two_results(global: &Global, report: Option<&Path>) -> Resu
 }
 
 /// Runs the job and shows its events, until both are at their end.
-async fn drive(spec: &JobSpec, config: Config, watcher: &mut Watcher) -> Result<JobEnd, CliError> {
-    let mut interrupts = Interrupts::listen()?;
+async fn drive(
+    spec: &JobSpec,
+    config: Config,
+    watcher: &mut Watcher,
+    interrupts: &mut Interrupts,
+) -> Result<JobEnd, CliError> {
     let (stop, stopped) = watch::channel(false);
     let (sender, mut events) = mpsc::channel(EVENTS_MAX);
     let options = EmbeddedOptions {
@@ -350,6 +377,17 @@ async fn drive(spec: &JobSpec, config: Config, watcher: &mut Watcher) -> Result<
         watcher.handle(&event, &stop);
     }
     Ok(end?)
+}
+
+/// Opens the report, if one is asked for. A pipe may have to wait for its reader.
+///
+/// # Errors
+/// When it cannot be opened.
+pub(super) async fn open_report(watch: &WatchArgs) -> Result<Option<Report>, CliError> {
+    match watch.report.clone() {
+        Some(path) => blocking(move || Report::open(&path)).await.map(Some),
+        None => Ok(None),
+    }
 }
 
 /// How progress is shown, given what else is asked for.
@@ -391,6 +429,16 @@ impl Interrupts {
             _ = self.terminate.recv() => {}
         }
     }
+
+    /// What `work` comes to; `None` when one of them comes first, and `work` is given up.
+    pub(super) async fn unless_any<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            // One that has come already keeps `work` from beginning.
+            biased;
+            () = self.next() => None,
+            result = work => Some(result),
+        }
+    }
 }
 
 /// Whatever shows or records the events of a job.
@@ -417,7 +465,7 @@ struct Watcher {
 }
 
 impl Watcher {
-    fn start(
+    async fn start(
         spec: &JobSpec,
         pass: Pass,
         global: &Global,
@@ -425,9 +473,8 @@ impl Watcher {
         watch: &WatchArgs,
         console: &Console,
     ) -> Result<Self, CliError> {
-        let report = watch.report.as_deref();
-        let is_on_stdout = report == Some(Path::new("-"));
-        let report = report.map(Report::open).transpose()?;
+        let is_on_stdout = watch.report.as_deref() == Some(Path::new("-"));
+        let report = open_report(watch).await?;
         let style = progress_style(global, config);
         let lost = holds::lost(spec, &config.stores);
         let says_more = style != ProgressStyle::None;
@@ -527,7 +574,8 @@ impl Watcher {
         self.progress.finish();
         let ended = Ended::of(end, self.pass);
         if ended.is_quiet(self.pass) && self.failure.is_none() {
-            return Ok(ended);
+            // It came too late to stop this pass, and is meant for those that follow as well.
+            return if self.is_interrupted { Err(interrupted()) } else { Ok(ended) };
         }
         let has_report = self.report.is_some();
         let explanation = self.explainer.map(|explainer| explainer.finish(self.is_listing));
@@ -548,5 +596,41 @@ impl Watcher {
         }
         summary.record(self.report, self.is_json, &self.console)?;
         Ok(ended)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use airlift_coordinator::totals::Totals;
+    use airlift_protocol::location::Location;
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::args::{Cli, Command};
+    use crate::config::{self, Sources};
+
+    /// It was counted as the job's that was about to end, and the next pass went on without it.
+    #[tokio::test]
+    async fn an_interrupt_that_comes_at_the_end_of_a_preflight_is_not_forgotten() {
+        let words = ["airlift", "cp", "--quiet", "--preflight", "/a", "/b"];
+        let Cli { global, command } = Cli::try_parse_from(words).unwrap();
+        let Command::Cp(args) = command else { panic!("cp is what it says") };
+        let env = [("HOME".into(), "/home/someone".into())].into();
+        let sources = Sources { env, directory: "/".into(), ..Sources::default() };
+        let config = config::load(&sources).unwrap().config;
+        let [source, target] = ["/a", "/b"].map(|path| Location::parse(path.as_bytes()).unwrap());
+        let (filters, policy) = (Filters::default(), Policy::default());
+        let spec = JobSpec { mode: Mode::Copy, source, target, single: None, filters, policy };
+        let (kind, console) = (Pass::Preflight { restores: false }, Console::capturing());
+        let watch = &args.transfer.watch;
+        let end =
+            JobEnd { outcome: Outcome::Completed { incomplete: false }, totals: Totals::default() };
+        let watcher = async || Watcher::start(&spec, kind, &global, &config, watch, &console).await;
+        let quiet = watcher().await.unwrap().finish(&spec, &end).unwrap();
+        assert!(quiet.is_quiet(kind));
+        let mut interrupted = watcher().await.unwrap();
+        interrupted.interrupt(&watch::channel(false).0).unwrap();
+        let error = interrupted.finish(&spec, &end).unwrap_err();
+        assert_eq!(error.exit, ExitCode::Interrupted);
     }
 }

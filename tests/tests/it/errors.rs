@@ -1,13 +1,19 @@
 //! Bad input: one line that names the thing and the way out, the right exit code, nothing lost.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use airlift_tests::airlift::{Airlift, Outcome};
+use airlift_tests::canned::{Answer, CannedServer};
 use airlift_tests::s3::S3Server;
 use airlift_tests::tree;
+use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::runtime::Runtime;
 
 fn directory() -> TempDir {
     tempfile::tempdir().expect("a temporary directory")
@@ -100,7 +106,7 @@ fn a_damaged_state_says_what_to_delete() {
         assert!(!running.has_ended());
         std::thread::yield_now();
     }
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    std::thread::sleep(Duration::from_millis(300));
     running.kill();
     let log = airlift.jobs()[0].join("log.redb");
     let sound = fs::read(&log).unwrap();
@@ -143,11 +149,61 @@ fn a_run_that_is_refused_leaves_reports_as_they_are() {
     assert!(!running.has_ended(), "they did not overlap");
     assert_eq!(running.wait().code(), Some(0));
     let text = fs::read_to_string(&first).unwrap();
-    let line = |line| serde_json::from_str::<serde_json::Value>(line).unwrap_or_default();
+    let line = |line| serde_json::from_str::<Value>(line).unwrap_or_default();
     let lines: Vec<_> = text.lines().map(line).collect();
-    assert!(lines.iter().all(serde_json::Value::is_object), "{text}");
+    assert!(lines.iter().all(Value::is_object), "{text}");
     assert_eq!(lines.len(), 22, "21 files and a summary: {text}");
     assert_eq!(lines[21]["summary"]["objects"]["done"], 21);
+}
+
+/// A cluster that runs the job of a preflight, and has no leader for the next one.
+async fn cluster_without_a_second_job() -> CannedServer {
+    let counts = ["total", "done", "unchanged", "failed", "skipped", "deleted"];
+    let counts = counts.into_iter().chain(["equal", "differs", "missing", "extra"]);
+    let job = "ab".repeat(16);
+    let view = json!({
+        "id": job, "run": 1, "mode": "cp", "state": "completed", "outcome": "done",
+        "source": "berlin:/data", "target": "s3://bucket/data/", "dry_run": true,
+        "objects": counts.map(|name| (name, 0)).collect::<BTreeMap<_, _>>(),
+        "bytes": { "total": 0, "done": 0, "sent": 0, "resent": 0, "wire": 0 },
+        "is_listed": true, "rate_bytes_per_second": 0, "eta_seconds": null,
+        "submitted_at": "2026-11-30T12:00:00Z", "ended_at": "2026-11-30T12:00:01Z",
+        "elapsed_ms": 1000, "single": null, "nodes": [], "errors": [], "error_count": 0,
+        "deletes_refused": [], "failure": null, "bandwidth_bytes_per_second": null,
+    });
+    let submitted = json!({ "id": job, "run": 1, "cannot_hold": [] });
+    let submissions = AtomicUsize::new(0);
+    CannedServer::start(move |line| match line.starts_with("POST ") {
+        true if submissions.fetch_add(1, Ordering::Relaxed) > 0 => {
+            Answer::new("503 Service Unavailable", "")
+        }
+        true => Answer::new("200 OK", &submitted.to_string()),
+        false => Answer::new("200 OK", &view.to_string()),
+    })
+    .await
+}
+
+/// Nobody listened between the preflight and the job: Ctrl-C did nothing, and the job was submitted.
+#[test]
+fn an_interrupt_after_the_preflight_ends_the_command() {
+    let runtime = Runtime::new().unwrap();
+    let server = runtime.block_on(cluster_without_a_second_job());
+    let airlift = Airlift::new().with_variable("AIRLIFT_TOKEN", "x");
+    let cluster = server.access().endpoint.as_str();
+    let words = ["cp", "--preflight", "berlin:/data", "s3://bucket/data", "--cluster", cluster];
+    let child = airlift.command(words).stderr(Stdio::piped()).spawn().unwrap();
+    let is_submission = |line: &String| line.starts_with("POST ");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while server.requests().into_iter().filter(is_submission).count() < 2 {
+        assert!(Instant::now() < deadline, "the job did not follow: {:?}", server.requests());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let id = rustix::process::Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(130), "{text}");
+    assert!(text.contains("airlift job list"), "{text}");
 }
 
 /// A file system of a few MiB, if this user may make one.
@@ -231,13 +287,13 @@ fn an_interrupt_stops_cleanly_and_says_how_to_resume() {
     let airlift = Airlift::new();
     let child = airlift
         .command(["cp", ends[0], ends[1], "--bwlimit", "8M"])
-        .stderr(std::process::Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     while airlift.jobs().is_empty() {
         std::thread::yield_now();
     }
-    std::thread::sleep(std::time::Duration::from_millis(3000));
+    std::thread::sleep(Duration::from_millis(3000));
     let id = rustix::process::Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
     rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap();
     let output = child.wait_with_output().unwrap();

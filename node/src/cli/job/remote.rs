@@ -25,7 +25,7 @@ use crate::cli::explain::Explanation;
 use crate::cli::progress::{Progress, TICK};
 use crate::cli::report::Report;
 use crate::cli::summary::{Findings, Summary, lost_line, result_text, start_line};
-use crate::cli::transfer::{Ended, Interrupts, Pass, progress_style};
+use crate::cli::transfer::{Ended, Interrupts, Pass, open_report, progress_style};
 use crate::config::{Config, ProgressStyle};
 use crate::runtime::clock;
 use crate::runtime::embedded::JobEnd;
@@ -52,16 +52,15 @@ impl<'a> Shown<'a> {
     ///
     /// # Errors
     /// When it cannot be made.
-    pub(in crate::cli) fn new(
+    pub(in crate::cli) async fn new(
         global: &'a Global,
         watch: &WatchArgs,
         pass: Pass,
         console: &'a Console,
     ) -> Result<Self, CliError> {
-        let report = watch.report.as_deref();
-        let is_job = !pass.is_preflight();
-        let has_result_lines = is_job && !global.json && report != Some(Path::new("-"));
-        let report = report.map(Report::open).transpose()?;
+        let is_on_stdout = watch.report.as_deref() == Some(Path::new("-"));
+        let has_result_lines = !pass.is_preflight() && !global.json && !is_on_stdout;
+        let report = open_report(watch).await?;
         let explanation = watch.explain.then(Explanation::default);
         Ok(Self { global, console, report, has_result_lines, explanation, pass })
     }
@@ -76,10 +75,10 @@ pub(in crate::cli) async fn watch(
     submitted: Submitted,
     config: &Config,
     mut shown: Shown<'_>,
+    interrupts: &mut Interrupts,
 ) -> Result<Ended, CliError> {
-    let mut interrupts = Interrupts::listen()?;
     shown.report.as_mut().map_or(Ok(()), Report::begin)?;
-    let lost = submitted.cannot_hold;
+    let (job, lost) = (submitted.id, submitted.cannot_hold);
     if progress_style(shown.global, config) != ProgressStyle::None
         && let Some(line) = lost_line(lost)
     {
@@ -89,16 +88,12 @@ pub(in crate::cli) async fn watch(
         let view = follow(cluster, submitted, config, &mut shown).await?;
         conclude(cluster, &view, shown, lost).await
     };
-    tokio::select! {
-        end = work => end,
-        () = interrupts.next() => Err(CliError {
-            exit: ExitCode::Interrupted,
-            message: format!(
-                "no longer watching; the job goes on: airlift job watch {0} shows it, airlift job cancel {0} ends it",
-                submitted.id
-            ),
-        }),
-    }
+    interrupts.unless_any(work).await.unwrap_or_else(|| {
+        let message = format!(
+            "no longer watching; the job goes on: airlift job watch {job} shows it, airlift job cancel {job} ends it"
+        );
+        Err(CliError { exit: ExitCode::Interrupted, message })
+    })
 }
 
 /// Shows progress until the job ends; answers the job as it is then.
