@@ -20,6 +20,8 @@ use super::node::{ReachArgs, parse_name, resolve_host};
 use super::ready::{self, ReadyArgs};
 use super::retention::{self, KEEP_EXAMPLES, KeepArgs};
 use super::{duration, table};
+use crate::api::client::{Client, ClientErrorKind};
+use crate::api::error::ApiCode;
 use crate::api::request::{LeaderRequest, LimitRequest, TOKEN_LIFE_MAX, TokenRequest};
 use crate::api::view::{ClusterView, NodeFigures, NodeRole, NodeView, Traffic};
 use crate::config::Config;
@@ -274,9 +276,7 @@ pub(super) async fn run(
             return print(&token, token.token.clone(), global, console);
         }
         ClusterCommand::Init(_) | ClusterCommand::Ready(_) | ClusterCommand::Status(_) => {
-            let (cluster, own) = (client.cluster().await?, client.node().await?);
-            let text = format!("{}\n{}\n{}", head(&cluster), figures(&own), nodes(&cluster));
-            return print(&StatusView { cluster, own }, text, global, console);
+            return status(&client, global, console).await;
         }
         ClusterCommand::Remove(args) => client.remove_node(&args.node).await?,
         ClusterCommand::TransferLeader(args) => {
@@ -295,6 +295,19 @@ pub(super) async fn run(
         unless_closed(console.print(&head(&view)))?;
     }
     print(&view, nodes(&view), global, console)
+}
+
+async fn status(client: &Client, global: &Global, console: &Console) -> Result<ExitCode, CliError> {
+    let cluster = client.cluster().await?;
+    let own = match client.node().await {
+        Ok(own) => Some(own),
+        // A token for some locations shows who is in the cluster, and not what a node has done.
+        Err(error) if error.kind == ClientErrorKind::Answered(ApiCode::Forbidden) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let parts = [Some(head(&cluster)), own.as_ref().map(figures), Some(nodes(&cluster))];
+    let text = parts.into_iter().flatten().collect::<Vec<_>>().join("\n");
+    print(&StatusView { cluster, own }, text, global, console)
 }
 
 fn init(
@@ -337,13 +350,14 @@ struct InitView {
     api: String,
 }
 
-/// What `cluster status --json` prints: the cluster, and the figures of the node that was asked.
+/// What `cluster status --json` prints: the cluster, and the figures of the node that was asked, which are
+/// `null` for a token that may not see them.
 #[derive(Debug, Serialize)]
 struct StatusView {
     #[serde(flatten)]
     cluster: ClusterView,
     #[serde(rename = "self")]
-    own: NodeFigures,
+    own: Option<NodeFigures>,
 }
 
 fn figures(own: &NodeFigures) -> String {

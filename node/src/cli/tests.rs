@@ -214,6 +214,19 @@ fn jobs_are_listed_shown_and_ordered() {
     assert!(said.notes[0].contains("does not exist"), "{said:?}");
 }
 
+/// The command asked for figures that such a token may not see, and ended with exit code 3.
+#[test]
+fn a_token_for_some_locations_shows_the_cluster_without_figures_of_a_node() {
+    let bench = bench(Vec::new());
+    assert_eq!(bench.json("cluster status").1["self"]["name"], "berlin");
+    std::fs::write(bench.directory.path().join("token"), "limited").unwrap();
+    let (exit, json) = bench.json("cluster status");
+    assert_eq!((exit, &json["leader"], &json["self"]), (0, &"berlin".into(), &Value::Null));
+    let (exit, said) = bench.run("cluster status");
+    assert_eq!(exit, 0, "{said:?}");
+    assert!(said.out[0].contains("\nNODE ") && !said.out[0].contains("\nasked "), "{said:?}");
+}
+
 #[test]
 fn a_cluster_is_shown_and_changed() {
     let bench = bench(Vec::new());
