@@ -271,7 +271,7 @@ pub(super) async fn run(
             let token = client.create_token(&request).await?;
             if !global.quiet && !global.json {
                 let (role, at) = (token.role.as_str(), &token.expires_at);
-                console.note(&format!("for one {role}, until {at}: airlift node --join TOKEN"));
+                console.note(&format!("for one {role}, until {at}: airlift node --join-file FILE"));
             }
             return print(&token, token.token.clone(), global, console);
         }

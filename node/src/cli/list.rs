@@ -23,6 +23,10 @@ use crate::runtime::again::again;
 use crate::store::fence::Fence;
 use crate::store::{Handling, ListRequest, Listed, Store, locate};
 
+/// What can be done about a path of a node: no cluster is asked.
+const LISTED_HERE: &str =
+    "and ls lists what this machine reaches: run it there, with the path alone";
+
 /// Batches of entries that may wait to be printed.
 const BATCHES_MAX: usize = 4;
 
@@ -44,7 +48,7 @@ pub(super) async fn run(
     config: &Config,
     console: &Console,
 ) -> Result<ExitCode, CliError> {
-    let location = parse(&args.location, &config.stores)?;
+    let location = parse(&args.location, &config.stores, LISTED_HERE)?;
     let probe = async |location: &_| Ok(again(|| locate::probe(location, &config.stores)).await?);
     let missing = || CliError::cannot_run(format!("{location} does not exist"));
     let listing = match find_source(&location, LinkPolicy::Copy, probe).await? {

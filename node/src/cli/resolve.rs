@@ -22,6 +22,9 @@ use crate::runtime::blocking::blocking;
 use crate::store::locate::{Probe, settle};
 use crate::store::settings::StoreOptions;
 
+/// What a transfer can do about a path of a node.
+const NEEDS_CLUSTER: &str = "and needs a cluster: name it with --cluster URL";
+
 /// A transfer as it was written.
 #[derive(Clone, Debug)]
 pub(super) struct Request {
@@ -78,8 +81,8 @@ where
             "--map-keys: only cp maps keys: sync and verify need the same keys at both ends",
         ));
     }
-    let source = parse(&request.source, stores)?;
-    let target = parse(&request.target, stores)?;
+    let source = parse(&request.source, stores, NEEDS_CLUSTER)?;
+    let target = parse(&request.target, stores, NEEDS_CLUSTER)?;
     let may_be_empty = request.mode == Mode::Sync && request.policy.allow_empty_source;
     let source = match find_source(&source, request.policy.links, probe).await? {
         Some(source) => source,
@@ -116,7 +119,7 @@ where
 
 /// Where a file that names keys is; one on this machine has to be there.
 async fn inventory_location(text: &OsStr, stores: &StoreOptions) -> Result<Location, CliError> {
-    match parse(text, stores)? {
+    match parse(text, stores, NEEDS_CLUSTER)? {
         Location::Path(path) => {
             blocking(move || path::file(Path::new(OsStr::from_bytes(&path)))).await
         }
@@ -124,17 +127,22 @@ async fn inventory_location(text: &OsStr, stores: &StoreOptions) -> Result<Locat
     }
 }
 
-/// Reads one location and refuses what this build cannot serve.
+/// Reads one location and refuses what this build cannot serve. `advice` says what the command can do about a
+/// path of a node.
 ///
 /// # Errors
 /// When it cannot be read, or no store of this build serves it.
-pub(super) fn parse(text: &OsStr, stores: &StoreOptions) -> Result<Location, CliError> {
+pub(super) fn parse(
+    text: &OsStr,
+    stores: &StoreOptions,
+    advice: &str,
+) -> Result<Location, CliError> {
     let location =
         Location::parse(text.as_bytes()).map_err(|error| CliError::usage(error.to_string()))?;
     match &location {
         Location::Path(_) => Ok(location),
         Location::Node { node, .. } => Err(CliError::usage(format!(
-            "'{location}' is a path of the node '{node}' and needs a cluster: name it with --cluster URL (a local path with a colon is written ./{location})"
+            "'{location}' is a path of the node '{node}' {advice} (a local path with a colon is written ./{location})"
         ))),
         Location::Bucket { scheme, .. } => match stores.settings(scheme) {
             Ok(_) => Ok(location),

@@ -178,6 +178,7 @@ fn wrong_usage_says_what_to_write() {
         ("airlift job list --cluster http://127.0.0.1:1 --state-dir /x", "give --token-file FILE"),
         ("airlift job list --cluster x --state-dir /x", "write URLs such as"),
         ("airlift cp berlin:/a /b --state-dir /x", "name it with --cluster URL"),
+        ("airlift ls berlin:/a --state-dir /x", "run it there, with the path alone (a local path"),
     ] {
         let (exit, said) = run_line(line);
         assert_eq!(exit, 2, "{line}: {said:?}");
@@ -237,7 +238,8 @@ fn a_cluster_is_shown_and_changed() {
     assert_eq!(bench.json("cluster status").1["leader"], "berlin");
     let (_, said) = bench.run("cluster token --role worker --ttl 10m");
     assert_eq!(said.out, ["airlift1.c.v.i.s.a"]);
-    assert!(said.notes[0].contains("2026-11-21T13:00:00Z"), "{said:?}");
+    let hint = "until 2026-11-21T13:00:00Z: airlift node --join-file FILE";
+    assert!(said.notes[0].ends_with(hint), "a token on the command line is no secret: {said:?}");
     assert_eq!(bench.run("cluster remove paris").0, 0);
     assert_eq!(bench.run("cluster transfer-leader").0, 0);
     assert_eq!(

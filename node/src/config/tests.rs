@@ -73,6 +73,22 @@ fn a_flag_wins_over_the_environment_over_the_file() {
     assert_eq!(origin("links"), Origin::Default);
 }
 
+/// The table of the documents has every setting, and the secret that is none.
+#[test]
+fn the_documents_have_a_row_for_each_setting() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operations.md");
+    let text = fs::read_to_string(path).expect("docs/operations.md is there");
+    let head = "| key | variable | default | meaning |";
+    let (_, table) = text.split_once(head).expect("it has the table");
+    let rows: Vec<&str> = table.lines().skip(1).take_while(|line| !line.is_empty()).collect();
+    for Setting { key, env, .. } in SETTINGS {
+        let names = [format!("`{key}`"), format!("`{env}`")];
+        let has_both = |row: &&str| names.iter().all(|name| row.contains(name));
+        assert!(rows.iter().any(has_both), "docs/operations.md has no row for {key} and {env}");
+    }
+    assert!(rows.iter().any(|row| row.contains("`AIRLIFT_TOKEN`")), "nor for the token");
+}
+
 #[test]
 fn unknown_keys_name_key_file_and_the_nearest_known() {
     let text = error("slot = 1\n", &[HOME]);

@@ -582,8 +582,8 @@ fn listen_address(
 fn again(record: NodeRecord, options: &ClusterOptions) -> Result<NodeRecord, RunError> {
     if options.join.is_some() {
         return Err(RunError::usage(format!(
-            "{} belongs to a node of cluster {} already: leave --join out, or choose an empty \
-             directory",
+            "{} belongs to a node of cluster {} already: leave --join and \
+             --join-file out, or choose an empty directory",
             options.data_dir.display(),
             ClusterId(record.cluster)
         )));
@@ -616,7 +616,7 @@ async fn first_start(
         let path = directory.path().display();
         return Err(RunError::usage(format!(
             "{path} belongs to no node yet: begin a cluster with `airlift cluster init`, or join \
-             one with --join TOKEN"
+             one with --join-file FILE"
         )));
     };
     let token = JoinTokenText::parse(join).map_err(RunError::usage)?;

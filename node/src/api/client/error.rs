@@ -79,7 +79,7 @@ impl ClientError {
         Self::new(
             kind,
             format!(
-                "the cluster at {place} {what}: {reason}; check that a node runs there, or name others with --cluster URL,URL"
+                "the cluster at {place} {what}: {reason}; check that a node runs there, or name another"
             ),
         )
     }

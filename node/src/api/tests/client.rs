@@ -139,7 +139,7 @@ async fn patience_ends_with_a_line_that_names_the_url_and_the_way_out() {
     assert_eq!(
         error.to_string(),
         format!(
-            "the cluster at http://{address} cannot be reached: connection refused; check that a node runs there, or name others with --cluster URL,URL"
+            "the cluster at http://{address} cannot be reached: connection refused; check that a node runs there, or name another"
         )
     );
 }
