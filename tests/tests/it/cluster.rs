@@ -439,7 +439,7 @@ fn a_node_s_own_files_are_no_inventory() {
 
 #[test]
 fn a_job_under_way_takes_no_other_options() {
-    let mut cluster = Cluster::start(&[Role::Voter]);
+    let cluster = Cluster::start(&[Role::Voter]);
     let (source, target) = (fast_directory(), fast_directory());
     tree::write(source.path(), "large", &tree::noise(1, 8 << 20));
     tree::write(target.path(), "extra", b"stays");
