@@ -114,15 +114,15 @@ impl Moto {
         name
     }
 
-    /// Whether what comes out of an archive is at hand at once, as it is at first, or in an hour: from now on, and
-    /// for what has been asked for.
+    /// After how many looks at an object its restore is one step further, from none over under way to done; with 0 it
+    /// is done at once, as it is at first.
     ///
     /// # Panics
     /// When the server refuses.
-    pub async fn restores_at_once(&self, at_once: bool) {
-        let transition = match at_once {
-            true => serde_json::json!({"progression": "immediate"}),
-            false => serde_json::json!({"progression": "time", "seconds": 3600}),
+    pub async fn restores_after(&self, looks: u32) {
+        let transition = match looks {
+            0 => serde_json::json!({"progression": "immediate"}),
+            looks => serde_json::json!({"progression": "manual", "times": looks}),
         };
         let wanted = serde_json::json!({"model_name": "s3::keyrestore", "transition": transition});
         let address = format!("{}/moto-api/state-manager/set-transition", self.access.endpoint);

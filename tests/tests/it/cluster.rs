@@ -425,7 +425,7 @@ fn a_node_s_own_files_are_no_inventory() {
     let (from, to) = (on("node0", source.path()), on("node0", &target.path().join("to")));
     let refused = |list: &Path| {
         let words = ["cp", "--dry-run", "--files-from", &on("node0", list), &from, &to];
-        let ended = cluster.ask(words).expect(3);
+        let ended = cluster.ask(words).expect(2);
         assert!(!ended.stderr.contains(token.trim()) && !ended.stdout.contains(token.trim()));
         ended.stderr
     };

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use airlift_tests::airlift::Airlift;
 use airlift_tests::moto::Moto;
-use aws_sdk_s3::types::StorageClass;
+use aws_sdk_s3::types::{RestoreRequest, StorageClass};
 use bytes::Bytes;
 use tokio::runtime::Runtime;
 
@@ -37,6 +37,17 @@ impl Shared {
         let request = self.moto.access().client().put_object().bucket(&self.bucket).key(key);
         let request = request.storage_class(class).body(Bytes::from(bytes).into());
         self.runtime.block_on(request.send()).expect("a put");
+    }
+
+    fn has(&self, key: &str) -> bool {
+        let request = self.moto.access().client().head_object().bucket(&self.bucket).key(key);
+        self.runtime.block_on(request.send()).is_ok()
+    }
+
+    fn restore(&self, key: &str, days: i32) {
+        let wanted = RestoreRequest::builder().days(days).build();
+        let request = self.moto.access().client().restore_object().bucket(&self.bucket).key(key);
+        self.runtime.block_on(request.restore_request(wanted).send()).expect("a restore");
     }
 
     fn restore_of(&self, key: &str) -> Option<String> {
@@ -107,14 +118,8 @@ fn an_archive_stands_in_the_way_of_a_preflight_unless_it_is_restored() {
 #[test]
 fn a_copy_that_will_soon_be_gone_is_asked_for_again() {
     let Some(shared) = Shared::new() else { return };
-    let client = shared.moto.access().client();
-    let restore = |days: i32| {
-        let wanted = aws_sdk_s3::types::RestoreRequest::builder().days(days).build();
-        let request = client.restore_object().bucket(&shared.bucket).key("from/cold");
-        shared.runtime.block_on(request.restore_request(wanted).send()).expect("a restore");
-    };
     // Gone by now: this server believes any number of days.
-    restore(0);
+    shared.restore("from/cold", 0);
     let before = shared.restore_of("from/cold");
     let airlift = Airlift::new().with_s3(shared.moto.access());
     let (from, to) = (shared.at("from/"), shared.at("to/"));
@@ -126,22 +131,29 @@ fn a_copy_that_will_soon_be_gone_is_asked_for_again() {
 #[test]
 fn waiting_ends_when_it_is_interrupted_and_goes_on_later() {
     let runtime = Runtime::new().unwrap();
-    // Of its own: how long it takes holds for all who use it.
+    // Of its own: how long restores take holds for all who use it.
     let Some(moto) = runtime.block_on(Moto::alone()) else { return };
     let own = Shared::on(runtime, Arc::new(moto));
-    own.runtime.block_on(own.moto.restores_at_once(false));
+    // Both are under way, and stay so.
+    own.runtime.block_on(own.moto.restores_after(1));
+    for key in ["from/cold", "from/colder"] {
+        own.restore(key, 7);
+        assert_eq!(own.restore_of(key).as_deref(), Some("ongoing-request=\"true\""));
+    }
+    own.runtime.block_on(own.moto.restores_after(u32::MAX));
     let airlift = Airlift::new().with_s3(own.moto.access());
     let (from, to) = (own.at("from/"), own.at("to/"));
     let mut running = airlift.start(["cp", "--restore", "bulk:7", &from, &to]);
     let deadline = Instant::now() + Duration::from_secs(60);
-    let is_asked = |key| own.restore_of(key).is_some_and(|it| it.contains("\"true\""));
-    while !["from/cold", "from/colder"].into_iter().all(is_asked) {
-        assert!(Instant::now() < deadline && !running.has_ended(), "nobody asked for a restore");
+    while !own.has("to/warm") {
+        assert!(Instant::now() < deadline && !running.has_ended(), "nothing is moved");
         std::thread::sleep(Duration::from_millis(20));
     }
     assert_eq!(running.terminate().code(), Some(130));
-    own.runtime.block_on(own.moto.restores_at_once(true));
+    assert!(!own.has("to/cold"));
+    own.runtime.block_on(own.moto.restores_after(0));
     let _ = airlift.run(["cp", "--restore", "bulk:7", &from, &to]).expect(0);
+    assert!(own.has("to/cold") && own.has("to/colder"));
 }
 
 #[test]
