@@ -32,6 +32,26 @@ pub struct ObjectCounts {
     pub extra: u64,
 }
 
+impl ObjectCounts {
+    /// Objects of the source's listing that have come to their end, whatever it is.
+    pub fn finished(&self) -> u64 {
+        let Self { done, unchanged, equal, failed, skipped, differs, missing, .. } = *self;
+        let ends = [done, unchanged, equal, failed, skipped, differs, missing];
+        // A delete that failed is of an object that the source does not have.
+        sum(&ends).min(self.total)
+    }
+
+    /// Objects that are not well: any of them makes the exit code 1.
+    pub fn troubles(&self) -> u64 {
+        let Self { failed, skipped, differs, missing, extra, .. } = *self;
+        sum(&[failed, skipped, differs, missing, extra])
+    }
+}
+
+fn sum(counts: &[u64]) -> u64 {
+    counts.iter().fold(0, |sum, count| sum.saturating_add(*count))
+}
+
 /// Counts of bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ByteCounts {
@@ -96,4 +116,29 @@ pub struct Totals {
     pub copied: Portion,
     /// What lies in an archive, of the objects that were skipped.
     pub archived: ArchivedCounts,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_end_at_the_source_is_one_and_every_trouble_counts() {
+        let counts = ObjectCounts {
+            total: 9,
+            done: 1,
+            unchanged: 1,
+            failed: 1,
+            skipped: 1,
+            deleted: 1,
+            equal: 1,
+            equal_by_sum: 1,
+            differs: 1,
+            missing: 1,
+            extra: 1,
+        };
+        assert_eq!((counts.finished(), counts.troubles()), (7, 5));
+        let beyond = ObjectCounts { failed: u64::MAX, ..counts };
+        assert_eq!((beyond.finished(), beyond.troubles()), (9, u64::MAX));
+    }
 }

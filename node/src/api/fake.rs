@@ -160,6 +160,25 @@ pub(crate) fn begun() -> JobView {
     }
 }
 
+/// The job when one object has come to each end that there is, and two have not.
+pub(crate) fn mixed() -> JobView {
+    let mut view = begun();
+    view.job.objects = ObjectCounts {
+        total: 9,
+        done: 1,
+        unchanged: 1,
+        failed: 1,
+        skipped: 1,
+        deleted: 1,
+        equal: 1,
+        equal_by_sum: 1,
+        differs: 1,
+        missing: 1,
+        extra: 1,
+    };
+    view
+}
+
 /// The job at its end, with everything well.
 pub(crate) fn ended() -> JobView {
     let mut view = begun();

@@ -1,7 +1,6 @@
 //! Exit codes, and the error that ends a command.
 
 use airlift_coordinator::event::Outcome;
-use airlift_coordinator::totals::Totals;
 use airlift_protocol::error::ErrorCode;
 use thiserror::Error;
 
@@ -41,7 +40,9 @@ impl ExitCode {
         match &end.outcome {
             Outcome::Stopped(failure) if failure.code == ErrorCode::Cancelled => Self::Interrupted,
             Outcome::Stopped(_) => Self::CannotRun,
-            Outcome::Completed { incomplete } if *incomplete || has_trouble(&end.totals) => {
+            Outcome::Completed { incomplete }
+                if *incomplete || end.totals.objects.troubles() > 0 =>
+            {
                 Self::Trouble
             }
             Outcome::Completed { .. } => Self::Done,
@@ -53,11 +54,6 @@ impl From<ExitCode> for std::process::ExitCode {
     fn from(code: ExitCode) -> Self {
         code.number().into()
     }
-}
-
-fn has_trouble(totals: &Totals) -> bool {
-    let objects = &totals.objects;
-    objects.failed + objects.skipped + objects.differs + objects.missing + objects.extra > 0
 }
 
 /// An error that ends a command: one line that names the thing and the way out.
@@ -106,6 +102,7 @@ impl From<StoreError> for CliError {
 
 #[cfg(test)]
 mod tests {
+    use airlift_coordinator::totals::Totals;
     use airlift_protocol::error::Failure;
 
     use super::*;

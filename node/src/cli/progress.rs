@@ -119,11 +119,8 @@ impl View {
         self.listed_objects = objects.total;
         self.listed_bytes = bytes.total;
         self.is_listed = job.is_listed;
-        let troubles =
-            objects.failed + objects.skipped + objects.differs + objects.missing + objects.extra;
-        self.troubles = troubles;
-        self.finished_objects =
-            objects.done + objects.unchanged + objects.equal + troubles - objects.extra;
+        self.troubles = objects.troubles();
+        self.finished_objects = objects.finished();
         self.unchanged_bytes = self.unchanged_bytes.max(bytes.done.saturating_sub(bytes.sent));
         let position = bytes.done.max(bytes.sent.saturating_add(self.unchanged_bytes));
         self.finished_bytes = position.min(bytes.total.max(bytes.done));
@@ -320,6 +317,14 @@ mod tests {
             view.line(3000, 3, Duration::from_secs(9)),
             "2.9 KiB of 2.9 KiB  100%  3 of 3 objects"
         );
+    }
+
+    #[test]
+    fn whatever_end_an_object_has_come_to_it_is_finished() {
+        let mut view = View::default();
+        view.observe(&fake::mixed());
+        let line = view.line(0, 0, Duration::from_secs(9));
+        assert!(line.contains("  7 of 9 objects  5 failed or skipped  "), "{line}");
     }
 
     #[test]

@@ -229,6 +229,16 @@ fn a_token_for_some_locations_shows_the_cluster_without_figures_of_a_node() {
 }
 
 #[test]
+fn a_list_and_top_count_the_same_objects_as_finished() {
+    let bench = bench(vec![fake::mixed()]);
+    let (_, said) = bench.run("job list");
+    assert!(said.out[0].contains("  7/9  "), "{said:?}");
+    let (_, said) = bench.run("top --once");
+    let row = said.out[0].lines().find(|line| line.starts_with("abababab ")).unwrap();
+    assert!(row.contains("  7 of 9   5       "), "{row}");
+}
+
+#[test]
 fn a_cluster_is_shown_and_changed() {
     let bench = bench(Vec::new());
     let (exit, said) = bench.run("cluster status");

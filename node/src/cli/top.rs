@@ -240,8 +240,6 @@ impl Picture {
         let (objects, bytes) = (&job.objects, &job.bytes);
         // Of an object that is not done yet, what was sent counts too.
         let moved = bytes.done.max(bytes.sent.min(bytes.total));
-        let finished = objects.done + objects.unchanged + objects.equal;
-        let failed = objects.failed + objects.skipped + objects.differs;
         let eta = job.eta_seconds.map(|seconds| clock(Duration::from_secs(seconds)));
         let id = job.id.to_string();
         [
@@ -253,8 +251,8 @@ impl Picture {
                 Some(_) => dash(),
             },
             eta.unwrap_or_else(dash),
-            format!("{} of {}{more}", count(finished), count(objects.total)),
-            count(failed),
+            format!("{} of {}{more}", count(objects.finished()), count(objects.total)),
+            count(objects.troubles()),
             held.map_or_else(dash, |held| held.as_str().to_owned()),
             format!("{} → {}", short(&job.source.to_string()), short(&job.target.to_string())),
         ]

@@ -24,9 +24,6 @@ pub(super) fn table(list: &JobList) -> String {
     let rows = list.jobs.iter().map(|job| {
         let more = if job.is_listed { "" } else { "+" };
         let objects = &job.objects;
-        let finished = objects.total.min(
-            objects.done + objects.unchanged + objects.equal + objects.failed + objects.skipped,
-        );
         let rate = match job.rate_bytes_per_second {
             0 => "-".to_owned(),
             rate => ByteRate(rate).to_string(),
@@ -35,7 +32,7 @@ pub(super) fn table(list: &JobList) -> String {
             job.id.to_string(),
             mode(job.mode).to_owned(),
             job.state.as_str().to_owned(),
-            format!("{}/{}{more}", count(finished), count(objects.total)),
+            format!("{}/{}{more}", count(objects.finished()), count(objects.total)),
             format!("{}/{}{more}", ByteCount(job.bytes.done), ByteCount(objects_bytes(job))),
             rate,
             job.submitted_at.clone(),

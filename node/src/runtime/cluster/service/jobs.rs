@@ -207,13 +207,10 @@ fn eta(job: &Job, rate: u64) -> Option<u64> {
 }
 
 fn outcome(job: &Job) -> Option<JobOutcome> {
-    let objects = &job.totals.objects;
-    let troubles =
-        [objects.failed, objects.skipped, objects.differs, objects.missing, objects.extra];
     match job.phase {
         Phase::Stopped if is_cancelled(job) => Some(JobOutcome::Cancelled),
         Phase::Stopped => Some(JobOutcome::Stopped),
-        Phase::Ended if job.is_incomplete() || troubles.iter().any(|count| *count > 0) => {
+        Phase::Ended if job.is_incomplete() || job.totals.objects.troubles() > 0 => {
             Some(JobOutcome::Incomplete)
         }
         Phase::Ended => Some(JobOutcome::Done),
@@ -534,10 +531,11 @@ mod tests {
 
     #[test]
     fn an_end_with_trouble_is_incomplete() {
-        let change: [fn(&mut Job); 7] = [
+        let change: [fn(&mut Job); 8] = [
             |job| job.totals.objects.failed = 1,
             |job| job.totals.objects.skipped = 1,
             |job| job.totals.objects.differs = 1,
+            |job| job.totals.objects.missing = 1,
             |job| job.totals.objects.extra = 1,
             |job| job.deletes_refused = true,
             |job| job.left_over.count = 1,
