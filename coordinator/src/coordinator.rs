@@ -13,6 +13,7 @@ mod snapshot;
 mod spend;
 mod submit;
 mod tell;
+mod unmoved;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -34,6 +35,7 @@ use self::read::Reads;
 use self::rest::Rests;
 use self::snapshot::Snapshots;
 use self::spend::Spending;
+use self::unmoved::Unmoved;
 use crate::command::{Command, Entry};
 use crate::consensus::Consensus;
 use crate::effect::{Answer, Effect};
@@ -83,6 +85,7 @@ pub struct Coordinator {
     snapshots: Snapshots,
     shares: Shares,
     spending: Spending,
+    unmoved: Unmoved,
     /// What a node is to be told of its shares, in answer to the sign of life that came last.
     said: Option<(NodeId, control::Shares)>,
     throttles: Throttles,
@@ -157,6 +160,7 @@ impl Coordinator {
             snapshots: Snapshots::default(),
             shares: Shares::default(),
             spending: Spending::default(),
+            unmoved: Unmoved::default(),
             said: None,
             throttles: Throttles::default(),
             said_of_gates: None,
@@ -313,6 +317,7 @@ impl Coordinator {
             Fact::Started(job, _) => {
                 self.diffs.remove(&job);
                 self.pages.forget(job);
+                self.unmoved.forget(job);
                 self.tell(fact);
             }
             Fact::Members => {
@@ -322,6 +327,9 @@ impl Coordinator {
             fact => {
                 if let Fact::JobEnded(job) | Fact::Forgotten(job) = &fact {
                     self.diffs.remove(job);
+                }
+                if let Fact::Forgotten(job) = &fact {
+                    self.unmoved.forget(*job);
                 }
                 self.tell(fact);
             }

@@ -144,6 +144,21 @@ impl Status {
         }
     }
 
+    /// Whether the target has the object, so that its bytes count as done.
+    pub fn is_at_target(self) -> bool {
+        match self {
+            Self::Done | Self::Unchanged | Self::Equal => true,
+            Self::Failed
+            | Self::Skipped
+            | Self::Deleted
+            | Self::WouldCopy
+            | Self::WouldDelete
+            | Self::Differs
+            | Self::Missing
+            | Self::Extra => false,
+        }
+    }
+
     /// Whether an object with this status makes the exit code 1.
     pub fn is_trouble(self) -> bool {
         match self {

@@ -57,7 +57,7 @@ fn sum(counts: &[u64]) -> u64 {
 pub struct ByteCounts {
     /// Listed at the source.
     pub total: u64,
-    /// Of objects that are done or unchanged (verify: compared).
+    /// Of objects that are done or unchanged (verify: equal).
     pub done: u64,
     /// Read at the source, verified and written at the target.
     pub sent: u64,

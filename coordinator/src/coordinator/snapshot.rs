@@ -20,6 +20,7 @@ use airlift_protocol::limits::STATE_BYTES_MAX;
 use airlift_protocol::raft::{RaftId, SnapshotRef, snapshot_digest};
 
 use super::Coordinator;
+use super::unmoved::Unmoved;
 use crate::effect::Effect;
 use crate::scheduler::pages::Pages;
 use crate::state::State;
@@ -122,6 +123,7 @@ impl Coordinator {
         self.effects.extend(gone);
         self.state = state;
         self.pages = Pages::default();
+        self.unmoved = Unmoved::default();
         self.diffs.clear();
         self.check_format(self.state.format);
         self.introduce_members();

@@ -44,6 +44,9 @@ impl Coordinator {
     /// page in memory or not; a process of its own tells its one observer at once.
     fn tell_object(&mut self, job: JobId, end: End, position: Position, fact: ObjectFact) {
         if self.state.cluster.is_some() {
+            if end == End::Source && !fact.status.is_at_target() {
+                self.count_unmoved(job, position);
+            }
             let run = self.state.jobs.get(&job).map_or(0, |job| job.run);
             self.effects.push_back(Effect::Record { job, run, end, position, fact });
             return;

@@ -373,8 +373,7 @@ impl Job {
             Status::Missing => objects.missing += 1,
             Status::Extra => objects.extra += 1,
         }
-        if matches!(fact.status, Status::Done | Status::Unchanged | Status::Equal | Status::Differs)
-        {
+        if fact.status.is_at_target() {
             self.totals.bytes.done = self.totals.bytes.done.saturating_add(bytes);
         }
     }

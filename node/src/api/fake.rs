@@ -117,6 +117,7 @@ pub(crate) fn begun() -> JobView {
             dry_run: false,
             objects: ObjectCounts { total: 3, ..ObjectCounts::default() },
             bytes: ByteCounts { total: 3000, ..ByteCounts::default() },
+            unmoved_bytes: 0,
             dropped: DroppedCounts::default(),
             copied: Default::default(),
             archived: Default::default(),

@@ -156,6 +156,11 @@ pub struct JobSummary {
     /// Bytes, in this run.
     #[schemars(schema_with = "schema::counts::<ByteCounts>")]
     pub bytes: ByteCounts,
+    /// Listed bytes of objects that have come to their end in this run and are not among those done: what
+    /// failed, was skipped, differs or is missing, and in a dry run what would be copied. As far as the
+    /// present leader has seen it; of what lies in an archive, all.
+    #[serde(default)]
+    pub unmoved_bytes: u64,
     /// What the target could not hold of objects that are done, in this run.
     #[serde(default)]
     #[schemars(schema_with = "schema::counts::<DroppedCounts>")]
@@ -192,6 +197,13 @@ pub struct JobSummary {
 }
 
 impl JobSummary {
+    /// Bytes of which nothing is left to be done: of objects that have come to their end, and those sent of
+    /// objects under way.
+    pub fn settled_bytes(&self) -> u64 {
+        let ByteCounts { total, done, sent, .. } = self.bytes;
+        done.max(sent).saturating_add(self.unmoved_bytes).min(total)
+    }
+
     /// The job's numbers as the coordinator has them.
     pub fn totals(&self) -> Totals {
         Totals {

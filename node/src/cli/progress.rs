@@ -106,7 +106,8 @@ impl View {
     }
 
     /// Takes over what a cluster says of a job. Its bytes are counted when an object is done, and
-    /// when they are sent: what is done beyond what was sent was there before.
+    /// when they are sent: what is done beyond what was sent was there before. Of some objects nothing is
+    /// to be sent.
     fn observe(&mut self, view: &JobView) {
         let job = &view.job;
         let (objects, bytes) = (&job.objects, &job.bytes);
@@ -123,6 +124,7 @@ impl View {
         self.finished_objects = objects.finished();
         self.unchanged_bytes = self.unchanged_bytes.max(bytes.done.saturating_sub(bytes.sent));
         let position = bytes.done.max(bytes.sent.saturating_add(self.unchanged_bytes));
+        let position = position.saturating_add(job.unmoved_bytes);
         self.finished_bytes = position.min(bytes.total.max(bytes.done));
         self.metered_bytes = bytes.sent;
     }
@@ -317,6 +319,21 @@ mod tests {
             view.line(3000, 3, Duration::from_secs(9)),
             "2.9 KiB of 2.9 KiB  100%  3 of 3 objects"
         );
+    }
+
+    #[test]
+    fn of_a_cluster_what_is_skipped_is_behind_the_job_too() {
+        let mut begun = fake::begun();
+        begun.job.bytes.total = 100;
+        (begun.job.bytes.done, begun.job.bytes.sent) = (10, 10);
+        begun.job.unmoved_bytes = 60;
+        let mut view = View::default();
+        view.observe(&begun);
+        let line = view.line(10, 0, Duration::from_secs(9));
+        assert!(line.starts_with("70 B of 100 B  70%  "), "{line}");
+        begun.job.unmoved_bytes = 500;
+        view.observe(&begun);
+        assert_eq!(view.position(10), 100);
     }
 
     #[test]

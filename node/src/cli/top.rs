@@ -238,14 +238,12 @@ impl Picture {
         let view = self.running.iter().find(|view| view.job.id == job.id);
         let held = view.map(|view| view.job.bottleneck).filter(|held| *held != Bottleneck::None);
         let (objects, bytes) = (&job.objects, &job.bytes);
-        // Of an object that is not done yet, what was sent counts too.
-        let moved = bytes.done.max(bytes.sent.min(bytes.total));
         let eta = job.eta_seconds.map(|seconds| clock(Duration::from_secs(seconds)));
         let id = job.id.to_string();
         [
             id.chars().take(8).collect(),
             job.state.as_str().to_owned(),
-            format!("{} of {}{more}", ByteCount(moved), ByteCount(bytes.total)),
+            format!("{} of {}{more}", ByteCount(job.settled_bytes()), ByteCount(bytes.total)),
             match job.outcome {
                 None => ByteRate(job.rate_bytes_per_second).to_string(),
                 Some(_) => dash(),

@@ -43,7 +43,7 @@ export function doneShare(job) {
   const byObjects = job.objects.total > 0 ? Math.min(1, settled(job.objects) / job.objects.total) : null;
   // What does not move counts by objects alone.
   if (!isOpen(job) || job.mode === "verify" || job.dry_run || job.bytes.total === 0) return byObjects;
-  return Math.max(movedBytes(job) / job.bytes.total, troubleShare(job) === 0 ? 0 : byObjects);
+  return Math.max(settledBytes(job) / job.bytes.total, troubleShare(job) === 0 ? 0 : byObjects);
 }
 
 /** Of what has come to its end, the share that is not well; something that can be seen, if any is. */
@@ -53,10 +53,10 @@ function troubleShare(job) {
   return trouble === 0 ? 0 : Math.max(0.01, trouble / Math.max(1, settled(job.objects)));
 }
 
-/** Bytes that are at the target, of large objects under way too. */
-function movedBytes(job) {
+/** Bytes of which nothing is left to be done: at the target, of large objects under way too, or of objects that do not get there. */
+function settledBytes(job) {
   const { total, done, sent } = job.bytes;
-  return Math.min(total, Math.max(done, sent + presentBytes(job.id)));
+  return Math.min(total, Math.max(done, sent + presentBytes(job.id)) + (job.unmoved_bytes ?? 0));
 }
 
 /** The same in words. */
@@ -67,7 +67,7 @@ export function progressText(job) {
   if (!isOpen(job)) return `${counted(job.objects.total, "object")}, ${bytes(total)}`;
   if (!job.is_listed) return `${counted(job.objects.total, "object")} listed so far, ${bytes(total)}`;
   if (job.mode === "verify" || job.dry_run) return objects;
-  const share = percent(movedBytes(job), total);
+  const share = percent(settledBytes(job), total);
   return total > 0 ? `${share}${tone === "wait" ? ", paused" : ""} of ${bytes(total)} · ${objects}` : objects;
 }
 

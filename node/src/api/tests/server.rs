@@ -109,6 +109,7 @@ async fn a_job_has_its_json_form() {
             "equal": 0, "equal_by_sum": 0, "differs": 0, "missing": 0, "extra": 0,
         },
         "bytes": { "total": 3000, "done": 3000, "sent": 3000, "resent": 0, "wire": 1500 },
+        "unmoved_bytes": 0,
         "dropped": { "objects": 0, "attributes": [] },
         "server_side": {"objects": 0, "bytes": 0},
         "archived": {

@@ -33,17 +33,13 @@ pub(super) fn table(list: &JobList) -> String {
             mode(job.mode).to_owned(),
             job.state.as_str().to_owned(),
             format!("{}/{}{more}", count(objects.finished()), count(objects.total)),
-            format!("{}/{}{more}", ByteCount(job.bytes.done), ByteCount(objects_bytes(job))),
+            format!("{}/{}{more}", ByteCount(job.settled_bytes()), ByteCount(job.bytes.total)),
             rate,
             job.submitted_at.clone(),
             format!("{} → {}", job.source, job.target),
         ]
     });
     table::print(heads.map(str::to_owned), rows)
-}
-
-fn objects_bytes(job: &JobSummary) -> u64 {
-    job.bytes.total
 }
 
 fn mode(mode: JobMode) -> &'static str {

@@ -29,6 +29,14 @@ use crate::network::identity::peer_id;
 /// What each node lately did for a job, as far as it was measured.
 type Measured = BTreeMap<NodeId, Recent>;
 
+/// What is known of a job beside the state.
+#[derive(Clone, Debug, Default)]
+struct Observed {
+    measured: Measured,
+    /// Bytes of objects that have come to their end and do not count as done.
+    unmoved_bytes: u64,
+}
+
 /// Bytes a second that each node may move of a job.
 type Allowed = BTreeMap<NodeId, u64>;
 
@@ -41,7 +49,7 @@ pub(super) fn list(
     let jobs = coordinator.state().jobs.iter().filter(|(_, job)| is_seen(job));
     let mut jobs: Vec<(JobId, &Job)> = jobs.map(|(id, job)| (*id, job)).collect();
     jobs.sort_by_key(|(id, job)| (Reverse(job.submitted_at), *id));
-    let show = |(id, job)| summary(id, job, &measured(coordinator, id), wall);
+    let show = |(id, job)| summary(id, job, &observed(coordinator, id), wall);
     JobList { jobs: jobs.into_iter().map(show).collect() }
 }
 
@@ -52,7 +60,7 @@ pub(in crate::runtime::cluster) fn summary_of(
     wall: Timestamp,
 ) -> Option<JobSummary> {
     let job = coordinator.state().jobs.get(&id)?;
-    Some(summary(id, job, &measured(coordinator, id), wall))
+    Some(summary(id, job, &observed(coordinator, id), wall))
 }
 
 /// A job, but for what is on disk of it.
@@ -84,7 +92,7 @@ pub(super) fn show(
     let job = state.jobs.get(&id).ok_or_else(|| gone(state, id))?;
     let nobody = BTreeMap::new();
     let members = state.cluster.as_ref().map_or(&nobody, |cluster| &cluster.members);
-    let mut view = view(id, job, members, &measured(coordinator, id), wall);
+    let mut view = view(id, job, members, &observed(coordinator, id), wall);
     if job.spec.policy.bandwidth.is_some() {
         show_shares(&mut view, &allowed(coordinator, id, now));
     }
@@ -152,12 +160,14 @@ pub(super) fn is_cancelled(job: &Job) -> bool {
         && job.failure.as_ref().is_some_and(|failure| failure.code == ErrorCode::Cancelled)
 }
 
-fn measured(coordinator: &Coordinator, id: JobId) -> Measured {
+fn observed(coordinator: &Coordinator, id: JobId) -> Observed {
     let nodes = coordinator.inventory().nodes();
-    nodes.filter_map(|(node, seen)| Some((node, seen.recent(id)?))).collect()
+    let measured = nodes.filter_map(|(node, seen)| Some((node, seen.recent(id)?))).collect();
+    Observed { measured, unmoved_bytes: coordinator.unmoved_bytes(id) }
 }
 
-fn summary(id: JobId, job: &Job, measured: &Measured, wall: Timestamp) -> JobSummary {
+fn summary(id: JobId, job: &Job, observed: &Observed, wall: Timestamp) -> JobSummary {
+    let Observed { measured, unmoved_bytes } = observed;
     let rates = measured.values().filter(|_| job.is_active()).map(Recent::write_rate);
     let rate = rates.fold(0, u64::saturating_add);
     JobSummary {
@@ -170,12 +180,13 @@ fn summary(id: JobId, job: &Job, measured: &Measured, wall: Timestamp) -> JobSum
         dry_run: job.spec.policy.dry_run,
         objects: job.totals.objects,
         bytes: job.totals.bytes,
+        unmoved_bytes: *unmoved_bytes,
         dropped: job.totals.dropped,
         copied: job.totals.copied,
         archived: job.totals.archived,
         is_listed: job.source.end.is_some(),
         rate_bytes_per_second: rate,
-        eta_seconds: eta(job, rate),
+        eta_seconds: eta(job, *unmoved_bytes, rate),
         bottleneck: bottleneck(job, measured),
         submitted_at: utc(job.submitted_at),
         ended_at: job.ended_at.map(utc),
@@ -195,15 +206,16 @@ fn state(job: &Job) -> JobState {
     }
 }
 
-/// Seconds until all is moved, once the whole is known.
-fn eta(job: &Job, rate: u64) -> Option<u64> {
+/// Seconds until all is moved, once the whole is known; of some bytes nothing is to be moved.
+fn eta(job: &Job, unmoved_bytes: u64, rate: u64) -> Option<u64> {
     if rate == 0 || job.phase != Phase::Moving || job.source.end.is_none() {
         return None;
     }
     // What there is of objects that are not done yet counts too: a job may be one large object.
     let open = job.objects.values().map(LargeObject::moved_bytes);
     let moved = open.fold(job.totals.bytes.done, u64::saturating_add);
-    Some(job.totals.bytes.total.saturating_sub(moved).div_ceil(rate))
+    let rest = job.totals.bytes.total.saturating_sub(moved).saturating_sub(unmoved_bytes);
+    Some(rest.div_ceil(rate))
 }
 
 fn outcome(job: &Job) -> Option<JobOutcome> {
@@ -226,15 +238,16 @@ fn view(
     id: JobId,
     job: &Job,
     members: &BTreeMap<NodeId, Member>,
-    measured: &Measured,
+    observed: &Observed,
     wall: Timestamp,
 ) -> JobView {
+    let measured = &observed.measured;
     let failure = match job.is_running() {
         true => job.paused_by.as_ref(),
         false => job.failure.as_ref(),
     };
     JobView {
-        job: summary(id, job, measured, wall),
+        job: summary(id, job, observed, wall),
         single: job.spec.single.as_ref().map(SingleView::from),
         nodes: nodes(job, members, measured),
         links: links(job),
@@ -485,7 +498,8 @@ mod tests {
     }
 
     fn shown(job: &Job, measured: &Measured) -> JobView {
-        view(JobId([7; 16]), job, &BTreeMap::new(), measured, Timestamp(15_000))
+        let observed = Observed { measured: measured.clone(), unmoved_bytes: 0 };
+        view(JobId([7; 16]), job, &BTreeMap::new(), &observed, Timestamp(15_000))
     }
 
     fn ended(unreadable: u64) -> Option<ListingEnd> {
@@ -567,6 +581,22 @@ mod tests {
         assert_eq!((view.job.eta_seconds, view.job.rate_bytes_per_second), (None, 0));
         assert_eq!(view.job.bottleneck, Bottleneck::None);
         assert_eq!(shown(&job, &BTreeMap::new()).job.elapsed_ms, 5000);
+    }
+
+    #[test]
+    fn what_is_skipped_needs_no_more_time() {
+        let mut job = job();
+        (job.totals.bytes.total, job.totals.bytes.done) = (100, 10);
+        job.source.end = ended(0);
+        let mut observed = Observed { measured: did([(PARIS, 0, 10)]), unmoved_bytes: 0 };
+        let left = |observed: &Observed| {
+            summary(JobId([7; 16]), &job, observed, Timestamp(15_000)).eta_seconds
+        };
+        assert_eq!(left(&observed), Some(9));
+        observed.unmoved_bytes = 60;
+        assert_eq!(left(&observed), Some(3));
+        observed.unmoved_bytes = 1000;
+        assert_eq!(left(&observed), Some(0));
     }
 
     #[test]
