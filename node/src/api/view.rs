@@ -229,9 +229,10 @@ pub struct JobView {
     /// Who reads for whom, where reader and writer are two nodes.
     #[serde(default)]
     pub links: Vec<LinkView>,
-    /// What went wrong, the first [`ERRORS_SHOWN_MAX`].
+    /// What failed, could not be listed or was left over, the first [`ERRORS_SHOWN_MAX`].
     pub errors: Vec<ErrorView>,
-    /// How much went wrong.
+    /// How much is not well: with what was skipped, differs, is missing or is only at the target, which the
+    /// report names.
     pub error_count: u64,
     /// Why deletes were called off.
     pub deletes_refused: Vec<String>,

@@ -8,6 +8,7 @@ use airlift_coordinator::totals::{ArchivedCounts, ByteCounts, DroppedCounts, Por
 use airlift_protocol::assignment::End;
 use airlift_protocol::attributes::AttributeSet;
 use airlift_protocol::error::{ErrorCode, Failure};
+use airlift_protocol::id::JobId;
 use airlift_protocol::job::{JobSpec, Mode, ServerSide};
 use airlift_protocol::key::Key;
 use airlift_protocol::units::{ByteCount, ByteRate};
@@ -52,6 +53,8 @@ pub(super) struct Findings {
     /// How many of `count` are results of a comparison.
     differences: u64,
     refusals: Vec<String>,
+    /// The job, when a cluster keeps its report.
+    job: Option<JobId>,
 }
 
 impl Findings {
@@ -93,11 +96,14 @@ impl Findings {
             reason: error.reason.clone(),
         };
         let counts = &view.job.objects;
+        let differences = [counts.differs, counts.missing, counts.extra];
         Self {
             troubles: view.errors.iter().take(TROUBLES_MAX).map(trouble).collect(),
-            count: view.error_count.max(view.errors.len() as u64),
-            differences: counts.differs + counts.missing + counts.extra,
+            // A node of an older build counts neither skipped objects nor differences among its errors.
+            count: view.error_count.max(view.errors.len() as u64).max(counts.troubles()),
+            differences: differences.into_iter().fold(0, u64::saturating_add),
             refusals: view.deletes_refused.clone(),
+            job: Some(view.job.id),
         }
     }
 
@@ -233,11 +239,12 @@ impl Summary<'_> {
         })
     }
 
-    /// What the service of both ends copied itself, and what it did not, where it was to copy at all.
+    /// What the service of both ends copied itself, and what it did not, where it was to copy at all: of a
+    /// cluster's job only what it did tells that.
     fn copied(&self) -> Option<String> {
         let Totals { objects, copied, .. } = self.end.totals;
         let moved = objects.done.saturating_sub(copied.objects);
-        let is_wanted = self.spec.policy.server_side != ServerSide::Never;
+        let is_wanted = copied.objects > 0 || self.spec.policy.server_side != ServerSide::Never;
         let bytes = ByteCount(copied.bytes);
         let mut text = format!("  service   {} copied by it, {bytes}", count(copied.objects));
         if moved > 0 {
@@ -272,15 +279,20 @@ impl Summary<'_> {
 
     /// What went wrong, by name as far as there is room; empty when nothing did.
     pub(super) fn troubles(&self) -> Vec<String> {
-        let Findings { troubles, count: all, differences, .. } = self.findings;
+        let Findings { troubles, count: all, differences, job, .. } = self.findings;
         let is_said = |trouble: &&Trouble| self.has_result_lines && trouble.is_difference();
         let names = troubles.iter().filter(|trouble| !is_said(trouble)).take(LINES_MAX);
         let mut lines: Vec<String> = names.map(|trouble| format!("  {}", trouble.line())).collect();
         let said = if self.has_result_lines { *differences } else { 0 };
         let rest = all.saturating_sub(said + lines.len() as u64);
         if rest > 0 {
-            let place = if self.has_report { "the report names" } else { "--report FILE names" };
-            lines.push(format!("  and {} more; {place} all", count(rest)));
+            let place = match job {
+                _ if self.has_report => "the report names".to_owned(),
+                Some(job) => format!("airlift job report {job} names"),
+                None => "--report FILE names".to_owned(),
+            };
+            let rest = rest_text(rest, lines.is_empty());
+            lines.push(format!("  {rest}; {place} all"));
         }
         lines.extend(self.findings.refusals.iter().map(|reason| format!("  deletes   {reason}")));
         lines
@@ -377,6 +389,15 @@ impl Summary<'_> {
             text.push_str(&format!("; at most {} of it again", ByteCount(bytes.resent)));
         }
         text
+    }
+}
+
+/// How many things are not well beside those that were named, if any were.
+pub(super) fn rest_text(rest: u64, are_all: bool) -> String {
+    match (are_all, rest) {
+        (false, rest) => format!("and {} more", count(rest)),
+        (true, 1) => "1 is not well and not named here".to_owned(),
+        (true, rest) => format!("{} are not well and not named here", count(rest)),
     }
 }
 

@@ -158,6 +158,56 @@ fn differences_are_printed_as_the_result() {
 }
 
 #[test]
+fn what_no_error_names_is_counted_and_the_report_has_it() {
+    let mut view = fake::ended();
+    view.job.outcome = Some(JobOutcome::Incomplete);
+    (view.job.objects.done, view.job.objects.skipped) = (0, 3);
+    view.error_count = 3;
+    let bench = bench(vec![view]);
+    let (exit, json) = bench.json("cp berlin:/data s3://bucket/data");
+    assert_eq!((exit, &json["trouble_count"]), (1, &3.into()), "{json}");
+    let line = format!("  3 are not well and not named here; airlift job report {JOB} names all");
+    let (_, said) = bench.run("cp berlin:/data s3://bucket/data");
+    assert_eq!(said.notes.last().unwrap().lines().last(), Some(line.as_str()));
+    let (_, said) = bench.run(&format!("job show {JOB}"));
+    assert_eq!(said.out[0].lines().last(), Some(line.as_str()));
+}
+
+#[test]
+fn failures_are_named_and_counted_beside_differences() {
+    let mut view = fake::ended_badly();
+    view.job.mode = JobMode::Verify;
+    (view.job.objects.failed, view.job.objects.differs) = (30, 25);
+    view.errors = vec![view.errors[0].clone(); 30];
+    // The second one is as an older node says it.
+    for error_count in [55, 30] {
+        view.error_count = error_count;
+        let bench = bench(vec![view.clone()]);
+        let (_, said) = bench.run("verify berlin:/data s3://bucket/data");
+        let summary = said.notes.last().unwrap();
+        let named = summary.lines().filter(|line| line.starts_with("  failed  "));
+        assert_eq!(named.count(), 10, "{summary}");
+        let rest = format!("  and 20 more; airlift job report {JOB} names all");
+        assert_eq!(summary.lines().last(), Some(rest.as_str()));
+        let (_, json) = bench.json("verify berlin:/data s3://bucket/data");
+        assert_eq!(json["trouble_count"], 55);
+    }
+}
+
+#[test]
+fn what_the_service_copied_is_said_of_a_cluster_too() {
+    let mut view = fake::ended();
+    let summary = |view: &JobView| {
+        let (_, said) = bench(vec![view.clone()]).run("cp berlin:/data s3://bucket/data");
+        said.notes.last().unwrap().clone()
+    };
+    assert!(!summary(&view).contains("  service "));
+    (view.job.copied.objects, view.job.copied.bytes) = (2, 2048);
+    let text = summary(&view);
+    assert!(text.contains("\n  service   2 copied by it, 2.0 KiB; 1 moved: "), "{text}");
+}
+
+#[test]
 fn wrong_usage_says_what_to_write() {
     let bench = bench(vec![fake::ended()]);
     for (line, part) in [

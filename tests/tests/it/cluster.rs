@@ -95,6 +95,34 @@ fn two_nodes_move_a_tree_and_verify_syncs_and_reports_it() {
 }
 
 #[test]
+fn a_cluster_counts_what_is_not_well_as_one_process_does() {
+    let (cluster, alone) = (Cluster::start(&[Role::Voter]), Airlift::new());
+    let [source, target, copy, other_copy] = std::array::from_fn(|_| fast_directory());
+    for (name, text) in [("same", "1"), ("changed", "2"), ("gone", "3")] {
+        tree::write(source.path(), name, text.as_bytes());
+    }
+    std::os::unix::fs::symlink("same", source.path().join("link")).unwrap();
+    for (name, text) in [("same", "1"), ("changed", "x"), ("extra", "4")] {
+        tree::write(target.path(), name, text.as_bytes());
+    }
+    let path = |directory: &tempfile::TempDir| directory.path().to_str().unwrap().to_owned();
+    for (mode, targets, count) in
+        [("verify", [&target, &target], 4), ("cp", [&copy, &other_copy], 1)]
+    {
+        let (from, to) = (path(&source), path(targets[0]));
+        let here = alone.run([mode, &from, &to, "--json"]).expect(1).json();
+        let (from, to) = (on("node0", source.path()), on("node0", targets[1].path()));
+        let there = cluster.ask([mode, &from, &to, "--json"]).expect(1).json();
+        assert_eq!(here["trouble_count"], count, "{here}");
+        for what in ["trouble_count", "exit_code", "outcome", "objects"] {
+            assert_eq!(here[what], there[what], "{what}: {here} {there}");
+        }
+        let said = cluster.ask([mode, &from, &to]).expect(1).stderr;
+        assert!(said.contains("not named here; airlift job report "), "{said}");
+    }
+}
+
+#[test]
 fn a_report_ends_with_the_places_that_could_not_be_listed() {
     let cluster = Cluster::start(&[Role::Voter]);
     let (source, target) = (fast_directory(), fast_directory());

@@ -13,6 +13,7 @@ use crate::api::view::{
 };
 use crate::cli::budget;
 use crate::cli::format::{clock, count};
+use crate::cli::summary::rest_text;
 use crate::cli::table::{self, Row};
 
 /// One line a job.
@@ -194,7 +195,8 @@ fn troubles(view: &JobView) -> Vec<String> {
         .collect();
     let rest = view.error_count.saturating_sub(lines.len() as u64);
     if rest > 0 {
-        lines.push(format!("  and {} more; airlift job report names all", count(rest)));
+        let (rest, id) = (rest_text(rest, lines.is_empty()), view.job.id);
+        lines.push(format!("  {rest}; airlift job report {id} names all"));
     }
     lines
 }

@@ -432,12 +432,13 @@ fn error(key: &Key, status: &str, failure: &Failure) -> ErrorView {
     }
 }
 
+/// All that is not well; of skipped objects and of differences the report has the names.
 fn error_count(job: &Job) -> u64 {
     let listings = [&job.source, &job.target];
     let ends = listings.iter().filter_map(|listing| listing.end.as_ref());
     ends.map(|end| end.unreadable_count)
         .chain([job.left_over.count])
-        .fold(job.totals.objects.failed, |sum, count| sum.saturating_add(count))
+        .fold(job.totals.objects.troubles(), |sum, count| sum.saturating_add(count))
 }
 
 fn deletes_refused(job: &Job) -> Option<String> {
@@ -667,7 +668,8 @@ mod tests {
         let failed = FailedObject { end: End::Source, position, failure: broken };
         job.failures = vec![failed; ERRORS_SHOWN_MAX];
         job.source.pages = vec![LogIndex(3), LogIndex(9)];
-        job.totals.objects.failed = 1000;
+        (job.totals.objects.failed, job.totals.objects.skipped) = (900, 60);
+        (job.totals.objects.differs, job.totals.objects.missing) = (30, 10);
         let refused = Failure::new(ErrorCode::PermissionDenied, "drop the upload of u: denied");
         job.left_over = LeftOver { named: vec![(Key::from("u"), refused)], count: 1 };
         let view = shown(&job, &BTreeMap::new());
