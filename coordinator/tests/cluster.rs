@@ -359,6 +359,35 @@ fn a_member_that_is_removed_is_out_even_if_it_leads() {
     }
 }
 
+/// Two voters are a majority only together, as are three of four: also to agree that one goes.
+#[test]
+fn a_voter_that_is_removed_votes_until_it_is_out() {
+    for seed in 1000..1030 {
+        let mut world = founded(seed);
+        let count = if seed % 3 == 0 { 4 } else { 2 };
+        (2..=count).for_each(|number| join(&mut world, number));
+        let all: Vec<u64> = (1..=u64::from(count)).collect();
+        run_until_voters(&mut world, &all);
+        world.run_for(5_000);
+        let leader = world.leader().unwrap();
+        let others: Vec<NodeId> = (1..=count).map(node).filter(|id| *id != leader).collect();
+        let dead = (count == 4).then(|| others[1]);
+        dead.into_iter().for_each(|dead| world.crash(dead));
+        let removed = if seed % 2 == 0 { leader } else { others[0] };
+        assert_eq!(world.ask(&Request::RemoveMember(removed)), Answer::Done);
+        let rest = world.nodes.iter().filter(|(id, _)| **id != removed);
+        let rest: Vec<u64> = rest.map(|(_, node)| node.raft.0).collect();
+        run_until_voters(&mut world, &rest);
+        // Until the others know that as well, they need the majority that there was before.
+        world.run_for(1_000);
+        world.crash(removed);
+        let job = submit(&mut world, "target");
+        world.run_until(90_000, "the job ends", |world| has_ended(world, job));
+        dead.into_iter().for_each(|dead| world.start(dead));
+        check_whole(&mut world, job);
+    }
+}
+
 #[test]
 fn a_leader_that_was_held_up_does_not_lead_when_it_wakes() {
     for seed in 970..990 {

@@ -138,6 +138,8 @@ pub(crate) struct Process {
     armed: Option<u64>,
     /// Objects whose end was recorded by this process.
     recorded: BTreeSet<(JobId, u32, End, Position)>,
+    /// Voters that its state has had.
+    known: BTreeSet<RaftId>,
 }
 
 pub(crate) struct Node {
@@ -256,7 +258,9 @@ impl World {
             leader: None,
             armed: None,
             recorded: BTreeSet::new(),
+            known: BTreeSet::new(),
         });
+        self.note_members(id);
         self.feed(id, Input::Introduce(voters));
         self.feed_agent(id, AgentInput::Timeout);
     }
@@ -457,6 +461,7 @@ impl World {
 
     fn receive(&mut self, id: NodeId, from: NodeId, packet: Packet) {
         match packet {
+            Packet::Raft(message) if !self.carries(id, message.from) => {}
             Packet::Raft(message) => {
                 self.feed(id, Input::Message { from: message.from, message });
             }
@@ -558,6 +563,26 @@ impl World {
         self.nodes.iter().find(|(_, node)| node.raft == raft).map(|(id, _)| *id)
     }
 
+    fn note_members(&mut self, id: NodeId) {
+        let Some(process) = self.nodes.get_mut(&id).and_then(|node| node.process.as_mut()) else {
+            return;
+        };
+        let cluster = process.coordinator.state().cluster.iter();
+        let voters = cluster.flat_map(|cluster| cluster.members.values()).filter_map(|it| it.raft);
+        process.known.extend(voters);
+    }
+
+    /// Whether a node exchanges messages with this voter: as drivers do, it drops those of one that was
+    /// removed, unless it takes part in consensus.
+    fn carries(&self, id: NodeId, raft: RaftId) -> bool {
+        let Some(process) = self.process(id) else { return false };
+        let (cluster, consensus) =
+            (&process.coordinator.state().cluster, process.coordinator.consensus().unwrap());
+        !process.known.contains(&raft)
+            || cluster.as_ref().is_some_and(|cluster| cluster.voter(raft).is_some())
+            || consensus.configuration().members().contains(&raft)
+    }
+
     fn write(&mut self, id: NodeId, write: Write) {
         let node = self.nodes.get_mut(&id).unwrap();
         node.process.as_mut().unwrap().writes.push_back(write);
@@ -574,10 +599,11 @@ impl World {
                 self.write(id, Write::Snapshot { reference, state, through, pages });
             }
             Effect::Send { to, message } => {
-                if let Some(to) = self.id_of(to) {
+                if let Some(to) = self.id_of(to).filter(|_| self.carries(id, to)) {
                     self.send(id, to, Packet::Raft(message));
                 }
             }
+            Effect::MembersChanged => self.note_members(id),
             Effect::FetchSnapshot { from, reference } => {
                 self.schedule(id, 20, Ahead::Fetched(from, reference));
             }
@@ -601,7 +627,6 @@ impl World {
                 );
             }
             Effect::Forget { .. }
-            | Effect::MembersChanged
             | Effect::Emit(_)
             | Effect::Superseded { .. }
             | Effect::Unfit { .. } => {}

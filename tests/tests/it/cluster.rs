@@ -275,6 +275,45 @@ fn a_voter_that_missed_what_the_log_no_longer_has_knows_all_of_it() {
     }
 }
 
+/// Waits until the only voter left votes alone, and has it decide something.
+fn assert_decides_alone(cluster: &Cluster, left: &str) {
+    cluster.wait_until("the voter that is left votes alone", |view| {
+        let nodes = view["nodes"].as_array().map_or(&[][..], Vec::as_slice);
+        nodes.len() == 1 && view["leader"] == left && nodes[0]["is_voting"] == true
+    });
+    let (source, target) = (fast_directory(), fast_directory());
+    tree::write(source.path(), "a", b"1");
+    let (from, to) = (on(left, source.path()), on(left, target.path()));
+    let _ = cluster.ask(["cp", &from, &to]).expect(0);
+    assert_same(source.path(), target.path());
+}
+
+/// Its vote is needed for its own removal: it was cut off before.
+#[test]
+fn of_two_voters_the_follower_can_be_removed_while_it_lives() {
+    let mut cluster = Cluster::start(&[Role::Voter, Role::Voter]);
+    let leader = cluster.leader().expect("a leader");
+    let removed = 1 - leader;
+    let _ = cluster.ask(["cluster", "remove", &format!("node{removed}")]).expect(0);
+    assert!(!cluster.wait_for_end(removed).success(), "a removed node ends with an error");
+    let said = cluster.said(removed);
+    assert!(said.contains("no member of its cluster any more"), "{said}");
+    assert_decides_alone(&cluster, &format!("node{leader}"));
+    // Nor does a start from its disk miss the other one.
+    cluster.kill(leader);
+    cluster.restart(leader);
+    assert_decides_alone(&cluster, &format!("node{leader}"));
+}
+
+#[test]
+fn of_two_voters_the_leader_can_be_removed_while_it_lives() {
+    let mut cluster = Cluster::start(&[Role::Voter, Role::Voter]);
+    let removed = cluster.leader().expect("a leader");
+    let _ = cluster.ask(["cluster", "remove", &format!("node{removed}")]).expect(0);
+    assert!(!cluster.wait_for_end(removed).success(), "a removed node ends with an error");
+    assert_decides_alone(&cluster, &format!("node{}", 1 - removed));
+}
+
 #[test]
 fn a_node_that_can_only_dial_takes_part() {
     let mut cluster = Cluster::start(&[Role::Voter]);

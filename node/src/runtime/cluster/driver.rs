@@ -5,6 +5,7 @@ mod disk;
 mod hear;
 mod leave;
 mod measure;
+mod members;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -35,6 +36,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use self::disk::{Write, Writes};
 use self::leave::Leaving;
 use self::measure::Commits;
+use self::members::Departing;
 use super::ask::{Ask, Asker, Sight};
 use super::directory::{Directory, NodeRecord};
 use super::fetch::{Fetch, Partial};
@@ -43,7 +45,7 @@ use super::records::{Record, RecordFile};
 use super::service::ClusterService;
 use super::work::{Workshop, data_addresses, orders_wanted};
 use crate::build::Build;
-use crate::network::control::{ControlNetwork, Incoming, Member as Peer};
+use crate::network::control::{ControlNetwork, Incoming};
 use crate::network::data::DataNetwork;
 use crate::network::data::remote::Route;
 use crate::runtime::blocking::blocking;
@@ -126,6 +128,7 @@ pub(super) struct Driver {
     parts: Parts,
     agent: Agent,
     members: Members,
+    departing: Departing,
     leader: Option<NodeId>,
     done: FuturesUnordered<BoxFuture<'static, Done>>,
     tasks: BTreeMap<AssignmentId, Task>,
@@ -173,6 +176,7 @@ impl Driver {
         let mut driver = Self {
             agent: Agent::new(Timestamp(0), parts.boot.0, parts.boot),
             members,
+            departing: Departing::default(),
             leader: None,
             done: FuturesUnordered::new(),
             tasks: BTreeMap::new(),
@@ -255,6 +259,8 @@ impl Driver {
         let voters: BTreeSet<RaftId> =
             self.members.members.iter().filter_map(|member| member.raft).collect();
         self.feed(Input::Introduce(voters));
+        // The record does not say who of them was departing; the state does.
+        self.on_members_changed();
         if let Some(coordinator) = &mut self.parts.coordinator {
             coordinator.campaign();
         }
@@ -293,7 +299,7 @@ impl Driver {
                 self.carry_out(effect);
             } else if let Some(effect) = self.agent.poll_effect() {
                 self.carry_out_agent(effect);
-            } else {
+            } else if !self.let_go() {
                 break;
             }
         }
@@ -363,11 +369,6 @@ impl Driver {
             let now = self.now();
             self.agent.handle(now, AgentInput::LeaderChanged);
         }
-    }
-
-    fn node_of(&self, raft: RaftId) -> Option<NodeId> {
-        let member = self.members.members.iter().find(|member| member.raft == Some(raft));
-        member.map(|member| member.id)
     }
 
     fn is_leader(&self) -> bool {
@@ -508,7 +509,7 @@ impl Driver {
             route: Route {
                 network: Arc::clone(&self.parts.data),
                 node,
-                addresses: data_addresses(&self.members, node),
+                addresses: data_addresses(&self.everybody(), node),
             },
             reference: reference.clone(),
             file,
@@ -609,8 +610,12 @@ impl Driver {
         };
         let said = Term::now();
         if self.is_leader() {
-            self.extend_term(said);
-            return self.beat_here(heartbeat);
+            // One that was removed leads until another does, and has no leases to prolong.
+            if self.is_member(self.parts.node) {
+                self.extend_term(said);
+                self.beat_here(heartbeat);
+            }
+            return;
         }
         let leader = self.leader.filter(|leader| *leader != self.parts.node);
         let Some(asked) = leader.or_else(|| self.another_voter(self.asked_last)) else { return };
@@ -703,41 +708,6 @@ impl Driver {
         if self.twin_signs >= TWIN_SIGNS {
             self.fail(hear::TWIN);
         }
-    }
-
-    fn on_members_changed(&mut self) {
-        let Some(coordinator) = &self.parts.coordinator else { return };
-        let Some(cluster) = &coordinator.state().cluster else { return };
-        let members = cluster.members();
-        if members.version > self.members.version {
-            self.learn_members(members);
-        }
-    }
-
-    fn learn_members(&mut self, members: Members) {
-        if !members.members.iter().any(|member| member.id == self.parts.node) {
-            self.fail("this node is no member of its cluster any more: it was removed");
-            return;
-        }
-        self.members = members;
-        self.spread_members();
-        self.parts.record.members = self.members.members.clone();
-        self.parts.record.members_version = self.members.version;
-        self.enqueue(Write::Node(Box::new(self.parts.record.clone())));
-    }
-
-    fn spread_members(&mut self) {
-        let address = |address: &airlift_protocol::cluster::Address| address.0.parse().ok();
-        let peers = self.members.members.iter().map(|member| Peer {
-            node: member.id,
-            addresses: member.addresses.control.iter().filter_map(address).collect(),
-        });
-        self.parts.control.set_members(peers.collect());
-        let nodes = self.members.members.iter().map(|member| member.id);
-        self.parts.data.set_members(nodes.collect());
-        self.parts.workshop.set_members(self.members.clone());
-        let voters = self.members.members.iter().filter_map(|member| member.raft).collect();
-        self.feed(Input::Introduce(voters));
     }
 
     fn on_ask(&mut self, ask: Ask) {

@@ -13,7 +13,6 @@ use airlift_protocol::control::{
 };
 use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::id::{JobId, NodeId};
-use airlift_protocol::raft::RaftId;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
@@ -35,19 +34,22 @@ pub(super) const TWIN: &str = "another process runs with this node's identity: a
 impl Driver {
     pub(super) fn on_incoming(&mut self, incoming: Incoming) {
         let Incoming { from, is_member: _, body, reply } = incoming;
-        let is_member = self.members.members.iter().any(|member| member.id == from);
+        let is_member = self.is_member(from);
         let Ok(message) = codec::decode::<ControlMessage>(&body, MESSAGE_BYTES_MAX) else {
             tracing::debug!(?from, "a message that cannot be read");
             return;
         };
+        let is_departing = self.departing.find(from).is_some();
+        let is_heard = is_member || (is_departing && is_of_consensus(&message));
         match message {
             ControlMessage::Identify => answer(reply, &self.identify()),
             ControlMessage::Join(join) => self.on_join(from, join, reply),
-            // A voter that is behind may not know a member yet: only the leader turns away.
-            _ if !is_member && !self.is_leader() => {
+            // A voter that is behind may not know a member yet: only the leader turns away, and nobody
+            // whose vote is still needed.
+            _ if !is_heard && (is_departing || !self.is_leader()) => {
                 answer(reply, &ControlAnswer::NotLeader(self.other_leader()));
             }
-            _ if !is_member => {
+            _ if !is_heard => {
                 let text = "this node is no member of its cluster any more: it was removed";
                 let refused = Failure::new(ErrorCode::Unauthorized, text);
                 answer(reply, &ControlAnswer::Refused(refused));
@@ -83,12 +85,8 @@ impl Driver {
         }
     }
 
-    fn raft_of(&self, node: NodeId) -> Option<RaftId> {
-        self.members.members.iter().find(|member| member.id == node)?.raft
-    }
-
     fn on_dial(&mut self, from: NodeId) {
-        let addresses = data_addresses(&self.members, from);
+        let addresses = data_addresses(&self.everybody(), from);
         let data = Arc::clone(&self.parts.data);
         self.work.spawn(async move {
             if let Err(failure) = data.reach(from, &addresses).await {
@@ -260,6 +258,17 @@ impl Driver {
     fn is_voter(&self, node: NodeId) -> bool {
         self.members.members.iter().any(|member| member.id == node && member.raft.is_some())
     }
+}
+
+/// Whether a message is of those that a voter sends until it has left consensus.
+fn is_of_consensus(message: &ControlMessage) -> bool {
+    matches!(
+        message,
+        ControlMessage::Raft(_)
+            | ControlMessage::SnapshotFetched(_)
+            | ControlMessage::FindPage(_)
+            | ControlMessage::Dial
+    )
 }
 
 fn answer(reply: Reply, said: &ControlAnswer) {
