@@ -84,10 +84,13 @@ pub enum Effect {
         /// What became of it.
         fact: ObjectFact,
     },
-    /// The job is not on record any more: what is kept of its objects may go.
+    /// The job is not on record any more: what is kept of its objects may go. Submitted anew it may be by
+    /// the time that this is carried out: records of later runs stay.
     Forget {
         /// Which job.
         job: JobId,
+        /// Its last run, or a later one that it never has.
+        run: u32,
     },
     /// Make the state durable, then in one step that the log's snapshot is this one and that its
     /// entries up to `through` are gone but for `pages`, after every [`Persist`](Self::Persist) and

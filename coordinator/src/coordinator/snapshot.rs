@@ -15,7 +15,7 @@
 use std::collections::BTreeSet;
 
 use airlift_protocol::codec;
-use airlift_protocol::id::LogIndex;
+use airlift_protocol::id::{JobId, LogIndex};
 use airlift_protocol::limits::STATE_BYTES_MAX;
 use airlift_protocol::raft::{RaftId, SnapshotRef, snapshot_digest};
 
@@ -119,7 +119,8 @@ impl Coordinator {
             self.snapshots.fetched.take().expect("invariant: only what was fetched is installed");
         assert_eq!(reference, installed, "invariant: one snapshot is installed at a time");
         let gone = self.state.jobs.keys().filter(|job| !state.jobs.contains_key(job));
-        let gone: Vec<Effect> = gone.map(|job| Effect::Forget { job: *job }).collect();
+        let forget = |job: &JobId| Effect::Forget { job: *job, run: state.run_removed(*job) };
+        let gone: Vec<Effect> = gone.map(forget).collect();
         self.effects.extend(gone);
         self.state = state;
         self.pages = Pages::default();

@@ -27,7 +27,10 @@ impl Coordinator {
             Fact::Listing(job, end) => self.tell_listing(job, end),
             Fact::DeletesRefused(job, reason) => self.emit(Event::DeletesRefused { job, reason }),
             Fact::JobEnded(job) => self.tell_end(job),
-            Fact::Forgotten(job) => self.effects.push_back(Effect::Forget { job }),
+            Fact::Forgotten(job) => {
+                let run = self.state.run_removed(job);
+                self.effects.push_back(Effect::Forget { job, run });
+            }
             Fact::Granted(..)
             | Fact::Ended(..)
             | Fact::Members

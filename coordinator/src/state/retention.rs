@@ -90,10 +90,19 @@ pub(super) fn forget(state: &mut State, at: Timestamp) -> Vec<Fact> {
 /// A job that is not on record, submitted. Its first run follows the last one that it may have had: nodes that
 /// have not heard yet that it was forgotten take no new run for an old one, nor do the pages on their disks.
 pub(super) fn anew(state: &mut State, spec: JobSpec, at: Timestamp) -> Job {
-    let removed = state.removed.remove(&spec.id()).map_or(state.runs_unnamed, |it| it.run);
+    let removed = state.run_removed(spec.id());
+    state.removed.remove(&spec.id());
     let mut job = Job::new(spec, at);
     job.run = job.run.saturating_add(removed);
     job
+}
+
+impl State {
+    /// The last run of a job that is not on record, or a later one where its name is forgotten too: in either
+    /// case an earlier one than all that it will have.
+    pub(crate) fn run_removed(&self, job: JobId) -> u32 {
+        self.removed.get(&job).map_or(self.runs_unnamed, |removed| removed.run)
+    }
 }
 
 fn oldest(removed: &BTreeMap<JobId, Removed>) -> Option<JobId> {
@@ -153,6 +162,7 @@ mod tests {
         assert_eq!(forget(&mut state, 100 + age), [], "it ended just as long ago");
         assert_eq!(forget(&mut state, 101 + age), [Fact::Forgotten(old)]);
         assert_eq!(state.removed[&old], Removed { run: 1, ended_at: Timestamp(100) });
+        assert_eq!(state.run_removed(old), 1);
         assert_eq!(forget(&mut state, 1_000 + age), [Fact::Forgotten(young)]);
         assert!(state.jobs.contains_key(&running));
         // Submitted again, its runs go on counting: whoever has not heard knows a new one from an old one.
@@ -185,6 +195,7 @@ mod tests {
         }
         submit(&mut state, all + 1, 100_000);
         assert!(!state.removed.contains_key(&first) && !state.jobs.contains_key(&first));
+        assert_eq!(state.run_removed(first), 2);
         submit(&mut state, 0, 100_001);
         assert_eq!(state.jobs[&first].run, 3);
     }

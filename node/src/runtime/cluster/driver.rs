@@ -378,7 +378,8 @@ impl Driver {
     fn on_event(&mut self, event: &Event) {
         tracing::info!(?event, "job");
         if let Event::JobStarted { job, run } = *event {
-            self.enqueue(Write::ForgetBefore(job, run));
+            // Whose next run has begun has no report but that of the next run.
+            self.enqueue(Write::Forget(job, run.saturating_sub(1)));
         }
     }
 
@@ -419,7 +420,7 @@ impl Driver {
                 tracing::info!(at = reference.position.index.0, through = through.0, "snapshot");
                 self.enqueue(Write::Snapshot { reference, state, through, pages });
             }
-            Effect::Forget { job } => self.enqueue(Write::Forget(job)),
+            Effect::Forget { job, run } => self.enqueue(Write::Forget(job, run)),
             Effect::FetchSnapshot { from, reference } => self.fetch_snapshot(from, reference),
             Effect::SnapshotTooLarge { bytes } => {
                 tracing::error!(bytes, "a node waits to join, but the state is too large to copy");

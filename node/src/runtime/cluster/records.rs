@@ -120,21 +120,11 @@ impl RecordFile {
         self.keep(&records)
     }
 
-    /// Forgets what became of the objects of a job.
-    pub(crate) fn forget(&self, job: JobId) -> Result<(), StoreError> {
-        let all = (job.0, 0, 0, 0, 0)..=(job.0, u32::MAX, u8::MAX, u32::MAX, u16::MAX);
+    /// Forgets what became of the objects of a job in its runs up to `run`.
+    pub(crate) fn forget(&self, job: JobId, run: u32) -> Result<(), StoreError> {
+        let past = (job.0, 0, 0, 0, 0)..=(job.0, run, u8::MAX, u32::MAX, u16::MAX);
         self.database.write(|transaction| {
-            transaction.open_table(FACTS)?.retain_in(all, |_, _| false)?;
-            Ok(())
-        })
-    }
-
-    /// Forgets what became of the objects of a job in runs before `run`: whose next run has begun has no report
-    /// but that of the next run.
-    pub(crate) fn forget_before(&self, job: JobId, run: u32) -> Result<(), StoreError> {
-        let earlier = (job.0, 0, 0, 0, 0)..(job.0, run, 0, 0, 0);
-        self.database.write(|transaction| {
-            transaction.open_table(FACTS)?.retain_in(earlier, |_, _| false)?;
+            transaction.open_table(FACTS)?.retain_in(past, |_, _| false)?;
             Ok(())
         })
     }
@@ -243,23 +233,25 @@ mod tests {
     }
 
     #[test]
-    fn a_job_is_forgotten_with_all_its_runs() {
+    fn a_job_is_forgotten_with_all_its_runs_so_far() {
         let (_directory, file) = file();
         let kept = record(2, 1, End::Source, 0, 0);
         let gone = [record(1, 1, End::Source, 0, 0), record(1, 9, End::Target, u32::MAX, u16::MAX)];
         file.keep(&gone).unwrap();
         file.keep(std::slice::from_ref(&kept)).unwrap();
-        file.forget(JobId([1; 16])).unwrap();
+        file.forget(JobId([1; 16]), 9).unwrap();
         let left = all(&file, 1 << 20);
         assert_eq!(left.iter().map(|(key, _)| key.job).collect::<Vec<_>>(), [kept.job]);
     }
 
+    /// When a log is read back, the records of a run may be written before the word that an earlier one was
+    /// forgotten is carried out.
     #[test]
     fn of_a_job_that_runs_again_only_the_earlier_runs_are_forgotten() {
         let (_directory, file) = file();
         let runs = [(1, 1), (1, 2), (1, 3), (2, 1)];
         file.keep(&runs.map(|(job, run)| record(job, run, End::Target, 7, u16::MAX))).unwrap();
-        file.forget_before(JobId([1; 16]), 3).unwrap();
+        file.forget(JobId([1; 16]), 2).unwrap();
         let left = all(&file, 1 << 20).into_iter().map(|(key, _)| (key.job.0[0], key.run));
         assert_eq!(left.collect::<Vec<_>>(), [(1, 3), (2, 1)]);
     }

@@ -30,10 +30,9 @@ pub(super) enum Write {
     Fetched { reference: SnapshotRef, state: Vec<u8> },
     /// What the node is.
     Node(Box<NodeRecord>),
-    /// That the objects of this job need not be remembered.
-    Forget(JobId),
-    /// Nor those of its runs before this one.
-    ForgetBefore(JobId, u32),
+    /// That the objects of this job need not be remembered, those of its runs up to this one. Records of
+    /// later runs may be written before it.
+    Forget(JobId, u32),
 }
 
 impl Driver {
@@ -57,17 +56,10 @@ impl Driver {
             Write::Snapshot { reference, state, through, pages } => {
                 self.write_snapshot(reference, state, through, pages);
             }
-            Write::Forget(job) => {
+            Write::Forget(job, run) => {
                 let file = Arc::clone(&self.parts.records);
                 self.on_disk(move || {
-                    file.forget(job)?;
-                    Ok(Done::Written(None))
-                });
-            }
-            Write::ForgetBefore(job, run) => {
-                let file = Arc::clone(&self.parts.records);
-                self.on_disk(move || {
-                    file.forget_before(job, run)?;
+                    file.forget(job, run)?;
                     Ok(Done::Written(None))
                 });
             }
