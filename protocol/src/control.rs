@@ -59,6 +59,9 @@ pub enum ControlMessage {
     Dial,
     /// Asks which build the node runs, and what room it has.
     Describe,
+    /// Asks for the specification of a job with its run, which only the leader knows to be the latest. Who
+    /// gets no answer asks by [`FindJob`](Self::FindJob): the build of the other may not have this yet.
+    FindRun(JobId),
 }
 
 /// An object of a job's manifest, in the order of records.
@@ -83,7 +86,7 @@ pub enum ControlAnswer {
     NotLeader(Option<NodeId>),
     /// To a sign of life: what the node may have missed.
     Alive(Alive),
-    /// The specification of a job, if there is such a job.
+    /// The specification of a job, if there is such a job, and who answers is the leader.
     Job(Option<Box<JobSpec>>),
     /// To a client's request.
     Forwarded {
@@ -110,6 +113,8 @@ pub enum ControlAnswer {
     Probed(Location, Place),
     /// Which build the node runs, and what room it has.
     Described(Box<Description>),
+    /// The run of a job and its specification, if there is such a job, and who answers is the leader.
+    Run(Option<(u32, Box<JobSpec>)>),
 }
 
 /// What a location turned out to be.
@@ -279,6 +284,7 @@ mod tests {
     use super::*;
     use crate::codec;
     use crate::figures::Figures;
+    use crate::job::{Filters, Mode, Policy};
 
     #[test]
     fn a_sign_of_life_has_the_bytes_it_always_had() {
@@ -323,6 +329,25 @@ mod tests {
         }));
         assert_eq!(codec::encode(&described), [10, 1, b'1', 4, 5, 1, 6, 1, 7, 8]);
         assert_eq!(codec::encode(&ControlMessage::Describe), [13]);
+    }
+
+    #[test]
+    fn a_job_with_its_run_has_the_bytes_it_always_had() {
+        let question = codec::encode(&ControlMessage::FindRun(JobId([9; 16])));
+        assert_eq!((question[0], &question[1..]), (14, &[9; 16][..]));
+        assert_eq!(codec::encode(&ControlAnswer::Run(None)), [11, 0]);
+        let spec = JobSpec {
+            mode: Mode::Copy,
+            source: Location::Path(b"/a".to_vec()),
+            target: Location::Path(b"/b".to_vec()),
+            single: None,
+            filters: Filters::default(),
+            policy: Policy::default(),
+        };
+        let golden = [&[11u8, 1, 3][..], codec::encode(&spec).as_slice()].concat();
+        let answer = ControlAnswer::Run(Some((3, Box::new(spec))));
+        assert_eq!(codec::encode(&answer), golden);
+        assert_eq!(codec::decode::<ControlAnswer>(&golden, 1 << 16).unwrap(), answer);
     }
 
     #[test]

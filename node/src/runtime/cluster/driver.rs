@@ -354,7 +354,21 @@ impl Driver {
         self.commits.look(consensus, &self.parts.figures);
         let leader = consensus.leader().and_then(|raft| self.node_of(raft));
         if leader.is_some() {
+            self.confirm_leader(leader);
+        }
+    }
+
+    /// Consensus has named the leader, or it has answered as only a leader does.
+    fn confirm_leader(&mut self, leader: Option<NodeId>) {
+        self.set_leader(leader);
+        self.parts.workshop.set_leader(leader);
+    }
+
+    /// Another node has named the leader, or it is just the next one to ask.
+    fn suppose_leader(&mut self, leader: Option<NodeId>) {
+        if self.leader != leader {
             self.set_leader(leader);
+            self.parts.workshop.set_leader(None);
         }
     }
 
@@ -363,7 +377,6 @@ impl Driver {
             return;
         }
         self.leader = leader;
-        self.parts.workshop.set_leader(leader);
         tracing::info!(?leader, "the leader is");
         if leader.is_some() {
             let now = self.now();
@@ -673,22 +686,20 @@ impl Driver {
                 if let Some(shares) = shares {
                     self.parts.workshop.shares.hear(shares, sent);
                 }
-                self.set_leader(Some(asked));
+                self.confirm_leader(Some(asked));
                 self.forget(over);
                 if let Some(members) = members {
                     self.learn_members(members);
                 }
             }
             Some(ControlAnswer::NotLeader(Some(leader))) if leader != self.parts.node => {
-                self.set_leader(Some(leader));
+                self.suppose_leader(Some(leader));
             }
             Some(ControlAnswer::Refused(failure)) => self.fail(failure.detail()),
             // A voter sees for itself who leads; a worker asks the next one.
             _ if self.parts.coordinator.is_none() => {
                 let next = self.another_voter(Some(asked));
-                if self.leader != next {
-                    self.set_leader(next);
-                }
+                self.suppose_leader(next);
             }
             _ => {}
         }

@@ -40,7 +40,7 @@ use super::shares::ShareBook;
 use super::spans;
 use crate::inventory::Inventory;
 use crate::metrics::snapshot::Measured;
-use crate::network::control::ControlNetwork;
+use crate::network::control::{ControlNetwork, RequestError};
 use crate::network::data::remote::{RemoteSource, Route};
 use crate::network::data::serve::{Served, Shelf};
 use crate::network::data::{DataNetwork, FrameWriter};
@@ -184,7 +184,7 @@ impl Workshop {
         *locked(&self.members) = members;
     }
 
-    /// Learns whom to ask about jobs.
+    /// Learns whom to ask about jobs: a node that has shown that it leads.
     pub(super) fn set_leader(&self, leader: Option<NodeId>) {
         *locked(&self.leader) = leader;
     }
@@ -356,10 +356,22 @@ impl Workshop {
         };
         let leader = *locked(&self.leader);
         let leader = leader.ok_or_else(|| unknown(&"no leader is known"))?;
-        let question = Bytes::from(codec::encode(&ControlMessage::FindJob(id)));
-        let answer = self.setup.control.request(leader, question, FIND_TIMEOUT).await;
+        let ask = |question: &ControlMessage| {
+            let question = Bytes::from(codec::encode(question));
+            self.setup.control.request(leader, question, FIND_TIMEOUT)
+        };
+        let answer = match ask(&ControlMessage::FindRun(id)).await {
+            // An older build does not read this question, and answers another one without the run.
+            Err(RequestError::Unanswered) => ask(&ControlMessage::FindJob(id)).await,
+            answer => answer,
+        };
         let answer = answer.map_err(|error| unknown(&error))?;
         match codec::decode(&answer, LOG_ENTRY_BYTES_MAX) {
+            // Under an earlier run's filters and policy, what this one keeps could be deleted.
+            Ok(ControlAnswer::Run(Some((known, _)))) if known < run => {
+                Err(unknown(&"the leader has not heard of this run"))
+            }
+            Ok(ControlAnswer::Run(Some((known, spec)))) => self.insert(*spec, known),
             Ok(ControlAnswer::Job(Some(spec))) => self.insert(*spec, run),
             _ => Err(unknown(&"the leader does not know it")),
         }

@@ -13,6 +13,7 @@ use airlift_protocol::control::{
 };
 use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::id::{JobId, NodeId};
+use airlift_protocol::job::JobSpec;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
@@ -68,10 +69,9 @@ impl Driver {
             ControlMessage::Report(report) => self.feed(Input::Report { node: from, report }),
             ControlMessage::Orders(orders) => self.on_orders(from, orders),
             ControlMessage::FindJob(job) => {
-                let state = self.parts.coordinator.as_ref().map(Coordinator::state);
-                let spec = state.and_then(|state| state.jobs.get(&job)).map(|job| &job.spec);
-                answer(reply, &ControlAnswer::Job(spec.cloned().map(Box::new)));
+                answer(reply, &ControlAnswer::Job(self.job(job).map(|(_, spec)| spec)));
             }
+            ControlMessage::FindRun(job) => answer(reply, &ControlAnswer::Run(self.job(job))),
             ControlMessage::SnapshotFetched(is_fetched) => {
                 if let Some(to) = self.raft_of(from) {
                     self.feed(Input::SnapshotSent { to, is_fetched });
@@ -83,6 +83,13 @@ impl Driver {
             }
             question => self.on_question(question, reply),
         }
+    }
+
+    /// A job with its run. Who does not lead may not have heard yet that another run has begun.
+    fn job(&self, job: JobId) -> Option<(u32, Box<JobSpec>)> {
+        let coordinator = self.parts.coordinator.as_ref().filter(|it| it.is_deciding())?;
+        let job = coordinator.state().jobs.get(&job)?;
+        Some((job.run, Box::new(job.spec.clone())))
     }
 
     fn on_dial(&mut self, from: NodeId) {

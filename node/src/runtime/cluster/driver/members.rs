@@ -156,7 +156,8 @@ mod tests {
 
     #[test]
     fn a_removed_voter_is_kept_until_consensus_has_let_it_go() {
-        let configured = |ids: &[u64]| -> BTreeSet<RaftId> { ids.iter().copied().map(RaftId).collect() };
+        let configured =
+            |ids: &[u64]| -> BTreeSet<RaftId> { ids.iter().copied().map(RaftId).collect() };
         let (one, two) = (member(1, Some(1)), member(2, Some(2)));
         let (three, worker) = (member(3, Some(3)), member(4, None));
         let mut departing = Departing::default();

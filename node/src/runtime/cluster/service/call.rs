@@ -252,7 +252,8 @@ pub(super) fn from_answer(answer: ControlAnswer) -> Result<Value, ApiError> {
         | ControlAnswer::Joined(_)
         | ControlAnswer::Page(_)
         | ControlAnswer::Probed(..)
-        | ControlAnswer::Described(_) => Err(ApiError::new(
+        | ControlAnswer::Described(_)
+        | ControlAnswer::Run(_) => Err(ApiError::new(
             ApiCode::Internal,
             "the leader gave an answer that does not belong to a client's request",
         )),
