@@ -55,10 +55,8 @@ impl Fetch {
         let Some(state) = self.state().await else { return Ok(None) };
         let (file, state) = (Arc::clone(&self.file), state);
         let looked = blocking(move || {
-            let Ok(decoded) = codec::decode::<State>(&state, STATE_BYTES_MAX) else {
-                return Ok(None);
-            };
-            file.adopt_pages(&decoded.pages()).map(|missing| Some((state, missing)))
+            let missing = missing_pages(&file, &state)?;
+            Ok(missing.map(|missing| (state, missing)))
         });
         let Some((state, missing)) = looked.await? else { return Ok(None) };
         for indices in missing.chunks(PAGES_BATCHED) {
@@ -140,7 +138,92 @@ impl Fetch {
     }
 }
 
+/// The manifest pages that an encoded state refers to and this node does not have; `None` when it is no
+/// state.
+///
+/// # Errors
+/// When this node's disk refuses.
+pub(super) fn missing_pages(
+    file: &ConsensusFile,
+    state: &[u8],
+) -> Result<Option<Vec<LogIndex>>, StoreError> {
+    let Ok(decoded) = codec::decode::<State>(state, STATE_BYTES_MAX) else { return Ok(None) };
+    file.adopt_pages(&decoded.pages()).map(Some)
+}
+
 /// What has come of the other voter, if it is any good: whatever is wrong, another attempt follows.
 fn heard<T>(come: Result<T, impl Display>) -> Option<T> {
     come.inspect_err(|error| tracing::debug!(%error, "the state of another voter")).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use airlift_coordinator::command::{Command, Turn};
+    use airlift_coordinator::consensus::Durable;
+    use airlift_protocol::assignment::End;
+    use airlift_protocol::id::{KeyRangeId, PageId};
+    use airlift_protocol::job::{Filters, JobSpec, Mode, Policy};
+    use airlift_protocol::key::Key;
+    use airlift_protocol::location::Location;
+    use airlift_protocol::manifest::{Entry, Kind, Version};
+    use airlift_protocol::raft::RaftId;
+    use airlift_protocol::report::Unreadable;
+    use airlift_protocol::time::Timestamp;
+
+    use super::*;
+    use crate::storage::consensus::{LAYOUT, MemberIdentity};
+
+    fn page() -> Page {
+        let entry = Entry {
+            key: Key::from("k"),
+            kind: Kind::Object,
+            size: 1,
+            mtime_ns: None,
+            version: Version::None,
+            is_archived: false,
+        };
+        Page { id: PageId(0), entries: vec![entry] }
+    }
+
+    /// A state that refers to the page of entry 12.
+    fn state() -> Vec<u8> {
+        let spec = JobSpec {
+            mode: Mode::Copy,
+            source: Location::Path(b"/source".to_vec()),
+            target: Location::Path(b"/target".to_vec()),
+            single: None,
+            filters: Filters::default(),
+            policy: Policy::default(),
+        };
+        let (job, at) = (spec.id(), Timestamp(1));
+        let mut state = State::default();
+        state.apply(LogIndex(2), Command::Submit { spec: Box::new(spec), at });
+        let turn = Turn { range: KeyRangeId(0), number: PageId(0), at };
+        let (end, page, unreadable) = (End::Source, page(), Unreadable::default());
+        state.apply(LogIndex(12), Command::Page { job, run: 1, end, page, turn, unreadable });
+        assert_eq!(state.pages(), [LogIndex(12)].into());
+        codec::encode(&state)
+    }
+
+    /// A snapshot of this node's own, begun before, keeps the pages of its state, and no others.
+    #[test]
+    fn pages_that_a_late_snapshot_took_away_are_missed() {
+        let directory = tempfile::tempdir().unwrap();
+        let id = RaftId(1);
+        let identity =
+            MemberIdentity { layout: LAYOUT, cluster: [7; 16], id, incarnation: [9; 16] };
+        let durable = Durable::found(id, [3; 32], 5);
+        let path = directory.path().join("consensus.redb");
+        let file = ConsensusFile::create(&path, &identity, &durable).unwrap();
+        let state = state();
+        assert_eq!(missing_pages(&file, &state).unwrap(), Some(vec![LogIndex(12)]));
+        file.keep_pages(&[(LogIndex(12), page())]).unwrap();
+        assert_eq!(missing_pages(&file, &state).unwrap(), Some(Vec::new()));
+        let snapshot = durable.snapshot.unwrap();
+        file.compact(durable.compacted.index, &snapshot, &BTreeSet::new()).unwrap();
+        assert_eq!(missing_pages(&file, &state).unwrap(), Some(vec![LogIndex(12)]));
+        assert_eq!(missing_pages(&file, &[0xff; 9]).unwrap(), None);
+    }
 }

@@ -10,6 +10,7 @@ use airlift_protocol::id::{JobId, LogIndex};
 use airlift_protocol::raft::SnapshotRef;
 
 use super::super::directory::NodeRecord;
+use super::super::fetch::missing_pages;
 use super::{Done, Driver};
 use crate::runtime::blocking::blocking;
 use crate::runtime::clock;
@@ -64,12 +65,7 @@ impl Driver {
                 });
             }
             Write::Fetched { reference, state } => {
-                let directory = self.parts.directory.clone();
-                self.on_disk(move || {
-                    directory.write_snapshot(&reference.digest, &state)?;
-                    let state = Some(state);
-                    Ok(Done::Written(Some(Input::SnapshotFetched { reference, state })))
-                });
+                self.write_fetched(reference, state);
             }
             Write::Node(record) => {
                 let directory = self.parts.directory.clone();
@@ -100,6 +96,22 @@ impl Driver {
                 directory.drop_snapshots_but(&installed.digest)?;
             }
             Ok(Done::Written(Some(Input::Persisted { number })))
+        });
+    }
+
+    /// Writes a state that has arrived, unless one of its pages is gone: a snapshot of this node's own
+    /// that was written since keeps those of its state only. Then it is offered, and fetched, again.
+    fn write_fetched(&mut self, reference: SnapshotRef, state: Vec<u8>) {
+        let (file, directory) = (self.parts.file.clone(), self.parts.directory.clone());
+        self.on_disk(move || {
+            let file = file.ok_or_else(not_a_voter)?;
+            let missing = missing_pages(&file, &state)?;
+            let is_whole = missing.is_some_and(|missing| missing.is_empty());
+            if is_whole {
+                directory.write_snapshot(&reference.digest, &state)?;
+            }
+            let state = is_whole.then_some(state);
+            Ok(Done::Written(Some(Input::SnapshotFetched { reference, state })))
         });
     }
 
