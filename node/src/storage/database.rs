@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Once;
 
 use airlift_protocol::error::ErrorCode;
-use redb::{Database, ReadTransaction, ReadableDatabase, WriteTransaction};
+use redb::{Database, Durability, ReadTransaction, ReadableDatabase, WriteTransaction};
 
 use crate::store::StoreError;
 
@@ -55,6 +55,21 @@ impl NodeDatabase {
     ) -> Result<(), StoreError> {
         self.run(|database| {
             let transaction = database.begin_write()?;
+            write(&transaction)?;
+            transaction.commit()?;
+            Ok(())
+        })
+    }
+
+    /// As [`write`](Self::write), and does not wait for the disk: what is written is durable with the next
+    /// write that is.
+    pub(crate) fn write_soon(
+        &self,
+        write: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error>,
+    ) -> Result<(), StoreError> {
+        self.run(|database| {
+            let mut transaction = database.begin_write()?;
+            transaction.set_durability(Durability::None)?;
             write(&transaction)?;
             transaction.commit()?;
             Ok(())

@@ -3,16 +3,21 @@
 //! A row is a run of consecutive chunks with their values, written only after the store has made
 //! their bytes durable. It is what makes a half-sent object go on where it stopped, and its hash
 //! known without reading it again.
+//!
+//! Beside that it knows which objects can be seen at the target and are not proven. They are on record before
+//! they are written, and off it when they are proven or gone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use airlift_protocol::assignment::UploadToken;
 use airlift_protocol::chunk::SpanValue;
 use airlift_protocol::codec;
+use airlift_protocol::key::Key;
 use airlift_protocol::limits::CHUNK_BYTES;
 use airlift_protocol::sum::Sum;
-use redb::TableDefinition;
+use redb::{ReadableTable, TableDefinition};
 
 use super::database::NodeDatabase;
 use crate::store::StoreError;
@@ -23,13 +28,27 @@ const RUNS: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("runs
 /// Token, then where a part begins; its sum, encoded. Only of uploads whose store compares one.
 const SUMS: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("sums");
 
+/// Keys at the target of objects that are not proven; 0 where their content would prove them, else 1.
+const UNPROVEN: TableDefinition<'_, &[u8], u8> = TableDefinition::new("unproven");
+
 /// Bytes of an encoded sum at most.
 const SUM_BYTES_MAX: usize = 64;
+
+/// What is to be found out of an object that is not proven before it may count as the wanted one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doubt {
+    /// Whether it has the bytes of its source.
+    Content,
+    /// More than that: it is moved again.
+    Object,
+}
 
 /// The journal of one state directory.
 #[derive(Debug)]
 pub struct Journal {
     database: NodeDatabase,
+    /// What the table of unproven objects has: those in work, and the few that earlier runs have left.
+    unproven: Mutex<BTreeMap<Key, Doubt>>,
 }
 
 impl Journal {
@@ -39,12 +58,18 @@ impl Journal {
     /// When the file is damaged, in use by another process, or cannot be written.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let database = NodeDatabase::open(path)?;
+        let mut unproven = BTreeMap::new();
         database.write(|transaction| {
             transaction.open_table(RUNS)?;
             transaction.open_table(SUMS)?;
+            for row in transaction.open_table(UNPROVEN)?.iter()? {
+                let (key, doubt) = row?;
+                let doubt = if doubt.value() == 0 { Doubt::Content } else { Doubt::Object };
+                unproven.insert(Key::from(key.value()), doubt);
+            }
             Ok(())
         })?;
-        Ok(Self { database })
+        Ok(Self { database, unproven: Mutex::new(unproven) })
     }
 
     /// Records chunks (offset and value) that are durable at the target, and the sums of parts of them.
@@ -107,6 +132,82 @@ impl Journal {
         })
     }
 
+    /// Records objects that are about to be written, by their keys at the target; answers those that were
+    /// not on record before.
+    ///
+    /// # Errors
+    /// When the disk refuses; then none of them may be written.
+    pub fn doubt(&self, doubts: Vec<(Key, Doubt)>) -> Result<BTreeSet<Key>, StoreError> {
+        // What is known to be wrong stays so until something else has taken its place.
+        let raises = |held: Option<&Doubt>, doubt| match held {
+            None => true,
+            Some(held) => *held == Doubt::Content && doubt == Doubt::Object,
+        };
+        let raised: Vec<(Key, Doubt)> = {
+            let unproven = self.unproven();
+            let raised = |(key, doubt): &(Key, Doubt)| raises(unproven.get(key), *doubt);
+            doubts.into_iter().filter(raised).collect()
+        };
+        if raised.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        self.database.write(|transaction| {
+            let mut table = transaction.open_table(UNPROVEN)?;
+            for (key, doubt) in &raised {
+                table.insert(key.as_bytes(), u8::from(*doubt == Doubt::Object))?;
+            }
+            Ok(())
+        })?;
+        let mut unproven = self.unproven();
+        let new = raised
+            .into_iter()
+            .filter_map(|(key, doubt)| unproven.insert(key.clone(), doubt).is_none().then_some(key))
+            .collect();
+        Ok(new)
+    }
+
+    /// What is to be found out of the object under `key` of the target; `None` when it is not in doubt.
+    pub fn doubt_of(&self, key: &Key) -> Option<Doubt> {
+        self.unproven().get(key).copied()
+    }
+
+    /// Whether any object is in doubt.
+    pub fn has_doubts(&self) -> bool {
+        !self.unproven().is_empty()
+    }
+
+    /// Forgets that objects are in doubt. Not durable at once: whoever is killed before that looks at them once
+    /// more.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub fn settle(&self, keys: &[Key]) -> Result<(), StoreError> {
+        self.database.write_soon(|transaction| {
+            let mut table = transaction.open_table(UNPROVEN)?;
+            for key in keys {
+                table.remove(key.as_bytes())?;
+            }
+            Ok(())
+        })?;
+        let mut unproven = self.unproven();
+        for key in keys {
+            unproven.remove(key);
+        }
+        Ok(())
+    }
+
+    /// Makes all that was written durable.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn sync(&self) -> Result<(), StoreError> {
+        self.database.write(|_| Ok(()))
+    }
+
+    fn unproven(&self) -> MutexGuard<'_, BTreeMap<Key, Doubt>> {
+        self.unproven.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Forgets an upload.
     ///
     /// # Errors
@@ -141,6 +242,32 @@ mod tests {
 
     fn chunks(indices: &[u64]) -> BTreeMap<u64, SpanValue> {
         indices.iter().map(|&i| (i * CHUNK_BYTES, SpanValue([i as u8; 32]))).collect()
+    }
+
+    #[test]
+    fn objects_are_in_doubt_across_restarts_until_they_are_settled() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("journal.redb");
+        let [a, b, c] = ["a", "b", "c"].map(Key::from);
+        {
+            let journal = Journal::open(&path).unwrap();
+            assert!(!journal.has_doubts());
+            let doubts = vec![(a.clone(), Doubt::Content), (b.clone(), Doubt::Object)];
+            assert_eq!(journal.doubt(doubts.clone()).unwrap(), [a.clone(), b.clone()].into());
+            assert_eq!(journal.doubt(doubts).unwrap(), BTreeSet::new());
+            let doubts = vec![(a.clone(), Doubt::Object), (c.clone(), Doubt::Content)];
+            assert_eq!(journal.doubt(doubts).unwrap(), [c.clone()].into(), "those that are new");
+            journal.doubt(vec![(a.clone(), Doubt::Content)]).unwrap();
+            assert_eq!(journal.doubt_of(&a), Some(Doubt::Object), "it does not get better");
+            journal.settle(std::slice::from_ref(&b)).unwrap();
+            assert_eq!(journal.doubt_of(&b), None);
+            journal.sync().unwrap();
+        }
+        let journal = Journal::open(&path).unwrap();
+        let held = [&a, &b, &c].map(|key| journal.doubt_of(key));
+        assert_eq!(held, [Some(Doubt::Object), None, Some(Doubt::Content)]);
+        journal.settle(&[a, c]).unwrap();
+        assert!(!journal.has_doubts());
     }
 
     #[test]
