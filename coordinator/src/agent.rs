@@ -226,6 +226,9 @@ impl Agent {
             result => running.merge(result),
         };
         let decision = match running.worst_failure(&result).cloned() {
+            Some(failure) if retry::is_verdict(&running.assignment.work, &failure) => {
+                Decision::GiveUp
+            }
             Some(failure) => running.retry.decide(&failure),
             None => Decision::GiveUp,
         };

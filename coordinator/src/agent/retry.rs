@@ -1,6 +1,7 @@
 //! The one place that decides on retries.
 
-use airlift_protocol::error::{Class, Failure, Scope};
+use airlift_protocol::assignment::Work;
+use airlift_protocol::error::{Class, ErrorCode, Failure, Scope};
 use airlift_protocol::limits::{ATTEMPTS_MAX, CORRUPT_ATTEMPTS_MAX, ROUTE_ATTEMPTS_MAX};
 
 /// What to do after a failure.
@@ -81,6 +82,13 @@ impl Retry {
     }
 }
 
+/// Whether `work` came to its end with `failure` although another attempt at other work would be worth it: what
+/// was found at the target in place of an object is gone by then, with the upload that it was made of.
+pub(super) fn is_verdict(work: &Work, failure: &Failure) -> bool {
+    let proves = matches!(work, Work::Commit { .. } | Work::ReadBack { .. });
+    proves && failure.code == ErrorCode::CorruptTarget
+}
+
 /// Whether another attempt may end differently.
 pub(super) fn is_worth_another(failure: &Failure) -> bool {
     matches!(failure.code.class(), Class::Transient | Class::Throttled | Class::Corrupt)
@@ -88,7 +96,11 @@ pub(super) fn is_worth_another(failure: &Failure) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use airlift_protocol::error::ErrorCode;
+    use airlift_protocol::assignment::Object;
+    use airlift_protocol::chunk::Root;
+    use airlift_protocol::id::{PageId, Position};
+    use airlift_protocol::key::Key;
+    use airlift_protocol::manifest::{Entry, Kind, Version};
     use proptest::prelude::*;
 
     use super::*;
@@ -107,6 +119,25 @@ mod tests {
             assert_eq!(retry.decide(&failure), Decision::Again { after_ms: 0 });
         }
         assert_eq!(retry.decide(&failure), Decision::GiveUp);
+    }
+
+    #[test]
+    fn what_was_found_at_the_target_in_place_of_an_object_is_a_verdict() {
+        let entry = Entry {
+            key: Key::from("a"),
+            kind: Kind::Object,
+            size: 1,
+            mtime_ns: None,
+            version: Version::None,
+            is_archived: false,
+        };
+        let object = Object { position: Position { page: PageId(0), index: 0 }, entry };
+        let read_back = Work::ReadBack { object: object.clone(), root: Root([0; 32]) };
+        let other_bytes = Failure::new(ErrorCode::CorruptTarget, "");
+        assert!(is_verdict(&read_back, &other_bytes));
+        assert!(!is_verdict(&read_back, &Failure::new(ErrorCode::Unavailable, "")));
+        // What is small is written anew.
+        assert!(!is_verdict(&Work::MovePack { objects: vec![object] }, &other_bytes));
     }
 
     proptest! {
