@@ -13,6 +13,7 @@
 //! | [`content`] | whether both ends hold the same bytes; hashing what a store holds |
 //! | [`remove`] | deletes of a sync |
 //! | [`server`] | copies that the service of both ends makes itself |
+//! | `proof` | what can be seen at the target before it is proven |
 
 pub mod bounds;
 pub mod budget;
@@ -33,6 +34,7 @@ mod names;
 pub mod object;
 pub mod pack;
 pub mod places;
+mod proof;
 pub mod range;
 pub mod remove;
 pub(crate) mod requests;

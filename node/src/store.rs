@@ -58,7 +58,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 pub use self::class::Classes;
-pub use self::copier::{Copier, Proof};
+pub use self::copier::{Copier, Proof, Unproven};
 pub use self::error::StoreError;
 use self::pace::Pace;
 use crate::pipeline::chunk::{Payload, VerifiedChunk, VerifiedObject};

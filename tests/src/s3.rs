@@ -201,6 +201,11 @@ impl S3Server {
         self.ledger.damage_what_is_assembled();
     }
 
+    /// The same, after all that is said of the object was found out.
+    pub fn spoil_what_is_assembled(&self) {
+        self.ledger.spoil_what_is_assembled();
+    }
+
     /// Flips a bit of an object on disk, as a disk would: nothing that the server knows of it changes.
     ///
     /// # Panics

@@ -2,7 +2,7 @@
 //!
 //! Decided from what the stores say, cheapest first: size; time or ETag as listed; then, only for
 //! what is still open, the full attributes with the fingerprint of the source that Airlift records
-//! at stores. With `--checksum`, from the content.
+//! at stores. With `--checksum`, from the content; and so what an earlier run has left unproven.
 
 use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::folding::Folding;
@@ -17,6 +17,7 @@ use super::equal::Means;
 use super::lookup::lookup;
 use super::restore::restore;
 use super::{Transfer, clash, content, names};
+use crate::storage::journal::Doubt;
 use crate::store::{Access, StoreError};
 
 /// Objects whose attributes are asked for at the same time.
@@ -124,7 +125,8 @@ fn decide(
         (Kind::Directory, Kind::Directory) => unchanged,
         (Kind::Symlink(here), Kind::Symlink(there)) if here == there => unchanged,
         (Kind::Object, Kind::Object) if source.size == target.size => {
-            if !is_equal_at_a_glance(transfer, source, &target) {
+            let is_in_doubt = transfer.journal.doubt_of(&target.key).is_some();
+            if is_in_doubt || !is_equal_at_a_glance(transfer, source, &target) {
                 return Decision::Alike(target);
             }
             unchanged
@@ -139,8 +141,12 @@ async fn look(
     (position, source): (Position, &Entry),
     target: &Entry,
 ) -> Comparison {
-    let is_sampled = transfer.spec.policy.verify.is_sampled(position);
-    match is_equal(transfer, source, target, Means::of(is_sampled)).await {
+    let means = Means::of(transfer.spec.policy.verify.is_sampled(position));
+    let is_equal = match transfer.journal.doubt_of(&target.key) {
+        None => is_equal(transfer, source, target, means).await,
+        Some(doubt) => is_proven(transfer, source, target, (means, doubt)).await,
+    };
+    match is_equal {
         Ok(true) => Comparison::Unchanged { bytes: source.size },
         Ok(false) => move_or_skip(source),
         Err(failure) => Comparison::Failed(failure),
@@ -179,9 +185,11 @@ fn is_by_content(transfer: &Transfer, source: &Entry, target: &Entry) -> bool {
 
 /// Whether what was listed of two objects of one size is enough to say that they are the same.
 fn is_equal_at_a_glance(transfer: &Transfer, source: &Entry, target: &Entry) -> bool {
-    if is_by_content(transfer, source, target) {
-        return false;
-    }
+    !is_by_content(transfer, source, target) && is_listed_alike(transfer, source, target)
+}
+
+/// Whether what was listed says that two objects of one size are the same.
+fn is_listed_alike(transfer: &Transfer, source: &Entry, target: &Entry) -> bool {
     if transfer.target.capabilities().keeps_mtime {
         let step = transfer.target.mtime_step_ns();
         return is_same_time(source.mtime_ns, target.mtime_ns, step);
@@ -200,6 +208,37 @@ async fn is_equal(
     if is_by_content(transfer, source, target) {
         // Rare, and large.
         return Box::pin(content::is_equal(transfer, source, target, means)).await;
+    }
+    is_recorded(transfer, source, target).await
+}
+
+/// Whether an object that was left in doubt, of the size of its source, is the wanted one after all.
+async fn is_proven(
+    transfer: &Transfer,
+    source: &Entry,
+    target: &Entry,
+    (means, doubt): (Means, Doubt),
+) -> Result<bool, Failure> {
+    let is_readable = !source.is_archived && !target.is_archived;
+    if doubt == Doubt::Object || !is_readable || !is_recorded(transfer, source, target).await? {
+        return Ok(false);
+    }
+    let is_equal = Box::pin(content::is_equal(transfer, source, target, means)).await?;
+    if is_equal {
+        transfer.settle(vec![target.key.clone()]).await;
+    }
+    Ok(is_equal)
+}
+
+/// Whether an object of the target counts as what `source` is, by what was recorded of it there, whatever
+/// its content.
+pub(super) async fn is_recorded(
+    transfer: &Transfer,
+    source: &Entry,
+    target: &Entry,
+) -> Result<bool, Failure> {
+    if is_listed_alike(transfer, source, target) {
+        return Ok(true);
     }
     if transfer.target.capabilities().keeps_mtime {
         return is_equal_by_time(transfer, source, target).await;

@@ -12,7 +12,9 @@ use airlift_protocol::shard;
 use airlift_protocol::sum::Sum;
 use airlift_protocol::time::Timestamp;
 
-use super::{Transfer, Trouble, blocking, content, is_same_state, vanished};
+use super::proof::{doubt_about, not_removed};
+use super::{Transfer, Trouble, blocking, compare, content, is_same_state, vanished};
+use crate::storage::journal::Doubt;
 use crate::store::{AttributeSet, NewObject, StoreError, sum};
 
 /// Begins, or takes up again, the upload of `object`.
@@ -50,7 +52,14 @@ pub async fn commit(
 ) -> Result<Completion, Failure> {
     let work = async {
         let (new_object, dropped) = pinned(transfer, &object.entry).await?;
-        let target = &transfer.target;
+        let (target, key) = (&transfer.target, &new_object.entry.key);
+        let is_new = match transfer.is_seen_early(object.position) {
+            true => {
+                let doubt = vec![(key.clone(), doubt_about(&new_object))];
+                !transfer.doubt(doubt).await?.is_empty()
+            }
+            false => false,
+        };
         let committed = match sum_of_whole(object.entry.size, sums).await {
             Some(sum) => {
                 transfer.at_target(target.commit_summed(&new_object, token, root, sum)).await
@@ -59,10 +68,15 @@ pub async fn commit(
         };
         if committed.as_ref().is_err_and(|error| error.code == ErrorCode::UploadLost) {
             // It is begun anew, and nothing remembers this one: whatever the store still has of it goes.
-            transfer.at_target(target.discard(&new_object.entry.key, Some(token), None)).await?;
+            transfer.at_target(target.discard(key, Some(token), None)).await?;
         }
-        committed?;
+        if let Err(error) = committed {
+            return Err(transfer.withdraw(&object.entry, error, is_new).await);
+        }
         forget(transfer, token).await?;
+        if !transfer.spec.policy.verify.is_sampled(object.position) {
+            transfer.settle(vec![key.clone()]).await;
+        }
         transfer.meter.add_objects(1);
         Ok(Completion::Committed { dropped })
     };
@@ -112,7 +126,8 @@ fn large(key: &Key) -> Entry {
     }
 }
 
-/// Hashes what the target holds under the key of `object` and compares it with `root`.
+/// Hashes what the target holds under the key of `object` and compares it with `root`. Other bytes are removed,
+/// if they would be taken for the object.
 ///
 /// # Errors
 /// When it has another hash, is not there, or cannot be read.
@@ -130,10 +145,37 @@ pub async fn read_back(
     let entry = info.ok_or_else(missing)?.entry;
     let held = content::root_of(&transfer.bounds, End::Target, &transfer.target, &entry);
     if held.await? == root {
+        transfer.settle(vec![key]).await;
         return Ok(Completion::ReadBack);
     }
     let text = format!("{key}: the target holds other bytes than were written");
-    Err(Failure::new(ErrorCode::CorruptTarget, text))
+    let note = remove_other_bytes(transfer, object, entry).await?;
+    Err(StoreError::new(ErrorCode::CorruptTarget, text).with_note(&note).into())
+}
+
+/// Removes `held`, which is at the target in place of `object`, unless another program has written it; answers
+/// what there is to say of that.
+async fn remove_other_bytes(
+    transfer: &Transfer,
+    object: &Object,
+    held: Entry,
+) -> Result<String, Failure> {
+    if held.size != object.entry.size
+        || !compare::is_recorded(transfer, &object.entry, &held).await?
+    {
+        return Ok("another program has written it since".to_owned());
+    }
+    let key = held.key.clone();
+    match transfer.delete_at_target(held).await {
+        Ok(()) => {
+            transfer.settle(vec![key]).await;
+            Ok("it was removed again".to_owned())
+        }
+        Err(why) => {
+            transfer.doubt(vec![(key, Doubt::Object)]).await?;
+            Ok(not_removed(&why))
+        }
+    }
 }
 
 /// The object as the target is to hold it, with the attributes of exactly the listed state, and what

@@ -1,10 +1,14 @@
 //! Small objects, whole: read together, verified one by one, written together, each with its own
 //! verdict.
 
+use std::collections::BTreeSet;
+
 use airlift_protocol::assignment::Object;
 use airlift_protocol::chunk::Root;
 use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::figures::Stage;
+use airlift_protocol::id::Position;
+use airlift_protocol::key::Key;
 use airlift_protocol::manifest::{Entry, Kind};
 use airlift_protocol::report::{Completion, ObjectResult};
 use bytes::Bytes;
@@ -15,6 +19,7 @@ use super::compress::{CompressedChunk, decompress};
 use super::source::{CompressedObject, PackResult};
 use super::verify::{verify, verify_merged, verify_object};
 use super::{HASH_INLINE_BYTES, Transfer, Trouble, blocking, corrupt, server};
+use crate::storage::journal::Doubt;
 use crate::store::{AttributeSet, Attributes, NewObject, StoreError, contiguous};
 
 /// Objects on the link.
@@ -22,10 +27,11 @@ const READ_AHEAD: usize = 64;
 
 /// Moves small objects, links and directory markers.
 pub async fn move_pack(transfer: &Transfer, objects: Vec<Object>) -> Completion {
-    let entries: Vec<Entry> = objects.into_iter().map(|object| object.entry).collect();
+    let (positions, entries): (Vec<Position>, Vec<Entry>) =
+        objects.into_iter().map(|object| (object.position, object.entry)).unzip();
     let mut results = server::copy_small(transfer, &entries).await;
     let rest = (0..entries.len()).filter(|&place| results[place].is_none()).collect();
-    move_rest(transfer, &entries, rest, &mut results).await;
+    move_rest(transfer, (&positions, &entries), rest, &mut results).await;
     let missing = || Failure::new(ErrorCode::Bug, "the store gave no result for an object");
     let results = results.into_iter();
     Completion::PackMoved(
@@ -36,7 +42,7 @@ pub async fn move_pack(transfer: &Transfer, objects: Vec<Object>) -> Completion 
 /// Moves those of `entries` that stand at the places of `rest`.
 async fn move_rest(
     transfer: &Transfer,
-    entries: &[Entry],
+    (positions, entries): (&[Position], &[Entry]),
     rest: Vec<usize>,
     results: &mut [Option<ObjectResult>],
 ) {
@@ -55,7 +61,7 @@ async fn move_rest(
             Err(error) => results[place] = Some(failed(transfer, &entries[place], error).await),
         }
     }
-    write(transfer, ready, results).await;
+    write(transfer, (positions, entries), ready, results).await;
 }
 
 async fn failed(transfer: &Transfer, entry: &Entry, error: StoreError) -> ObjectResult {
@@ -178,11 +184,24 @@ fn without_body(entry: &Entry) -> (Attributes, VerifiedObject) {
     (attributes, verified)
 }
 
-async fn write(transfer: &Transfer, mut ready: Vec<Ready>, results: &mut [Option<ObjectResult>]) {
+async fn write(
+    transfer: &Transfer,
+    (positions, entries): (&[Position], &[Entry]),
+    mut ready: Vec<Ready>,
+    results: &mut [Option<ObjectResult>],
+) {
     if ready.is_empty() {
         return;
     }
     ready.sort_by_key(|object| object.place);
+    let new = match doubt(transfer, positions, &ready).await {
+        Ok(new) => new,
+        Err(error) => {
+            let failed = ObjectResult::Failed(error.into());
+            ready.iter().for_each(|object| results[object.place] = Some(failed.clone()));
+            return;
+        }
+    };
     let (sent, objects): (Vec<(usize, ObjectResult)>, Vec<_>) = ready
         .into_iter()
         .map(|Ready { place, object, content, dropped }| {
@@ -191,16 +210,43 @@ async fn write(transfer: &Transfer, mut ready: Vec<Ready>, results: &mut [Option
         })
         .unzip();
     let written = transfer.at_target(transfer.target.put_small(objects)).await;
+    let mut proven: Vec<Key> = Vec::new();
     for ((place, done), outcome) in sent.into_iter().zip(written) {
+        let key = transfer.target_key(&entries[place]);
         results[place] = Some(match outcome {
             Ok(()) => {
                 if let ObjectResult::Done { bytes, .. } = done {
                     transfer.meter.add_sent(bytes);
                 }
                 transfer.meter.add_objects(1);
+                // What is to be read back is proven by that.
+                if !transfer.spec.policy.verify.is_sampled(positions[place]) {
+                    proven.push(key);
+                }
                 done
             }
-            Err(error) => ObjectResult::Failed(error.into()),
+            Err(error) => {
+                let is_new = new.contains(&key);
+                let error = transfer.withdraw(&entries[place], error, is_new).await;
+                ObjectResult::Failed(error.into())
+            }
         });
     }
+    transfer.settle(proven).await;
+}
+
+/// Has the journal know those of `ready` that can be seen before they are proven; answers those that are new
+/// to it.
+async fn doubt(
+    transfer: &Transfer,
+    positions: &[Position],
+    ready: &[Ready],
+) -> Result<BTreeSet<Key>, StoreError> {
+    // A link or marker has no bytes that could be others.
+    let seen = ready.iter().filter(|object| {
+        object.object.entry.kind == Kind::Object && transfer.is_seen_early(positions[object.place])
+    });
+    // Small objects cost less to be moved again than to be looked at.
+    let seen = seen.map(|object| (object.object.entry.key.clone(), Doubt::Object));
+    transfer.doubt(seen.collect()).await
 }

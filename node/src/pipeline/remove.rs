@@ -41,6 +41,8 @@ pub async fn delete(transfer: &Transfer, entries: Vec<Entry>) -> Completion {
     for ((place, _), outcome) in doomed.iter().zip(outcomes) {
         results[*place] = outcome.err().map(Failure::from);
     }
+    let gone = doomed.iter().filter(|(place, _)| results[*place].is_none());
+    transfer.settle(gone.map(|(_, entry)| entry.key.clone()).collect()).await;
     if has_directories {
         remove_emptied(transfer, doomed.iter().map(|(_, entry)| &entry.key)).await;
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use airlift_protocol::assignment::{Object, UploadToken};
 use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::job::{Policy, ServerSide, VerifyLevel};
+use airlift_protocol::key::Key;
 use airlift_protocol::manifest::{Entry, Kind};
 use airlift_protocol::report::{Completion, ObjectResult};
 use airlift_protocol::time::Timestamp;
@@ -15,7 +16,8 @@ use futures::stream::{self, StreamExt};
 
 use super::object::{forget, pinned, settle};
 use super::{Transfer, Trouble};
-use crate::store::{AttributeSet, Copier, Proof, Store, StoreError};
+use crate::storage::journal::Doubt;
+use crate::store::{AttributeSet, Copier, Proof, Store, StoreError, Unproven};
 
 /// Copies of small objects that one order asks for at once; the bucket's gate may let fewer pass.
 const COPIES_AT_ONCE: usize = 64;
@@ -32,20 +34,53 @@ pub(super) async fn copy_small(
             return entries.iter().map(|_| Some(ObjectResult::Failed(failure.clone()))).collect();
         }
     };
-    let copies: Vec<BoxFuture<'_, Option<ObjectResult>>> =
-        entries.iter().map(|entry| copy_one(transfer, &*copier, entry).boxed()).collect();
+    let keys = entries.iter().map(|entry| transfer.target_key(entry));
+    let keys: Vec<Key> = keys.collect();
+    let asked = entries.iter().zip(&keys).filter(|(entry, _)| is_copied(&*copier, entry));
+    let doubts = asked.map(|(_, key)| (key.clone(), Doubt::Object)).collect();
+    let new = match transfer.doubt(doubts).await {
+        Ok(new) => new,
+        Err(error) => {
+            let failed = ObjectResult::Failed(error.into());
+            return entries.iter().map(|_| Some(failed.clone())).collect();
+        }
+    };
+    let copies: Vec<BoxFuture<'_, Option<ObjectResult>>> = entries
+        .iter()
+        .zip(&keys)
+        .map(|(entry, key)| copy_one(transfer, &*copier, entry, new.contains(key)).boxed())
+        .collect();
     let copies = stream::iter(copies).buffered(COPIES_AT_ONCE).collect();
-    transfer.at_target(copies).await
+    let copied: Vec<Option<ObjectResult>> = transfer.at_target(copies).await;
+    let is_proven =
+        |result: &Option<ObjectResult>| matches!(result, Some(ObjectResult::Copied { .. }));
+    let proven = keys.into_iter().zip(&copied).filter(|(_, result)| is_proven(result));
+    transfer.settle(proven.map(|(key, _)| key).collect()).await;
+    copied
 }
 
-async fn copy_one(transfer: &Transfer, copier: &dyn Copier, entry: &Entry) -> Option<ObjectResult> {
+/// Whether the service is asked to copy `entry`, as far as its listing says.
+fn is_copied(copier: &dyn Copier, entry: &Entry) -> bool {
+    entry.kind == Kind::Object && copier.objection(entry).is_none()
+}
+
+async fn copy_one(
+    transfer: &Transfer,
+    copier: &dyn Copier,
+    entry: &Entry,
+    is_new: bool,
+) -> Option<ObjectResult> {
     // A marker or link has no bytes that could be moved.
     if entry.kind != Kind::Object {
         return None;
     }
     let copied = match copier.objection(entry) {
-        None => copy_whole(transfer, copier, entry).await,
-        Some(why) => refused(transfer, entry, &why).map(|()| None),
+        None => copy_whole(transfer, copier, entry, is_new).await,
+        Some(why) => {
+            // It may have become one since the order began.
+            let _ = transfer.take_away(entry, None, is_new).await;
+            refused(transfer, entry, &why).map(|()| None)
+        }
     };
     match copied {
         Ok(None) => None,
@@ -60,16 +95,33 @@ async fn copy_one(transfer: &Transfer, copier: &dyn Copier, entry: &Entry) -> Op
     }
 }
 
-/// Copies an object by one request; `None` when its bytes are to be moved.
+/// Copies an object by one request; `None` when its bytes are to be moved. It is in doubt, since now if
+/// `is_new`.
 async fn copy_whole(
     transfer: &Transfer,
     copier: &dyn Copier,
     entry: &Entry,
+    is_new: bool,
 ) -> Result<Option<AttributeSet>, StoreError> {
-    let (object, dropped) = pinned(transfer, entry).await?;
-    match copier.copy(entry, &object).await? {
-        Proof::Proven => Ok(Some(dropped)),
-        Proof::Unproven(why) => refused(transfer, entry, &why).map(|()| None),
+    let proof = async {
+        let (object, dropped) = pinned(transfer, entry).await?;
+        Ok((copier.copy(entry, &object).await?, dropped))
+    };
+    match proof.await {
+        Ok((Proof::Proven, dropped)) => Ok(Some(dropped)),
+        Ok((Proof::Unproven(copy), _)) => {
+            let why = take_away(transfer, entry, copy, is_new).await;
+            refused(transfer, entry, &why).map(|()| None)
+        }
+        Err(error) => Err(transfer.withdraw(entry, error, is_new).await),
+    }
+}
+
+/// Takes away a copy that is not proven; answers why it is not, and what became of it.
+async fn take_away(transfer: &Transfer, entry: &Entry, copy: Unproven, is_new: bool) -> String {
+    match transfer.take_away(entry, copy.written.as_ref(), is_new).await {
+        Some(note) => format!("{}; {note}", copy.why),
+        None => copy.why,
     }
 }
 
@@ -99,11 +151,12 @@ pub async fn open(
         if copier.wants_upload(entry) {
             return begin(transfer, &*copier, entry, (resume, orphan_since)).await;
         }
-        let Some(dropped) = transfer.at_target(copy_whole(transfer, &*copier, entry)).await? else {
-            return Ok(None);
-        };
-        // Nothing opens an upload of this object any more.
         let key = transfer.target_key(entry);
+        let is_new = !transfer.doubt(vec![(key.clone(), Doubt::Object)]).await?.is_empty();
+        let copied = transfer.at_target(copy_whole(transfer, &*copier, entry, is_new)).await?;
+        let Some(dropped) = copied else { return Ok(None) };
+        transfer.settle(vec![key.clone()]).await;
+        // Nothing opens an upload of this object any more.
         transfer.at_target(transfer.target.discard(&key, resume, orphan_since)).await?;
         if let Some(token) = resume {
             forget(transfer, token).await?;
@@ -148,12 +201,17 @@ pub async fn commit(
     };
     let work = async {
         let (new_object, dropped) = pinned(transfer, entry).await?;
-        match transfer.at_target(copier.commit(entry, &new_object, token)).await? {
-            Proof::Proven => {
+        let key = &new_object.entry.key;
+        let is_new = !transfer.doubt(vec![(key.clone(), Doubt::Object)]).await?.is_empty();
+        match transfer.at_target(copier.commit(entry, &new_object, token)).await {
+            Err(error) => Err(transfer.withdraw(entry, error, is_new).await),
+            Ok(Proof::Proven) => {
+                transfer.settle(vec![key.clone()]).await;
                 transfer.meter.add_objects(1);
                 Ok(Completion::Committed { dropped })
             }
-            Proof::Unproven(why) => {
+            Ok(Proof::Unproven(copy)) => {
+                let why = take_away(transfer, entry, copy, is_new).await;
                 refused(transfer, entry, &why)?;
                 // It is begun anew, and its bytes are moved then.
                 let text = format!("{}: the service's copy is not proven: {why}", entry.key);

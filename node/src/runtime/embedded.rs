@@ -225,8 +225,9 @@ pub async fn run_between(
     driver.abort();
     drop(driver);
     let end = end?;
-    if matches!(end.outcome, Outcome::Completed { .. }) {
-        state.remove().await?;
+    match end.outcome {
+        Outcome::Completed { .. } => state.remove().await?,
+        _ => state.keep().await?,
     }
     tracing::debug!(%job, ?end, "job has ended");
     Ok(end)

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use airlift_protocol::assignment::UploadToken;
 use airlift_protocol::error::ErrorCode;
-use airlift_protocol::manifest::Entry;
+use airlift_protocol::manifest::{Entry, Version};
 use airlift_protocol::time::Timestamp;
 use async_trait::async_trait;
 
@@ -20,8 +20,25 @@ const UNPROVEN_MAX: u32 = 8;
 pub enum Proof {
     /// Sums that the service stores of both, each over all their bytes, are the same.
     Proven,
-    /// There are none that can be compared, for this reason.
-    Unproven(String),
+    /// There are none that can be compared.
+    Unproven(Unproven),
+}
+
+/// A copy that is not shown to be what its source holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unproven {
+    /// Why it is not.
+    pub why: String,
+    /// The state that the service gave to what it has made, as far as it said one; `None` when it has made
+    /// nothing.
+    pub written: Option<Version>,
+}
+
+impl Proof {
+    /// Nothing was copied, for this reason.
+    pub(super) fn nothing(why: &str) -> Self {
+        Self::Unproven(Unproven { why: why.to_owned(), written: None })
+    }
 }
 
 /// Access to the copies of one service, from one store of it to another.
@@ -36,7 +53,7 @@ pub trait Copier: Debug + Send + Sync {
     }
 
     /// Copies `listed` whole, pinned to its listed state. What is not proven may be at the target all the same,
-    /// complete, for the caller to replace.
+    /// complete, for the caller to take away.
     async fn copy(&self, listed: &Entry, object: &NewObject) -> Result<Proof, StoreError>;
 
     /// Begins an upload for a copy of `listed`, or takes up `resume`, as [`open_upload`] does; `None` when
@@ -83,9 +100,9 @@ impl Doubts {
         Proof::Proven
     }
 
-    /// A copy was made, and is not proven.
-    pub(super) fn unproven(&self, why: &str) -> Proof {
+    /// A copy was asked for, and is not proven; `written` is the state of what was made.
+    pub(super) fn unproven(&self, why: &str, written: Option<Version>) -> Proof {
         self.0.fetch_add(1, Ordering::Relaxed);
-        Proof::Unproven(why.to_owned())
+        Proof::Unproven(Unproven { why: why.to_owned(), written })
     }
 }

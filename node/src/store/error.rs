@@ -5,6 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use airlift_protocol::error::{ErrorCode, Failure};
+use airlift_protocol::manifest::Version;
 
 /// What a store answered.
 #[derive(Clone, Debug)]
@@ -13,19 +14,34 @@ pub struct StoreError {
     pub code: ErrorCode,
     /// For how long the store wants to be left alone, if it says so.
     pub pause: Option<Duration>,
+    /// Of an object that was written, can be seen, and is not proven: the state that the store gave it, as
+    /// far as it said one.
+    pub unproven: Option<Version>,
     detail: String,
 }
 
 impl StoreError {
     /// An error with a text that names the object or location and, where there is one, the way out.
     pub fn new(code: ErrorCode, detail: impl Into<String>) -> Self {
-        Self { code, pause: None, detail: detail.into() }
+        Self { code, pause: None, unproven: None, detail: detail.into() }
     }
 
     /// The same from a store that wants to be left alone for a while.
     #[must_use]
     pub fn with_pause(self, pause: Option<Duration>) -> Self {
         Self { pause, ..self }
+    }
+
+    /// The same about an object that can be seen since it was written, as `written`, and is not proven.
+    #[must_use]
+    pub fn unproven(self, written: Version) -> Self {
+        Self { unproven: Some(written), ..self }
+    }
+
+    /// The same with one more thing to say.
+    #[must_use]
+    pub fn with_note(self, note: &str) -> Self {
+        Self { detail: format!("{}; {note}", self.detail), ..self }
     }
 
     /// An error of the operating system while doing `action` ("open", "write", …) on `what`.

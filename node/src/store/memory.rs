@@ -1,9 +1,11 @@
 //! A store that lives in memory: the reference of the conformance suite, and the ends of tests.
 //!
-//! It can do everything a store can: uploads, links, directory markers, times, modes and metadata.
+//! It can do everything a store can: uploads, links, directory markers, times, modes and metadata. What it does
+//! wrong when it is told to is in [`Flaws`].
 //! Clones share their contents, so that a test can open the same place twice and can change it
 //! behind the back of the code it tests.
 
+use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,9 +29,9 @@ use tokio::sync::mpsc;
 
 use super::each::joined;
 use super::{
-    Access, AttributeKind, Attributes, Capabilities, Classes, ListRequest, Listed, NewObject,
-    ObjectInfo, OpenedUpload, RangeReader, ReadResult, Restored, Store, StoreError, Upload,
-    contiguous, sum,
+    Access, AttributeKind, Attributes, Capabilities, Classes, Copier, ListRequest, Listed,
+    NewObject, ObjectInfo, OpenedUpload, Proof, RangeReader, ReadResult, Restored, Store,
+    StoreError, Unproven, Upload, contiguous, sum,
 };
 use crate::pipeline::chunk::{Payload, VerifiedChunk, VerifiedObject};
 
@@ -49,8 +51,24 @@ pub struct MemoryStore {
     contents: Arc<Mutex<Contents>>,
 }
 
+/// What a store does wrong.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flaws {
+    /// It changes the bytes that it is given.
+    pub damages: bool,
+    /// It does not notice that itself.
+    pub is_blind: bool,
+    /// It forgets tags.
+    pub forgets_tags: bool,
+    /// It deletes nothing.
+    pub refuses_deletes: bool,
+    /// It copies objects by itself, and has nothing that proves it.
+    pub copies_unproven: bool,
+}
+
 #[derive(Debug, Default)]
 struct Contents {
+    flaws: Flaws,
     objects: BTreeMap<Key, Stored>,
     uploads: BTreeMap<String, Pending>,
     generation: u64,
@@ -128,6 +146,28 @@ impl MemoryStore {
     /// An empty store that compares a sum of the whole when an upload is committed, as some services do.
     pub fn with_sums(kind: SumKind) -> Self {
         Self { compares: Some(kind), ..Self::new() }
+    }
+
+    /// An empty store that knows objects again by the fingerprint of their source, as a bucket does.
+    pub fn like_a_bucket() -> Self {
+        let mut store = Self::new();
+        store.capabilities.keeps_mtime = false;
+        store
+    }
+
+    /// Has the store do these things wrong from now on, and no others.
+    pub fn set_flaws(&self, flaws: Flaws) {
+        self.contents().flaws = flaws;
+    }
+
+    /// Gives the object under `key` a tag.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn tag(&self, key: &Key, name: &str, value: &str) {
+        let mut contents = self.contents();
+        let stored = contents.objects.get_mut(key).expect("an object of that key");
+        stored.attributes.tags.insert(name.to_owned(), value.to_owned());
     }
 
     /// This store, as if each answer of a listing took so long.
@@ -243,6 +283,27 @@ impl Contents {
         }
         let bytes = contiguous(verified.payload());
         self.put(entry.key.clone(), entry.kind.clone(), bytes, kept(object));
+        self.prove(&entry.key)
+    }
+
+    /// Does wrong what is to be done wrong with the object that was just put under `key`, and says what is noticed
+    /// of that.
+    fn prove(&mut self, key: &Key) -> Result<(), StoreError> {
+        let flaws = self.flaws;
+        let Some(stored) = self.objects.get_mut(key) else { return Ok(()) };
+        let written = stored.entry(key).version;
+        if flaws.damages {
+            stored.bytes = stored.bytes.iter().map(|byte| !byte).collect();
+        }
+        if flaws.damages && !flaws.is_blind {
+            let text = format!("{key}: the store holds other bytes than were sent");
+            return Err(StoreError::new(ErrorCode::CorruptTarget, text).unproven(written));
+        }
+        if flaws.forgets_tags && !stored.attributes.tags.is_empty() {
+            stored.attributes.tags.clear();
+            let text = format!("{key}: the store did not keep the object's tags");
+            return Err(StoreError::new(ErrorCode::KindUnsupported, text).unproven(written));
+        }
         Ok(())
     }
 
@@ -438,7 +499,7 @@ impl Store for MemoryStore {
             ));
         }
         contents.put(key.clone(), Kind::Object, pending.bytes.into(), kept(object));
-        Ok(())
+        contents.prove(key)
     }
 
     async fn commit_summed(
@@ -478,6 +539,11 @@ impl Store for MemoryStore {
 
     async fn delete(&self, entries: Vec<Entry>) -> Vec<Result<(), StoreError>> {
         let mut contents = self.contents();
+        if contents.flaws.refuses_deletes {
+            let text = "the store deletes nothing";
+            let refused = |_: &Entry| Err(StoreError::new(ErrorCode::PermissionDenied, text));
+            return entries.iter().map(refused).collect();
+        }
         let mut delete = |entry: &Entry| match contents.objects.get(&entry.key) {
             None => Ok(()),
             Some(stored) if stored.entry(&entry.key) == *entry => {
@@ -497,8 +563,38 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    fn copier(&self, source: &dyn Store) -> Option<Arc<dyn Copier>> {
+        let source: &dyn Any = source;
+        let source = source.downcast_ref::<Self>()?.clone();
+        let copies = self.contents().flaws.copies_unproven;
+        copies.then(|| Arc::new(MemoryCopier { source, target: self.clone() }) as Arc<dyn Copier>)
+    }
+
     async fn preflight(&self, _access: Access) -> Result<(), StoreError> {
         Ok(())
+    }
+}
+
+/// Copies that nothing proves.
+#[derive(Debug)]
+struct MemoryCopier {
+    source: MemoryStore,
+    target: MemoryStore,
+}
+
+#[async_trait]
+impl Copier for MemoryCopier {
+    fn objection(&self, _listed: &Entry) -> Option<String> {
+        None
+    }
+
+    async fn copy(&self, listed: &Entry, object: &NewObject) -> Result<Proof, StoreError> {
+        let bytes = self.source.contents().pinned(listed)?.bytes.clone();
+        let key = &object.entry.key;
+        let mut contents = self.target.contents();
+        contents.put(key.clone(), Kind::Object, bytes, kept(object));
+        let written = contents.objects.get(key).map(|stored| stored.entry(key).version);
+        Ok(Proof::Unproven(Unproven { why: "the store keeps no sums".to_owned(), written }))
     }
 }
 

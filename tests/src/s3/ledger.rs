@@ -40,6 +40,7 @@ pub(super) struct Ledger {
     /// The header in which the CRC64-XZ of an object is said.
     crc64_header: Arc<OnceLock<&'static str>>,
     damages: Arc<AtomicBool>,
+    spoils: Arc<AtomicBool>,
     pub(super) listings: Listings,
 }
 
@@ -109,6 +110,7 @@ impl Ledger {
             ending: Arc::default(),
             crc64_header: Arc::default(),
             damages: Arc::default(),
+            spoils: Arc::default(),
             listings: Listings::default(),
         }
     }
@@ -119,6 +121,10 @@ impl Ledger {
 
     pub(super) fn damage_what_is_assembled(&self) {
         self.damages.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn spoil_what_is_assembled(&self) {
+        self.spoils.store(true, Ordering::Relaxed);
     }
 
     /// Has a bucket name objects of one byte of which there is nothing else: enough to be listed.
@@ -589,13 +595,17 @@ impl S3 for Ledger {
         }
         request.input.key.clone_from(&upload.name);
         let asker = with_input(&request, ());
-        let answer = self.files.complete_multipart_upload(request).await?;
+        let mut answer = self.files.complete_multipart_upload(request).await?;
         self.books().uploads.remove(&id);
         if self.damages.load(Ordering::Relaxed) {
             let path = self.root.join(&upload.bucket).join(&upload.name);
             flip(&path).map_err(|_| s3_error!(InternalError, "no file"))?;
         }
-        self.enter(&asker, &upload.bucket, &upload.key, upload.name).await?;
+        self.enter(&asker, &upload.bucket, &upload.key, upload.name.clone()).await?;
+        if self.spoils.load(Ordering::Relaxed) {
+            let path = self.root.join(&upload.bucket).join(&upload.name);
+            flip(&path).map_err(|_| s3_error!(InternalError, "no file"))?;
+        }
         let first_part = upload.parts.get(&1).and_then(|part| part.size);
         let mut books = self.books();
         let kept = books.buckets.get_mut(&upload.bucket).and_then(|all| all.get_mut(&upload.key));
@@ -606,6 +616,7 @@ impl S3 for Ledger {
                 // Of services with a sum of their own, the ETag is none of the parts'.
                 kept.etag = Some(ETag::Strong(format!("{}-own", kept.name)));
             }
+            answer.output.e_tag.clone_from(&kept.etag);
         }
         Ok(answer)
     }

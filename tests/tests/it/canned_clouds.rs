@@ -156,7 +156,9 @@ async fn a_blob_that_is_not_what_was_sent_or_always_changes_is_not_called_writte
     let (_server, store) =
         azure(|_| Answer::new("201 Created", "").with("content-md5", "1B2M2Y8AsgTpgAmY7PhCfg=="))
             .await;
-    assert_eq!(put_one(&store).await.code, ErrorCode::CorruptTarget);
+    let error = put_one(&store).await;
+    assert_eq!(error.code, ErrorCode::CorruptTarget);
+    assert_eq!(error.unproven, Some(Version::None), "it can be seen, in a state that nobody named");
     // An answer without any evidence has the bytes read back: a description says what was sent.
     let sent = BASE64.encode(&Md5::digest(data(1, 10)));
     let (_server, store) = azure(move |line| match line {
@@ -259,7 +261,9 @@ async fn another_generation_is_not_read_as_the_listed_one() {
 async fn an_object_whose_sum_is_another_is_not_called_written() {
     let wrong = "{\"name\":\"p/x\",\"size\":\"10\",\"generation\":\"2\",\"crc32c\":\"AAAAAA==\"}";
     let (_server, store) = google(move |_| Answer::new("200 OK", wrong)).await;
-    assert_eq!(put_one(&store).await.code, ErrorCode::CorruptTarget);
+    let error = put_one(&store).await;
+    assert_eq!(error.code, ErrorCode::CorruptTarget);
+    assert_eq!(error.unproven, Some(Version::ETag("2".into())), "this generation can be seen");
 
     // The same of one that is put together from its parts: each is there, and the whole is wrong.
     let (server, store) = google(move |line| {
@@ -283,6 +287,7 @@ async fn an_object_whose_sum_is_another_is_not_called_written() {
     let token = UploadToken("24:0102030405060708".to_owned());
     let error = store.commit(&object, &token, Root::of(&data(1, 10))).await.unwrap_err();
     assert_eq!(error.code, ErrorCode::CorruptTarget, "{error}");
+    assert_eq!(error.unproven, Some(Version::ETag("2".into())));
     let composed: Vec<String> =
         server.requests().into_iter().filter(|line| line.contains("/compose")).collect();
     assert_eq!(composed.len(), 1);

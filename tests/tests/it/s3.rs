@@ -508,6 +508,7 @@ async fn a_store_that_holds_other_bytes_is_found_out() {
     for (_server, store) in [canned(wrong_sum).await, canned(wrong_bytes).await] {
         let error = store.put_small(abc()).await.remove(0).expect_err("other bytes");
         assert_eq!(error.code, ErrorCode::CorruptTarget, "{error}");
+        assert!(error.unproven.is_some(), "it can be seen");
     }
     let (server, store) = canned(right_bytes).await;
     put(&store, abc()).await;

@@ -1,5 +1,6 @@
 //! Whole jobs between stores in memory.
 
+mod proofs;
 mod sums;
 
 use std::collections::BTreeMap;

@@ -7,6 +7,7 @@
 use airlift_protocol::assignment::UploadToken;
 use airlift_protocol::error::ErrorCode;
 use airlift_protocol::key::Key;
+use airlift_protocol::manifest::Version;
 use bytes::Bytes;
 use reqwest::header::{HeaderName, HeaderValue};
 
@@ -16,6 +17,7 @@ use super::block::{Block, UploadId};
 use super::container::{Container, Subject, set};
 use super::error::is_condition;
 use super::put::Before;
+use super::read::version;
 use super::tags;
 use super::upload::Blocks;
 use crate::store::digest::{base64, md5};
@@ -38,15 +40,18 @@ impl Container {
         let blocks = self.blocks(key).await?;
         if is_committed(&blocks, &expected, object.entry.size) {
             // By an attempt whose answer was lost.
-            return self.finish(object).await;
+            return self.finish(object).await.map_err(|error| error.unproven(Version::None));
         }
         self.check_complete(key, &upload, &blocks, &expected)?;
         let blob = self.names.full(key)?;
         let before = self.before(&object.entry, &blob).await?;
         match self.send_list(object, &blob, &expected, &before).await {
-            Ok(()) => {
-                self.check_committed(object, &expected).await?;
-                self.finish(object).await
+            Ok(written) => {
+                let proven = async {
+                    self.check_committed(object, &expected).await?;
+                    self.finish(object).await
+                };
+                proven.await.map_err(|error| error.unproven(written))
             }
             Err(failed) if is_condition(&failed) => {
                 let text = "another program wrote it while it was being committed";
@@ -114,13 +119,14 @@ impl Container {
         }
     }
 
+    /// Answers the state of what the service has made.
     async fn send_list(
         &self,
         object: &NewObject,
         blob: &str,
         expected: &[Block],
         before: &Before,
-    ) -> Result<(), Failed> {
+    ) -> Result<Version, Failed> {
         let headers = headers_of(object)?;
         let document = Bytes::from(block_list(expected));
         let digest = base64(&md5(&document));
@@ -133,7 +139,7 @@ impl Container {
         set(&mut request, "content-md5", &digest)?;
         let (name, value) = before.header();
         set(&mut request, name, &value)?;
-        self.send(request, Patience::Long).await.map(drop)
+        Ok(version(self.send(request, Patience::Long).await?.headers()))
     }
 
     async fn check_committed(

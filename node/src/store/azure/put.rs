@@ -19,7 +19,7 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use super::attributes::{headers_of, is_marker, size_of, text_of};
 use super::container::{Container, Subject, set};
 use super::error::is_condition;
-use super::read::etag;
+use super::read::{etag, version};
 use super::tags;
 use crate::pipeline::chunk::VerifiedObject;
 use crate::store::digest::{self, base64, md5};
@@ -71,8 +71,11 @@ impl Container {
         for _ in 0..LOOKS_MAX {
             match self.send_blob(&blob, &headers, &body, &md5, &before).await {
                 Ok(answered) => {
-                    self.confirm(object, &blob, content, &md5, &answered).await?;
-                    return self.confirm_tags(key, &blob, &object.attributes.tags).await;
+                    let proven = async {
+                        self.confirm(object, &blob, content, &md5, &answered).await?;
+                        self.confirm_tags(key, &blob, &object.attributes.tags).await
+                    };
+                    return proven.await.map_err(|error| error.unproven(version(&answered)));
                 }
                 Err(failed) if is_condition(&failed) => {
                     before = self.before(&object.entry, &blob).await?;

@@ -174,6 +174,11 @@ pub(super) fn etag(headers: &HeaderMap) -> Option<String> {
     headers.get("etag").map(|etag| unquoted(&text_of(etag)).to_owned())
 }
 
+/// The state that an answer is about.
+pub(super) fn version(headers: &HeaderMap) -> Version {
+    etag(headers).map_or(Version::None, |etag| Version::ETag(etag.into()))
+}
+
 fn last_modified(headers: &HeaderMap) -> Option<i64> {
     headers.get("last-modified").and_then(|time| parse_date(&text_of(time)))
 }

@@ -16,6 +16,7 @@ use super::attributes::{headers_of, text_of};
 use super::container::{Container, Subject, set};
 use super::error::is_condition;
 use super::put::Before;
+use super::read::version;
 use super::tags;
 use crate::store::digest::quoted;
 use crate::store::http::{Failed, Patience};
@@ -81,11 +82,13 @@ impl AzureCopier {
     fn refused(&self, object: &NewObject, failed: &Failed) -> Result<Proof, StoreError> {
         let (target, key) = (&self.target, &object.entry.key);
         if failed.code() == Some("Md5Mismatch") {
-            return Ok(target.doubts.unproven("its bytes do not have the MD5 that it was given"));
+            return Ok(target
+                .doubts
+                .unproven("its bytes do not have the MD5 that it was given", None));
         }
         if failed.status() == Some(501) || failed.code().is_some_and(|code| UNABLE.contains(&code))
         {
-            return Ok(target.doubts.unproven("the service does not make such copies"));
+            return Ok(target.doubts.unproven("the service does not make such copies", None));
         }
         if is_condition(failed) || failed.code() == Some("SourceConditionNotMet") {
             let text = "it, or its source, was written while the service copied it";
@@ -112,7 +115,7 @@ impl Copier for AzureCopier {
         }
         let (from, md5) = self.listed(listed).await?;
         let Some(md5) = md5 else {
-            return Ok(Proof::Unproven("no MD5 of it is on record".to_owned()));
+            return Ok(Proof::nothing("no MD5 of it is on record"));
         };
         let blob = target.names.blob(&object.entry)?;
         let before = target.before(&object.entry, &blob).await?;
@@ -125,13 +128,16 @@ impl Copier for AzureCopier {
             Some(held) if held == text_of(&md5) => {}
             Some(_) => {
                 let text = "the service's copy has other bytes than its source";
-                return Err(target.complaint(ErrorCode::CorruptTarget, key, text));
+                let error = target.complaint(ErrorCode::CorruptTarget, key, text);
+                return Err(error.unproven(version(&answered)));
             }
             None => {
-                return Ok(target.doubts.unproven("the service does not say the MD5 of its copy"));
+                let why = "the service does not say the MD5 of its copy";
+                return Ok(target.doubts.unproven(why, Some(version(&answered))));
             }
         }
-        target.confirm_tags(key, &blob, &object.attributes.tags).await?;
+        let carried = target.confirm_tags(key, &blob, &object.attributes.tags).await;
+        carried.map_err(|error| error.unproven(version(&answered)))?;
         Ok(target.doubts.proven())
     }
 }

@@ -44,10 +44,11 @@ impl Bucket {
             sources = self.compose_level(key, &folder, level, &sources).await?;
         }
         let whole = self.compose_whole(object, &sources).await?;
-        if whole.size() != Some(object.entry.size) {
-            return Err(self.corrupt(key));
-        }
-        self.confirm(key, &whole, &sum, root).await?;
+        let proven = match whole.size() == Some(object.entry.size) {
+            true => self.confirm(key, &whole, &sum, root).await,
+            false => Err(self.corrupt(key)),
+        };
+        proven.map_err(|error| error.unproven(whole.version()))?;
         if let Err(error) = self.remove_staged(&folder, None).await {
             // The object is there and proven. What is left of the upload is no part of it, and the end
             // of the job removes it, or says that it could not.
@@ -175,7 +176,8 @@ impl Bucket {
         if !is_ours || found.size() != Some(object.entry.size) {
             return Err(self.lost(key));
         }
-        self.read_back(key, root).await
+        let proven = self.read_back(key, root).await;
+        proven.map_err(|error| error.unproven(found.version()))
     }
 }
 

@@ -38,7 +38,8 @@ impl Bucket {
         let sum = digest::of(&bytes, crc32c).await;
         let sent = self.send_object(object, bytes, &sum).await;
         let answered = sent.map_err(|failed| self.error("write", key, &failed))?;
-        self.confirm(key, &answered, &sum, content.root()).await
+        let proven = self.confirm(key, &answered, &sum, content.root()).await;
+        proven.map_err(|error| error.unproven(answered.version()))
     }
 
     async fn send_object(

@@ -73,6 +73,14 @@ impl Resource {
         self.generation.as_ref().and_then(Number::get)
     }
 
+    /// The same as a listing has it.
+    pub(super) fn version(&self) -> Version {
+        match self.generation() {
+            Some(generation) => Version::ETag(generation.to_string().into()),
+            None => Version::None,
+        }
+    }
+
     /// The sums that the service computed of its bytes: an MD5 only of what was not put together.
     pub(super) fn sums(&self) -> Vec<StoredSum> {
         let sums = [(SumKind::Crc32c, &self.crc32c), (SumKind::Md5, &self.md5_hash)];
@@ -89,10 +97,7 @@ impl Resource {
             true => Kind::Directory,
             false => Kind::Object,
         };
-        let version = match self.generation() {
-            Some(generation) => Version::ETag(generation.to_string().into()),
-            None => Version::None,
-        };
+        let version = self.version();
         let mtime_ns = self.time_created.as_deref().and_then(parse_time);
         // Its archives are read at once, like everything else.
         Some(Entry { key, kind, size, mtime_ns, version, is_archived: false })

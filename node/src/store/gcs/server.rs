@@ -143,22 +143,25 @@ impl Copier for GcsCopier {
         }
         let source = self.listed(listed).await?;
         let (Some(sum), Version::ETag(generation)) = (&source.crc32c, &listed.version) else {
-            return Ok(Proof::Unproven("the service does not say its CRC32C".to_owned()));
+            return Ok(Proof::nothing("the service does not say its CRC32C"));
         };
         let from = self.source.names.full(&listed.key)?;
         let copied = self.rewrite(&from, generation, object).await?;
         let held = copied.crc32c.as_ref();
         if held.is_some_and(|held| held != sum) || copied.size() != Some(listed.size) {
             let text = "the service's copy has other bytes than its source";
-            return Err(target.complaint(ErrorCode::CorruptTarget, key, text));
+            let error = target.complaint(ErrorCode::CorruptTarget, key, text);
+            return Err(error.unproven(copied.version()));
         }
+        let written = Some(copied.version());
         if held.is_none() {
-            return Ok(target.doubts.unproven("the service does not say the CRC32C of its copy"));
+            let why = "the service does not say the CRC32C of its copy";
+            return Ok(target.doubts.unproven(why, written));
         }
         // What it carries goes along: a server that takes no notice of that has made another object.
         if copied.source_fingerprint() != object.attributes.source_fingerprint.as_deref() {
             let why = "the service's copy does not carry what it was asked to carry";
-            return Ok(target.doubts.unproven(why));
+            return Ok(target.doubts.unproven(why, written));
         }
         Ok(target.doubts.proven())
     }

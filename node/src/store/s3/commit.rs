@@ -4,6 +4,7 @@ use airlift_protocol::assignment::UploadToken;
 use airlift_protocol::chunk::Root;
 use airlift_protocol::error::ErrorCode;
 use airlift_protocol::key::Key;
+use airlift_protocol::manifest::Version;
 use airlift_protocol::sum::{Sum, SumKind};
 use airlift_protocol::units::ByteRange;
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
@@ -15,6 +16,7 @@ use super::client::Bucket;
 use super::composite::{composite_crc32c, composite_etag};
 use super::digest::unquoted;
 use super::error::code_of;
+use super::list::version_of;
 use super::stored::Described;
 use super::upload::UploadId;
 use crate::runtime::blocking::blocking;
@@ -28,20 +30,20 @@ impl Bucket {
         root: Root,
         sum: Option<Sum>,
     ) -> Result<(), StoreError> {
-        let key = &object.entry.key;
-        let upload = self.upload_id(key, token)?;
+        let upload = self.upload_id(&object.entry.key, token)?;
         let sum = sum.filter(|sum| self.sum_compared(&upload) == Some(sum.kind()));
-        self.assemble(object, &upload, Whole { root, sum }).await?;
-        self.confirm_tags(key, &object.attributes.tags).await?;
-        self.confirm_acl(key, object.attributes.acl.as_ref()).await
+        let written = self.assemble(object, &upload, Whole { root, sum }).await?;
+        let carried = self.confirm_attributes(object).await;
+        carried.map_err(|error| error.unproven(written))
     }
 
+    /// Puts an upload together, or finds that it was; what holds the bytes is in the state that is answered.
     async fn assemble(
         &self,
         object: &NewObject,
         upload: &UploadId,
         whole: Whole,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Version, StoreError> {
         let key = &object.entry.key;
         let parts = match self.parts(key, &upload.id).await {
             Ok(parts) => parts,
@@ -58,7 +60,13 @@ impl Bucket {
         // The store computes it of all bytes and refuses another one.
         let sent = sum.filter(|_| upload.checksums == Checksums::Crc64Nvme);
         match self.complete(key, &upload.id, &parts, (object.entry.size, sent)).await {
-            Ok(()) => self.check_committed(object, &parts, Whole { sum, ..whole }).await,
+            Ok(written) => {
+                let checked = self.check_committed(object, &parts, Whole { sum, ..whole }).await;
+                match checked {
+                    Ok(()) => Ok(written),
+                    Err(error) => Err(error.unproven(written)),
+                }
+            }
             Err(error) if error.code == ErrorCode::UploadLost => {
                 self.check_committed_before(object, whole, error).await
             }
@@ -78,15 +86,15 @@ impl Bucket {
         Err(self.complaint(ErrorCode::UploadLost, &object.entry.key, &text))
     }
 
-    /// Asks the store to assemble the parts. An error inside an answer of status 200 is an error to
-    /// the SDK, and what the store assembled is checked in any case.
+    /// Asks the store to assemble the parts; answers the state of what it has made. An error inside an
+    /// answer of status 200 is an error to the SDK, and what the store assembled is checked in any case.
     pub(super) async fn complete(
         &self,
         key: &Key,
         id: &str,
         parts: &[Part],
         (bytes, sent): (u64, Option<Sum>),
-    ) -> Result<(), StoreError> {
+    ) -> Result<Version, StoreError> {
         let completed = parts.iter().map(|part| {
             CompletedPart::builder()
                 .set_part_number(part.part_number)
@@ -109,7 +117,7 @@ impl Bucket {
         let commit = async {
             self.fence.check()?;
             match request.send().await {
-                Ok(_) => Ok(()),
+                Ok(answer) => Ok(version_of(answer.e_tag())),
                 Err(error) if code_of(&error) == Some("InvalidPart") => {
                     let text = "the store lost a part between its listing and the commit";
                     Err(self.complaint(ErrorCode::UploadLost, key, text))
@@ -153,7 +161,7 @@ impl Bucket {
         object: &NewObject,
         whole: Whole,
         lost: StoreError,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Version, StoreError> {
         let key = &object.entry.key;
         let Some(found) = self.describe_sums(key).await? else { return Err(lost) };
         let expected = object.attributes.source_fingerprint.as_deref();
@@ -161,10 +169,15 @@ impl Bucket {
         if !is_ours || !has_size(&found.answer, object.entry.size) {
             return Err(lost);
         }
-        match whole.is_held(&found) {
+        let written = version_of(found.answer.e_tag());
+        let held = match whole.is_held(&found) {
             Some(true) => Ok(()),
             Some(false) => Err(self.corrupt(key)),
             None => self.read_back(key, whole.root).await,
+        };
+        match held {
+            Ok(()) => Ok(written),
+            Err(error) => Err(error.unproven(written)),
         }
     }
 }

@@ -194,12 +194,16 @@ pub(super) fn new_entry(
         true => Kind::Directory,
         false => Kind::Object,
     };
-    let version = match etag.map(unquoted) {
+    let mtime_ns = last_modified.and_then(whole_seconds_ns);
+    Entry { key, kind, size, mtime_ns, version: version_of(etag), is_archived: false }
+}
+
+/// The state that an ETag stands for.
+pub(super) fn version_of(etag: Option<&str>) -> Version {
+    match etag.map(unquoted) {
         Some(etag) if !etag.is_empty() => Version::ETag(etag.into()),
         _ => Version::None,
-    };
-    let mtime_ns = last_modified.and_then(whole_seconds_ns);
-    Entry { key, kind, size, mtime_ns, version, is_archived: false }
+    }
 }
 
 /// Nanoseconds of a time cut to whole seconds: descriptions know no more, listings sometimes do.

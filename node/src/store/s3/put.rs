@@ -19,6 +19,7 @@ use super::attributes::Headers;
 use super::client::Bucket;
 use super::digest::{self, unquoted};
 use super::error::body_error;
+use super::list::version_of;
 use super::tags::tagging;
 use super::{Checksums, for_each};
 use crate::pipeline::chunk::VerifiedObject;
@@ -90,16 +91,25 @@ impl Bucket {
         let sums = Sums(digest::of(&body, move |bytes| sum::each_of(&kinds, bytes)).await);
         let acl = self.acl_headers(key, object.attributes.acl.as_ref()).await?;
         let answer = self.send(object, acl, &body, &sums).await?;
-        let echo = Echo {
-            crc64_nvme: answer.checksum_crc64_nvme(),
-            crc32c: answer.checksum_crc32_c(),
-            etag: answer.e_tag(),
+        let proven = async {
+            let echo = Echo {
+                crc64_nvme: answer.checksum_crc64_nvme(),
+                crc32c: answer.checksum_crc32_c(),
+                etag: answer.e_tag(),
+            };
+            match self.proof(&body, &sums, echo).await {
+                Some(true) => {}
+                Some(false) => return Err(self.corrupt(key)),
+                None => self.read_back(key, content.root()).await?,
+            }
+            self.confirm_attributes(object).await
         };
-        match self.proof(&body, &sums, echo).await {
-            Some(true) => {}
-            Some(false) => return Err(self.corrupt(key)),
-            None => self.read_back(key, content.root()).await?,
-        }
+        proven.await.map_err(|error| error.unproven(version_of(answer.e_tag())))
+    }
+
+    /// Fails when an object that was written does not carry what it was written with.
+    pub(super) async fn confirm_attributes(&self, object: &NewObject) -> Result<(), StoreError> {
+        let key = &object.entry.key;
         self.confirm_tags(key, &object.attributes.tags).await?;
         self.confirm_acl(key, object.attributes.acl.as_ref()).await
     }

@@ -20,6 +20,7 @@ use super::attributes::{Headers, source_fingerprint};
 use super::client::Bucket;
 use super::commit::has_size;
 use super::digest::{quoted, unquoted};
+use super::list::version_of;
 use super::provider::Limits;
 use super::tags::tagging;
 use super::{PARTS_AT_ONCE, for_each};
@@ -188,8 +189,30 @@ impl S3Copier {
         target.pace_of(key).writes.pass(0, copy).await.map(drop)
     }
 
+    /// Compares what the service says of a copy, with this ETag, with its source; and what it carries with
+    /// what it was to carry.
+    async fn prove(
+        &self,
+        listed: &Entry,
+        object: &NewObject,
+        (etag, is_whole): (Option<&str>, bool),
+    ) -> Result<Proof, StoreError> {
+        let expected = shape(&listed.version).map(|(etag, _)| etag);
+        let proof = match is_whole && etag.map(unquoted) == expected {
+            true => self.target.doubts.proven(),
+            false => self.prove_by_sums(listed, &object.entry.key, etag).await?,
+        };
+        self.target.confirm_attributes(object).await?;
+        Ok(proof)
+    }
+
     /// Compares the sums of the whole that the service has of both.
-    async fn prove_by_sums(&self, listed: &Entry, key: &Key) -> Result<Proof, StoreError> {
+    async fn prove_by_sums(
+        &self,
+        listed: &Entry,
+        key: &Key,
+        etag: Option<&str>,
+    ) -> Result<Proof, StoreError> {
         let source = self.source.describe_sums(&listed.key).await?;
         let target = self.target.describe_sums(key).await?;
         let (Some(source), Some(target)) = (source, target) else {
@@ -209,7 +232,7 @@ impl S3Copier {
             }
             None => {
                 let why = "the service stores no sum of both ends that could be compared";
-                Ok(self.target.doubts.unproven(why))
+                Ok(self.target.doubts.unproven(why, Some(version_of(etag))))
             }
         }
     }
@@ -245,7 +268,7 @@ impl S3Copier {
             let text = format!("part {number} of the upload is not there as it was copied");
             return Err(self.target.complaint(ErrorCode::UploadLost, key, &text));
         }
-        self.target.complete(key, &upload.id, &parts, (listed.size, None)).await
+        self.target.complete(key, &upload.id, &parts, (listed.size, None)).await.map(drop)
     }
 }
 
@@ -271,14 +294,9 @@ impl Copier for S3Copier {
             return Err(self.target.complaint(ErrorCode::KeyUnsupported, key, &reason));
         }
         let etag = self.send(listed, object).await?;
-        let is_same = etag.as_deref().map(unquoted) == shape(&listed.version).map(|(etag, _)| etag);
-        let proof = match is_same {
-            true => self.target.doubts.proven(),
-            false => self.prove_by_sums(listed, key).await?,
-        };
-        self.target.confirm_tags(key, &object.attributes.tags).await?;
-        self.target.confirm_acl(key, object.attributes.acl.as_ref()).await?;
-        Ok(proof)
+        let etag = etag.as_deref();
+        let proof = self.prove(listed, object, (etag, true)).await;
+        proof.map_err(|error| error.unproven(version_of(etag)))
     }
 
     async fn open_upload(
@@ -339,7 +357,7 @@ impl Copier for S3Copier {
         let Some(held) = target.head(key).await? else {
             let text = "the service committed the upload, and then did not know the object";
             let unknown = || target.complaint(ErrorCode::CorruptTarget, key, text);
-            return Err(lost.unwrap_or_else(unknown));
+            return Err(lost.unwrap_or_else(|| unknown().unproven(Version::None)));
         };
         let fingerprint = object.attributes.source_fingerprint.as_deref();
         if let Some(lost) = lost {
@@ -349,15 +367,9 @@ impl Copier for S3Copier {
                 return Err(lost);
             }
         }
-        let expected = shape(&listed.version).map(|(etag, _)| etag);
-        let is_same = held.e_tag().map(unquoted) == expected && has_size(&held, listed.size);
-        let proof = match is_same {
-            true => self.target.doubts.proven(),
-            false => self.prove_by_sums(listed, key).await?,
-        };
-        target.confirm_tags(key, &object.attributes.tags).await?;
-        target.confirm_acl(key, object.attributes.acl.as_ref()).await?;
-        Ok(proof)
+        let is_whole = has_size(&held, listed.size);
+        let proof = self.prove(listed, object, (held.e_tag(), is_whole)).await;
+        proof.map_err(|error| error.unproven(version_of(held.e_tag())))
     }
 }
 
