@@ -11,8 +11,8 @@ use airlift_protocol::key::Key;
 use airlift_protocol::limits::CHUNK_BYTES;
 use airlift_protocol::units::ByteRange;
 use async_trait::async_trait;
-use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{FileType, Mode, OFlags, fdatasync, fstat, openat};
+use rustix::fd::{AsFd, AsRawFd, OwnedFd};
+use rustix::fs::{FileType, Mode, OFlags, chmod, fdatasync, fstat, openat};
 use rustix::io::Errno;
 
 use super::blocking;
@@ -33,6 +33,9 @@ use crate::store::{NewObject, OpenedUpload, StoreError, Upload};
 const MODE_MIN: u32 = 0o600;
 
 const REOPEN_FILE: OFlags = OFlags::RDWR.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// How a file is held whose bytes may be neither read nor written.
+const HOLD_FILE: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// Begins the upload of `object`, or takes up `resume`; drops other uploads of the key.
 pub(super) fn open(
@@ -171,7 +174,7 @@ fn find(
     }
     let error =
         |action: &str, error: Errno| StoreError::io(action, root.show_staging(), &error.into());
-    let file = match openat(staging, &token.0, REOPEN_FILE, Mode::empty()) {
+    let file = match reopen(staging, &token.0) {
         Ok(file) => file,
         Err(Errno::NOENT | Errno::LOOP | Errno::ISDIR) => return Ok(None),
         Err(errno) => return Err(error("open a file in", errno)),
@@ -180,6 +183,25 @@ fn find(
     let status = Status::from(stat);
     let is_whole = status.file_type == FileType::RegularFile && status.size == object.entry.size;
     Ok(is_whole.then_some(file))
+}
+
+/// Opens the staged file `name` for reading and writing, also when a commit that came to nothing has
+/// taken the right away.
+fn reopen(staging: &OwnedFd, name: &str) -> Result<OwnedFd, Errno> {
+    let open = || openat(staging, name, REOPEN_FILE, Mode::empty());
+    match open() {
+        Err(Errno::ACCESS) => {}
+        opened => return opened,
+    }
+    let held = openat(staging, name, HOLD_FILE, Mode::empty())?;
+    let status = Status::from(fstat(&held)?);
+    if status.file_type == FileType::RegularFile {
+        // By what is held: the name may lead elsewhere by now. Without `/proc` there is no such way,
+        // and the file counts as lost.
+        let path = format!("/proc/self/fd/{}", held.as_raw_fd());
+        chmod(path, Mode::from_raw_mode(status.mode | MODE_MIN))?;
+    }
+    open()
 }
 
 fn lost(shown: &str) -> StoreError {

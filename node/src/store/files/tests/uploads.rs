@@ -1,11 +1,12 @@
 //! Uploads: holes, and staged files that are not what a token says.
 
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::sync::Arc;
 
 use airlift_protocol::assignment::UploadToken;
 use airlift_protocol::chunk::Root;
 use airlift_protocol::limits::CHUNK_BYTES;
+use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
 use super::*;
 use crate::pipeline::chunk::{ReceivedChunk, VerifiedChunk};
@@ -139,6 +140,58 @@ async fn an_upload_of_a_read_only_object_can_be_taken_up() {
     assert!(again.is_resumed && again.token == token);
     store.commit(&object, &token, Root::of(&[])).await.unwrap();
     assert_eq!(fs::metadata(tree.path("large")).unwrap().mode() & 0o777, 0o400);
+}
+
+/// Does `work` as somebody whom the bits of a file bind, also when the tests run as root.
+fn bound_by_bits<F: Future<Output = ()>>(work: impl FnOnce() -> F + Send) {
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut sets = capabilities(None).unwrap();
+            sets.effective -= CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH;
+            set_capabilities(None, sets).unwrap();
+            // Its blocking threads are begun by this one, and have what it has.
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(work());
+        });
+    });
+}
+
+/// The mode is set before the file is synced and renamed, and either may fail or never be reached.
+#[test]
+fn a_commit_that_came_to_nothing_takes_no_staged_bytes_with_it() {
+    for mode in [0o444, 0o040, 0] {
+        bound_by_bits(|| async move {
+            let tree = Tree::new();
+            let options = FileOptions { links: LinkPolicy::Copy };
+            let closed = Arc::new(Term::default()).fence();
+            let late = FileStore::open_fenced(&tree.root, JOB, options, closed).unwrap();
+            let store = tree.store(LinkPolicy::Copy);
+            let mut object = new_object("large", Kind::Object, SIZE);
+            object.attributes.mode = Some(mode);
+            let (token, upload) = begin(&store, &object).await;
+            upload.write(chunk(0, ones(CHUNK_BYTES))).await.unwrap();
+            drop(upload);
+            let mut expected = vec![0; SIZE as usize];
+            expected[..CHUNK_BYTES as usize].fill(1);
+            let root = Root::of(&expected);
+            let staged = tree.path(format!(".airlift-{JOB}")).join(&tree.staged()[0]);
+            let fail = async || {
+                assert_eq!(code(late.commit(&object, &token, root).await), ErrorCode::LeaseLost);
+                assert_eq!(fs::metadata(&staged).unwrap().mode() & 0o777, mode);
+                let denied = fs::File::options().write(true).open(&staged).unwrap_err();
+                assert_eq!(denied.kind(), std::io::ErrorKind::PermissionDenied);
+            };
+            fail().await;
+            let again = store.open_upload(&object, Some(&token), None).await.unwrap();
+            assert!(again.is_resumed && again.token == token, "mode {mode:o}");
+            fail().await;
+            store.commit(&object, &token, root).await.unwrap();
+            let path = tree.path("large");
+            assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, mode);
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+            assert_eq!(fs::read(&path).unwrap(), expected);
+        });
+    }
 }
 
 #[tokio::test]
