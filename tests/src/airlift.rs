@@ -10,6 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::s3::Access;
+use crate::server::say;
 
 /// A user with an empty home.
 #[derive(Debug)]
@@ -299,6 +300,17 @@ impl Drop for Running {
         drop(self.0.kill());
         drop(self.0.wait());
     }
+}
+
+/// Whether a program can be run after the words of `strace`; says so where it cannot.
+pub fn can_trace() -> bool {
+    let mut traced = Command::new("strace");
+    traced.args(["-qq", "-o", "/dev/null", "true"]).stdout(Stdio::null()).stderr(Stdio::null());
+    let can = traced.status().is_ok_and(|status| status.success());
+    if !can {
+        say("skipped: strace cannot trace (apt-get install strace)");
+    }
+    can
 }
 
 /// The binary that was built along with the tests.

@@ -8,6 +8,7 @@
 //! System calls that may block run on the blocking threads of the runtime, a batch at a time.
 
 mod directories;
+mod file_system;
 pub(super) mod folding;
 mod lanes;
 mod list;

@@ -1,12 +1,10 @@
 //! Kills at random instants, again and again: after each nothing partial is visible, and the same
 //! command ends with equal content and nothing left over.
 
-use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use airlift_tests::airlift::{Airlift, fast_directory};
+use airlift_tests::airlift::{Airlift, can_trace, fast_directory};
 use airlift_tests::s3::S3Server;
 use airlift_tests::tree::{self, Node};
 use tempfile::TempDir;
@@ -234,8 +232,6 @@ const CALLS: [&str; 8] = [
 #[test]
 fn files_to_files_at_every_call() {
     if !can_trace() {
-        let _ =
-            writeln!(std::io::stderr(), "skipped: strace cannot trace (apt-get install strace)");
         return;
     }
     let (source, target) = (fast_directory(), fast_directory());
@@ -267,10 +263,4 @@ fn files_to_files_at_every_call() {
         }
     }
     assert!(kills >= 40, "only {kills} processes died");
-}
-
-fn can_trace() -> bool {
-    let mut traced = Command::new("strace");
-    traced.args(["-qq", "-o", "/dev/null", "true"]).stdout(Stdio::null()).stderr(Stdio::null());
-    traced.status().is_ok_and(|status| status.success())
 }

@@ -22,6 +22,7 @@ mod deletes;
 mod demo;
 mod deploy;
 mod errors;
+mod exfat;
 mod explain;
 mod faults;
 mod figures;

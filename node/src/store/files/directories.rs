@@ -9,9 +9,10 @@ use std::rc::Rc;
 use airlift_protocol::error::ErrorCode;
 use airlift_protocol::job::LinkPolicy;
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{AtFlags, FileType, Mode, fsync, mkdirat, openat, statat, syncfs};
+use rustix::fs::{AtFlags, FileType, Mode, fstatfs, fsync, mkdirat, openat, statat, syncfs};
 use rustix::io::Errno;
 
+use super::file_system::is_synced_whole;
 use super::root::{OPEN_DIRECTORY, Root};
 use super::status::Status;
 use crate::store::StoreError;
@@ -20,8 +21,9 @@ use crate::store::path::split;
 /// Directories that one piece of work keeps open.
 const OPEN_MAX: usize = 32;
 
-/// Files or directories that are synced one by one; more are synced with their file system.
-pub(super) const SYNCED_ALONE_MAX: usize = 8;
+/// Files or directories that are synced one by one; more are synced with their file system, where that is
+/// worth as much.
+const SYNCED_ALONE_MAX: usize = 8;
 
 /// The directories that one batch of work needs, the last used ones kept open.
 ///
@@ -116,14 +118,25 @@ impl<'a> Directories<'a> {
     /// Makes the entries of all marked directories durable.
     pub(super) fn sync(&mut self) -> Result<(), StoreError> {
         let dirty = std::mem::take(&mut self.dirty);
-        if dirty.len() > SYNCED_ALONE_MAX {
+        if self.syncs_together(dirty.len()) {
             return self.sync_all();
         }
         for path in dirty {
             let Some(directory) = self.find(&path)? else { continue };
-            fsync(&*directory).map_err(|error| self.error("sync", &path, error))?;
+            match fsync(&*directory) {
+                // Some file systems have no such call for directories.
+                Err(Errno::INVAL) => self.sync_all()?,
+                synced => synced.map_err(|error| self.error("sync", &path, error))?,
+            }
         }
         Ok(())
+    }
+
+    /// Whether `count` files or directories are made durable by [`sync_all`](Self::sync_all), and not
+    /// each by itself.
+    pub(super) fn syncs_together(&self, count: usize) -> bool {
+        count > SYNCED_ALONE_MAX
+            && fstatfs(&*self.top).is_ok_and(|status| is_synced_whole(status.f_type as u32))
     }
 
     /// Makes everything in the root's file system durable that was written before.

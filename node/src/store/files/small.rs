@@ -5,7 +5,7 @@ use airlift_protocol::manifest::Kind;
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, symlinkat, utimensat};
 
-use super::directories::{Directories, SYNCED_ALONE_MAX};
+use super::directories::Directories;
 use super::root::Root;
 use super::status::timestamps;
 use super::write::{StagedFile, publish, remove_staged};
@@ -52,12 +52,12 @@ struct Batch<'a> {
 
 impl Batch<'_> {
     fn put(&mut self, objects: &[(NewObject, VerifiedObject)]) -> Vec<Result<(), StoreError>> {
-        let is_few = objects.len() <= SYNCED_ALONE_MAX;
+        let is_together = self.directories.syncs_together(objects.len());
         let mut steps: Vec<Result<Step, StoreError>> = objects
             .iter()
-            .map(|(object, verified)| self.stage(object, verified.payload(), is_few))
+            .map(|(object, verified)| self.stage(object, verified.payload(), !is_together))
             .collect();
-        if !is_few && let Err(error) = self.directories.sync_all() {
+        if is_together && let Err(error) = self.directories.sync_all() {
             self.fail_all(&mut steps, &error);
         }
         let mut results: Vec<Result<(), StoreError>> = steps

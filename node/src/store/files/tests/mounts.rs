@@ -4,8 +4,11 @@ use std::process::{Command, Stdio};
 
 use airlift_protocol::limits::CHUNK_BYTES;
 
+use super::super::directories::Directories;
+use super::super::root::Root;
 use super::*;
 use crate::pipeline::chunk::ReceivedChunk;
+use crate::store::fence::Fence;
 
 /// A small file system in memory, unmounted at the end.
 struct Mount(PathBuf);
@@ -111,4 +114,20 @@ async fn a_mount_point_in_the_middle_of_a_target_is_named() {
     assert!(error.detail().contains("other/there is on another file system"), "{error}");
     assert_eq!(tree.staged(), [""; 0]);
     assert_eq!(fs::read_dir(&mount.0).unwrap().count(), 0);
+}
+
+/// A file system of `/proc` is told of no sync, and its directories cannot be synced at all.
+#[test]
+fn many_files_are_synced_together_only_where_their_file_system_is_known_for_it() {
+    let root = |path: &Path| Root::new(path, JOB, LinkPolicy::Skip, Fence::default(), 1);
+    let unknown = root(Path::new("/proc"));
+    let mut directories = Directories::for_writing(&unknown).unwrap();
+    assert!(!directories.syncs_together(1_000));
+    directories.mark(b"");
+    directories.sync().unwrap();
+    let tree = Tree::new();
+    let Some(mount) = Mount::new(tree.path("known"), "size=1m") else { return };
+    let known = root(&mount.0);
+    let directories = Directories::for_writing(&known).unwrap();
+    assert!(directories.syncs_together(9) && !directories.syncs_together(8));
 }
