@@ -35,6 +35,7 @@ pub mod sftp;
 pub mod skew;
 mod spelling;
 mod staged;
+pub mod step;
 pub mod sum;
 mod walk;
 
@@ -61,6 +62,7 @@ pub use self::class::Classes;
 pub use self::copier::{Copier, Proof, Unproven};
 pub use self::error::StoreError;
 use self::pace::Pace;
+pub use self::step::MtimeStep;
 use crate::pipeline::chunk::{Payload, VerifiedChunk, VerifiedObject};
 
 /// What a store can and cannot do.
@@ -144,10 +146,10 @@ pub trait Store: Any + Debug + Send + Sync {
         None
     }
 
-    /// The step of the times that the store keeps, where it keeps them: a nanosecond unless it says
-    /// something else.
-    fn mtime_step_ns(&self) -> i64 {
-        1
+    /// In which steps the place keeps times, where it keeps them. Where that is found out only by writing,
+    /// it is found out with [`Access::Write`]; what can be known without is said in any case.
+    async fn mtime_step(&self, _access: Access) -> Result<MtimeStep, StoreError> {
+        Ok(MtimeStep::EXACT)
     }
 
     /// Which names the place takes for one. Where that is found out only by writing, it is found out

@@ -18,7 +18,7 @@ use super::lookup::lookup;
 use super::restore::restore;
 use super::{Transfer, clash, content, names};
 use crate::storage::journal::Doubt;
-use crate::store::{Access, StoreError};
+use crate::store::{Access, MtimeStep, StoreError};
 
 /// Objects whose attributes are asked for at the same time.
 const ASKED_AT_ONCE: usize = 32;
@@ -26,9 +26,10 @@ const ASKED_AT_ONCE: usize = 32;
 /// Says for each entry of `page` whether it has to move.
 ///
 /// # Errors
-/// When the target does not say which names it takes for one.
+/// When the target does not say which names it takes for one, or in which steps it keeps times.
 pub async fn compare(transfer: &Transfer, page: Page) -> Result<Completion, StoreError> {
     let folding = target_folding(transfer).await?;
+    let step = target_step(transfer).await?;
     let (page, entries) = (page.id, page.entries);
     let mut comparisons: Vec<Option<Comparison>> =
         entries.iter().map(|entry| exclude(transfer, entry)).collect();
@@ -40,7 +41,7 @@ pub async fn compare(transfer: &Transfer, page: Page) -> Result<Completion, Stor
     // Nearly all is decided at once; only the rest is worth a future each.
     let mut alike: Vec<(usize, Entry)> = Vec::new();
     for (place, found) in open.into_iter().zip(found) {
-        match decide(transfer, &entries[place], found) {
+        match decide(transfer, step, &entries[place], found) {
             Decision::Settled(comparison) => comparisons[place] = Some(comparison),
             Decision::Alike(target) => alike.push((place, target)),
         }
@@ -49,7 +50,7 @@ pub async fn compare(transfer: &Transfer, page: Page) -> Result<Completion, Stor
         .map(|(place, target)| {
             let entry = &entries[place];
             let position = Position { page, index: place_in_page(place) };
-            async move { (place, look(transfer, (position, entry), &target).await) }
+            async move { (place, look(transfer, step, (position, entry), &target).await) }
         })
         .buffer_unordered(ASKED_AT_ONCE)
         .collect()
@@ -110,6 +111,7 @@ enum Decision {
 
 fn decide(
     transfer: &Transfer,
+    step: MtimeStep,
     source: &Entry,
     found: Result<Option<Entry>, StoreError>,
 ) -> Decision {
@@ -126,7 +128,7 @@ fn decide(
         (Kind::Symlink(here), Kind::Symlink(there)) if here == there => unchanged,
         (Kind::Object, Kind::Object) if source.size == target.size => {
             let is_in_doubt = transfer.journal.doubt_of(&target.key).is_some();
-            if is_in_doubt || !is_equal_at_a_glance(transfer, source, &target) {
+            if is_in_doubt || !is_equal_at_a_glance(transfer, step, source, &target) {
                 return Decision::Alike(target);
             }
             unchanged
@@ -138,13 +140,14 @@ fn decide(
 /// Looks whether two objects of one size are the same.
 async fn look(
     transfer: &Transfer,
+    step: MtimeStep,
     (position, source): (Position, &Entry),
     target: &Entry,
 ) -> Comparison {
     let means = Means::of(transfer.spec.policy.verify.is_sampled(position));
     let is_equal = match transfer.journal.doubt_of(&target.key) {
-        None => is_equal(transfer, source, target, means).await,
-        Some(doubt) => is_proven(transfer, source, target, (means, doubt)).await,
+        None => is_equal(transfer, step, source, target, means).await,
+        Some(doubt) => is_proven(transfer, step, source, target, (means, doubt)).await,
     };
     match is_equal {
         Ok(true) => Comparison::Unchanged { bytes: source.size },
@@ -155,11 +158,21 @@ async fn look(
 
 /// Which names the target takes for one; a directory that is yet to be made may be asked when it is.
 async fn target_folding(transfer: &Transfer) -> Result<Folding, StoreError> {
-    let access = if transfer.spec.policy.dry_run { Access::Read } else { Access::Write };
+    let access = target_access(transfer);
     match transfer.at_target(transfer.target.folding(access)).await {
         Err(error) if is_absence(&transfer.spec, &error) => Ok(Folding::NONE),
         folding => folding,
     }
+}
+
+/// In which steps the target keeps times.
+pub(super) async fn target_step(transfer: &Transfer) -> Result<MtimeStep, StoreError> {
+    transfer.at_target(transfer.target.mtime_step(target_access(transfer))).await
+}
+
+/// What may be done at the target to find out how it keeps things.
+fn target_access(transfer: &Transfer) -> Access {
+    if transfer.spec.policy.dry_run { Access::Read } else { Access::Write }
 }
 
 /// Whether what went wrong at the target says only that a directory is not there, which the job would
@@ -184,14 +197,18 @@ fn is_by_content(transfer: &Transfer, source: &Entry, target: &Entry) -> bool {
 }
 
 /// Whether what was listed of two objects of one size is enough to say that they are the same.
-fn is_equal_at_a_glance(transfer: &Transfer, source: &Entry, target: &Entry) -> bool {
-    !is_by_content(transfer, source, target) && is_listed_alike(transfer, source, target)
+fn is_equal_at_a_glance(
+    transfer: &Transfer,
+    step: MtimeStep,
+    source: &Entry,
+    target: &Entry,
+) -> bool {
+    !is_by_content(transfer, source, target) && is_listed_alike(transfer, step, source, target)
 }
 
 /// Whether what was listed says that two objects of one size are the same.
-fn is_listed_alike(transfer: &Transfer, source: &Entry, target: &Entry) -> bool {
+fn is_listed_alike(transfer: &Transfer, step: MtimeStep, source: &Entry, target: &Entry) -> bool {
     if transfer.target.capabilities().keeps_mtime {
-        let step = transfer.target.mtime_step_ns();
         return is_same_time(source.mtime_ns, target.mtime_ns, step);
     }
     matches!((&source.version, &target.version), (Version::ETag(here), Version::ETag(there))
@@ -201,6 +218,7 @@ fn is_listed_alike(transfer: &Transfer, source: &Entry, target: &Entry) -> bool 
 /// Whether two objects of one size are the same that a glance has not shown to be.
 async fn is_equal(
     transfer: &Transfer,
+    step: MtimeStep,
     source: &Entry,
     target: &Entry,
     means: Means,
@@ -209,18 +227,22 @@ async fn is_equal(
         // Rare, and large.
         return Box::pin(content::is_equal(transfer, source, target, means)).await;
     }
-    is_recorded(transfer, source, target).await
+    is_recorded(transfer, step, source, target).await
 }
 
 /// Whether an object that was left in doubt, of the size of its source, is the wanted one after all.
 async fn is_proven(
     transfer: &Transfer,
+    step: MtimeStep,
     source: &Entry,
     target: &Entry,
     (means, doubt): (Means, Doubt),
 ) -> Result<bool, Failure> {
     let is_readable = !source.is_archived && !target.is_archived;
-    if doubt == Doubt::Object || !is_readable || !is_recorded(transfer, source, target).await? {
+    if doubt == Doubt::Object
+        || !is_readable
+        || !is_recorded(transfer, step, source, target).await?
+    {
         return Ok(false);
     }
     let is_equal = Box::pin(content::is_equal(transfer, source, target, means)).await?;
@@ -234,14 +256,15 @@ async fn is_proven(
 /// its content.
 pub(super) async fn is_recorded(
     transfer: &Transfer,
+    step: MtimeStep,
     source: &Entry,
     target: &Entry,
 ) -> Result<bool, Failure> {
-    if is_listed_alike(transfer, source, target) {
+    if is_listed_alike(transfer, step, source, target) {
         return Ok(true);
     }
     if transfer.target.capabilities().keeps_mtime {
-        return is_equal_by_time(transfer, source, target).await;
+        return is_equal_by_time(transfer, step, source, target).await;
     }
     let info = transfer.target.stat(&target.key).await?;
     let recorded = info.and_then(|info| info.attributes.source_fingerprint);
@@ -252,6 +275,7 @@ pub(super) async fn is_recorded(
 /// object that was copied from a file is the file's.
 async fn is_equal_by_time(
     transfer: &Transfer,
+    step: MtimeStep,
     source: &Entry,
     target: &Entry,
 ) -> Result<bool, Failure> {
@@ -260,13 +284,12 @@ async fn is_equal_by_time(
     }
     let info = transfer.source.stat(&source.key).await?;
     let mtime = info.and_then(|info| info.attributes.mtime_ns);
-    Ok(is_same_time(mtime, target.mtime_ns, transfer.target.mtime_step_ns()))
+    Ok(is_same_time(mtime, target.mtime_ns, step))
 }
 
-/// Whether two times are known and are the same as far as steps of `step` nanoseconds tell.
-fn is_same_time(one: Option<i64>, other: Option<i64>, step: i64) -> bool {
-    let steps = |time: i64| time.div_euclid(step);
-    one.is_some() && one.map(steps) == other.map(steps)
+/// Whether two times are known, and one at a place that keeps them in such steps.
+fn is_same_time(one: Option<i64>, other: Option<i64>, step: MtimeStep) -> bool {
+    one.zip(other).is_some_and(|(one, other)| step.is_same(one, other))
 }
 
 /// Whether an ETag is the MD5 of the content: stores give other values to multipart objects.
@@ -280,11 +303,11 @@ mod tests {
 
     #[test]
     fn times_are_compared_in_the_steps_that_the_target_keeps() {
-        assert!(is_same_time(Some(5), Some(5), 1) && !is_same_time(Some(5), Some(6), 1));
-        let second = 1_000_000_000;
-        assert!(is_same_time(Some(3 * second + 7), Some(3 * second), second));
-        assert!(!is_same_time(Some(4 * second), Some(3 * second), second));
-        assert!(is_same_time(Some(-1), Some(-second), second));
-        assert!(!is_same_time(None, None, 1) && !is_same_time(Some(1), None, 1));
+        let second = MtimeStep::down(1_000_000_000);
+        assert!(is_same_time(Some(1_500_000_000), Some(1_000_000_000), second));
+        assert!(!is_same_time(Some(1_500_000_000), Some(1_000_000_000), MtimeStep::EXACT));
+        for step in [MtimeStep::EXACT, second] {
+            assert!(!is_same_time(None, None, step) && !is_same_time(Some(1), None, step));
+        }
     }
 }

@@ -160,8 +160,9 @@ async fn remove_other_bytes(
     object: &Object,
     held: Entry,
 ) -> Result<String, Failure> {
+    let step = compare::target_step(transfer).await?;
     if held.size != object.entry.size
-        || !compare::is_recorded(transfer, &object.entry, &held).await?
+        || !compare::is_recorded(transfer, step, &object.entry, &held).await?
     {
         return Ok("another program has written it since".to_owned());
     }

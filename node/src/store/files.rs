@@ -18,6 +18,7 @@ mod remove;
 mod root;
 mod small;
 mod status;
+mod times;
 mod turns;
 mod upload;
 mod write;
@@ -50,8 +51,8 @@ use super::fence::Fence;
 use super::holds;
 use super::path::{self, KeyPath};
 use super::{
-    Access, Capabilities, Classes, ListRequest, Listed, NewObject, ObjectInfo, OpenedUpload,
-    RangeReader, ReadResult, Store, StoreError, Upload,
+    Access, Capabilities, Classes, ListRequest, Listed, MtimeStep, NewObject, ObjectInfo,
+    OpenedUpload, RangeReader, ReadResult, Store, StoreError, Upload,
 };
 use crate::pipeline::chunk::VerifiedObject;
 use crate::runtime::blocking::blocking;
@@ -124,6 +125,10 @@ impl FileStore {
 impl Store for FileStore {
     fn capabilities(&self) -> &Capabilities {
         &self.capabilities
+    }
+
+    async fn mtime_step(&self, access: Access) -> Result<MtimeStep, StoreError> {
+        self.with_root(move |root| times::find_out(root, access)).await
     }
 
     async fn folding(&self, access: Access) -> Result<Folding, StoreError> {

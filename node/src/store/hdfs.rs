@@ -49,8 +49,8 @@ pub use self::upload::BLOCK_BYTES;
 use super::fence::Fence;
 use super::pace::{Pace, Paces};
 use super::{
-    Access, Capabilities, Classes, ListRequest, Listed, NewObject, ObjectInfo, OpenedUpload,
-    RangeReader, ReadResult, Store, StoreError, Upload, holds, path,
+    Access, Capabilities, Classes, ListRequest, Listed, MtimeStep, NewObject, ObjectInfo,
+    OpenedUpload, RangeReader, ReadResult, Store, StoreError, Upload, holds, path,
 };
 use crate::pipeline::chunk::VerifiedObject;
 
@@ -149,8 +149,8 @@ impl Store for HdfsStore {
         Some(self.root.namenode.door.pace())
     }
 
-    fn mtime_step_ns(&self) -> i64 {
-        status::NANOSECONDS
+    async fn mtime_step(&self, _access: Access) -> Result<MtimeStep, StoreError> {
+        Ok(MtimeStep::down(status::NANOSECONDS))
     }
 
     fn check_key(&self, entry: &Entry) -> Option<String> {

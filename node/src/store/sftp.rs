@@ -52,8 +52,8 @@ use super::fence::Fence;
 use super::holds;
 use super::settings::SftpSettings;
 use super::{
-    Access, Capabilities, Classes, ListRequest, Listed, NewObject, ObjectInfo, OpenedUpload,
-    RangeReader, ReadResult, Store, StoreError, Upload, path,
+    Access, Capabilities, Classes, ListRequest, Listed, MtimeStep, NewObject, ObjectInfo,
+    OpenedUpload, RangeReader, ReadResult, Store, StoreError, Upload, path,
 };
 use crate::pipeline::chunk::VerifiedObject;
 
@@ -126,8 +126,8 @@ impl Store for SftpStore {
         &self.capabilities
     }
 
-    fn mtime_step_ns(&self) -> i64 {
-        status::NANOSECONDS
+    async fn mtime_step(&self, _access: Access) -> Result<MtimeStep, StoreError> {
+        Ok(MtimeStep::down(status::NANOSECONDS))
     }
 
     async fn folding(&self, access: Access) -> Result<Folding, StoreError> {

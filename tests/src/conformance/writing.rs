@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use airlift_node::store::{Acl, AttributeKind, AttributeSet, Attributes, Store};
+use airlift_node::store::{Access, Acl, AttributeKind, AttributeSet, Attributes, MtimeStep, Store};
 use airlift_protocol::attributes::{Grant, Grantee, Right};
 use airlift_protocol::key::Key;
 use airlift_protocol::manifest::Kind;
@@ -172,8 +172,8 @@ pub async fn times_and_modes_are_kept_where_the_store_keeps_them(place: &dyn Pla
     if !store.capabilities().keeps_mtime {
         return;
     }
-    let step = store.mtime_step_ns();
-    let kept = Some(MTIME_NS.div_euclid(step) * step);
+    let step = store.mtime_step(Access::Write).await.expect("an answer");
+    let kept = Some(step.kept(MTIME_NS));
     let modes = [0o640, 0o444, 0o777, 0o600];
     let named = |&mode: &u32| {
         let (mut new, verified) = object(format!("mode/{mode:o}").as_str(), data(1, 10));
@@ -194,7 +194,8 @@ pub async fn times_and_modes_are_kept_where_the_store_keeps_them(place: &dyn Pla
 pub async fn whatever_the_store_keeps_comes_back(place: &dyn Place) {
     let store = place.open().await;
     let keeps = store.capabilities().keeps.without(place.forgets());
-    let carried = attributes(&*store, keeps);
+    let step = store.mtime_step(Access::Write).await.expect("an answer");
+    let carried = attributes(&*store, keeps, step);
     assert_eq!(carried.kinds(), keeps, "there is one of everything");
     let (mut small, bytes) = object("carries/small", data(1, 10));
     small.attributes = carried.clone();
@@ -219,7 +220,7 @@ pub async fn whatever_the_store_keeps_comes_back(place: &dyn Place) {
 }
 
 /// Attributes of the kinds in `keeps`, none of which every store gives by itself.
-fn attributes(store: &dyn Store, keeps: AttributeSet) -> Attributes {
+fn attributes(store: &dyn Store, keeps: AttributeSet, step: MtimeStep) -> Attributes {
     let text = |kind, text: &str| keeps.contains(kind).then(|| text.to_owned());
     let pairs = |kind, pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
         let pairs = pairs.iter().filter(|_| keeps.contains(kind));
@@ -231,7 +232,7 @@ fn attributes(store: &dyn Store, keeps: AttributeSet) -> Attributes {
     };
     let everybody = Grantee::Group("http://acs.amazonaws.com/groups/global/AllUsers".to_owned());
     let class = store.capabilities().classes.nearest("STANDARD_IA");
-    let (is_file, step) = (keeps.contains(AttributeKind::Mode), store.mtime_step_ns());
+    let is_file = keeps.contains(AttributeKind::Mode);
     Attributes {
         content_type: text(AttributeKind::ContentType, "text/x-test; charset=utf-8"),
         // What an emulator does not take for its own to undo.
@@ -250,7 +251,7 @@ fn attributes(store: &dyn Store, keeps: AttributeSet) -> Attributes {
         storage_class: class
             .filter(|_| keeps.contains(AttributeKind::StorageClass))
             .map(str::to_owned),
-        mtime_ns: keeps.contains(AttributeKind::Mtime).then_some(MTIME_NS / step * step),
+        mtime_ns: keeps.contains(AttributeKind::Mtime).then_some(step.kept(MTIME_NS)),
         mode: is_file.then_some(0o640),
         source_fingerprint: None,
         acl: keeps

@@ -32,21 +32,21 @@ mod tests {
     #[test]
     fn only_types_that_are_known_to_sync_as_a_whole_do() {
         for (file_system, expected) in [
-            (0xef53, true),        // ext4
-            (0x5846_5342, true),   // XFS
-            (0x9123_683e, true),   // Btrfs
-            (0x6969, true),        // NFS
-            (0x0102_1994, true),   // tmpfs
-            (0x6573_5546, false),  // FUSE
-            (0xff53_4d42, false),  // SMB, by its driver's older name
-            (0xfe53_4d42, false),  // SMB 2
-            (0x794c_7630, false),  // overlay
-            (0x2fc1_2fc1, false),  // ZFS
-            (0xf2f5_2010, false),  // F2FS
-            (0xca45_1a4e, false),  // bcachefs
-            (0x4d44, false),       // FAT
-            (0x2011_bab0, false),  // exFAT
-            (0x0102_1997, false),  // 9P
+            (0xef53, true),       // ext4
+            (0x5846_5342, true),  // XFS
+            (0x9123_683e, true),  // Btrfs
+            (0x6969, true),       // NFS
+            (0x0102_1994, true),  // tmpfs
+            (0x6573_5546, false), // FUSE
+            (0xff53_4d42, false), // SMB, by its driver's older name
+            (0xfe53_4d42, false), // SMB 2
+            (0x794c_7630, false), // overlay
+            (0x2fc1_2fc1, false), // ZFS
+            (0xf2f5_2010, false), // F2FS
+            (0xca45_1a4e, false), // bcachefs
+            (0x4d44, false),      // FAT
+            (0x2011_bab0, false), // exFAT
+            (0x0102_1997, false), // 9P
             (0, false),
         ] {
             assert_eq!(is_synced_whole(file_system), expected, "{file_system:#x}");

@@ -18,9 +18,9 @@ use rustix::io::Errno;
 
 use super::lanes::Lanes;
 use super::turns::Turns;
-use crate::store::StoreError;
 use crate::store::fence::Fence;
 use crate::store::path::staging_name;
+use crate::store::{MtimeStep, StoreError};
 
 /// How a directory is opened: to be read and synced, never through a link.
 pub(super) const OPEN_DIRECTORY: OFlags =
@@ -42,6 +42,8 @@ pub(super) struct Root {
     folding: OnceLock<Folding>,
     /// The same, as far as it was seen without trying.
     seen_folding: OnceLock<Folding>,
+    /// In which steps times are kept, once that was tried.
+    mtime_step: OnceLock<MtimeStep>,
     /// Who writes into which staged file.
     turns: Turns,
     /// Where small objects are staged.
@@ -66,6 +68,7 @@ impl Root {
             staged: AtomicU64::new(0),
             folding: OnceLock::new(),
             seen_folding: OnceLock::new(),
+            mtime_step: OnceLock::new(),
             turns: Turns::default(),
             lanes: Lanes::default(),
         }
@@ -90,6 +93,19 @@ impl Root {
         look: impl FnOnce() -> Result<Folding, StoreError>,
     ) -> Result<Folding, StoreError> {
         once(&self.seen_folding, look)
+    }
+
+    /// In which steps times are kept; `None` as long as that was not tried.
+    pub(super) fn known_mtime_step(&self) -> Option<MtimeStep> {
+        self.mtime_step.get().copied()
+    }
+
+    /// In which steps times are kept, as `probe` says the first time.
+    pub(super) fn mtime_step_by(
+        &self,
+        probe: impl FnOnce() -> Result<MtimeStep, StoreError>,
+    ) -> Result<MtimeStep, StoreError> {
+        once(&self.mtime_step, probe)
     }
 
     /// Who writes into which staged file.
@@ -237,10 +253,10 @@ impl Root {
 }
 
 /// What is in `cell`, put there by `find_out` if it is empty.
-fn once(
-    cell: &OnceLock<Folding>,
-    find_out: impl FnOnce() -> Result<Folding, StoreError>,
-) -> Result<Folding, StoreError> {
+fn once<T: Copy>(
+    cell: &OnceLock<T>,
+    find_out: impl FnOnce() -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
     match cell.get() {
         Some(known) => Ok(*known),
         None => find_out().map(|found| *cell.get_or_init(|| found)),

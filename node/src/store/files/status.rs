@@ -52,7 +52,7 @@ impl From<&Metadata> for Status {
 }
 
 /// Times outside of the 584 years that fit become the nearest that fits.
-fn nanoseconds(seconds: i64, rest: i64) -> i64 {
+pub(super) fn nanoseconds(seconds: i64, rest: i64) -> i64 {
     seconds.saturating_mul(NANOSECONDS).saturating_add(rest)
 }
 

@@ -20,6 +20,7 @@ use super::directories::Directories;
 use super::read::PinnedFile;
 use super::root::Root;
 use super::status::Status;
+use super::times;
 use super::turns::Turn;
 use super::write::{
     StagedFile, publish, remove_staged, staged_names, write_at, write_error, zero_at,
@@ -27,7 +28,7 @@ use super::write::{
 use crate::pipeline::chunk::{Payload, VerifiedChunk};
 use crate::store::path::KeyPath;
 use crate::store::staged::{is_token_of, is_token_of_key, key_prefix, mtime_ns, token_prefix};
-use crate::store::{NewObject, OpenedUpload, StoreError, Upload};
+use crate::store::{Access, NewObject, OpenedUpload, StoreError, Upload};
 
 /// Bits that the staged file of an upload has until it is committed, so that it can be taken up.
 const MODE_MIN: u32 = 0o600;
@@ -115,14 +116,26 @@ fn is_committed(
 ) -> Result<bool, StoreError> {
     let Some(parent) = directories.find(path.parent)? else { return Ok(false) };
     let status = directories.status(&*parent, path.name, path.whole)?;
-    let is_alike = |status: &Status| {
-        status.file_type == FileType::RegularFile
-            && status.size == object.entry.size
-            && mtime_ns(object).is_none_or(|mtime_ns| mtime_ns == status.mtime_ns)
+    let is_whole = |status: &Status| {
+        status.file_type == FileType::RegularFile && status.size == object.entry.size
     };
-    let Some(status) = status.filter(is_alike) else { return Ok(false) };
+    let Some(status) = status.filter(is_whole) else { return Ok(false) };
+    if !has_time(root, object, &status)? {
+        return Ok(false);
+    }
     let found = status.entry(object.entry.key.clone(), None);
     Ok(PinnedFile::open(root, directories, &found)?.hash()? == hash)
+}
+
+/// Whether a file has the time that `object` gets, as far as its file system keeps it.
+fn has_time(root: &Root, object: &NewObject, status: &Status) -> Result<bool, StoreError> {
+    match mtime_ns(object) {
+        Some(time_ns) if time_ns != status.mtime_ns => {
+            let step = times::find_out(root, Access::Write)?;
+            Ok(step.is_same(time_ns, status.mtime_ns))
+        }
+        Some(_) | None => Ok(true),
+    }
 }
 
 /// Removes the upload `token` of `key`, or all uploads of `key`.
