@@ -114,6 +114,7 @@ macro_rules! conformance {
                 uploads::a_commit_may_be_repeated,
                 uploads::zeros_of_an_upload_arrive_as_zeros,
                 uploads::a_committed_upload_replaces_the_object_before,
+                uploads::bits_that_no_source_says_are_those_of_a_small_object,
                 removing::only_what_still_is_as_listed_is_deleted,
                 removing::deleting_what_is_gone_is_no_error,
                 removing::a_discarded_upload_leaves_nothing,

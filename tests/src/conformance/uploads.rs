@@ -147,3 +147,20 @@ pub async fn a_committed_upload_replaces_the_object_before(place: &dyn Place) {
     large.commit(&*store).await;
     assert_eq!(content(&*store, "replaced").await, large.bytes);
 }
+
+/// As for what comes from a bucket: how large it is decides nothing about who may read it.
+pub async fn bits_that_no_source_says_are_those_of_a_small_object(place: &dyn Place) {
+    let store = place.open().await;
+    let (mut small, bytes) = object("bits/small", data(10, 10));
+    small.attributes.mode = None;
+    put(&*store, vec![(small.clone(), bytes)]).await;
+    let large = Large::begin_with(&*store, "bits/large", 11, &small.attributes).await;
+    large.write_all().await;
+    large.commit(&*store).await;
+    let mut modes = Vec::new();
+    for key in ["bits/small", "bits/large"] {
+        let info = store.stat(&Key::from(key)).await.expect("an answer").expect("the object");
+        modes.push(info.attributes.mode);
+    }
+    assert_eq!(modes[0], modes[1], "{modes:?}");
+}

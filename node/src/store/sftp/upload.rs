@@ -19,7 +19,7 @@ use super::read::FileReader;
 use super::server::Server;
 use super::status::{FileType, NANOSECONDS, Status};
 use super::wire::{self, FLAG_NEW, FLAG_WRITE, FileAttributes, PIECE_BYTES, Reply, Request};
-use super::write::{check_filled, finish, published, write_requests};
+use super::write::{MODE_DEFAULT, check_filled, finish, published, write_requests};
 use crate::pipeline::chunk::{Payload, VerifiedChunk};
 use crate::store::path::KeyPath;
 use crate::store::staged::{is_token_of, is_token_of_key, key_prefix, mtime_ns, token_prefix};
@@ -28,8 +28,8 @@ use crate::store::{NewObject, OpenedUpload, StoreError, Upload};
 /// Bytes of one write: a few round trips each, and not so many that much is sent again.
 const PART_BYTES: u64 = 4 << 20;
 
-/// Bits of the staged file until it is committed, so that it can be taken up.
-const MODE_STAGED: u32 = 0o600;
+/// Bits that the staged file has until it is committed, so that it can be taken up.
+const MODE_MIN: u32 = 0o600;
 
 static ZEROS: [u8; PIECE_BYTES as usize] = [0; PIECE_BYTES as usize];
 
@@ -51,8 +51,9 @@ pub(super) async fn open(
     }
     remove_uploads(server, &mut lent, &object.entry.key, None).await?;
     let name = token_prefix(object) + &server.unique();
-    let request =
-        Request::Open { path: server.staged(&name), flags: FLAG_NEW, mode: Some(MODE_STAGED) };
+    // Where the source says nothing, a commit leaves the bits alone: they are those of a small file.
+    let mode = object.attributes.mode.unwrap_or(MODE_DEFAULT) & 0o777 | MODE_MIN;
+    let request = Request::Open { path: server.staged(&name), flags: FLAG_NEW, mode: Some(mode) };
     let handle = server.ask(&mut lent, request).await?.handle("create", &shown)?;
     let size = FileAttributes { size: Some(object.entry.size), ..FileAttributes::default() };
     let requests = [Request::Fsetstat(handle.clone(), size), Request::Close(handle)];
@@ -120,7 +121,7 @@ async fn reopen(
             false => reply.handle("open what is staged for", shown),
         };
     }
-    let mode = FileAttributes { mode: Some(MODE_STAGED), ..FileAttributes::default() };
+    let mode = FileAttributes { mode: Some(MODE_MIN), ..FileAttributes::default() };
     let set = server.ask(connection, Request::Setstat(path.to_vec(), mode)).await?;
     set.done("set the mode of", shown)?;
     server.ask(connection, open()).await?.handle("open what is staged for", shown)

@@ -20,7 +20,7 @@ const BATCH_FILES: usize = 64;
 const BATCH_BYTES: u64 = 8 << 20;
 
 /// Bits of a new file when the source says nothing; the server takes its umask away.
-const MODE_DEFAULT: u32 = 0o666;
+pub(super) const MODE_DEFAULT: u32 = 0o666;
 
 /// Writes `objects`; results in order.
 pub(super) async fn put_small(
