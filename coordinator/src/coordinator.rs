@@ -49,7 +49,7 @@ use crate::scheduler::plan::plan;
 use crate::scheduler::shares::Shares;
 use crate::scheduler::throttle::Throttles;
 use crate::scheduler::{check, work};
-use crate::state::{Fact, Phase, State};
+use crate::state::{Fact, Job, Phase, State};
 
 /// The control plane of one node.
 ///
@@ -336,9 +336,14 @@ impl Coordinator {
         }
     }
 
+    /// A job, while it runs.
+    fn running(&self, id: JobId) -> Option<&Job> {
+        self.state.jobs.get(&id).filter(|job| job.is_running())
+    }
+
     /// Gives the order for a lease; whether its pages were in memory.
     fn assign(&mut self, job_id: JobId, id: AssignmentId) -> bool {
-        let Some(job) = self.state.jobs.get(&job_id) else { return true };
+        let Some(job) = self.running(job_id) else { return true };
         let Some(lease) = job.leases.get(id) else { return true };
         let node = lease.node;
         let Some(boot) = self.state.boots.get(&node).copied() else { return true };

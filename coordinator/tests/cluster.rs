@@ -18,7 +18,7 @@ use airlift_coordinator::state::{JoinToken, Phase};
 use airlift_coordinator::{Answer, Request};
 use airlift_protocol::cluster::{Addresses, ClusterId, Member, NodeName, Role, Secret, TokenId};
 use airlift_protocol::control::JoinRequest;
-use airlift_protocol::error::ErrorCode;
+use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::id::{JobId, NodeId};
 use airlift_protocol::job::{DeleteLimit, Filters, JobSpec, Mode, Policy, Priority};
 use airlift_protocol::key::Key;
@@ -446,6 +446,32 @@ fn a_slow_nodes_work_is_done_by_others_and_what_it_reports_late_changes_nothing(
         world.run_until(60_000, "the job ends", |world| has_ended(world, next));
         assert!(world.nodes[&slow].orders > orders, "seed {seed}: it gets work again");
         check_whole(&mut world, next);
+    }
+}
+
+/// Its leases stay on record. What was ordered because of them would be reported, and settled by nothing.
+#[test]
+fn nothing_is_written_any_more_once_every_job_has_ended_or_stopped() {
+    for seed in 1_000..1_010 {
+        let mut world = three_with(seed, if seed % 2 == 0 { Faults::NONE } else { Faults::MANY });
+        world.faults.work_ms = 4_000;
+        world.run_for(5_000);
+        let other = submit(&mut world, "other");
+        let stopped = submit(&mut world, "stopped");
+        let delay = world.random.below(6_000);
+        world.run_for(delay);
+        let failure = Failure::new(ErrorCode::NoSpace, "full");
+        assert_eq!(world.ask(&Request::Stop(stopped, failure)), Answer::Done);
+        world.run_until(180_000, "the other ends", |world| has_ended(world, other));
+        // Whoever has not heard of it yet, and what is on its way.
+        world.run_for(10_000);
+        let last = |world: &World| {
+            let consensus = world.process(world.leader()?)?.coordinator.consensus()?;
+            Some((consensus.term(), consensus.last()))
+        };
+        let before = last(&world);
+        world.run_for(60_000);
+        assert_eq!(last(&world), before, "seed {seed}");
     }
 }
 

@@ -469,6 +469,47 @@ fn what_the_agent_did_not_hear_is_said_again_and_what_it_should_not_have_is_take
     assert_eq!(desk.last(), &pack, "the same order, not a new one");
 }
 
+/// It keeps them on record, so that its next run knows what was in flight.
+#[test]
+fn nobody_is_given_the_leases_of_a_job_that_stopped_again_and_what_is_said_of_them_is_settled() {
+    let mut desk = Desk::begin(Vec::new());
+    let list = desk.last().clone();
+    let ask = |id, request| {
+        let (by, at) = (Actor::Root, Timestamp(9));
+        Input::Request { id: RequestId(id), request, by, at }
+    };
+    let failure = Failure::new(ErrorCode::NoSpace, "full");
+    desk.feed(2, ask(2, Request::Stop(list.job, failure)));
+    assert!(!desk.coordinator.state().jobs[&list.job].leases.is_empty());
+    assert_eq!(desk.revoked, [list.id]);
+    let (given, entries) = (desk.assigned.len(), desk.disk.len());
+    desk.feed(100, beat(1, 100, &[]));
+    assert_eq!(desk.assigned.len(), given, "nobody works on it");
+    desk.feed(200, beat(1, 200, &[list.id]));
+    assert_eq!(desk.revoked, [list.id, list.id], "who has not heard that it is over");
+    desk.answer(300, &list, listed(0, vec![entry("a", 1)]));
+    let end = ListingEnd { pages: PageId(0), unreadable: Vec::new(), unreadable_count: 0 };
+    desk.answer(400, &list, Completion::Listed(end));
+    assert_eq!(desk.settled, [Order::Settle(list.id), Order::Settle(list.id)]);
+    assert_eq!((desk.assigned.len(), desk.disk.len()), (given, entries), "nothing is decided");
+}
+
+#[test]
+fn what_is_cleaned_behind_a_cancelled_job_is_said_again_until_it_is_done() {
+    let mut desk = Desk::begin(Vec::new());
+    let job = desk.last().job;
+    let (id, request, by, at) = (RequestId(2), Request::Cancel(job), Actor::Root, Timestamp(9));
+    desk.feed(2, Input::Request { id, request, by, at });
+    let clean = desk.last().clone();
+    assert_eq!(clean.work, Work::Clean);
+    let given = desk.assigned.len();
+    desk.feed(100, beat(1, 100, &[]));
+    assert_eq!((desk.assigned.len(), desk.last()), (given + 1, &clean));
+    desk.answer(200, &clean, Completion::Cleaned);
+    assert_eq!(desk.settled.last(), Some(&Order::Settle(clean.id)));
+    assert_eq!(desk.coordinator.state().jobs[&job].phase, Phase::Stopped);
+}
+
 #[test]
 fn a_process_that_started_again_holds_nothing_and_its_predecessor_is_turned_away() {
     let mut desk = Desk::begin(Vec::new());

@@ -111,7 +111,8 @@ impl Coordinator {
         let held: BTreeSet<AssignmentId> = held.iter().copied().collect();
         let mut leased: BTreeSet<AssignmentId> = BTreeSet::new();
         let mut unheard: Vec<(JobId, AssignmentId)> = Vec::new();
-        for (job_id, job) in &self.state.jobs {
+        // A job that stopped keeps its leases on record, and nobody is to work on them.
+        for (job_id, job) in self.state.jobs.iter().filter(|(_, job)| job.is_running()) {
             for id in job.leases.of(node).into_iter().flat_map(|held| &held.leases) {
                 leased.insert(*id);
                 if !held.contains(id) {
@@ -232,8 +233,9 @@ impl Coordinator {
         Some(PageId(listed.0 + self.log.turns_under_way(job, end, range)))
     }
 
+    /// A lease that somebody is to work on.
     fn lease(&self, job: JobId, assignment: AssignmentId) -> Option<&Lease> {
-        self.state.jobs.get(&job)?.leases.get(assignment)
+        self.running(job)?.leases.get(assignment)
     }
 
     /// What agents may forget once `command` is applied.
@@ -265,9 +267,10 @@ impl Coordinator {
         &self,
         (job, end, range): (JobId, End, KeyRangeId),
     ) -> Option<(NodeId, Order)> {
-        let id = self.state.jobs.get(&job)?.leases.single(&Task::List(end, range))?;
-        let next = self.state.jobs.get(&job)?.listing(end).open_range(range)?.next;
-        Some((self.lease(job, id)?.node, Order::SettlePages(id, next)))
+        let state = self.running(job)?;
+        let id = state.leases.single(&Task::List(end, range))?;
+        let next = state.listing(end).open_range(range)?.next;
+        Some((state.leases.get(id)?.node, Order::SettlePages(id, next)))
     }
 }
 
