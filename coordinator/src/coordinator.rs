@@ -181,7 +181,11 @@ impl Coordinator {
     }
 
     /// Takes in one thing that happened. Infallible: refusals are effects.
+    ///
+    /// Time comes first. What waited while the process stood still must not be heard by a leader that has
+    /// ceased to be one meanwhile, and does not know it.
     pub fn handle(&mut self, now: Timestamp, input: Input) {
+        self.tick(now);
         match input {
             Input::Request { id, request, by, at } => {
                 self.on_request(id, request, Origin { by, at });
@@ -355,7 +359,6 @@ impl Coordinator {
     }
 
     fn on_timeout(&mut self, now: Timestamp) {
-        self.tick(now);
         while let Some(node) = self.inventory.take_silent(now) {
             self.log.propose(Command::VoidLeases { node }, None);
         }

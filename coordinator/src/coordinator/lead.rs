@@ -117,9 +117,9 @@ impl Coordinator {
         }
     }
 
-    /// Tells consensus how much time has passed.
+    /// Tells consensus how much time has passed, and looks whether this node still decides.
     pub(super) fn tick(&mut self, now: Timestamp) {
-        let Some(mut next) = self.next_tick else { return };
+        let Some(mut next) = self.next_tick.filter(|next| *next <= now) else { return };
         let was_held_up = now.since(next) > HELD_UP_MS;
         if let Some(consensus) = self.log.consensus_mut().filter(|_| was_held_up) {
             consensus.step_down();
@@ -134,6 +134,7 @@ impl Coordinator {
             }
         }
         self.next_tick = Some(next.max(now));
+        self.look_who_decides(now);
     }
 
     pub(super) fn send(&mut self) {
@@ -219,6 +220,85 @@ impl Coordinator {
                 // A learner that is behind is tried again; another change may be possible now.
                 Err(_) => {}
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use airlift_protocol::cluster::{Addresses, Boot};
+    use airlift_protocol::codec;
+    use airlift_protocol::control::Heartbeat;
+    use airlift_protocol::raft::snapshot_digest;
+    use airlift_protocol::version::Formats;
+
+    use super::*;
+    use crate::consensus::{Compaction, Config, Durable};
+    use crate::input::Input;
+    use crate::state::State;
+
+    const NODE: NodeId = NodeId([1; 32]);
+
+    /// Handles an input and writes what follows.
+    fn handle(coordinator: &mut Coordinator, at: u64, input: Input) {
+        coordinator.handle(Timestamp(at), input);
+        while let Some(effect) = coordinator.poll_effect() {
+            if let Effect::Persist { number, .. } = effect {
+                coordinator.handle(Timestamp(at), Input::Persisted { number });
+            }
+        }
+    }
+
+    /// The leader of a group of one.
+    fn leader() -> Coordinator {
+        let state = codec::encode(&State::default());
+        let durable = Durable::found(RaftId(1), snapshot_digest(&state), state.len() as u64);
+        let config = Config { id: RaftId(1), seed: 1, compaction: Compaction::default() };
+        let consensus = Consensus::restore(config, durable).unwrap();
+        let mut leader = Coordinator::voter(Timestamp(0), State::default(), consensus);
+        leader.campaign();
+        handle(&mut leader, 0, Input::Introduce(BTreeSet::new()));
+        assert!(leader.is_deciding());
+        leader
+    }
+
+    fn beat() -> Input {
+        let heartbeat = Heartbeat {
+            boot: Boot(1),
+            addresses: Addresses::default(),
+            slots: 2,
+            held: Vec::new(),
+            written: Vec::new(),
+            members_version: 0,
+            version: String::new(),
+            figures: Vec::new(),
+            shares: None,
+            gates: Vec::new(),
+            formats: Formats::BUILD,
+            spent: Vec::new(),
+        };
+        Input::Heartbeat { node: NODE, heartbeat, at: Timestamp(1) }
+    }
+
+    /// By then another one may lead, and have given away what the node of a sign of life holds.
+    #[test]
+    fn whatever_a_leader_hears_first_after_it_was_held_up_it_does_not_decide() {
+        let most = RAFT_TICK_MS + HELD_UP_MS;
+        for (pause, is_deciding) in [(most, true), (most + 1, false), (60_000, false)] {
+            let mut leader = leader();
+            leader.handle(Timestamp(pause), beat());
+            assert_eq!(leader.is_deciding(), is_deciding, "{pause} ms");
+            assert_eq!(leader.inventory().node(NODE).is_some(), is_deciding, "{pause} ms");
+        }
+    }
+
+    /// However much there is to hear, and though nobody says that it is time.
+    #[test]
+    fn a_leader_that_is_busy_was_not_held_up() {
+        let mut leader = leader();
+        for at in (0..60_000).step_by(50) {
+            handle(&mut leader, at, beat());
+            assert!(leader.is_deciding(), "{at} ms");
         }
     }
 }

@@ -342,8 +342,12 @@ impl World {
             spent: process.spent(self.nodes[place].life),
         };
         if self.options.is_alone || self.is_deciding(place) {
-            self.extend_term(place, said);
-            return self.hear_beat(place, place, heartbeat);
+            self.hear_beat(place, place, heartbeat);
+            // It may have been held up, and ceases to lead as it hears this.
+            if self.options.is_alone || self.is_deciding(place) {
+                self.extend_term(place, said);
+            }
+            return;
         }
         let leader = process.leader.filter(|leader| *leader != place);
         let last = process.asked_last;
@@ -409,17 +413,24 @@ impl World {
             (true, true) => {
                 self.refused = None;
                 self.hear_beat(place, from, beat);
-                self.refused.take().unwrap_or(Said::Alive)
+                let refused = self.refused.take();
+                match self.is_deciding(place) {
+                    true => refused.unwrap_or(Said::Alive),
+                    false => self.not_leader(place),
+                }
             }
             (true, false) => Said::Refused,
-            (false, _) => {
-                let consensus = self.coordinator(place).and_then(Coordinator::consensus);
-                let leader = consensus.and_then(|consensus| consensus.leader());
-                let leader = leader.and_then(|raft| self.place_of(raft));
-                Said::NotLeader(leader.filter(|leader| *leader != place))
-            }
+            (false, _) => self.not_leader(place),
         };
         self.send(place, from, &Packet::Said(number, said));
+    }
+
+    /// What a voter answers that does not decide.
+    fn not_leader(&self, place: usize) -> Said {
+        let consensus = self.coordinator(place).and_then(Coordinator::consensus);
+        let leader = consensus.and_then(|consensus| consensus.leader());
+        let leader = leader.and_then(|raft| self.place_of(raft));
+        Said::NotLeader(leader.filter(|leader| *leader != place))
     }
 
     /// A sign of life was answered, or was not for too long.

@@ -626,8 +626,7 @@ impl Driver {
         if self.is_leader() {
             // One that was removed leads until another does, and has no leases to prolong.
             if self.is_member(self.parts.node) {
-                self.extend_term(said);
-                self.beat_here(heartbeat);
+                self.beat_here(heartbeat, said);
             }
             return;
         }

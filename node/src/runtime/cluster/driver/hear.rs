@@ -166,6 +166,11 @@ impl Driver {
         let said = coordinator.map(|it| (it.take_shares(from), it.take_gates(from)));
         let (shares, gates) = said.unwrap_or_default();
         self.drain();
+        // One that was held up ceases to lead as it hears this, and others may have been given by then what
+        // the answer would let the node go on with.
+        if !self.is_leader() {
+            return ControlAnswer::NotLeader(self.other_leader());
+        }
         if let Some(why) = self.refused.take() {
             return ControlAnswer::Refused(Failure::new(ErrorCode::Conflict, why));
         }
@@ -185,12 +190,17 @@ impl Driver {
         }
     }
 
-    /// The leader's own sign of life.
-    pub(super) fn beat_here(&mut self, heartbeat: Heartbeat) {
+    /// The leader's own sign of life, given at `said`. It counts when this node still leads once it has
+    /// looked at the time: it may have been held up.
+    pub(super) fn beat_here(&mut self, heartbeat: Heartbeat, said: Duration) {
         let jobs = heartbeat.written.iter().map(|(job, _)| *job).collect();
         let (node, at, sent) = (self.parts.node, clock::wall(), clock::now());
         let heartbeat = Heartbeat { shares: self.parts.workshop.shares.held(sent), ..heartbeat };
         self.feed(Input::Heartbeat { node, heartbeat, at });
+        if !self.is_leader() {
+            return;
+        }
+        self.extend_term(said);
         self.forget(self.over(jobs));
         let Some(coordinator) = &mut self.parts.coordinator else { return };
         if let Some(shares) = coordinator.take_shares(node) {
