@@ -47,6 +47,7 @@ use crate::scheduler::inventory::Inventory;
 use crate::scheduler::pages::{PageKey, Pages, active_max, wanted};
 use crate::scheduler::plan::plan;
 use crate::scheduler::shares::Shares;
+use crate::scheduler::stragglers::TakeBack;
 use crate::scheduler::throttle::Throttles;
 use crate::scheduler::{check, work};
 use crate::state::{Fact, Job, Phase, State};
@@ -430,6 +431,10 @@ impl Coordinator {
         debug_assert_eq!(check::check(&self.state, &self.inventory, &plan), [""; 0]);
         for taken in plan.taken_back {
             self.take_back(taken);
+        }
+        for TakeBack { job, assignment, epoch } in plan.ahead {
+            self.planned += 1;
+            self.log.propose(Command::TakeBack { job, assignment, epoch }, None);
         }
         for (job, run, bytes) in plan.exhausted {
             self.planned += 1;

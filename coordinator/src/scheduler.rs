@@ -3,6 +3,7 @@
 //! [`plan`](plan::plan) is the only place that decides. It is a pure function of the state, the
 //! nodes that live and the pages in memory; the same arguments give the same plan.
 
+mod ahead;
 mod backoff;
 pub mod bottleneck;
 pub mod check;

@@ -115,6 +115,15 @@ pub const PAGES_ACTIVE_MIN: usize = 4;
 /// The same on hundreds of nodes, to keep them busy.
 pub const PAGES_ACTIVE_MAX: usize = 64;
 
+/// Pages of the sources of all jobs together that are listed and not through, from which on no more is
+/// given out to be listed; what has no end by itself is taken back at twice as many. Each keeps up to two
+/// bits an entry in the state, so that they take a third of what a snapshot may, and the rest is left for
+/// all else. With pages of 10,000 keys a listing may be 40 million objects ahead.
+pub const PAGES_LISTED_MAX: usize = 4096;
+
+/// Pages that a job may have listed whatever other jobs have: more than are worked on at once.
+pub const PAGES_LISTED_MIN: usize = 256;
+
 /// Large objects of one job that may be open at the target at once whatever work there is; more are
 /// opened only while there are fewer ranges to move than slots.
 pub const OBJECTS_OPEN_MIN: usize = 8;
@@ -275,6 +284,10 @@ const _: () = {
     assert!(PACK_OBJECTS_MAX <= PAGE_ENTRIES_MAX);
     assert!(PAGE_ENTRIES_MAX <= u16::MAX as usize);
     assert!(PAGE_BYTES_MAX < LOG_ENTRY_BYTES_MAX);
+    assert!(PAGES_LISTED_MIN > PAGES_ACTIVE_MAX);
+    assert!(PAGES_LISTED_MIN >= LIST_RANGES_MAX * LIST_PAGES_MAX as usize);
+    // The codec lets reading a state take so much: see `codec::decode`.
+    assert!(2 * PAGES_LISTED_MAX * 2 * PAGE_ENTRIES_MAX / 8 < 8 * LOG_ENTRY_BYTES_MAX / 3);
     assert!(RAFT_ENTRIES_BYTES_MAX < RAFT_COMMAND_BYTES_MAX);
     assert!(RAFT_COMMAND_BYTES_MAX < RAFT_MESSAGE_BYTES_MAX);
     assert!(HEARTBEAT_MS * 3 < TERM_MS);

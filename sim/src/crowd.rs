@@ -1,6 +1,8 @@
 //! A source of any number of keys, listed and planned from the first to the last by the control plane of
 //! a process that works alone: how fast that is, and what it keeps in memory, shows at 100 million. There
 //! is no store, and no disk but for the answer that it has everything.
+//!
+//! Beside that, what comes of a source that is listed faster than anything else can be done.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -44,6 +46,20 @@ pub struct Crowd {
     pub ranges: usize,
     /// Orders given.
     pub orders: u64,
+    /// Pages that were listed and not through, at most.
+    pub waiting: usize,
+}
+
+/// What is listed, and how.
+#[derive(Clone, Copy, Debug)]
+struct Source {
+    keys: u64,
+    /// Keys of a page.
+    page_keys: u64,
+    /// Pages that a lister finds for each one that is compared; 0 when comparing takes no time.
+    pages_ahead: usize,
+    /// Whether it is listed from the front to the end by one order.
+    is_tree: bool,
 }
 
 /// Lists a source of `keys` keys, of which none has to move.
@@ -51,7 +67,11 @@ pub struct Crowd {
 /// # Errors
 /// When a key is missing, listed twice, or the job does not end as it should.
 pub fn list(keys: u64) -> Result<Crowd, String> {
-    let mut desk = Desk::new(keys);
+    list_all(Source { keys, page_keys: PAGE_KEYS, pages_ahead: 0, is_tree: false })
+}
+
+fn list_all(source: Source) -> Result<Crowd, String> {
+    let mut desk = Desk::new(source);
     let location = |path: &str| Location::Path(path.as_bytes().to_vec());
     let spec = JobSpec {
         mode: Mode::Copy,
@@ -77,8 +97,10 @@ struct Desk {
     coordinator: Coordinator,
     agent: Agent,
     now: Timestamp,
-    keys: u64,
+    source: Source,
     listers: VecDeque<Lister>,
+    /// Pages that were compared, and what that came to.
+    compared: VecDeque<((AssignmentId, u32), Completion)>,
     /// How many keys the page has that begins with this one.
     pages: BTreeMap<u64, u64>,
     /// The first key of the page that a log entry holds.
@@ -86,6 +108,7 @@ struct Desk {
     inputs: VecDeque<AgentInput>,
     ranges: usize,
     orders: u64,
+    waiting: usize,
     ended: Option<String>,
 }
 
@@ -100,19 +123,21 @@ struct Lister {
 }
 
 impl Desk {
-    fn new(keys: u64) -> Self {
+    fn new(source: Source) -> Self {
         let now = Timestamp(1);
         Self {
             coordinator: Replay::default().finish(),
             agent: Agent::new(now, 1, BOOT),
             now,
-            keys,
+            source,
             listers: VecDeque::new(),
+            compared: VecDeque::new(),
             pages: BTreeMap::new(),
             entries: BTreeMap::new(),
             inputs: VecDeque::new(),
             ranges: 0,
             orders: 0,
+            waiting: 0,
             ended: None,
         }
     }
@@ -126,7 +151,12 @@ impl Desk {
             self.coordinator.handle(self.now, Input::Timeout);
         }
         self.ranges = self.ranges.max(self.listers.len());
-        for _ in 0..self.listers.len() {
+        let jobs = self.coordinator.state().jobs.values();
+        self.waiting = self.waiting.max(jobs.map(|job| job.pages.len()).sum());
+        if let Some((order, completion)) = self.compared.pop_front() {
+            self.answer(order, completion);
+        }
+        for _ in 0..self.listers.len() * self.source.pages_ahead.max(1) {
             if self.agent.is_congested() || self.coordinator.is_congested() {
                 break;
             }
@@ -209,14 +239,19 @@ impl Desk {
         match &assignment.work {
             Work::List { after, next: turn, until, cuts, pages, .. } => {
                 let next = after.as_ref().map_or(0, |key| number(key) + 1);
-                let end = until.as_ref().map_or(self.keys, |key| number(key) + 1);
-                let (turn, cuts, pages) = (*turn, *cuts, *pages);
+                let end = until.as_ref().map_or(self.source.keys, |key| number(key) + 1);
+                let (cuts, pages) =
+                    if self.source.is_tree { (0, u32::MAX) } else { (*cuts, *pages) };
+                let turn = *turn;
                 self.listers.push_back(Lister { order, next, end, turn, cuts, pages });
             }
             Work::Compare { page } => {
                 let unchanged = |entry: &Entry| Comparison::Unchanged { bytes: entry.size };
                 let compared = page.entries.iter().map(unchanged).collect();
-                self.answer(order, Completion::Compared(compared));
+                match self.source.pages_ahead {
+                    0 => self.answer(order, Completion::Compared(compared)),
+                    _ => self.compared.push_back((order, Completion::Compared(compared))),
+                }
             }
             _ => self.answer(order, Completion::Cleaned),
         }
@@ -239,13 +274,13 @@ impl Desk {
             return self.answer(order, Completion::PartListed(end));
         }
         lister.turn = page.next();
-        let parts = u64::from(lister.cuts) + 1;
-        let completion = if parts > 1 && page > PageId(0) && left > 2 * parts * PAGE_KEYS {
+        let (parts, page_keys) = (u64::from(lister.cuts) + 1, self.source.page_keys);
+        let completion = if parts > 1 && page > PageId(0) && left > 2 * parts * page_keys {
             let at = (1..parts).map(|part| key(lister.next + left * part / parts)).collect();
             (lister.end, lister.cuts) = (lister.next + left / parts + 1, 0);
             Completion::Cut { page, at }
         } else {
-            let count = left.min(PAGE_KEYS);
+            let count = left.min(page_keys);
             let entries = (lister.next..lister.next + count).map(entry).collect();
             self.pages.insert(lister.next, count);
             (lister.next, lister.pages) = (lister.next + count, lister.pages - 1);
@@ -269,13 +304,14 @@ impl Desk {
             next += self.pages.get(&next).copied().unwrap_or_default();
         }
         let unchanged = job.totals.objects.unchanged;
-        if (next, unchanged) != (self.keys, self.keys) || !ended.starts_with("Completed") {
+        let keys = self.source.keys;
+        if (next, unchanged) != (keys, keys) || !ended.starts_with("Completed") {
             return Err(format!(
                 "{next} keys listed, {unchanged} unchanged, and it ended: {ended}"
             ));
         }
         let (pages, ranges, orders) = (job.source.page_count(), self.ranges, self.orders);
-        Ok(Crowd { keys: self.keys, pages, ranges, orders })
+        Ok(Crowd { keys, pages, ranges, orders, waiting: self.waiting })
     }
 }
 
@@ -308,6 +344,10 @@ fn first_key(entry: &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use airlift_protocol::limits::{
+        LIST_PAGES_MAX, LIST_RANGES_MAX, LOG_WAITING_MAX, PAGES_LISTED_MAX,
+    };
+
     use super::*;
 
     #[test]
@@ -315,5 +355,20 @@ mod tests {
         let crowd = list(400_000).unwrap();
         assert_eq!((crowd.keys, crowd.ranges), (400_000, 16));
         assert_eq!(list(3).unwrap().pages, 1);
+    }
+
+    /// Every page of which something is left to do is part of the state.
+    #[test]
+    fn a_listing_does_not_run_away_from_what_is_done_with_its_pages() {
+        let most = PAGES_LISTED_MAX;
+        for (is_tree, keys, at_most) in [
+            (false, 3 * most / 2, most + LIST_RANGES_MAX * LIST_PAGES_MAX as usize),
+            (true, 5 * most / 2, 2 * most + LOG_WAITING_MAX),
+        ] {
+            let keys = keys as u64;
+            let source = Source { keys, page_keys: 1, pages_ahead: 8, is_tree };
+            let crowd = list_all(source).unwrap();
+            assert!((most..=at_most).contains(&crowd.waiting), "{is_tree} {crowd:?}");
+        }
     }
 }

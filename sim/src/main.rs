@@ -52,10 +52,10 @@ fn list(keys: u64) -> ExitCode {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     match listed {
-        Ok(Crowd { keys, pages, ranges, orders }) => {
+        Ok(Crowd { keys, pages, ranges, orders, waiting }) => {
             println!(
-                "{keys} keys in {pages} pages, {ranges} ranges at once, {orders} orders: \
-                 {seconds:.1} s, {:.0} keys a second, at most {} of memory",
+                "{keys} keys in {pages} pages, {waiting} of them at once, {ranges} ranges at once, {orders} \
+                 orders: {seconds:.1} s, {:.0} keys a second, at most {} of memory",
                 keys as f64 / seconds.max(0.001),
                 peak.map_or("?", str::trim),
             );

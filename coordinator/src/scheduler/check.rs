@@ -8,6 +8,7 @@ use airlift_protocol::id::{JobId, NodeId, PageId, Position};
 use airlift_protocol::location::Location;
 use airlift_protocol::time::Timestamp;
 
+use super::ahead;
 use super::backoff::Way;
 use super::inventory::Inventory;
 use super::plan::Plan;
@@ -26,6 +27,7 @@ pub fn check(state: &State, inventory: &Inventory, plan: &Plan) -> Vec<String> {
     linter.slots(&plan.grants);
     linter.budgets(&plan.grants);
     linter.taken_back(&plan.taken_back);
+    linter.ahead(plan);
     linter.faults
 }
 
@@ -177,6 +179,24 @@ impl Linter<'_> {
             }
             if !self.inventory.observed.pace.may_take(taken.job, job, lease) {
                 self.fault(format!("{id:?} is taken back too often"));
+            }
+        }
+    }
+
+    /// Nothing is given out to be listed beyond the bound, and nothing else is taken back for that.
+    fn ahead(&mut self, plan: &Plan) {
+        let listed = ahead::listed(self.state);
+        for grant in plan.grants.iter().filter(|grant| ahead::is_listing(&grant.task)) {
+            let job = self.state.jobs.get(&grant.job);
+            if job.is_some_and(|job| !ahead::may_list(job, listed)) {
+                self.fault(format!("{:?} is listed too far ahead", grant.job));
+            }
+        }
+        for taken in &plan.ahead {
+            let job = self.state.jobs.get(&taken.job).filter(|job| job.is_active());
+            let lease = job.and_then(|job| job.leases.get(taken.assignment));
+            if !lease.is_some_and(|it| it.epoch == taken.epoch && ahead::is_listing(&it.task)) {
+                self.fault(format!("{:?} is taken back and lists no source", taken.assignment));
             }
         }
     }

@@ -14,6 +14,7 @@ use airlift_protocol::manifest::{Entry, Page};
 use airlift_protocol::shard;
 use airlift_protocol::time::Timestamp;
 
+use super::ahead;
 use super::fair::{self, Claim};
 use super::inventory::Inventory;
 use super::load::Load;
@@ -32,6 +33,8 @@ pub struct Plan {
     pub advances: Vec<(JobId, u32, Phase)>,
     /// Leases that end before their work does, for others to do it.
     pub taken_back: Vec<TakeBack>,
+    /// Leases to list that end because the moving is too far behind.
+    pub ahead: Vec<TakeBack>,
     /// Jobs whose budget has not enough left for their next piece of work: each in which run, and the bytes of
     /// that piece.
     pub exhausted: Vec<(JobId, u32, u64)>,
@@ -52,7 +55,8 @@ fn is_exhausted(job: &Job) -> bool {
 /// Decides what to do next. `at` is the wall-clock time, for the record of when uploads began.
 pub fn plan(state: &State, inventory: &Inventory, pages: &Pages, at: Timestamp) -> Plan {
     let slots = inventory.slots(state);
-    let site = Site { state, inventory, pages, at, slots };
+    let listed = ahead::listed(state);
+    let site = Site { state, inventory, pages, at, slots, listed };
     let load = Load::of(state, inventory);
     if load.is_empty() {
         return Plan::default();
@@ -60,14 +64,14 @@ pub fn plan(state: &State, inventory: &Inventory, pages: &Pages, at: Timestamp) 
     // One job alone is entitled to everything.
     let is_shared = state.jobs.values().filter(|job| job.is_active()).nth(1).is_some();
     let (mut plan, mut left) = site.plan(load.clone(), is_shared);
-    if left.is_full() || plan.grants.iter().any(|grant| grant.task.takes_slot()) {
-        return plan;
+    if !left.is_full() && !plan.grants.iter().any(|grant| grant.task.takes_slot()) {
+        if is_shared {
+            // Who is entitled to slots has no use for them: the others may have them.
+            (plan, left) = site.plan(load, false);
+        }
+        plan.taken_back.extend(stragglers::find(state, inventory, &left));
     }
-    if is_shared {
-        // Who is entitled to slots has no use for them: the others may have them.
-        (plan, left) = site.plan(load, false);
-    }
-    plan.taken_back.extend(stragglers::find(state, inventory, &left));
+    plan.ahead = ahead::find(state, listed);
     plan
 }
 
@@ -80,6 +84,8 @@ struct Site<'a> {
     at: Timestamp,
     /// Slots of all nodes, free or not.
     slots: usize,
+    /// Pages of all jobs that are not through.
+    listed: usize,
 }
 
 impl Site<'_> {
@@ -210,7 +216,9 @@ impl Planner<'_> {
     fn phase(&mut self) {
         match self.job.phase {
             Phase::Moving => {
-                self.list(End::Source);
+                if ahead::may_list(self.job, self.site.listed) {
+                    self.list(End::Source);
+                }
                 self.compare();
                 self.commit();
                 self.read_back();

@@ -75,7 +75,7 @@ pub struct Control {
     pub deaths: u64,
     /// Events of the simulation.
     pub events: u64,
-    /// Milliseconds until the source was listed.
+    /// Milliseconds for which somebody listed the source.
     pub listing_ms: u64,
     /// Of a thousand, the slots that were taken on average.
     pub slots_per_mille: u64,

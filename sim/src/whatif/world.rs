@@ -77,6 +77,8 @@ type Attempt = (AssignmentId, u32);
 struct Lister {
     place: usize,
     attempt: Attempt,
+    /// When it began.
+    since: u64,
     /// Whether its last page is on its way to the record.
     is_waiting: bool,
     /// What has arrived meanwhile.
@@ -433,7 +435,7 @@ impl World {
         if self.processes[place].take().is_some() {
             self.control.deaths += 1;
             if self.lister.is_some_and(|lister| lister.place == place) {
-                self.lister = None;
+                self.end_listing();
             }
             let after = 1_000 * self.failures.node_restart_s;
             self.queue.push(self.now + after, Ahead::Birth(place));
@@ -481,7 +483,7 @@ impl World {
             AgentEffect::Start { assignment, attempt } => self.begin(place, &assignment, attempt),
             AgentEffect::Cancel(id) => {
                 if self.lister.is_some_and(|lister| lister.attempt.0 == id) {
-                    self.lister = None;
+                    self.end_listing();
                 }
             }
             AgentEffect::Recorded(id) => self.list_on(id),
@@ -516,7 +518,9 @@ impl World {
         let life = self.lives[place];
         self.control.orders += 1;
         if let Work::List { next, .. } = assignment.work {
-            self.lister = Some(Lister { place, attempt, is_waiting: false, next: None });
+            self.end_listing();
+            let since = self.now;
+            self.lister = Some(Lister { place, attempt, since, is_waiting: false, next: None });
             return self.ask_for_page(place, attempt, next);
         }
         let now_us = self.now * 1_000;
@@ -586,8 +590,7 @@ impl World {
         let result = match page < pages {
             true => Completion::Page { page, entries, unreadable: Unreadable::default() },
             false => {
-                self.lister = None;
-                self.control.listing_ms = self.now - SUBMIT_MS;
+                self.end_listing();
                 let (unreadable, unreadable_count) = (Vec::new(), 0);
                 Completion::Listed(ListingEnd { pages, unreadable, unreadable_count })
             }
@@ -598,6 +601,13 @@ impl World {
         self.feed_agent(place, outcome);
         if page < pages {
             self.ask_for_page(place, attempt, page.next());
+        }
+    }
+
+    /// Nobody lists the source any more, for now or for good.
+    fn end_listing(&mut self) {
+        if let Some(lister) = self.lister.take() {
+            self.control.listing_ms += self.now - lister.since;
         }
     }
 

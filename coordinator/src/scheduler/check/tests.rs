@@ -1,7 +1,8 @@
 //! Each fault of a plan is found.
 
-use airlift_protocol::id::{AssignmentId, Epoch};
+use airlift_protocol::id::{AssignmentId, Epoch, KeyRangeId};
 use airlift_protocol::job::Policy;
+use airlift_protocol::limits::PAGES_LISTED_MAX;
 use airlift_protocol::units::ByteRate;
 
 use super::super::fixture::{Site, bucket, node, on};
@@ -110,6 +111,39 @@ fn each_fault_of_what_is_taken_back_is_found() {
     (0..2).for_each(|_| site.inventory.observed.pace.take(job, &lease));
     let found = check_one(&site, vec![good]);
     assert!(found.iter().any(|fault| fault.contains("too often")), "{found:?}");
+}
+
+#[test]
+fn each_fault_of_a_listing_that_is_ahead_is_found() {
+    let (mut site, job) = site();
+    let list = site.state.jobs[&job].leases.iter().next().unwrap().0;
+    let pack = site.follow()[0];
+    let check_one = |site: &Site, id, epoch| {
+        let ahead = vec![TakeBack { job, assignment: id, epoch }];
+        check(&site.state, &site.inventory, &Plan { ahead, ..Plan::default() })
+    };
+    assert_eq!(check_one(&site, list, site.lease(job, list).epoch), [""; 0]);
+    for (id, epoch) in [(list, Epoch(0)), (pack, site.lease(job, pack).epoch)] {
+        let found = check_one(&site, id, epoch);
+        assert!(found.iter().any(|fault| fault.contains("lists no source")), "{found:?}");
+    }
+    let mut plan = site.plan();
+    plan.grants.push(Grant {
+        task: Task::List(End::Source, KeyRangeId(1)),
+        job,
+        run: 1,
+        node: node(1),
+        source: None,
+        bytes: 0,
+        at: site.now,
+    });
+    let faults = |site: &Site| check(&site.state, &site.inventory, &plan);
+    assert_eq!(faults(&site), [""; 0]);
+    let pages = &mut site.state.jobs.get_mut(&job).unwrap().pages;
+    let page = pages.values().next().unwrap().clone();
+    pages.extend((0..PAGES_LISTED_MAX as u32).map(|id| (PageId(id), page.clone())));
+    let found = faults(&site);
+    assert!(found.iter().any(|fault| fault.contains("too far ahead")), "{found:?}");
 }
 
 #[test]

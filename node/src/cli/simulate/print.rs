@@ -48,7 +48,7 @@ pub(super) fn text(answer: &Answer) -> String {
         counted(control.deaths, "node")
     ));
     lines.push(format!(
-        "decisions  {} entries of {} ({} bytes an object) in {}; state {} at most; listed after {}",
+        "decisions  {} entries of {} ({} bytes an object) in {}; state {} at most; listed in {}",
         count(control.entries),
         ByteCount(control.log_bytes),
         per_object(answer),
