@@ -4,18 +4,19 @@
 //! read   the bytes of a file of any store, line by line
 //! keys   a plain list of keys                s3    reports of Amazon S3 Inventory
 //! sort   into key order, on disk when it is much
+//! lookup what the source has of keys that are only named
 //! ```
 //!
 //! Nothing is handed on before the whole inventory was read and sorted: its order is not that of keys,
 //! and a damaged one has to be known before anything moves.
 
 mod keys;
+mod lookup;
 mod parquet;
 mod read;
 mod s3;
 pub(crate) mod sort;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -24,7 +25,6 @@ use airlift_protocol::id::JobId;
 use airlift_protocol::job::InventoryForm;
 use airlift_protocol::key::Key;
 use airlift_protocol::location::Location;
-use airlift_protocol::manifest::Entry;
 use tokio::sync::mpsc;
 
 use self::sort::{Item, Sorted, Sorter};
@@ -90,7 +90,7 @@ impl Inventory {
     /// Finds what the inventory names, in key order, as a listing of `source` would.
     ///
     /// # Errors
-    /// When the inventory cannot be read or is not in its form.
+    /// When the inventory cannot be read or is not in its form, or the source cannot be asked for what it names.
     pub async fn list(
         &self,
         source: &dyn Store,
@@ -118,7 +118,7 @@ impl Inventory {
                     && request.until.as_ref().is_none_or(|until| item.key <= *until)
             };
             let wanted = batch.into_iter().filter(is_wanted).collect();
-            for listed in describe(source, wanted).await {
+            for listed in describe(source, wanted).await? {
                 if found.send(listed).await.is_err() {
                     return Ok(());
                 }
@@ -139,12 +139,10 @@ fn next_batch(mut sorted: Sorted) -> Result<(Vec<Item>, Sorted), StoreError> {
 
 /// What the source has of `items`: those that the inventory describes are believed, since reading them
 /// is pinned to that state; the others are looked up.
-async fn describe(source: &dyn Store, items: Vec<Item>) -> Vec<Listed> {
+async fn describe(source: &dyn Store, items: Vec<Item>) -> Result<Vec<Listed>, StoreError> {
     let asked: Vec<Key> =
         items.iter().filter(|it| it.entry.is_none()).map(|it| it.key.clone()).collect();
-    let answers = source.lookup(asked.clone()).await;
-    let mut answers: BTreeMap<Key, Result<Option<Entry>, StoreError>> =
-        asked.into_iter().zip(answers).collect();
+    let mut answers = lookup::look_up(asked, |keys| source.lookup(keys)).await?;
     let mut listed = Vec::new();
     let mut entries = Vec::with_capacity(items.len());
     for Item { key, entry } in items {
@@ -172,5 +170,5 @@ async fn describe(source: &dyn Store, items: Vec<Item>) -> Vec<Listed> {
     if !entries.is_empty() {
         listed.push(Listed::Entries(entries));
     }
-    listed
+    Ok(listed)
 }

@@ -66,6 +66,49 @@ fn scene_of_two_pages() -> Scene {
     scene
 }
 
+/// A list of all objects of `from/`: so few that each of them is looked up by itself.
+fn scene_of_a_list() -> (Scene, TempDir) {
+    let scene = Scene::new(Vec::new());
+    let names: Vec<String> = (0..15).map(|number| format!("{number:02}")).collect();
+    let objects: Vec<(&str, Vec<u8>)> =
+        names.iter().map(|name| (name.as_str(), name.as_bytes().to_vec())).collect();
+    scene.put("from", &objects);
+    let other = fast_directory();
+    fs::write(other.path().join("list"), names.join("\n")).unwrap();
+    (scene, other)
+}
+
+#[test]
+fn keys_of_a_list_that_a_busy_store_refuses_to_look_up_are_asked_for_again() {
+    let (scene, other) = scene_of_a_list();
+    let head = |fault| Rule::on(&[Operation::Head], fault).within("/from/");
+    let failing = Fault::Refuse(500, "InternalError");
+    scene.storm.change(vec![head(SLOW_DOWN).first(20), head(failing).first(5)]);
+    let (list, target) = (other.path().join("list"), other.path().join("target"));
+    let words = ["cp", "--files-from", text(&list), FROM, text(&target)];
+    let done = scene.run(&words).expect(0).json();
+    assert_eq!(done["objects"]["done"], 15, "{done}");
+    assert_eq!(scene.storm.struck(), 25);
+    assert_eq!(planted(&target).len(), 15);
+}
+
+#[test]
+fn credentials_that_end_while_a_list_is_looked_up_end_the_job_and_no_key_is_called_unreadable() {
+    let (scene, other) = scene_of_a_list();
+    let asks = [Operation::Head, Operation::Get];
+    let expired = Fault::Refuse(400, "ExpiredToken");
+    scene.storm.change(vec![Rule::on(&asks, expired).within("/from/")]);
+    let (list, target) = (other.path().join("list"), other.path().join("target"));
+    let words = ["cp", "--files-from", text(&list), FROM, text(&target)];
+    let stopped = scene.run(&words).expect(3);
+    assert!(stopped.stdout.contains("ExpiredToken"), "{stopped:?}");
+    let failed = &stopped.json()["objects"]["failed"];
+    assert!(failed.is_null() || *failed == 0, "{stopped:?}");
+    scene.storm.change(Vec::new());
+    let done = scene.run(&words).expect(0).json();
+    assert_eq!(done["objects"]["done"], 15, "{done}");
+}
+
 /// A listing fails after its first page: what came before is no whole.
 #[test]
 fn a_listing_that_fails_on_its_way_is_not_taken_for_all_there_is() {
