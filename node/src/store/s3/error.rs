@@ -192,7 +192,11 @@ fn classify(code: Option<&str>, status: u16) -> ErrorCode {
         | "InvalidClientTokenId"
         | "UnrecognizedClientException"
         | "RequestExpired"
-        | "MissingAuthenticationToken" => ErrorCode::Unauthorized,
+        | "MissingAuthenticationToken"
+        // Of temporary credentials at OSS.
+        | "SecurityTokenExpired"
+        | "InvalidSecurityToken"
+        | "AccessKeyIdAndSecurityTokenNotMatch" => ErrorCode::Unauthorized,
         "AccessDenied" | "InvalidObjectState" => ErrorCode::PermissionDenied,
         "InvalidTag"
         | "InvalidStorageClass"
@@ -220,7 +224,7 @@ fn reason(code: Option<&str>, message: Option<&str>, status: u16, provider: &Pro
         | "AuthorizationHeaderMalformed"
         | "IllegalLocationConstraintException" => format!("; {}", provider.region_way_out()),
         "RequestTimeTooSkewed" => "; set the clock of this machine".to_owned(),
-        "ExpiredToken" | "TokenRefreshRequired" | "RequestExpired" => {
+        "ExpiredToken" | "SecurityTokenExpired" | "TokenRefreshRequired" | "RequestExpired" => {
             "; they have expired, get new ones".to_owned()
         }
         "InvalidObjectState" => "; the object is archived, restore it first".to_owned(),
@@ -301,6 +305,9 @@ mod tests {
             (Some("InternalError"), 500, ErrorCode::Unavailable),
             (None, 429, ErrorCode::Throttled),
             (Some("ExpiredToken"), 400, ErrorCode::Unauthorized),
+            (Some("SecurityTokenExpired"), 403, ErrorCode::Unauthorized),
+            (Some("InvalidSecurityToken"), 403, ErrorCode::Unauthorized),
+            (Some("AccessKeyIdAndSecurityTokenNotMatch"), 403, ErrorCode::Unauthorized),
             (Some("SignatureDoesNotMatch"), 403, ErrorCode::Unauthorized),
             (Some("AccessDenied"), 403, ErrorCode::PermissionDenied),
             (None, 412, ErrorCode::SourceChanged),
@@ -309,6 +316,14 @@ mod tests {
             (Some("Teapot"), 418, ErrorCode::Protocol),
         ] {
             assert_eq!(classify(code, status), expected, "{code:?} {status}");
+        }
+    }
+
+    #[test]
+    fn credentials_that_have_expired_are_called_so_at_every_service() {
+        for code in ["ExpiredToken", "SecurityTokenExpired", "RequestExpired"] {
+            let text = reason(Some(code), None, 403, Provider::s3());
+            assert!(text.contains("get new ones"), "{text}");
         }
     }
 
