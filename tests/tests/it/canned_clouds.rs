@@ -295,6 +295,40 @@ async fn an_object_whose_sum_is_another_is_not_called_written() {
     assert!(!server.requests().iter().any(|line| line.starts_with("DELETE")), "the parts are kept");
 }
 
+/// As after an attempt that was given up and whose write of a part came late.
+#[tokio::test]
+async fn a_part_that_was_written_again_during_a_commit_is_no_change_of_the_source() {
+    const PART: u64 = 16 << 20;
+    let condition =
+        "{\"error\":{\"message\":\"No.\",\"errors\":[{\"reason\":\"conditionNotMet\"}]}}";
+    let (server, store) = google(move |line| {
+        if line.contains("/compose") {
+            return Answer::new("412 Precondition Failed", condition);
+        }
+        let prefix = line.split_once("prefix=").and_then(|(_, rest)| rest.split('&').next());
+        let Some(folder) = prefix else { return Answer::new("404 Not Found", "") };
+        let folder = folder.replace("%2F", "/");
+        let part = |index: u32| {
+            format!(
+                "{{\"name\":\"{folder}part-{index:05}\",\"size\":\"{PART}\",\"generation\":\"5\",\
+                 \"crc32c\":\"yZRlqg==\"}}"
+            )
+        };
+        let parts: Vec<String> = (0..33).map(part).collect();
+        items(&format!("{},{}", item(&format!("{folder}open")), parts.join(",")), None)
+    })
+    .await;
+    let object = new_object("x", Kind::Object, 33 * PART);
+    let token = UploadToken("24:0102030405060708".to_owned());
+    let error = store.commit(&object, &token, Root::of(b"")).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::Unavailable, "{error}");
+    let composed: Vec<String> =
+        server.requests().into_iter().filter(|line| line.contains("/compose")).collect();
+    assert_eq!(composed.len(), 2, "33 parts are more than one request puts together: {composed:?}");
+    assert!(composed.iter().all(|line| line.contains("whole-1-")), "{composed:?}");
+    assert!(!server.requests().iter().any(|line| line.starts_with("DELETE")), "the parts are kept");
+}
+
 #[tokio::test]
 async fn azure_is_asked_by_its_own_time_once_it_has_refused_ours() {
     const AHEAD_SECONDS: i64 = 3_630;

@@ -128,13 +128,7 @@ impl Bucket {
         let before = self.find(key).await?.and_then(|found| found.generation()).unwrap_or(0);
         let composed =
             self.compose(&name, list_of(sources), description(object), Some(before)).await;
-        composed.map_err(|failed| match is_condition(&failed) {
-            true => {
-                let text = "another program wrote it, or a part, while it was being committed";
-                self.complaint(ErrorCode::Unavailable, key, text)
-            }
-            false => self.compose_error(key, &failed),
-        })
+        composed.map_err(|failed| self.compose_error(key, &failed))
     }
 
     async fn compose(
@@ -154,12 +148,18 @@ impl Bucket {
         self.ask(request, Patience::Long).await
     }
 
-    /// A source that is gone was dropped meanwhile.
+    /// A source that is gone was dropped meanwhile. A condition is on what is there under the object's name or
+    /// on a part, which an attempt that was given up may have written late: nothing of it is about the source
+    /// of the job, and another attempt looks at what is there then.
     fn compose_error(&self, key: &Key, failed: &Failed) -> StoreError {
-        match is_absent(failed) {
-            true => self.lost(key),
-            false => self.error("commit the upload of", key, failed),
+        if is_absent(failed) {
+            return self.lost(key);
         }
+        if is_condition(failed) {
+            let text = "another program wrote it, or a part, while it was being committed";
+            return self.complaint(ErrorCode::Unavailable, key, text);
+        }
+        self.error("commit the upload of", key, failed)
     }
 
     /// The upload is gone: either it was committed before, and the object with our fingerprint is
