@@ -24,6 +24,8 @@ pub mod compress;
 pub mod content;
 mod digest;
 mod equal;
+#[cfg(test)]
+mod fixture;
 pub mod hash;
 pub mod level;
 pub mod limit;

@@ -9,7 +9,7 @@ use airlift_protocol::error::{ErrorCode, Failure};
 use airlift_protocol::figures::Stage;
 use airlift_protocol::id::Position;
 use airlift_protocol::key::Key;
-use airlift_protocol::manifest::{Entry, Kind};
+use airlift_protocol::manifest::{Entry, Kind, Version};
 use airlift_protocol::report::{Completion, ObjectResult};
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -82,10 +82,10 @@ struct Ready {
 
 type Prepared = (usize, Result<(Attributes, VerifiedObject), StoreError>);
 
-/// Reads the objects of `entries` at these places, and takes links and markers as they are.
+/// Reads the objects of `entries` at these places, and takes links and directories as they are.
 async fn read(transfer: &Transfer, entries: &[Entry], places: Vec<usize>) -> Vec<Prepared> {
     let (bodies, bare): (Vec<usize>, Vec<usize>) =
-        places.into_iter().partition(|&place| entries[place].kind == Kind::Object);
+        places.into_iter().partition(|&place| is_read(&entries[place]));
     let mut prepared: Vec<Prepared> =
         bare.into_iter().map(|place| (place, Ok(without_body(&entries[place])))).collect();
     if bodies.is_empty() {
@@ -177,6 +177,17 @@ fn are_pieces(pieces: &[Payload], whole: &Payload) -> bool {
     are_slices && at == bytes.len()
 }
 
+/// Whether there is something to read. The marker of a directory in a bucket is an object like others: it may
+/// carry attributes, and may have got bytes since it was listed. It is told by its state from a directory of a
+/// file system, which is listed without any, since its time changes with whatever is put into it.
+fn is_read(entry: &Entry) -> bool {
+    match entry.kind {
+        Kind::Object => true,
+        Kind::Directory => entry.version != Version::None || entry.mtime_ns.is_some(),
+        Kind::Symlink(_) | Kind::Special => false,
+    }
+}
+
 fn without_body(entry: &Entry) -> (Attributes, VerifiedObject) {
     let payload = Payload::Bytes(Bytes::new());
     let verified = verify_object(Root::of(b""), payload).expect("invariant: nothing to alter");
@@ -249,4 +260,95 @@ async fn doubt(
     // Small objects cost less to be moved again than to be looked at.
     let seen = seen.map(|object| (object.object.entry.key.clone(), Doubt::Object));
     transfer.doubt(seen.collect()).await
+}
+
+#[cfg(test)]
+mod tests {
+    use airlift_protocol::id::PageId;
+
+    use super::*;
+    use crate::pipeline::fixture::transfer;
+    use crate::store::Store;
+    use crate::store::memory::MemoryStore;
+
+    /// What comes of an order to move these.
+    async fn moved(
+        source: &MemoryStore,
+        target: &MemoryStore,
+        entries: Vec<Entry>,
+    ) -> Vec<ObjectResult> {
+        let directory = tempfile::tempdir().unwrap();
+        let transfer = transfer(source, target, directory.path());
+        let position = Position { page: PageId(0), index: 0 };
+        let objects = entries.into_iter().map(|entry| Object { position, entry }).collect();
+        match move_pack(&transfer, objects).await {
+            Completion::PackMoved(results) => results,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn stat(store: &MemoryStore, key: &str) -> (Entry, Attributes) {
+        let info = store.stat(&Key::from(key)).await.unwrap().unwrap();
+        (info.entry, info.attributes)
+    }
+
+    /// A marker with everything that an object may carry.
+    async fn marked() -> MemoryStore {
+        let source = MemoryStore::new();
+        source.insert_kind("dir/", Kind::Directory);
+        let (entry, _) = stat(&source, "dir/").await;
+        let pair = |name: &str| [(name.to_owned(), "x".to_owned())].into();
+        let attributes = Attributes {
+            content_type: Some("text/plain".to_owned()),
+            metadata: pair("owner"),
+            tags: pair("team"),
+            ..Attributes::default()
+        };
+        let (_, nothing) = without_body(&entry);
+        let put = source.put_small(vec![(NewObject { entry, attributes }, nothing)]).await;
+        assert!(put.iter().all(Result::is_ok), "{put:?}");
+        source
+    }
+
+    #[tokio::test]
+    async fn a_marker_keeps_what_it_carries() {
+        let (source, target) = (marked().await, MemoryStore::new());
+        let (entry, attributes) = stat(&source, "dir/").await;
+        let results = moved(&source, &target, vec![entry]).await;
+        let [ObjectResult::Done { bytes: 0, dropped, .. }] = results[..] else {
+            panic!("{results:?}")
+        };
+        assert!(dropped.is_empty(), "{dropped:?}");
+        let (entry, arrived) = stat(&target, "dir/").await;
+        assert_eq!(entry.kind, Kind::Directory);
+        assert!(arrived.source_fingerprint.is_some());
+        assert_eq!(Attributes { source_fingerprint: None, ..arrived }, attributes);
+    }
+
+    #[tokio::test]
+    async fn a_marker_that_got_bytes_since_it_was_listed_has_changed() {
+        let (source, target) = (marked().await, MemoryStore::new());
+        let (listed, _) = stat(&source, "dir/").await;
+        source.insert("dir/", "bytes", 7);
+        let results = moved(&source, &target, vec![listed]).await;
+        assert!(matches!(&results[..], [ObjectResult::Changed(_)]), "{results:?}");
+        assert_eq!(target.keys(), []);
+    }
+
+    #[tokio::test]
+    async fn a_directory_has_nothing_to_read() {
+        let (source, target) = (MemoryStore::new(), MemoryStore::new());
+        let directory = Entry {
+            key: Key::from("dir/"),
+            kind: Kind::Directory,
+            size: 0,
+            mtime_ns: None,
+            version: Version::None,
+            is_archived: false,
+        };
+        // The store has none, and would say so.
+        let results = moved(&source, &target, vec![directory]).await;
+        assert!(matches!(&results[..], [ObjectResult::Done { .. }]), "{results:?}");
+        assert_eq!(target.keys(), ["dir/"].map(Key::from));
+    }
 }

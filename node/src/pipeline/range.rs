@@ -345,51 +345,14 @@ impl<'a> Receiver<'a> {
 #[cfg(test)]
 mod tests {
     use airlift_protocol::id::{PageId, Position};
-    use airlift_protocol::job::{Filters, JobSpec, Mode, Policy};
-    use airlift_protocol::location::Location;
     use airlift_protocol::sum::SumKind;
 
     use super::*;
-    use crate::pipeline::bounds::Bounds;
-    use crate::pipeline::budget::Budget;
-    use crate::pipeline::compress::{Compression, Encoder};
-    use crate::pipeline::local::LocalSource;
-    use crate::pipeline::meter::JobMeters;
-    use crate::storage::journal::Journal;
+    use crate::pipeline::fixture::transfer;
     use crate::store::memory::MemoryStore;
     use crate::store::{NewObject, Store};
 
     const PART: u64 = 4 * CHUNK_BYTES;
-
-    /// From memory into `target`, with its journal in `directory`.
-    fn transfer(
-        source: &MemoryStore,
-        target: &MemoryStore,
-        directory: &std::path::Path,
-    ) -> Transfer {
-        let at = |path: &str| Location::Path(path.as_bytes().to_vec());
-        let spec = JobSpec {
-            mode: Mode::Copy,
-            source: at("/a"),
-            target: at("/b"),
-            single: None,
-            filters: Filters::default(),
-            policy: Policy::default(),
-        };
-        let meter = Arc::clone(&JobMeters::default().moving);
-        let budget = Budget::new(64 << 20);
-        let bounds = Bounds { budget, limit: None, meter: Arc::clone(&meter) };
-        let source = LocalSource {
-            store: Arc::new(source.clone()),
-            bounds: bounds.clone(),
-            encoder: Arc::new(Encoder::fixed(Compression::Off)),
-            rivals: None,
-            faults: None,
-        };
-        let journal = Arc::new(Journal::open(&directory.join("journal")).unwrap());
-        let (source, target) = (Arc::new(source), Arc::new(target.clone()));
-        Transfer { spec: Arc::new(spec), source, target, journal, bounds, meter }
-    }
 
     /// What of an object of two parts is there when its source says no more after `sent` bytes, and what the
     /// second attempt, which gets all, sends of it.

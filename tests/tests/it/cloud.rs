@@ -268,6 +268,23 @@ fn tags_and_classes_go_along_as_the_job_says() {
 }
 
 #[test]
+fn the_marker_of_a_directory_keeps_what_it_carries() {
+    let Some(store) = Carried::new() else { return };
+    let client = store.moto.access().client();
+    let request = client.put_object().bucket(&store.bucket).key("a/dir/").metadata("owner", "me");
+    let request = request.tagging("team=Z%C3%BCrich+1&empty=").content_type("text/plain");
+    store.runtime.block_on(request.send()).expect("a put");
+    let airlift = Airlift::new().with_s3(store.moto.access());
+    let done = airlift.run(["cp", &store.at("a/"), &store.at("b/"), "--json"]).expect(0).json();
+    assert_eq!(done["objects"]["done"], 1, "{done}");
+    let request = client.head_object().bucket(&store.bucket).key("b/dir/");
+    let marker = store.runtime.block_on(request.send()).expect("a marker");
+    assert_eq!((marker.content_length(), marker.content_type()), (Some(0), Some("text/plain")));
+    assert_eq!(marker.metadata().unwrap()["owner"], "me");
+    assert_eq!(store.tags("b/dir/"), tags_put());
+}
+
+#[test]
 fn what_a_file_cannot_hold_is_counted_and_named() {
     let Some(store) = Carried::new() else { return };
     store.put("a/small", b"small".to_vec(), StorageClass::StandardIa);
