@@ -98,7 +98,7 @@ async fn held(
     range: ByteRange,
 ) -> Result<(BTreeMap<u64, SpanValue>, BTreeMap<u64, Sum>), StoreError> {
     let (journal, of) = (Arc::clone(&transfer.journal), token.clone());
-    let read = move || Ok::<_, StoreError>((journal.held(&of)?, journal.sums(&of)?));
+    let read = move || Ok::<_, StoreError>((journal.held(&of, range)?, journal.sums(&of, range)?));
     let (recorded, sums) = blocking(read).await?;
     if recorded.is_empty() {
         return Ok((recorded, BTreeMap::new()));

@@ -8,6 +8,7 @@
 //! they are written, and off it when they are proven or gone.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -18,6 +19,7 @@ use airlift_protocol::key::Key;
 use airlift_protocol::limits::CHUNK_BYTES;
 use airlift_protocol::sum::Sum;
 use redb::{ReadableTable, TableDefinition};
+use airlift_protocol::units::ByteRange;
 
 use super::database::NodeDatabase;
 use crate::store::StoreError;
@@ -95,34 +97,43 @@ impl Journal {
         })
     }
 
-    /// The chunks of an upload that were recorded, by offset.
+    /// The chunks in `range` of an upload that were recorded, by offset: `range` is one that is recorded by
+    /// itself, so that no run of another one reaches into it.
     ///
     /// # Errors
     /// When the journal cannot be read.
-    pub fn held(&self, token: &UploadToken) -> Result<BTreeMap<u64, SpanValue>, StoreError> {
+    pub fn held(
+        &self,
+        token: &UploadToken,
+        range: ByteRange,
+    ) -> Result<BTreeMap<u64, SpanValue>, StoreError> {
         self.database.read(|transaction| {
             let table = transaction.open_table(RUNS)?;
             let mut held = BTreeMap::new();
-            for row in table.range((token.0.as_str(), 0)..=(token.0.as_str(), u64::MAX))? {
+            for row in table.range(rows(token, range))? {
                 let (key, values) = row?;
                 let (values, _) = values.value().as_chunks::<32>();
-                let offsets = (key.value().1..).step_by(CHUNK_BYTES as usize);
+                let offsets = (key.value().1..range.end).step_by(CHUNK_BYTES as usize);
                 held.extend(offsets.zip(values.iter().map(|value| SpanValue(*value))));
             }
             Ok(held)
         })
     }
 
-    /// The sums of parts of an upload that were recorded, by where they begin. One that cannot be read is
-    /// none: then the whole is compared in another way.
+    /// The sums of the parts in `range` of an upload that were recorded, by where they begin. One that cannot
+    /// be read is none: then the whole is compared in another way.
     ///
     /// # Errors
     /// When the journal cannot be read.
-    pub fn sums(&self, token: &UploadToken) -> Result<BTreeMap<u64, Sum>, StoreError> {
+    pub fn sums(
+        &self,
+        token: &UploadToken,
+        range: ByteRange,
+    ) -> Result<BTreeMap<u64, Sum>, StoreError> {
         self.database.read(|transaction| {
             let table = transaction.open_table(SUMS)?;
             let mut sums = BTreeMap::new();
-            for row in table.range((token.0.as_str(), 0)..=(token.0.as_str(), u64::MAX))? {
+            for row in table.range(rows(token, range))? {
                 let (key, sum) = row?;
                 if let Ok(sum) = codec::decode(sum.value(), SUM_BYTES_MAX) {
                     sums.insert(key.value().1, sum);
@@ -222,6 +233,11 @@ impl Journal {
     }
 }
 
+/// The rows of an upload that begin in `range`.
+fn rows(token: &UploadToken, range: ByteRange) -> Range<(&str, u64)> {
+    (token.0.as_str(), range.start)..(token.0.as_str(), range.end)
+}
+
 /// Joins chunks that follow each other.
 fn runs(chunks: &BTreeMap<u64, SpanValue>) -> Vec<(u64, Vec<u8>)> {
     let mut runs: Vec<(u64, Vec<u8>)> = Vec::new();
@@ -238,7 +254,12 @@ fn runs(chunks: &BTreeMap<u64, SpanValue>) -> Vec<(u64, Vec<u8>)> {
 
 #[cfg(test)]
 mod tests {
+    use airlift_protocol::limits::SHARD_BYTES;
+    use airlift_protocol::shard;
+
     use super::*;
+
+    const ALL: ByteRange = ByteRange { start: 0, end: u64::MAX };
 
     fn chunks(indices: &[u64]) -> BTreeMap<u64, SpanValue> {
         indices.iter().map(|&i| (i * CHUNK_BYTES, SpanValue([i as u8; 32]))).collect()
@@ -271,6 +292,30 @@ mod tests {
     }
 
     #[test]
+    fn of_an_upload_only_what_is_in_the_range_is_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let journal = Journal::open(&directory.path().join("journal.redb")).unwrap();
+        let token = UploadToken("a".into());
+        let size = 2 * SHARD_BYTES + 5;
+        let shards = [0, 1, 2].map(|index| shard::range(size, index));
+        let of = |range: ByteRange| -> BTreeMap<u64, SpanValue> {
+            shard::chunks(range).map(|chunk| (chunk.start, SpanValue([7; 32]))).collect()
+        };
+        for range in shards {
+            let sums = [(range.start, Sum::Crc32c(range.start as u32))].into();
+            journal.record(&token, &of(range), &sums).unwrap();
+        }
+        for range in shards {
+            assert_eq!(journal.held(&token, range).unwrap(), of(range), "{range:?}");
+            let sum = (range.start, Sum::Crc32c(range.start as u32));
+            assert_eq!(journal.sums(&token, range).unwrap(), [sum].into(), "{range:?}");
+        }
+        // Of a run that is longer than the range, nothing that lies behind it.
+        let head = ByteRange::new(0, 3 * CHUNK_BYTES);
+        assert_eq!(journal.held(&token, head).unwrap(), of(head));
+    }
+
+    #[test]
     fn what_was_recorded_is_held_after_a_restart_until_it_is_forgotten() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("journal.redb");
@@ -284,12 +329,12 @@ mod tests {
             journal.record(&other, &chunks(&[9]), &none).unwrap();
         }
         let journal = Journal::open(&path).unwrap();
-        assert_eq!(journal.held(&token).unwrap(), chunks(&[0, 1, 2, 3, 5, 7]));
-        assert_eq!(journal.sums(&token).unwrap(), sums);
-        assert!(journal.sums(&other).unwrap().is_empty());
+        assert_eq!(journal.held(&token, ALL).unwrap(), chunks(&[0, 1, 2, 3, 5, 7]));
+        assert_eq!(journal.sums(&token, ALL).unwrap(), sums);
+        assert!(journal.sums(&other, ALL).unwrap().is_empty());
         journal.forget(&token).unwrap();
-        assert!(journal.held(&token).unwrap().is_empty());
-        assert!(journal.sums(&token).unwrap().is_empty());
-        assert_eq!(journal.held(&other).unwrap(), chunks(&[9]));
+        assert!(journal.held(&token, ALL).unwrap().is_empty());
+        assert!(journal.sums(&token, ALL).unwrap().is_empty());
+        assert_eq!(journal.held(&other, ALL).unwrap(), chunks(&[9]));
     }
 }
