@@ -8,6 +8,8 @@ pub mod config;
 pub mod fuzz;
 pub mod inventory;
 pub mod metrics;
+#[cfg(test)]
+mod mount;
 pub mod network;
 pub mod pipeline;
 pub mod runtime;

@@ -3,16 +3,19 @@
 //! `redb` checks what it reads by checksums in most places and by assertions in others, so that a
 //! damaged file may end in a panic inside it, even while it is being closed. Here such a panic is
 //! an answer like any other: it is caught, kept off the terminal, and reported as damage.
+//!
+//! Once the disk has failed, `redb` refuses whatever follows, and no longer says why. That is no damage:
+//! what the disk said is said again, until the file is opened anew.
 
 use std::cell::Cell;
 use std::fs::{File, TryLockError};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Once;
+use std::sync::{Arc, Once, OnceLock, PoisonError, RwLock};
 
 use airlift_protocol::error::ErrorCode;
-use redb::{Database, Durability, ReadTransaction, ReadableDatabase, WriteTransaction};
+use redb::{Builder, Database, Durability, ReadTransaction, ReadableDatabase, WriteTransaction};
 
 use crate::store::StoreError;
 
@@ -22,22 +25,42 @@ const CACHE_BYTES: usize = 8 << 20;
 /// A database of this node, open in this process only.
 #[derive(Debug)]
 pub(crate) struct NodeDatabase {
-    /// `None` only while it is being closed.
-    database: Option<Database>,
+    /// Read by whoever works with it.
+    handle: RwLock<Handle>,
     path: PathBuf,
+}
+
+/// A database from when it was opened on.
+#[derive(Debug)]
+struct Handle {
+    /// `None` after it could not be opened anew, and while it is being closed.
+    database: Option<Database>,
+    /// What the disk said when it failed first.
+    failure: Arc<OnceLock<StoreError>>,
 }
 
 impl NodeDatabase {
     /// Opens or creates the database at `path`; a second process at the same file is refused.
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
-        let opened = guarded(|| open_or_create(path));
-        let database = match opened {
-            Ok(Ok(database)) => database,
-            Ok(Err(redb::DatabaseError::DatabaseAlreadyOpen)) => return Err(in_use(path)),
-            Ok(Err(error)) => return Err(failed(path, error.into())),
-            Err(Panicked) => return Err(damaged(path, "its structure is broken")),
-        };
-        Ok(Self { database: Some(database), path: path.to_owned() })
+        let handle = Handle::new(opened(path, open_or_create)?);
+        Ok(Self { handle: RwLock::new(handle), path: path.to_owned() })
+    }
+
+    /// Opens the database anew if the disk has failed, as a start of the process would: what was written
+    /// before that is there. For users to whom the failure is not the end.
+    pub(crate) fn renew(&self) -> Result<(), StoreError> {
+        let has_failed = |handle: &Handle| handle.failure.get().is_some();
+        if !has_failed(&self.handle.read().unwrap_or_else(PoisonError::into_inner)) {
+            return Ok(());
+        }
+        let mut handle = self.handle.write().unwrap_or_else(PoisonError::into_inner);
+        if !has_failed(&handle) {
+            return Ok(());
+        }
+        // Its lock on the file would be in the way.
+        handle.close(&self.path);
+        *handle = Handle::new(opened(&self.path, |path| builder().open(path))?);
+        Ok(())
     }
 
     /// Runs `read` in a read transaction.
@@ -85,28 +108,71 @@ impl NodeDatabase {
         &self,
         work: impl FnOnce(&Database) -> Result<T, redb::Error>,
     ) -> Result<T, StoreError> {
-        let database = self.database.as_ref().expect("invariant: open until dropped");
-        match guarded(|| work(database)) {
-            Ok(result) => result.map_err(|error| failed(&self.path, error)),
-            Err(Panicked) => Err(self.damaged("its structure is broken")),
+        let failure = {
+            let handle = self.handle.read().unwrap_or_else(PoisonError::into_inner);
+            let done = match &handle.database {
+                Some(database) => guarded(|| work(database)),
+                None => Ok(Err(redb::Error::PreviousIo)),
+            };
+            match done {
+                Ok(Ok(value)) => return Ok(value),
+                Ok(Err(redb::Error::PreviousIo)) => Arc::clone(&handle.failure),
+                Ok(Err(error @ redb::Error::Io(_))) => {
+                    let error = failed(&self.path, error);
+                    return Err(handle.failure.get_or_init(|| error).clone());
+                }
+                Ok(Err(error)) => return Err(failed(&self.path, error)),
+                Err(Panicked) => return Err(self.damaged("its structure is broken")),
+            }
+        };
+        // Who met the failure first may not have said yet what it was: whoever is at work is waited for.
+        drop(self.handle.write().unwrap_or_else(PoisonError::into_inner));
+        Err(failure.get_or_init(|| refused(&self.path)).clone())
+    }
+}
+
+impl Handle {
+    fn new(database: Database) -> Self {
+        Self { database: Some(database), failure: Arc::default() }
+    }
+
+    fn close(&mut self, path: &Path) {
+        let database = self.database.take();
+        if guarded(|| drop(database)) == Err(Panicked) {
+            tracing::debug!(path = %path.display(), "a damaged database could not be closed");
         }
     }
 }
 
 impl Drop for NodeDatabase {
     fn drop(&mut self) {
-        let database = self.database.take();
-        if guarded(|| drop(database)) == Err(Panicked) {
-            tracing::debug!(path = %self.path.display(), "a damaged database could not be closed");
-        }
+        self.handle.get_mut().unwrap_or_else(PoisonError::into_inner).close(&self.path);
     }
+}
+
+/// What `open` makes of the file at `path`.
+fn opened(
+    path: &Path,
+    open: impl FnOnce(&Path) -> Result<Database, redb::DatabaseError>,
+) -> Result<Database, StoreError> {
+    match guarded(|| open(path)) {
+        Ok(Ok(database)) => Ok(database),
+        Ok(Err(redb::DatabaseError::DatabaseAlreadyOpen)) => Err(in_use(path)),
+        Ok(Err(error)) => Err(failed(path, error.into())),
+        Err(Panicked) => Err(damaged(path, "its structure is broken")),
+    }
+}
+
+fn builder() -> Builder {
+    let mut builder = Database::builder();
+    builder.set_cache_size(CACHE_BYTES);
+    builder
 }
 
 /// Opens the database at `path`, or makes one that has its name only when it can be opened again:
 /// `redb` takes a file whose first writes were cut short for one of another program.
 fn open_or_create(path: &Path) -> Result<Database, redb::DatabaseError> {
-    let mut builder = Database::builder();
-    builder.set_cache_size(CACHE_BYTES);
+    let builder = builder();
     if path.try_exists()? {
         return builder.open(path);
     }
@@ -162,6 +228,11 @@ fn failed(path: &Path, error: redb::Error) -> StoreError {
     }
 }
 
+/// The error where the disk failed and nobody was told how.
+fn refused(path: &Path) -> StoreError {
+    StoreError::new(ErrorCode::Io, format!("the disk has failed under {}", path.display()))
+}
+
 /// The guarded code panicked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Panicked;
@@ -189,7 +260,65 @@ pub(crate) fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::sync_channel;
+
     use super::*;
+
+    fn full() -> redb::Error {
+        io::Error::from(rustix::io::Errno::NOSPC).into()
+    }
+
+    #[test]
+    fn what_the_disk_said_is_said_until_the_file_is_opened_anew() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = NodeDatabase::open(&directory.path().join("log.redb")).unwrap();
+        let first = database.write(|_| Err(full())).unwrap_err();
+        assert_eq!(first.code, ErrorCode::NoSpace);
+        let later = database.read(|_| Err::<(), _>(redb::Error::PreviousIo)).unwrap_err();
+        assert_eq!((later.code, later.detail()), (first.code, first.detail()));
+
+        database.renew().unwrap();
+        database.write(|_| Ok(())).unwrap();
+        let unknown = database.write(|_| Err(redb::Error::PreviousIo)).unwrap_err();
+        assert_eq!(unknown.code, ErrorCode::Io);
+    }
+
+    #[test]
+    fn who_is_refused_before_the_first_one_has_said_why_says_the_same() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = &NodeDatabase::open(&directory.path().join("log.redb")).unwrap();
+        let (begin, begun) = sync_channel(1);
+        let (refuse, refused) = sync_channel(1);
+        std::thread::scope(|scope| {
+            let first = scope.spawn(move || {
+                database.write(|_| {
+                    begin.send(()).unwrap();
+                    refused.recv().unwrap();
+                    Err(full())
+                })
+            });
+            begun.recv().unwrap();
+            let second = database.read(|_| {
+                refuse.send(()).unwrap();
+                Err::<(), _>(redb::Error::PreviousIo)
+            });
+            assert_eq!(second.unwrap_err().code, ErrorCode::NoSpace);
+            assert_eq!(first.join().unwrap().unwrap_err().code, ErrorCode::NoSpace);
+        });
+    }
+
+    #[test]
+    fn a_file_that_is_gone_is_not_begun_again_where_it_was() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log.redb");
+        let database = NodeDatabase::open(&path).unwrap();
+        let first = database.write(|_| Err(full())).unwrap_err();
+        std::fs::remove_file(&path).unwrap();
+        database.renew().unwrap_err();
+        assert!(!path.exists());
+        let later = database.write(|_| Ok(())).unwrap_err();
+        assert_eq!((later.code, later.detail()), (first.code, first.detail()));
+    }
 
     #[test]
     fn a_database_whose_making_was_cut_short_is_made_anew() {

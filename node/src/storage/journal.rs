@@ -6,6 +6,8 @@
 //!
 //! Beside that it knows which objects can be seen at the target and are not proven. They are on record before
 //! they are written, and off it when they are proven or gone.
+//!
+//! A disk that fails, by being full for example, is no end of it: it is opened anew when it is used next.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -18,8 +20,8 @@ use airlift_protocol::codec;
 use airlift_protocol::key::Key;
 use airlift_protocol::limits::CHUNK_BYTES;
 use airlift_protocol::sum::Sum;
-use redb::{ReadableTable, TableDefinition};
 use airlift_protocol::units::ByteRange;
+use redb::{ReadableTable, TableDefinition};
 
 use super::database::NodeDatabase;
 use crate::store::StoreError;
@@ -74,6 +76,12 @@ impl Journal {
         Ok(Self { database, unproven: Mutex::new(unproven) })
     }
 
+    /// The database, opened anew if the disk has failed under it.
+    fn database(&self) -> Result<&NodeDatabase, StoreError> {
+        self.database.renew()?;
+        Ok(&self.database)
+    }
+
     /// Records chunks (offset and value) that are durable at the target, and the sums of parts of them.
     ///
     /// # Errors
@@ -84,7 +92,7 @@ impl Journal {
         chunks: &BTreeMap<u64, SpanValue>,
         sums: &BTreeMap<u64, Sum>,
     ) -> Result<(), StoreError> {
-        self.database.write(|transaction| {
+        self.database()?.write(|transaction| {
             let mut table = transaction.open_table(RUNS)?;
             for (start, values) in runs(chunks) {
                 table.insert((token.0.as_str(), start), values.as_slice())?;
@@ -107,7 +115,7 @@ impl Journal {
         token: &UploadToken,
         range: ByteRange,
     ) -> Result<BTreeMap<u64, SpanValue>, StoreError> {
-        self.database.read(|transaction| {
+        self.database()?.read(|transaction| {
             let table = transaction.open_table(RUNS)?;
             let mut held = BTreeMap::new();
             for row in table.range(rows(token, range))? {
@@ -130,7 +138,7 @@ impl Journal {
         token: &UploadToken,
         range: ByteRange,
     ) -> Result<BTreeMap<u64, Sum>, StoreError> {
-        self.database.read(|transaction| {
+        self.database()?.read(|transaction| {
             let table = transaction.open_table(SUMS)?;
             let mut sums = BTreeMap::new();
             for row in table.range(rows(token, range))? {
@@ -162,7 +170,7 @@ impl Journal {
         if raised.is_empty() {
             return Ok(BTreeSet::new());
         }
-        self.database.write(|transaction| {
+        self.database()?.write(|transaction| {
             let mut table = transaction.open_table(UNPROVEN)?;
             for (key, doubt) in &raised {
                 table.insert(key.as_bytes(), u8::from(*doubt == Doubt::Object))?;
@@ -193,7 +201,7 @@ impl Journal {
     /// # Errors
     /// When the journal cannot be written.
     pub fn settle(&self, keys: &[Key]) -> Result<(), StoreError> {
-        self.database.write_soon(|transaction| {
+        self.database()?.write_soon(|transaction| {
             let mut table = transaction.open_table(UNPROVEN)?;
             for key in keys {
                 table.remove(key.as_bytes())?;
@@ -212,7 +220,7 @@ impl Journal {
     /// # Errors
     /// When the disk refuses.
     pub fn sync(&self) -> Result<(), StoreError> {
-        self.database.write(|_| Ok(()))
+        self.database()?.write(|_| Ok(()))
     }
 
     fn unproven(&self) -> MutexGuard<'_, BTreeMap<Key, Doubt>> {
@@ -224,7 +232,7 @@ impl Journal {
     /// # Errors
     /// When the disk refuses.
     pub fn forget(&self, token: &UploadToken) -> Result<(), StoreError> {
-        self.database.write(|transaction| {
+        self.database()?.write(|transaction| {
             let upload = (token.0.as_str(), 0)..=(token.0.as_str(), u64::MAX);
             transaction.open_table(RUNS)?.retain_in(upload.clone(), |_, _| false)?;
             transaction.open_table(SUMS)?.retain_in(upload, |_, _| false)?;
@@ -254,10 +262,15 @@ fn runs(chunks: &BTreeMap<u64, SpanValue>) -> Vec<(u64, Vec<u8>)> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+    use std::io::{self, Read};
+
+    use airlift_protocol::error::ErrorCode;
     use airlift_protocol::limits::SHARD_BYTES;
     use airlift_protocol::shard;
 
     use super::*;
+    use crate::mount::Mount;
 
     const ALL: ByteRange = ByteRange { start: 0, end: u64::MAX };
 
@@ -313,6 +326,29 @@ mod tests {
         // Of a run that is longer than the range, nothing that lies behind it.
         let head = ByteRange::new(0, 3 * CHUNK_BYTES);
         assert_eq!(journal.held(&token, head).unwrap(), of(head));
+    }
+
+    #[test]
+    fn a_full_disk_is_named_each_time_and_the_journal_goes_on_when_there_is_room() {
+        let directory = tempfile::tempdir().unwrap();
+        let Some(mount) = Mount::new(directory.path().join("full"), "size=3m") else { return };
+        let journal = Journal::open(&mount.path().join("journal.redb")).unwrap();
+        let (token, none) = (UploadToken("a".into()), BTreeMap::new());
+        journal.record(&token, &chunks(&[0, 1]), &none).unwrap();
+        // It is as large as the file system, and gets what of it was free.
+        let other = File::create(mount.path().join("in the way")).unwrap();
+        let _short = io::copy(&mut io::repeat(1).take(3 << 20), &mut &other);
+        // More than fits into pages that the file has already.
+        let many: BTreeMap<u64, SpanValue> =
+            (1000..60_000).map(|i| (i * CHUNK_BYTES, SpanValue([1; 32]))).collect();
+        for _ in 0..2 {
+            let error = journal.record(&token, &many, &none).unwrap_err();
+            assert_eq!(error.code, ErrorCode::NoSpace, "{error}");
+        }
+        std::fs::remove_file(mount.path().join("in the way")).unwrap();
+        assert_eq!(journal.held(&token, ALL).unwrap(), chunks(&[0, 1]));
+        journal.record(&token, &chunks(&[2]), &none).unwrap();
+        assert_eq!(journal.held(&token, ALL).unwrap(), chunks(&[0, 1, 2]));
     }
 
     #[test]

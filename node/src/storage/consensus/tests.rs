@@ -256,3 +256,13 @@ fn an_altered_page_is_found() {
     .unwrap();
     assert_eq!(file.find_page(LogIndex(12)).unwrap_err().code, ErrorCode::CorruptState);
 }
+
+#[test]
+fn a_disk_that_has_failed_is_no_damage() {
+    let (_directory, path) = fresh();
+    let file = create(&path);
+    let full = std::io::Error::from(rustix::io::Errno::NOSPC);
+    let first = file.write(|_| Err(full.into())).unwrap_err();
+    let later = file.read(|_| Err::<(), _>(redb::Error::PreviousIo)).unwrap_err();
+    assert_eq!((first.code, later.code), (ErrorCode::NoSpace, ErrorCode::NoSpace));
+}

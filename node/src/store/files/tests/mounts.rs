@@ -1,41 +1,13 @@
 //! File systems that are full, read-only, or begin in the middle of a target.
 
-use std::process::{Command, Stdio};
-
 use airlift_protocol::limits::CHUNK_BYTES;
 
 use super::super::directories::Directories;
 use super::super::root::Root;
 use super::*;
+use crate::mount::Mount;
 use crate::pipeline::chunk::ReceivedChunk;
 use crate::store::fence::Fence;
-
-/// A small file system in memory, unmounted at the end.
-struct Mount(PathBuf);
-
-impl Mount {
-    /// Mounts at `path`, or says that the test is skipped.
-    fn new(path: PathBuf, options: &str) -> Option<Self> {
-        fs::create_dir_all(&path).unwrap();
-        let mount = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", options, "airlift-test"])
-            .arg(&path)
-            .stderr(Stdio::null())
-            .status();
-        if mount.is_ok_and(|status| status.success()) {
-            return Some(Self(path));
-        }
-        eprintln!("skipped: this user cannot mount a file system");
-        None
-    }
-}
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        // A mount that stays keeps the temporary directory, which then shows.
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
 
 fn bytes(length: u64) -> Vec<u8> {
     (0..length).map(|byte| byte as u8 | 1).collect()
@@ -45,7 +17,8 @@ fn bytes(length: u64) -> Vec<u8> {
 async fn a_full_target_is_named_and_nothing_partial_is_left() {
     let tree = Tree::new();
     let Some(mount) = Mount::new(tree.path("full"), "size=3m") else { return };
-    let store = FileStore::open(&mount.0, JOB, FileOptions { links: LinkPolicy::Copy }).unwrap();
+    let store =
+        FileStore::open(mount.path(), JOB, FileOptions { links: LinkPolicy::Copy }).unwrap();
     store.preflight(Access::Write).await.unwrap();
     store.put_small(vec![object("old", b"the old object")]).await.remove(0).unwrap();
     let objects =
@@ -55,7 +28,7 @@ async fn a_full_target_is_named_and_nothing_partial_is_left() {
     let error = results[1].as_ref().unwrap_err();
     assert_eq!(error.code, ErrorCode::NoSpace);
     assert!(error.detail().contains("free"), "{error}");
-    assert_eq!(fs::read(mount.0.join("old")).unwrap(), b"the old object");
+    assert_eq!(fs::read(mount.path().join("old")).unwrap(), b"the old object");
     assert_eq!(keys(&store).await, ["first", "old"]);
     let results = store.put_small(vec![object("again", &bytes(CHUNK_BYTES))]).await;
     assert!(results[0].is_ok(), "what failed has given its space back: {results:?}");
@@ -65,9 +38,10 @@ async fn a_full_target_is_named_and_nothing_partial_is_left() {
 async fn a_full_target_stops_an_upload_that_goes_on_when_there_is_room() {
     let tree = Tree::new();
     let Some(mount) = Mount::new(tree.path("full"), "size=3m") else { return };
-    let store = FileStore::open(&mount.0, JOB, FileOptions { links: LinkPolicy::Copy }).unwrap();
+    let store =
+        FileStore::open(mount.path(), JOB, FileOptions { links: LinkPolicy::Copy }).unwrap();
     let size = 2 * CHUNK_BYTES;
-    fs::write(mount.0.join("in the way"), bytes(CHUNK_BYTES + 1)).unwrap();
+    fs::write(mount.path().join("in the way"), bytes(CHUNK_BYTES + 1)).unwrap();
     let object = new_object("large", Kind::Object, size);
     let content = bytes(size);
     let token = store.open_upload(&object, None, None).await.unwrap().token;
@@ -82,19 +56,19 @@ async fn a_full_target_stops_an_upload_that_goes_on_when_there_is_room() {
     upload.write(chunk(0)).await.unwrap();
     assert_eq!(code(upload.write(chunk(CHUNK_BYTES)).await), ErrorCode::NoSpace);
     assert_eq!(keys(&store).await, ["in the way"]);
-    fs::remove_file(mount.0.join("in the way")).unwrap();
+    fs::remove_file(mount.path().join("in the way")).unwrap();
     upload.write(chunk(CHUNK_BYTES)).await.unwrap();
     drop(upload);
     let root = airlift_protocol::chunk::Root::of(&content);
     store.commit(&object, &token, root).await.unwrap();
-    assert_eq!(fs::read(mount.0.join("large")).unwrap(), content);
+    assert_eq!(fs::read(mount.path().join("large")).unwrap(), content);
 }
 
 #[tokio::test]
 async fn a_read_only_target_is_named() {
     let tree = Tree::new();
     let Some(mount) = Mount::new(tree.path("fixed"), "ro") else { return };
-    for path in [mount.0.clone(), mount.0.join("below")] {
+    for path in [mount.path().to_owned(), mount.path().join("below")] {
         let store = FileStore::open(&path, JOB, FileOptions { links: LinkPolicy::Copy }).unwrap();
         let error = store.preflight(Access::Write).await.unwrap_err();
         assert_eq!(error.code, ErrorCode::ReadOnly);
@@ -113,7 +87,7 @@ async fn a_mount_point_in_the_middle_of_a_target_is_named() {
     assert_eq!(error.code, ErrorCode::Conflict);
     assert!(error.detail().contains("other/there is on another file system"), "{error}");
     assert_eq!(tree.staged(), [""; 0]);
-    assert_eq!(fs::read_dir(&mount.0).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(mount.path()).unwrap().count(), 0);
 }
 
 /// A file system of `/proc` is told of no sync, and its directories cannot be synced at all.
