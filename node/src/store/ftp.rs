@@ -34,6 +34,10 @@ use crate::runtime::clock;
 /// Connections to one server at the same time: many servers let an address have few.
 const CONNECTIONS_MAX: usize = 4;
 
+/// How many of them readers of ranges have at most. A reader keeps its own while it waits for memory, which may
+/// all be with those who wait for a connection: one is left to operations that wait for nothing while they have it.
+const READERS_MAX: usize = CONNECTIONS_MAX - 1;
+
 /// How long a connection may rest and be used again: servers close those that rest for minutes.
 const IDLE_MAX: Duration = Duration::from_secs(30);
 
@@ -128,6 +132,7 @@ struct Source {
     /// Connections that rest, and since when.
     resting: Mutex<Vec<(Control, Instant)>>,
     permits: Arc<Semaphore>,
+    readers: Arc<Semaphore>,
 }
 
 /// A connection, for one who gives it back, or drops it where it cannot be used again.
@@ -135,12 +140,18 @@ struct Source {
 struct Lease {
     control: Control,
     _permit: OwnedSemaphorePermit,
+    _reader: Option<OwnedSemaphorePermit>,
+}
+
+/// Waits for one of the places of `all`.
+async fn place(all: &Arc<Semaphore>) -> OwnedSemaphorePermit {
+    Arc::clone(all).acquire_owned().await.expect("invariant: nobody closes the semaphore")
 }
 
 impl Source {
+    /// A connection for one operation, which waits for nobody but the server while it has it.
     async fn connection(&self) -> Result<Lease, StoreError> {
-        let permit = Arc::clone(&self.permits).acquire_owned().await;
-        let permit = permit.expect("invariant: nobody closes the semaphore");
+        let permit = place(&self.permits).await;
         let rested = {
             let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
             resting.retain(|(_, since)| clock::now().duration_since(*since) < IDLE_MAX);
@@ -150,7 +161,14 @@ impl Source {
             Some((control, _)) => control,
             None => Control::connect(&self.server).await?,
         };
-        Ok(Lease { control, _permit: permit })
+        Ok(Lease { control, _permit: permit, _reader: None })
+    }
+
+    /// A connection for as long as a reader of a range wants it.
+    async fn connection_of_reader(&self) -> Result<Lease, StoreError> {
+        let reader = place(&self.readers).await;
+        let lease = self.connection().await?;
+        Ok(Lease { _reader: Some(reader), ..lease })
     }
 
     fn give_back(&self, lease: Lease) {
@@ -205,8 +223,9 @@ impl FtpStore {
             StoreError::new(ErrorCode::LocationMissing, format!("{place}: {reason}"))
         })?;
         let root = if root.is_empty() { "/".to_owned() } else { format!("/{root}/") };
-        let (resting, permits) = (Mutex::default(), Arc::new(Semaphore::new(CONNECTIONS_MAX)));
-        let source = Source { server, root, place, resting, permits };
+        let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let readers = Arc::new(Semaphore::new(READERS_MAX));
+        let source = Source { server, root, place, resting: Mutex::default(), permits, readers };
         Ok(Self { capabilities: capabilities(), source: Arc::new(source) })
     }
 }

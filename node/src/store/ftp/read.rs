@@ -39,7 +39,8 @@ async fn read_whole(
         return Ok((Payload::Bytes(Bytes::new()), attributes(entry)));
     }
     let whole = ByteRange::new(0, entry.size);
-    let mut reader = ObjectReader::open(source, entry, whole).await?;
+    let connection = source.connection();
+    let mut reader = ObjectReader::open_over(connection, source, entry, whole).await?;
     let mut bytes = BytesMut::new();
     while let Some(payload) = reader.next().await? {
         bytes.extend_from_slice(&crate::store::contiguous(&payload));
@@ -77,7 +78,17 @@ pub(super) struct ObjectReader {
 }
 
 impl ObjectReader {
+    /// Opens `range` of an object for one who takes chunk by chunk, as there is memory for it.
     pub(super) async fn open(
+        source: &Arc<Source>,
+        entry: &Entry,
+        range: ByteRange,
+    ) -> Result<Self, StoreError> {
+        Self::open_over(source.connection_of_reader(), source, entry, range).await
+    }
+
+    async fn open_over(
+        connection: impl Future<Output = Result<Lease, StoreError>>,
         source: &Arc<Source>,
         entry: &Entry,
         range: ByteRange,
@@ -94,7 +105,7 @@ impl ObjectReader {
         let open = match range.is_empty() {
             true => None,
             false => {
-                let mut lease = source.connection().await?;
+                let mut lease = connection.await?;
                 let data = lease.control.open("RETR", &path, range.start, &shown).await?;
                 Some((lease, data))
             }
@@ -150,3 +161,6 @@ impl RangeReader for ObjectReader {
         Ok(Some(Payload::Bytes(bytes)))
     }
 }
+
+#[cfg(test)]
+mod tests;
