@@ -101,7 +101,7 @@ fn many_files_are_synced_together_only_where_their_file_system_is_known_for_it()
     directories.sync().unwrap();
     let tree = Tree::new();
     let Some(mount) = Mount::new(tree.path("known"), "size=1m") else { return };
-    let known = root(&mount.0);
+    let known = root(mount.path());
     let directories = Directories::for_writing(&known).unwrap();
     assert!(directories.syncs_together(9) && !directories.syncs_together(8));
 }
