@@ -4,7 +4,7 @@ use airlift_protocol::error::ErrorCode;
 use airlift_protocol::key::Key;
 use airlift_protocol::manifest::{Entry, Kind, Version};
 use cap_std::fs::{Metadata, MetadataExt};
-use rustix::fs::{FileType, Stat, Timespec, Timestamps, UTIME_OMIT};
+use rustix::fs::{FileType, Stat, Timespec, Timestamps, UTIME_NOW};
 
 use crate::store::{Attributes, StoreError};
 
@@ -56,10 +56,11 @@ pub(super) fn nanoseconds(seconds: i64, rest: i64) -> i64 {
     seconds.saturating_mul(NANOSECONDS).saturating_add(rest)
 }
 
-/// The change of times that sets `mtime_ns` and leaves the time of access alone.
+/// The change of times that sets `mtime_ns`. The time of access is that of now, as it is of a file that was just
+/// written: older drivers in user space take no change of one of the two alone, and say that all is well.
 pub(super) fn timestamps(mtime_ns: i64) -> Timestamps {
     Timestamps {
-        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_NOW },
         last_modification: Timespec {
             tv_sec: mtime_ns.div_euclid(NANOSECONDS),
             tv_nsec: mtime_ns.rem_euclid(NANOSECONDS),
