@@ -16,10 +16,10 @@ use tokio::sync::mpsc;
 
 use super::chunk::{Payload, VerifiedObject};
 use super::compress::{CompressedChunk, decompress};
+use super::proof::doubt_about;
 use super::source::{CompressedObject, PackResult};
 use super::verify::{verify, verify_merged, verify_object};
 use super::{HASH_INLINE_BYTES, Transfer, Trouble, blocking, corrupt, server};
-use crate::storage::journal::Doubt;
 use crate::store::{AttributeSet, Attributes, NewObject, StoreError, contiguous};
 
 /// Objects on the link.
@@ -257,8 +257,7 @@ async fn doubt(
     let seen = ready.iter().filter(|object| {
         object.object.entry.kind == Kind::Object && transfer.is_seen_early(positions[object.place])
     });
-    // Small objects cost less to be moved again than to be looked at.
-    let seen = seen.map(|object| (object.object.entry.key.clone(), Doubt::Object));
+    let seen = seen.map(|object| (object.object.entry.key.clone(), doubt_about(&object.object)));
     transfer.doubt(seen.collect()).await
 }
 

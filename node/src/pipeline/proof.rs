@@ -88,13 +88,11 @@ impl Transfer {
             return None;
         };
         Some(match self.delete_written(&key, listed, written).await {
-            Ok(true) => {
+            Ok(None) => {
                 self.settle(vec![key]).await;
                 "it was removed again".to_owned()
             }
-            Ok(false) => "it is not there any more, or another program has written it since, so \
-                          that nothing was removed"
-                .to_owned(),
+            Ok(Some(why)) => format!("{why}, so that nothing was removed"),
             Err(why) => {
                 // It is known to be wrong: a sum that says something else of it is no reason to keep it.
                 if let Err(error) = self.doubt(vec![(key, Doubt::Object)]).await {
@@ -105,20 +103,25 @@ impl Transfer {
         })
     }
 
-    /// Deletes what is under `key` if it is what was written of `listed`, in this state; answers whether.
+    /// Deletes what is under `key` if it is what was written of `listed`, in this state; answers why it is not.
     async fn delete_written(
         &self,
         key: &Key,
         listed: &Entry,
         written: &Version,
-    ) -> Result<bool, StoreError> {
-        let Some(found) = self.at_target(self.target.stat(key)).await? else { return Ok(false) };
+    ) -> Result<Option<String>, StoreError> {
+        let Some(found) = self.at_target(self.target.stat(key)).await? else {
+            return Ok(Some("it is not there any more".to_owned()));
+        };
         let is_ours = found.attributes.source_fingerprint == Some(listed.fingerprint());
         let is_it = *written == Version::None || found.entry.version == *written;
         if !is_ours || !is_it {
-            return Ok(false);
+            let (now, then) = (&found.entry.version, written);
+            return Ok(Some(format!(
+                "another program has written it since (it is {now:?}, and was {then:?})"
+            )));
         }
-        self.delete_at_target(found.entry).await.map(|()| true)
+        self.delete_at_target(found.entry).await.map(|()| None)
     }
 
     /// Deletes an object of the target, if it still is as described.
@@ -134,7 +137,7 @@ pub(super) fn not_removed(why: &StoreError) -> String {
     format!("it is still there, since it could not be removed ({why}): delete it, or run again")
 }
 
-/// What would show that a large `object` is the wanted one when nobody knows how far its writing came. Tags,
+/// What would show that `object` is the wanted one when nobody knows how far its writing came. Tags,
 /// grants and some classes come after the bytes.
 pub(super) fn doubt_about(object: &NewObject) -> Doubt {
     let attributes = &object.attributes;

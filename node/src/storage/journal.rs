@@ -331,13 +331,14 @@ mod tests {
     #[test]
     fn a_full_disk_is_named_each_time_and_the_journal_goes_on_when_there_is_room() {
         let directory = tempfile::tempdir().unwrap();
-        let Some(mount) = Mount::new(directory.path().join("full"), "size=3m") else { return };
+        let Some(mount) = Mount::new(directory.path().join("full"), "size=16m") else { return };
         let journal = Journal::open(&mount.path().join("journal.redb")).unwrap();
         let (token, none) = (UploadToken("a".into()), BTreeMap::new());
         journal.record(&token, &chunks(&[0, 1]), &none).unwrap();
-        // It is as large as the file system, and gets what of it was free.
+        // It gets what of the file system is free.
         let other = File::create(mount.path().join("in the way")).unwrap();
-        let _short = io::copy(&mut io::repeat(1).take(3 << 20), &mut &other);
+        let _short = io::copy(&mut io::repeat(1).take(16 << 20), &mut &other);
+        drop(other);
         // More than fits into pages that the file has already.
         let many: BTreeMap<u64, SpanValue> =
             (1000..60_000).map(|i| (i * CHUNK_BYTES, SpanValue([1; 32]))).collect();

@@ -616,7 +616,12 @@ impl S3 for Ledger {
                 // Of services with a sum of their own, the ETag is none of the parts'.
                 kept.etag = Some(ETag::Strong(format!("{}-own", kept.name)));
             }
-            answer.output.e_tag.clone_from(&kept.etag);
+            // The answer itself comes when it is asked for.
+            let e_tag = kept.etag.clone();
+            let made = answer.output.future.take();
+            answer.output.future = made.map(|made| {
+                Box::pin(async { Ok(CompleteMultipartUploadOutput { e_tag, ..made.await? }) }) as _
+            });
         }
         Ok(answer)
     }
