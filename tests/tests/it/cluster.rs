@@ -509,7 +509,6 @@ fn a_job_under_way_takes_no_other_options() {
     let cluster = Cluster::start(&[Role::Voter]);
     let (source, target) = (fast_directory(), fast_directory());
     tree::write(source.path(), "large", &tree::noise(1, 8 << 20));
-    tree::write(target.path(), "extra", b"stays");
     let (from, to) = (on("node0", source.path()), on("node0", target.path()));
     let words = ["sync", "--bwlimit", "1M", &from, &to];
     let mut first = cluster.begin(words);
