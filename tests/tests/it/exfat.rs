@@ -80,7 +80,7 @@ fn each_of_many_small_files_is_synced_at_a_driver_in_user_space() {
     let words = ["strace", "-f", "-qq", "-y", "-e", "trace=fsync,syncfs", "-o"];
     let words: Vec<String> = words.into_iter().chain(trace.to_str()).map(str::to_owned).collect();
     let ends = [source.path(), &target].map(|path| path.to_str().unwrap().to_owned());
-    let arguments = ["cp".to_owned()].into_iter().chain(ends.clone());
+    let arguments = ["cp".to_owned()].into_iter().chain(ends);
     let _ = Airlift::new().run_after(&words, arguments).expect(0);
     let calls = fs::read_to_string(trace).unwrap();
     let of = |what: &str| calls.lines().filter(|line| line.contains(what)).count();
